@@ -1,0 +1,373 @@
+//! Where the origin and Redis are.
+
+use super::secret::Secret;
+use http::uri::{Authority, Scheme};
+use std::fmt;
+use std::net::Ipv6Addr;
+
+/// A host and perhaps a port, without anything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    host: String,
+    port: Option<u16>,
+}
+
+impl HostPort {
+    /// Parses `host`, `host:port`, `192.0.2.1:port` or `[::1]:port`; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let end = match text.find(']') {
+            Some(bracket) => bracket + 1,
+            None => text.find(':').unwrap_or(text.len()),
+        };
+        let (host, rest) = text.split_at(end);
+        let port = match rest.strip_prefix(':') {
+            Some(digits) => Some(port(digits)?),
+            None if rest.is_empty() => None,
+            None => return None,
+        };
+        is_host(host).then(|| Self { host: host.to_ascii_lowercase(), port })
+    }
+
+    /// The host in lower case, an IPv6 address in brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, where one was given.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    fn or_port(self, default: Option<u16>) -> Self {
+        Self { port: self.port.or(default), ..self }
+    }
+}
+
+fn port(digits: &str) -> Option<u16> {
+    let digits = Some(digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok().filter(|port| *port > 0)
+}
+
+fn is_host(host: &str) -> bool {
+    match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => {
+            let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            !host.is_empty() && host.bytes().all(valid)
+        }
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// Where requests go that the cache cannot answer: a scheme and an authority, nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    scheme: Scheme,
+    authority: Authority,
+}
+
+impl Origin {
+    /// Parses `http://host[:port]` or `https://host[:port]`; one `/` may end it.
+    ///
+    /// `None` for anything else: user information, a path, a query and a fragment included.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Scheme::HTTP,
+            "https" => Scheme::HTTPS,
+            _ => return None,
+        };
+        let place = HostPort::parse(rest.strip_suffix('/').unwrap_or(rest))?;
+        Some(Self { scheme, authority: place.to_string().parse().ok()? })
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// Host and perhaps port, without user information.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+}
+
+/// The demo origin of the same app.
+impl Default for Origin {
+    fn default() -> Self {
+        Self { scheme: Scheme::HTTP, authority: Authority::from_static("demo-origin.spin.internal") }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority)
+    }
+}
+
+/// Where Redis is, and who we are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisAddress {
+    url: Secret,
+    /// Everything between `://` and the host.
+    userinfo: Secret,
+    tls: bool,
+    place: HostPort,
+    /// Everything after host and port: database, options, fragment.
+    tail: String,
+    nodes: Vec<HostPort>,
+}
+
+/// Why a `redis_url` is none. Says nothing of what was found: a part of it may be the password.
+pub(super) struct NotRedis(pub(super) &'static str);
+
+impl RedisAddress {
+    /// Parses `redis://[user][:password]@host[:port][/database]`, or the same with `rediss://`, for TLS.
+    pub(super) fn parse(text: &str) -> Result<Self, NotRedis> {
+        let (tls, rest) = match text.split_once("://") {
+            Some(("redis", rest)) => (false, rest),
+            Some(("rediss", rest)) => (true, rest),
+            _ => return Err(NotRedis("expected a URL that begins with redis:// or rediss://")),
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, tail) = rest.split_at(end);
+        let at = authority.rfind('@').map_or(0, |at| at + 1);
+        let (userinfo, place) = authority.split_at(at);
+        let ambiguous = tail.contains('@') || userinfo.matches('@').count() > 1;
+        let problem = if ambiguous {
+            "expected user and password percent-encoded (\"@\" is %40, \"/\" is %2F, \"#\" is %23, \"?\" is %3F)"
+        } else {
+            "expected a host name or address and a port from 1 to 65535 after redis://[user:password@]"
+        };
+        let place = HostPort::parse(place).filter(|_| !ambiguous).ok_or(NotRedis(problem))?;
+        if tls && place.port.is_none() {
+            return Err(NotRedis("expected a port: Spin has no default port for rediss://"));
+        }
+        check_tail(tail, tls)?;
+        Ok(Self {
+            url: Secret::new(text),
+            userinfo: Secret::new(userinfo),
+            tls,
+            place: place.or_port(Some(DEFAULT_PORT)),
+            tail: tail.to_owned(),
+            nodes: Vec::new(),
+        })
+    }
+
+    /// The same with cluster nodes.
+    pub(super) fn with_nodes(self, nodes: Vec<HostPort>) -> Self {
+        Self { nodes, ..self }
+    }
+
+    /// The URL as it was given, credentials included.
+    #[must_use]
+    pub fn url(&self) -> &Secret {
+        &self.url
+    }
+
+    /// The nodes of a cluster to begin with; empty for a single Redis.
+    #[must_use]
+    pub fn nodes(&self) -> &[HostPort] {
+        &self.nodes
+    }
+
+    /// The URL of another node of the same cluster: the same scheme, credentials and options.
+    #[must_use]
+    pub fn url_of(&self, node: &HostPort) -> Secret {
+        let node = node.clone().or_port(self.place.port);
+        Secret::new(format!("{}://{}{node}{}", self.scheme(), self.userinfo.expose(), self.tail))
+    }
+
+    /// The address without credentials and path, as `allowed_outbound_hosts` must have it.
+    #[must_use]
+    pub fn outbound_host(&self) -> String {
+        format!("{}://{}", self.scheme(), self.place)
+    }
+
+    /// The same of a cluster node.
+    pub(super) fn outbound_host_of(&self, node: &HostPort) -> String {
+        format!("{}://{node}", self.scheme())
+    }
+
+    /// Host and port.
+    #[must_use]
+    pub fn place(&self) -> &HostPort {
+        &self.place
+    }
+
+    /// Whether the URL selects a database other than 0, which a cluster does not have.
+    pub(super) fn selects_database(&self) -> bool {
+        let path = self.tail.split(['?', '#']).next().unwrap_or_default();
+        path.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls { "rediss" } else { "redis" }
+    }
+
+    /// Whether `entry`, one of `allowed_outbound_hosts`, allows connections to `node` with our scheme.
+    pub(super) fn is_allowed_by(&self, entry: &str, node: &HostPort) -> bool {
+        let Some((scheme, rest)) = entry.split_once("://") else { return false };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let colon = rest.rfind(':').filter(|colon| !rest[*colon..].contains(']'));
+        let (host, port) = colon.map_or((rest, ""), |colon| (&rest[..colon], &rest[colon + 1..]));
+        (scheme == "*" || scheme == self.scheme())
+            && host_allows(host, &node.host)
+            && port_allows(port, node.port.or(self.place.port), self.tls)
+    }
+}
+
+fn host_allows(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some("") => true,
+        Some(suffix) => suffix.starts_with('.') && host.len() > suffix.len() && host.ends_with(suffix),
+        None => pattern.eq_ignore_ascii_case(host),
+    }
+}
+
+fn port_allows(pattern: &str, port: Option<u16>, tls: bool) -> bool {
+    let port = port.unwrap_or(DEFAULT_PORT);
+    let number = |text: &str| text.parse::<u16>().ok();
+    match pattern.split_once("..") {
+        Some((low, high)) => {
+            number(low).zip(number(high)).is_some_and(|(low, high)| (low..high).contains(&port))
+        }
+        None if pattern.is_empty() => !tls && port == DEFAULT_PORT,
+        None => pattern == "*" || number(pattern) == Some(port),
+    }
+}
+
+/// The port of `redis://` where none is given.
+const DEFAULT_PORT: u16 = 6379;
+
+fn check_tail(tail: &str, tls: bool) -> Result<(), NotRedis> {
+    let (rest, fragment) = tail.split_once('#').map_or((tail, None), |(rest, end)| (rest, Some(end)));
+    let (path, query) = rest.split_once('?').map_or((rest, None), |(rest, end)| (rest, Some(end)));
+    let database = path.strip_prefix('/').unwrap_or(path);
+    if !database.bytes().all(|byte| byte.is_ascii_digit()) || database.len() > 5 {
+        return Err(NotRedis("expected the number of a database, or nothing, as path"));
+    }
+    if query.is_some_and(|query| query != "protocol=resp2") {
+        return Err(NotRedis("expected no query: Spin understands the replies of RESP2 only"));
+    }
+    if fragment.is_some_and(|fragment| !tls || fragment != "insecure") {
+        return Err(NotRedis("expected no fragment, or #insecure after rediss://"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_origin_is_a_scheme_and_an_authority() {
+        for (text, expected) in [
+            ("http://example.com", "http://example.com"),
+            ("HTTPS://Example.com:8443/", "https://example.com:8443"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+            ("http://demo-origin.spin.internal", "http://demo-origin.spin.internal"),
+        ] {
+            assert_eq!(Origin::parse(text).map(|origin| origin.to_string()).as_deref(), Some(expected));
+        }
+        for bad in [
+            "",
+            "example.com",
+            "ftp://example.com",
+            "http://",
+            "http:///",
+            "http://u@example.com",
+            "http://example.com/a",
+            "http://example.com?a",
+            "http://example.com#a",
+            "http://example.com:",
+            "http://example.com:0",
+            "http://example.com:99999",
+            "http://[::1",
+            "http://exa mple.com",
+        ] {
+            assert_eq!(Origin::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_redis_url_keeps_its_credentials_for_other_nodes_only() {
+        let address = RedisAddress::parse("rediss://user:p%40ss@Redis.example:6380/2#insecure").ok().unwrap();
+        assert_eq!(address.outbound_host(), "rediss://redis.example:6380");
+        assert!(address.selects_database());
+        let node = HostPort::parse("10.0.0.2:7001").unwrap();
+        assert_eq!(address.url_of(&node).expose(), "rediss://user:p%40ss@10.0.0.2:7001/2#insecure");
+        assert!(!format!("{address:?}").contains("p%40ss"));
+        let plain = RedisAddress::parse("redis://localhost").ok().unwrap();
+        assert_eq!(plain.outbound_host(), "redis://localhost:6379");
+        assert_eq!(plain.url().expose(), "redis://localhost");
+        assert!(!plain.selects_database());
+    }
+
+    #[test]
+    fn a_wrong_redis_url_is_refused() {
+        for bad in [
+            "",
+            "localhost:6379",
+            "http://localhost",
+            "redis://",
+            "redis://:pw@",
+            "redis://h:0",
+            "redis://h:70000",
+            "redis://h:6379/db",
+            "redis://h?protocol=resp3",
+            "redis://h#insecure",
+            "rediss://h",
+            "rediss://h:6380#other",
+            "redis://:a/b@h:6379",
+            "redis://user:12/3@h",
+            "redis://u:a@b@h",
+        ] {
+            assert!(RedisAddress::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_outbound_host_entry_allows_what_spin_allows() {
+        let address = RedisAddress::parse("redis://a.example:6379").ok().unwrap();
+        let node = address.place().clone();
+        for entry in [
+            "redis://a.example:6379",
+            "redis://A.example",
+            "redis://a.example/",
+            "redis://*.example:6379",
+            "redis://*:*",
+            "*://*:*",
+            "redis://a.example:6000..7000",
+        ] {
+            assert!(address.is_allowed_by(entry, &node), "{entry}");
+        }
+        for entry in
+            ["", "a.example", "rediss://a.example:6379", "redis://b.example", "redis://a.example:6380"]
+        {
+            assert!(!address.is_allowed_by(entry, &node), "{entry}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_is_no_problem(text in "(rediss?|https?)?(://)?[a-z:@/?#\\[\\]0-9%.é]{0,20}") {
+            let _ = (Origin::parse(&text), RedisAddress::parse(&text).is_ok(), HostPort::parse(&text));
+            let address = RedisAddress::parse("redis://h").ok().unwrap();
+            address.is_allowed_by(&text, address.place());
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Routes: which requests they match, and in which order.
+
+use super::glob;
+use super::policy::{Draft, KEYS, RoutePolicy};
+use super::query::escaped;
+use super::table::Table;
+use super::value::{shown, string, text};
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// A part of the site with its own rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// What logs, metrics and `Cache-Status` call it; the pattern where the configuration gives no name, and
+    /// `default` for the requests that no route matches.
+    pub name: String,
+    /// What happens to its requests.
+    pub policy: RoutePolicy,
+    matcher: Matcher,
+}
+
+/// Which requests a route matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Matcher {
+    host: HostPattern,
+    /// A glob over the path, see [`normal`].
+    path: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum HostPattern {
+    Any,
+    /// Lower case.
+    Exact(String),
+    /// Every name that ends so: lower case, beginning with a dot.
+    Below(String),
+}
+
+impl Route {
+    /// The route of all requests that no other matches.
+    pub(super) fn default(policy: RoutePolicy) -> Self {
+        let matcher = Matcher { host: HostPattern::Any, path: "*".to_owned() };
+        Self { name: DEFAULT.to_owned(), policy, matcher }
+    }
+
+    /// Whether a request for `path` (in [`normal`] form) at `host` (a name without port) belongs here.
+    pub(super) fn matches(&self, host: &str, path: &str) -> bool {
+        self.matcher.host.matches(host) && glob::matches(&self.matcher.path, path)
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        self.matcher.host.covers(&other.matcher.host) && glob::covers(&self.matcher.path, &other.matcher.path)
+    }
+}
+
+const DEFAULT: &str = "default";
+
+impl HostPattern {
+    fn parse(text: &str) -> Option<Self> {
+        let lower = text.to_ascii_lowercase();
+        let (name, below) = match lower.strip_prefix('*') {
+            Some(rest) => (rest.strip_prefix('.')?, true),
+            None => (lower.as_str(), false),
+        };
+        let address = name.starts_with('[') && name.ends_with(']') && !below;
+        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') || address;
+        if name.is_empty() || name.starts_with('.') || name.ends_with('.') || !name.chars().all(valid) {
+            return None;
+        }
+        Some(if below { Self::Below(format!(".{name}")) } else { Self::Exact(name.to_owned()) })
+    }
+
+    fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(name) => host.eq_ignore_ascii_case(name),
+            Self::Below(suffix) => {
+                let (host, suffix) = (host.as_bytes(), suffix.as_bytes());
+                host.len() > suffix.len() && host[host.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
+            }
+        }
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (_, Self::Any) | (Self::Exact(_), Self::Below(_)) => false,
+            (_, Self::Exact(name)) => self.matches(name),
+            (Self::Below(suffix), Self::Below(narrower)) => narrower.ends_with(suffix.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            HostPattern::Any => {}
+            HostPattern::Exact(name) => f.write_str(name)?,
+            HostPattern::Below(suffix) => write!(f, "*{suffix}")?,
+        }
+        f.write_str(if self.path == "*" { "" } else { &self.path })
+    }
+}
+
+/// The host of an authority: without port, and without the dot that may end a name.
+pub(super) fn host_name(authority: &str) -> &str {
+    let host = match authority.rfind(']') {
+        Some(end) => &authority[..=end],
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// A path as routes compare it: an unreserved character is never percent-encoded, and the digits of what
+/// remains encoded are upper case (RFC 3986 §6.2.2). So `/%61dmin` does not slip past a rule for `/admin`.
+pub(super) fn normal(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut normal = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        normal.push_str(&rest[..at]);
+        let (text, length) = match escaped(&rest.as_bytes()[at..]) {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                (char::from(byte).to_string(), 3)
+            }
+            Some(byte) => (format!("%{byte:02X}"), 3),
+            None => ("%".to_owned(), 1),
+        };
+        normal.push_str(&text);
+        rest = &rest[at + length..];
+    }
+    normal.push_str(rest);
+    Cow::Owned(normal)
+}
+
+/// Reads all `[[route]]` tables.
+pub(super) fn read_all(tables: Vec<Table<'_, '_>>, base: &Draft, max_ttl: Duration) -> Vec<Route> {
+    let mut routes: Vec<(Route, String)> = Vec::with_capacity(tables.len());
+    for mut table in tables {
+        if let Some(route) = read(&mut table, base, max_ttl) {
+            check_reachable(&routes, &route, &table);
+            check_name(&routes, &route, &table);
+            let place = format!("{} {} (line {})", table.path(), shown(&route.name), table.line());
+            routes.push((route, place));
+        }
+        table.finish(|key| KEYS.contains(&key).then_some("it belongs into [route.cache]"));
+    }
+    routes.into_iter().map(|(route, _)| route).collect()
+}
+
+fn read(table: &mut Table<'_, '_>, base: &Draft, max_ttl: Duration) -> Option<Route> {
+    let name = table.read("name", string("a name of 1 to 64 visible ASCII characters", name));
+    let host = read_host(table);
+    let path = read_path(table);
+    let draft = match table.table("cache") {
+        Some(mut inner) => {
+            let draft = Draft::read(&mut inner, base, max_ttl);
+            draft.check_bypass(&inner);
+            inner.finish(|_| None);
+            draft
+        }
+        None => base.clone(),
+    };
+    let matcher = match (host, path) {
+        (Given::Wrong, _) | (_, Given::Wrong) => return None,
+        (Given::No, Given::No) => {
+            table.fail_all("expected `host`, `path` or both; what is for all requests belongs into [cache]");
+            return None;
+        }
+        (host, path) => Matcher { host: host.or(HostPattern::Any), path: path.or("*".to_owned()) },
+    };
+    Some(Route { name: name.unwrap_or_else(|| matcher.to_string()), policy: draft.into(), matcher })
+}
+
+/// A key that may be missing, which is something else than wrong.
+enum Given<T> {
+    No,
+    Wrong,
+    Yes(T),
+}
+
+impl<T> Given<T> {
+    fn new(table: &Table<'_, '_>, key: &str, value: Option<T>) -> Self {
+        match value {
+            Some(value) => Self::Yes(value),
+            None if table.entries().any(|(one, _)| one == key) => Self::Wrong,
+            None => Self::No,
+        }
+    }
+
+    fn or(self, other: T) -> T {
+        match self {
+            Self::Yes(value) => value,
+            Self::No | Self::Wrong => other,
+        }
+    }
+}
+
+fn read_host(table: &mut Table<'_, '_>) -> Given<HostPattern> {
+    let what = "a host like \"example.com\" or \"*.example.com\", without scheme, port and path";
+    let host = table.read("host", string(what, HostPattern::parse));
+    Given::new(table, "host", host)
+}
+
+fn read_path(table: &mut Table<'_, '_>) -> Given<String> {
+    let path = table.read("path", |value| path(text("a path like \"/a\" or \"/a/*\"", value)?));
+    Given::new(table, "path", path)
+}
+
+fn path(text: &str) -> Result<String, String> {
+    let found = |what: &str| Err(format!("expected {what}, found {}", shown(text)));
+    if !text.starts_with(['/', '*']) {
+        return found("a path that begins with \"/\" or \"*\"");
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('#') {
+        return found("a path in visible ASCII, percent-encoded where necessary");
+    }
+    if text.find('?').is_some_and(|query| text[query..].contains('=')) {
+        return found(
+            "a path without query (\"?\" stands for one character; the query belongs to cache.key)",
+        );
+    }
+    if text.starts_with("/_spindrift/") {
+        return found("a path outside of \"/_spindrift/\", which Spindrift answers itself");
+    }
+    Ok(normal(text).into_owned())
+}
+
+fn name(text: &str) -> Option<String> {
+    let valid = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'));
+    valid.then(|| text.to_owned())
+}
+
+fn check_name(earlier: &[(Route, String)], route: &Route, table: &Table<'_, '_>) {
+    if route.name == DEFAULT {
+        table.fail("name", "\"default\" is the route of all requests that no other matches");
+    }
+    if let Some((_, place)) = earlier.iter().find(|(other, _)| other.name == route.name) {
+        table.fail("name", format!("expected a name of its own, {place} has the same"));
+    }
+}
+
+fn check_reachable(earlier: &[(Route, String)], route: &Route, table: &Table<'_, '_>) {
+    if let Some((_, place)) = earlier.iter().find(|(other, _)| other.covers(route)) {
+        table.fail_all(format!("never reached: {place} comes first and matches all of it"));
+    }
+}

@@ -1,0 +1,255 @@
+//! The sections of `spindrift.toml` that are about the whole cache, and the values only they have.
+
+use super::policy::above_max;
+use super::table::Table;
+use super::value::{boolean, duration, expected, integer, size, string};
+use std::fmt;
+use std::num::NonZeroU16;
+use std::time::Duration;
+use toml::de::DeValue;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The name of this cache in `Cache-Status` (RFC 9211 §2) and as pseudonym in `Via` (RFC 9110 §7.6.3).
+///
+/// A token of both: it begins with a letter, and has letters, digits and ``!#$%&'*+-.^_`|~`` only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheName(String);
+
+impl CacheName {
+    /// `text` as a name of at most 64 characters; `None` if it is not one.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let rest = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let valid = text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(rest);
+        (valid && text.len() <= 64).then(|| Self(text.to_owned()))
+    }
+
+    /// The name as it is written into fields.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for CacheName {
+    fn default() -> Self {
+        Self("spindrift".to_owned())
+    }
+}
+
+impl fmt::Display for CacheName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Reads the key `name`.
+pub(super) fn read_name(table: &mut Table<'_, '_>) -> CacheName {
+    let what = "a token of at most 64 characters that begins with a letter";
+    table.read("name", string(what, CacheName::new)).unwrap_or_default()
+}
+
+/// `[redis]`: how Redis is used. Where it is, the variables say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// What every key begins with, so that several caches can share one Redis. Default `sd`.
+    pub prefix: String,
+    /// Deadline of one command. Default 250 ms.
+    pub timeout: Duration,
+    /// Deadline of opening a connection. Default 500 ms.
+    pub connect_timeout: Duration,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            prefix: "sd".to_owned(),
+            timeout: Duration::from_millis(250),
+            connect_timeout: Duration::from_millis(500),
+        }
+    }
+}
+
+impl RedisConfig {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
+        let default = Self::default();
+        let what = "1 to 32 letters, digits, \"-\", \"_\" or \".\"";
+        let config = Self {
+            prefix: table.read("prefix", string(what, prefix)).unwrap_or(default.prefix),
+            timeout: table.read("timeout", duration(MILLISECOND..=MINUTE)).unwrap_or(default.timeout),
+            connect_timeout: table
+                .read("connect_timeout", duration(MILLISECOND..=MINUTE))
+                .unwrap_or(default.connect_timeout),
+        };
+        table.finish(|key| match key {
+            "url" | "host" | "address" | "password" => {
+                Some("the Spin variable redis_url says where Redis is")
+            }
+            _ => None,
+        });
+        config
+    }
+}
+
+fn prefix(text: &str) -> Option<String> {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    ((1..=32).contains(&text.len()) && text.bytes().all(valid)).then(|| text.to_owned())
+}
+
+/// `[origin]`: how requests go to the origin. Where it is, the variable `origin_url` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginConfig {
+    /// Until the connection stands. Default 5 s.
+    pub connect_timeout: Duration,
+    /// From then until the first byte of the response. Default 30 s.
+    pub first_byte_timeout: Duration,
+    /// Between two pieces of the response body. Default 30 s.
+    pub between_bytes_timeout: Duration,
+    /// Whether `Forwarded` (RFC 7239) is sent beside `X-Forwarded-*`. Default true.
+    pub forwarded: bool,
+    /// Whether `Forwarded` and `X-Forwarded-*` of the client are believed, and appended to; otherwise they are
+    /// dropped, because anybody can write them. Default false.
+    pub trust_forwarded: bool,
+}
+
+impl Default for OriginConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_secs(30),
+            between_bytes_timeout: Duration::from_secs(30),
+            forwarded: true,
+            trust_forwarded: false,
+        }
+    }
+}
+
+impl OriginConfig {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
+        let default = Self::default();
+        let mut time = |key, otherwise| table.read(key, duration(MILLISECOND..=HOUR)).unwrap_or(otherwise);
+        let connect_timeout = time("connect_timeout", default.connect_timeout);
+        let first_byte_timeout = time("first_byte_timeout", default.first_byte_timeout);
+        let between_bytes_timeout = time("between_bytes_timeout", default.between_bytes_timeout);
+        let forwarded = table.read("forwarded", boolean).unwrap_or(default.forwarded);
+        let trust_forwarded = table.read("trust_forwarded", boolean).unwrap_or(default.trust_forwarded);
+        table.finish(|key| match key {
+            "url" | "host" => Some("the Spin variable origin_url says where the origin is"),
+            _ => None,
+        });
+        Self { connect_timeout, first_byte_timeout, between_bytes_timeout, forwarded, trust_forwarded }
+    }
+}
+
+/// `[cache]`, as far as it is about the whole cache. What it says for single responses is in the
+/// [`CachePolicy`](super::CachePolicy) of every route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// The largest body that is stored, in bytes. Default 32 MiB.
+    pub max_object_size: u64,
+    /// The longest that anything stays in Redis, at least one second. Default 30 days.
+    pub max_ttl: Duration,
+    /// The part of the time since `Last-Modified` for which a response is fresh that has no explicit
+    /// lifetime (RFC 9111 §4.2.2). Default a tenth.
+    pub heuristic_fraction: Fraction,
+    /// The longest lifetime by that rule. Default one day, or `max_ttl` if that is less.
+    pub heuristic_max: Duration,
+    /// How many variants (`Vary`) of one URL are stored. Default 32.
+    pub max_variants: NonZeroU16,
+    /// Whether clients see `Cache-Status`. Default true.
+    pub cache_status: bool,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            max_object_size: 32 << 20,
+            max_ttl: 30 * DAY,
+            heuristic_fraction: Fraction(100),
+            heuristic_max: DAY,
+            max_variants: NonZeroU16::MIN.saturating_add(31),
+            cache_status: true,
+        }
+    }
+}
+
+impl CacheConfig {
+    /// Reads the keys that are not those of a policy; leaves it to the caller to finish the table.
+    pub(super) fn read(table: &mut Table<'_, '_>) -> Self {
+        let default = Self::default();
+        let longest = Duration::from_secs(1)..=365 * DAY;
+        let max_ttl = table.read("max_ttl", duration(longest)).unwrap_or(default.max_ttl);
+        let variants =
+            table.read("max_variants", integer(1..=1000)).and_then(|count| u16::try_from(count).ok());
+        Self {
+            max_object_size: table
+                .read("max_object_size", size(1..=1 << 40))
+                .unwrap_or(default.max_object_size),
+            max_ttl,
+            heuristic_fraction: table
+                .read("heuristic_fraction", Fraction::read)
+                .unwrap_or(default.heuristic_fraction),
+            heuristic_max: heuristic_max(table, max_ttl).unwrap_or(default.heuristic_max.min(max_ttl)),
+            max_variants: variants.and_then(NonZeroU16::new).unwrap_or(default.max_variants),
+            cache_status: table.read("cache_status", boolean).unwrap_or(default.cache_status),
+        }
+    }
+}
+
+fn heuristic_max(table: &mut Table<'_, '_>, max_ttl: Duration) -> Option<Duration> {
+    let time = table.read("heuristic_max", duration(Duration::ZERO..=Duration::MAX))?;
+    if time > max_ttl {
+        table.fail("heuristic_max", above_max(time, max_ttl));
+    }
+    Some(time)
+}
+
+/// A part of a whole, from 0 to 1 in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fraction(u16);
+
+impl Fraction {
+    /// This part of `whole`.
+    #[must_use]
+    pub fn of(self, whole: Duration) -> Duration {
+        whole / 1000 * u32::from(self.0)
+    }
+
+    fn read(value: &DeValue<'_>) -> Result<Self, String> {
+        let number = match value {
+            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+            DeValue::Integer(number) => number.as_str().parse::<f64>().ok().filter(|_| number.radix() == 10),
+            _ => None,
+        };
+        let number = number.filter(|number| (0.0..=1.0).contains(number));
+        number
+            .map(|number| Self((number * 1000.0).round() as u16))
+            .ok_or_else(|| expected("a number from 0 to 1, like 0.1", value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_name_is_a_token_of_both_fields() {
+        for good in ["spindrift", "edge-1.example.com", "a"] {
+            assert!(CacheName::new(good).is_some(), "{good}");
+        }
+        for bad in ["", "1a", "*a", "a b", "a/b", "a:b", "ä", "a\"", &"a".repeat(65)] {
+            assert_eq!(CacheName::new(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_of_a_duration() {
+        assert_eq!(Fraction(100).of(Duration::from_secs(50)), Duration::from_secs(5));
+        assert_eq!(Fraction(1000).of(DAY), DAY);
+        assert_eq!(Fraction(0).of(Duration::MAX), Duration::ZERO);
+    }
+}

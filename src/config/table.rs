@@ -1,0 +1,240 @@
+//! Walks the tables of a TOML document by hand, so that every problem is found, each with its place.
+//!
+//! Reading a key makes it known; [`Table::finish`] reports all keys that nobody read.
+
+use super::errors::{ConfigError, ConfigErrors};
+use super::suggest;
+use super::value::expected;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A value and its place in the text.
+pub(super) type Value<'d> = Spanned<DeValue<'d>>;
+
+/// Collects the problems of one text.
+pub(super) struct Report<'d> {
+    file: &'d str,
+    text: &'d str,
+    problems: RefCell<Vec<ConfigError>>,
+}
+
+impl<'d> Report<'d> {
+    /// No problems yet in `text`, which people know as `file`.
+    pub(super) fn new(file: &'d str, text: &'d str) -> Self {
+        Self { file, text, problems: RefCell::default() }
+    }
+
+    /// Notes a problem with `key` at byte `at`.
+    pub(super) fn add(&self, at: usize, key: String, message: String) {
+        let problem = ConfigError::in_text(self.file, line_column(self.text, at), key, message);
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// The line of byte `at`, from 1.
+    pub(super) fn line(&self, at: usize) -> usize {
+        line_column(self.text, at).0
+    }
+
+    /// `value` unless there were problems.
+    pub(super) fn finish<T>(self, value: T) -> Result<T, ConfigErrors> {
+        ConfigErrors::check(value, self.problems.into_inner())
+    }
+}
+
+/// Line and column of byte `at`, from 1; the column counts characters.
+fn line_column(text: &str, at: usize) -> (usize, usize) {
+    let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let before = &text[..at];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// Parses the document; its syntax errors, the first of each line, go to `report`.
+///
+/// After a syntax error nothing else about the document is said: it could be wrong.
+pub(super) fn parse<'d>(text: &'d str, report: &Report<'d>) -> Option<Spanned<DeTable<'d>>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut places: Vec<(usize, String)> = errors
+        .iter()
+        .map(|error| (error.span().map_or(0, |span| span.start), error.message().to_owned()))
+        .collect();
+    places.sort_by_key(|(at, _)| *at);
+    places.dedup_by_key(|(at, _)| report.line(*at));
+    for (at, message) in &places {
+        report.add(*at, String::new(), format!("not valid TOML: {message}"));
+    }
+    places.is_empty().then_some(document)
+}
+
+/// One table of the document and the keys that were read from it.
+pub(super) struct Table<'r, 'd> {
+    report: &'r Report<'d>,
+    path: String,
+    at: usize,
+    entries: &'r DeTable<'d>,
+    known: Vec<&'static str>,
+}
+
+impl<'r, 'd> Table<'r, 'd> {
+    /// The table at `path`, which is empty for the whole document; `span` is its place.
+    pub(super) fn new(
+        report: &'r Report<'d>,
+        path: String,
+        span: &Range<usize>,
+        entries: &'r DeTable<'d>,
+    ) -> Self {
+        Self { report, path, at: span.start, entries, known: Vec::new() }
+    }
+
+    /// The path of this table.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path of `key` in this table.
+    fn path_of(&self, key: &str) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let key = if !key.is_empty() && key.chars().all(plain) {
+            Cow::Borrowed(key)
+        } else {
+            Cow::Owned(format!("{:?}", key.chars().take(60).collect::<String>()))
+        };
+        if self.path.is_empty() { key.into_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// The line where this table begins, from 1.
+    pub(super) fn line(&self) -> usize {
+        self.report.line(self.at)
+    }
+
+    /// The value of `key`, which is known from now on.
+    pub(super) fn value(&mut self, key: &'static str) -> Option<&'r Value<'d>> {
+        self.known.push(key);
+        self.entries.get(key)
+    }
+
+    /// Reads `key` by `parse`. `None` when it is missing or wrong; the latter is reported.
+    pub(super) fn read<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&DeValue<'d>) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.value(key)?;
+        self.check(key, value, parse(value.get_ref()))
+    }
+
+    /// Reports the error of `key`, whose value is `value`.
+    pub(super) fn check<T>(&self, key: &str, value: &Value<'d>, result: Result<T, String>) -> Option<T> {
+        result.map_err(|message| self.report.add(value.span().start, self.path_of(key), message)).ok()
+    }
+
+    /// Reports a problem with `key`, at its value if it has one.
+    pub(super) fn fail(&self, key: &str, message: impl Into<String>) {
+        let at = self.entries.get(key).map_or(self.at, |value| value.span().start);
+        self.report.add(at, self.path_of(key), message.into());
+    }
+
+    /// Reports a problem with this table as a whole.
+    pub(super) fn fail_all(&self, message: impl Into<String>) {
+        self.report.add(self.at, self.path.clone(), message.into());
+    }
+
+    /// The table below `key`.
+    pub(super) fn table(&mut self, key: &'static str) -> Option<Table<'r, 'd>> {
+        let value = self.value(key)?;
+        self.sub(self.path_of(key), value)
+    }
+
+    /// The tables of the array of tables `key`, written `[[key]]`.
+    pub(super) fn tables(&mut self, key: &'static str) -> Vec<Table<'r, 'd>> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let Some(items) = value.get_ref().as_array() else {
+            self.fail(key, expected(&format!("tables, each headed [[{key}]]"), value.get_ref()));
+            return Vec::new();
+        };
+        let tables = items.iter().enumerate().map(|(index, item)| {
+            let path = format!("{}[{index}]", self.path_of(key));
+            self.sub(path, item)
+        });
+        tables.flatten().collect()
+    }
+
+    fn sub(&self, path: String, value: &'r Value<'d>) -> Option<Table<'r, 'd>> {
+        let Some(entries) = value.get_ref().as_table() else {
+            self.report.add(value.span().start, path, expected("a table", value.get_ref()));
+            return None;
+        };
+        Some(Table::new(self.report, path, &value.span(), entries))
+    }
+
+    /// Reads an array of strings, each by `parse`; `None` when it is missing or any of it is wrong.
+    pub(super) fn strings<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&DeValue<'d>) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let value = self.value(key)?;
+        let Some(items) = value.get_ref().as_array() else {
+            self.fail(key, expected("an array of strings", value.get_ref()));
+            return None;
+        };
+        let mut parsed = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            match parse(item.get_ref()) {
+                Ok(one) => parsed.push(one),
+                Err(message) => {
+                    self.report.add(item.span().start, format!("{}[{index}]", self.path_of(key)), message);
+                }
+            }
+        }
+        (parsed.len() == items.len()).then_some(parsed)
+    }
+
+    /// Every key with its value, for tables whose keys are data; none of them is unknown then.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'r str, &'r Value<'d>)> {
+        self.entries.iter().map(|(key, value)| (key.get_ref().as_ref(), value))
+    }
+
+    /// Reports a key itself, rather than its value.
+    pub(super) fn fail_key(&self, key: &str, message: String) {
+        let at = self.entries.get_key_value(key).map_or(self.at, |(key, _)| key.span().start);
+        self.report.add(at, self.path_of(key), message);
+    }
+
+    /// Reports every key that was not read. `elsewhere` may know where such a key belongs.
+    pub(super) fn finish(self, elsewhere: impl Fn(&str) -> Option<&'static str>) {
+        for (key, _) in self.entries() {
+            if !self.known.contains(&key) {
+                self.fail_key(key, self.unknown(key, elsewhere(key)));
+            }
+        }
+    }
+
+    fn unknown(&self, key: &str, elsewhere: Option<&'static str>) -> String {
+        if let Some(place) = elsewhere {
+            return format!("unknown key here: {place}");
+        }
+        match suggest::closest(key, &self.known) {
+            Some(meant) => format!("unknown key, did you mean \"{meant}\"?"),
+            None => format!("unknown key, expected one of: {}", self.known.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_columns_count_from_one_and_in_characters() {
+        let text = "a\nbé = ü\n";
+        assert_eq!(line_column(text, 0), (1, 1));
+        assert_eq!(line_column(text, 2), (2, 1));
+        assert_eq!(line_column(text, text.find('ü').unwrap()), (2, 6));
+        assert_eq!(line_column(text, text.len() + 9), (3, 1));
+        assert_eq!(line_column("é", 1), (1, 1), "inside of a character");
+    }
+}
