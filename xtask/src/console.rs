@@ -1,0 +1,48 @@
+//! Progress on standard error: one line when a step starts, one when it is done.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+/// A line about the step `what`.
+pub(crate) fn say(what: &str, text: impl Display) {
+    eprintln!("{what:>14}  {text}");
+}
+
+/// A step that takes long enough to be announced.
+pub(crate) struct Step {
+    what: &'static str,
+    started: Instant,
+}
+
+impl Step {
+    /// Announces the step.
+    pub(crate) fn start(what: &'static str, text: impl Display) -> Self {
+        say(what, text);
+        Self { what, started: Instant::now() }
+    }
+
+    /// Says that it is done, and how long it took.
+    pub(crate) fn done(&self, text: impl Display) {
+        say(self.what, format_args!("{text} ({})", seconds(self.started.elapsed())));
+    }
+}
+
+/// A duration as people read it: `0.4 s`, `2 min 05 s`.
+pub(crate) fn seconds(duration: Duration) -> String {
+    let whole = duration.as_secs();
+    if whole < 60 {
+        return format!("{:.1} s", duration.as_secs_f64());
+    }
+    format!("{} min {:02} s", whole / 60, whole % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(seconds(Duration::from_millis(420)), "0.4 s");
+        assert_eq!(seconds(Duration::from_secs(125)), "2 min 05 s");
+    }
+}

@@ -1,0 +1,75 @@
+//! Where things are: the checkout, its target directory, programs on PATH, and one lock between commands.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::console::say;
+use crate::failure::{Context, Result, fail};
+use crate::process;
+
+/// The checkout.
+#[derive(Debug, Clone)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// The checkout that the current directory is in.
+    pub(crate) fn find() -> Result<Self> {
+        let start = std::env::current_dir().cannot("read the current directory")?;
+        for directory in start.ancestors() {
+            if directory.join("spin.toml").is_file() && directory.join("xtask/Cargo.toml").is_file() {
+                return Ok(Self { root: directory.to_owned() });
+            }
+        }
+        fail("expected to be inside a checkout of Spindrift, found no spin.toml here or above")
+    }
+
+    /// A path in the checkout.
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// A path in the target directory: always the checkout's own, because spin.toml names files there.
+    pub(crate) fn target(&self, relative: &str) -> PathBuf {
+        self.root.join("target").join(relative)
+    }
+
+    /// A cargo command in the checkout.
+    pub(crate) fn cargo(&self) -> Command {
+        let mut command = process::command(cargo());
+        command.current_dir(&self.root).env("CARGO_TARGET_DIR", self.target(""));
+        // Set by `cargo run` for this process; a child must not take them for its own.
+        command.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH");
+        command
+    }
+
+    /// Held while something outside of the target directory is installed; two commands may run at once.
+    pub(crate) fn lock(&self) -> Result<File> {
+        fs::create_dir_all(self.target("xtask")).cannot("create target/xtask")?;
+        let file = File::create(self.target("xtask/lock")).cannot("create target/xtask/lock")?;
+        if file.try_lock().is_err() {
+            say("waiting", "for another `cargo xtask` that installs something");
+            file.lock().cannot("lock target/xtask/lock")?;
+        }
+        Ok(file)
+    }
+}
+
+/// The cargo that runs us.
+pub(crate) fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}
+
+/// The program of this name on PATH, and where package managers put servers.
+pub(crate) fn which(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let more = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/opt/homebrew/bin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(more).map(|directory| directory.join(program)).find(|file| runs(file))
+}
+
+fn runs(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
