@@ -4,6 +4,7 @@ mod apt;
 mod console;
 mod failure;
 mod process;
+mod redis;
 mod wasm_target;
 mod workspace;
 
@@ -42,6 +43,7 @@ fn dispatch(mut parser: lexopt::Parser) -> Result<()> {
     process::end_groups_on_signals()?;
     match command.as_str() {
         "wasm-target" => wasm_target::ensure(&Workspace::find()?),
+        "redis" => redis::program(&Workspace::find()?).map(|_| ()),
         "help" => {
             print!("{HELP}");
             Ok(())

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Compiler, TARGET, contains_file, replace};
+use super::{Compiler, MARK, TARGET, contains_file, replace};
 use crate::apt::{Mirror, Suite};
 use crate::console::{Step, say};
 use crate::failure::{Context, Result, fail};
@@ -29,21 +29,21 @@ pub(super) fn install(workspace: &Workspace, compiler: &Compiler) -> Result<()> 
     }
     let directory = workspace.target("xtask/wasm-target");
     let _ = fs::remove_dir_all(&directory);
-    let result = install_from(&directory, workspace, compiler);
+    let result = install_from(&directory, compiler);
     let _ = fs::remove_dir_all(&directory);
     result
 }
 
-fn install_from(directory: &Path, workspace: &Workspace, compiler: &Compiler) -> Result<()> {
+fn install_from(directory: &Path, compiler: &Compiler) -> Result<()> {
     let sources = Sources::fetch(directory, &compiler.release)?;
     let built = build(directory, &sources, compiler)?;
     let new = compiler.rustlib().join(format!(".{TARGET}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&new);
-    let installed = assemble(&built, &sources, &new).and_then(|()| replace(&new, &compiler.rustlib().join(TARGET)));
+    let installed = assemble(&built, &sources, &new)
+        .and_then(|()| fs::write(new.join(MARK), &compiler.commit).cannot("write a file beside the target"))
+        .and_then(|()| replace(&new, &compiler.rustlib().join(TARGET)));
     let _ = fs::remove_dir_all(&new);
     installed?;
-    // What was compiled against another standard library cannot be linked with this one.
-    let _ = fs::remove_dir_all(workspace.target(TARGET));
     say("wasm target", format_args!("{TARGET} installed into the compiler's directory"));
     Ok(())
 }

@@ -14,6 +14,9 @@ use crate::workspace::{Workspace, which};
 /// The target of every component.
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
+/// A file beside a target that was built here: the commit of the compiler that it fits.
+const MARK: &str = "built-by-spindrift-for";
+
 /// rustup's own timeouts add up to many minutes where its server cannot be reached.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(240);
 
@@ -28,10 +31,18 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
     if compiler.has_target() {
         return Ok(());
     }
-    let Err(rustup) = from_rustup(&compiler) else { return Ok(()) };
+    compiler.remove_stale_target();
+    install(workspace, &compiler)?;
+    // What was compiled against another standard library cannot be linked with this one.
+    let _ = fs::remove_dir_all(workspace.target(TARGET));
+    Ok(())
+}
+
+fn install(workspace: &Workspace, compiler: &Compiler) -> Result<()> {
+    let Err(rustup) = from_rustup(compiler) else { return Ok(()) };
     process::check_interrupted()?;
     say("wasm target", format_args!("not from rustup: {rustup}"));
-    let Err(debian) = debian::install(workspace, &compiler) else { return Ok(()) };
+    let Err(debian) = debian::install(workspace, compiler) else { return Ok(()) };
     process::check_interrupted()?;
     fail(format!(
         "the compiler has no {TARGET} target, and it could not be installed.\n  \
@@ -64,9 +75,19 @@ impl Compiler {
     }
 
     fn has_target(&self) -> bool {
-        contains_file(&self.rustlib().join(TARGET).join("lib"), |name| {
-            name.starts_with("libstd-") && name.ends_with(".rlib")
-        })
+        let is_std = |name: &str| name.starts_with("libstd-") && name.ends_with(".rlib");
+        !self.has_stale_target() && contains_file(&self.rustlib().join(TARGET).join("lib"), is_std)
+    }
+
+    /// Built here, for a compiler that rustup has since replaced: of no use, and in rustup's way.
+    fn has_stale_target(&self) -> bool {
+        fs::read_to_string(self.rustlib().join(TARGET).join(MARK)).is_ok_and(|built_for| built_for != self.commit)
+    }
+
+    fn remove_stale_target(&self) {
+        if self.has_stale_target() {
+            let _ = fs::remove_dir_all(self.rustlib().join(TARGET));
+        }
     }
 }
 

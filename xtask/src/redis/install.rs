@@ -1,0 +1,123 @@
+//! redis-server from the package manager, without the service that the package would start.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::console::Step;
+use crate::failure::{Context, Result, fail};
+use crate::process;
+use crate::workspace::which;
+
+const PACKAGE: &str = "redis-server";
+
+/// Debian's packages ask this program whether they may start a service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// It answers "no".
+const POLICY_TEXT: &str = "#!/bin/sh\n# Written by Spindrift's `cargo xtask` while it installs redis-server.\nexit 101\n";
+
+/// Installs the package where that may be done: as root, or with sudo that asks no password.
+pub(super) fn by_apt() -> Result<()> {
+    if which("apt-get").is_none() {
+        return fail("there is no apt-get on this machine");
+    }
+    let rights = Rights::found()?;
+    let step = Step::start("redis", "installing redis-server with apt-get ...");
+    let silence = Silence::impose(&rights)?;
+    let installed = install(&rights);
+    drop(silence);
+    installed?;
+    step.done("redis-server installed; its service is not started");
+    Ok(())
+}
+
+fn install(rights: &Rights) -> Result<()> {
+    // Once with the lists that are there, once with new ones.
+    if apt(rights, &["install", "--yes", "--no-install-recommends", PACKAGE]).is_ok() {
+        return Ok(());
+    }
+    process::check_interrupted()?;
+    apt(rights, &["update"])?;
+    apt(rights, &["install", "--yes", "--no-install-recommends", PACKAGE])
+}
+
+fn apt(rights: &Rights, arguments: &[&str]) -> Result<()> {
+    let mut command = rights.command("env");
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]);
+    process::text(command.args(arguments), &format!("apt-get {}", arguments[0])).map(|_| ())
+}
+
+/// How commands of the administrator are run.
+enum Rights {
+    Root,
+    Sudo,
+}
+
+impl Rights {
+    fn found() -> Result<Self> {
+        if rustix::process::geteuid().is_root() {
+            return Ok(Self::Root);
+        }
+        let asked = process::capture(process::command("sudo").args(["-n", "true"]), Duration::from_secs(10));
+        if which("sudo").is_some() && asked.is_ok_and(|output| output.status.success()) {
+            return Ok(Self::Sudo);
+        }
+        fail("this user is not root, and sudo wants a password")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        match self {
+            Self::Root => process::command(program),
+            Self::Sudo => {
+                let mut command = process::command("sudo");
+                command.args(["-n", program]);
+                command
+            }
+        }
+    }
+
+    /// For cleaning up, which a signal must not prevent.
+    fn plain_command(&self, program: &str) -> Command {
+        let mut command = Command::new(if matches!(self, Self::Root) { program } else { "sudo" });
+        if matches!(self, Self::Sudo) {
+            command.args(["-n", program]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+}
+
+/// While it lives, packages start no services.
+struct Silence<'a> {
+    rights: &'a Rights,
+    ours: bool,
+}
+
+impl<'a> Silence<'a> {
+    fn impose(rights: &'a Rights) -> Result<Self> {
+        // The machine's own policy stays; where it allows services, the service is stopped afterwards.
+        let ours = !Path::new(POLICY).exists();
+        if ours {
+            let file = std::env::temp_dir().join(format!("spindrift-policy-{}", std::process::id()));
+            fs::write(&file, POLICY_TEXT).cannot("write a temporary file")?;
+            let mut copy = rights.command("install");
+            let copied = process::text(copy.args(["-m", "755"]).arg(&file).arg(POLICY), "writing policy-rc.d");
+            let _ = fs::remove_file(&file);
+            copied?;
+        }
+        Ok(Self { rights, ours })
+    }
+}
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = self.rights.plain_command("rm").args(["-f", POLICY]).status();
+        }
+        // Nor does it start with the machine.
+        if which("systemctl").is_some() {
+            let _ = self.rights.plain_command("systemctl").args(["disable", "--now", PACKAGE]).status();
+        }
+    }
+}

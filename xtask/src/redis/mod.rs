@@ -1,0 +1,102 @@
+//! A Redis to use: the one given, one that runs, one of our own, one installed for the purpose, or none.
+
+mod install;
+mod ping;
+mod server;
+mod url;
+
+use std::path::PathBuf;
+
+use crate::console::say;
+use crate::failure::Result;
+use crate::process;
+use crate::workspace::{Workspace, which};
+
+pub(crate) use ping::{Answer, ping};
+pub(crate) use server::Server;
+pub(crate) use url::RedisUrl;
+
+/// How to get one, for a message.
+const HOW: &str = "install redis or valkey with your package manager (Debian: `apt install redis-server`, macOS: \
+                   `brew install redis`), or pass `--redis redis://host:6379`";
+
+/// Where requests' data goes.
+pub(crate) enum Redis {
+    /// Somebody else's: reached by this URL.
+    Given(RedisUrl),
+    /// Started by us, ends with us.
+    Private(Server),
+    /// Everything is served from the origin.
+    None,
+}
+
+impl Redis {
+    /// The URL, where there is one.
+    pub(crate) fn url(&self) -> Option<RedisUrl> {
+        match self {
+            Self::Given(url) => Some(url.clone()),
+            Self::Private(server) => Some(server.url()),
+            Self::None => None,
+        }
+    }
+}
+
+/// The first that is to be had.
+pub(crate) fn provide(workspace: &Workspace, given: Option<RedisUrl>) -> Result<Redis> {
+    if let Some(url) = given {
+        say_about_given(&url);
+        return Ok(Redis::Given(url));
+    }
+    let local = RedisUrl::local(6379);
+    match ping(&local) {
+        Answer::Pong => {
+            say("redis", format_args!("using the one that answers on {}", local.host()));
+            return Ok(Redis::Given(local));
+        }
+        Answer::Refused(why) => say("redis", format_args!("not using the one on {}: {why}", local.host())),
+        Answer::Silent(_) => {}
+    }
+    let Some(program) = program(workspace)? else {
+        say("redis", format_args!("none: serving everything from the origin. To cache, {HOW}"));
+        return Ok(Redis::None);
+    };
+    Server::start(program).map(Redis::Private)
+}
+
+fn say_about_given(url: &RedisUrl) {
+    match ping(url) {
+        Answer::Pong => say("redis", format_args!("{} answers", url.host())),
+        Answer::Refused(why) => say(
+            "redis",
+            format_args!("{} refuses: {why}. Serving from the origin until it accepts", url.host()),
+        ),
+        Answer::Silent(why) => say(
+            "redis",
+            format_args!("{} does not answer ({why}). Serving from the origin until it does", url.host()),
+        ),
+    }
+}
+
+/// A server's program, installed if need be and if that may be done; `None` after saying why not.
+pub(crate) fn program(workspace: &Workspace) -> Result<Option<PathBuf>> {
+    if let Some(program) = installed() {
+        return Ok(Some(program));
+    }
+    let _lock = workspace.lock()?;
+    if let Err(reason) = install::by_apt() {
+        process::check_interrupted()?;
+        say("redis", format_args!("not installed: {reason}"));
+    }
+    Ok(installed())
+}
+
+/// A server's program on this machine. `SPINDRIFT_REDIS_SERVER` may name one.
+fn installed() -> Option<PathBuf> {
+    let named = std::env::var_os("SPINDRIFT_REDIS_SERVER").map(PathBuf::from).filter(|file| file.is_file());
+    named.or_else(|| which("redis-server")).or_else(|| which("valkey-server"))
+}
+
+/// For messages of commands that cannot do without.
+pub(crate) fn how_to_get_one() -> &'static str {
+    HOW
+}

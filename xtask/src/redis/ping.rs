@@ -1,0 +1,95 @@
+//! Does a Redis answer? A PING by hand, so that no client library has to be compiled first.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use super::RedisUrl;
+
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// What came back.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It can be used.
+    Pong,
+    /// It answers, but not to us: a password, for instance.
+    Refused(String),
+    /// No connection, or no answer.
+    Silent(String),
+}
+
+/// Connects, authenticates and sends PING. Of an encrypted server only the connection is tried.
+pub(crate) fn ping(url: &RedisUrl) -> Answer {
+    match connect(url) {
+        Ok(_) if url.is_tls() => Answer::Pong,
+        Ok(stream) => converse(&stream, url).unwrap_or_else(|error| Answer::Silent(error.to_string())),
+        Err(error) => Answer::Silent(error.to_string()),
+    }
+}
+
+fn connect(url: &RedisUrl) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::other("the name has no address");
+    for address in url.address().to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, LIMIT) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(LIMIT))?;
+                stream.set_write_timeout(Some(LIMIT))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn converse(stream: &TcpStream, url: &RedisUrl) -> std::io::Result<Answer> {
+    if let Some(arguments) = url.auth() {
+        let reply = call(stream, "AUTH", &arguments)?;
+        if reply != "+OK" {
+            return Ok(Answer::Refused(reply.trim_start_matches('-').to_owned()));
+        }
+    }
+    let reply = call(stream, "PING", &[])?;
+    Ok(if reply == "+PONG" { Answer::Pong } else { Answer::Refused(reply.trim_start_matches('-').to_owned()) })
+}
+
+fn call(mut stream: &TcpStream, name: &str, arguments: &[&str]) -> std::io::Result<String> {
+    let mut request = format!("*{}\r\n${}\r\n{name}\r\n", arguments.len() + 1, name.len());
+    for argument in arguments {
+        request.push_str(&format!("${}\r\n{argument}\r\n", argument.len()));
+    }
+    stream.write_all(request.as_bytes())?;
+    let mut line = String::new();
+    if BufReader::new(stream).read_line(&mut line)? == 0 {
+        return Err(std::io::Error::other("it closed the connection"));
+    }
+    Ok(line.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    fn server_that_says(reply: &'static str) -> RedisUrl {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(reply.as_bytes()).unwrap();
+            thread::sleep(Duration::from_millis(200));
+        });
+        RedisUrl::local(port)
+    }
+
+    #[test]
+    fn tells_a_redis_from_what_is_none() {
+        assert_eq!(ping(&server_that_says("+PONG\r\n")), Answer::Pong);
+        let locked = ping(&server_that_says("-NOAUTH Authentication required.\r\n"));
+        assert_eq!(locked, Answer::Refused("NOAUTH Authentication required.".to_owned()));
+        assert!(matches!(ping(&server_that_says("")), Answer::Silent(_)));
+    }
+}

@@ -1,0 +1,123 @@
+//! A Redis of our own: a free port of this machine, a temporary directory, nothing kept.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Answer, RedisUrl, ping};
+use crate::console::say;
+use crate::failure::{Context, Result, fail};
+use crate::process::{self, Group};
+
+/// Another process may take the free port before the server does.
+const ATTEMPTS: u32 = 3;
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// A running server; it and its directory go when this is dropped.
+pub(crate) struct Server {
+    group: Group,
+    port: u16,
+    _directory: Directory,
+}
+
+impl Server {
+    /// Starts `program`.
+    pub(crate) fn start(program: PathBuf) -> Result<Self> {
+        let mut reason = String::new();
+        for _ in 0..ATTEMPTS {
+            match Self::try_start(&program) {
+                Ok(server) => {
+                    say("redis", format_args!("private {} on {}", program.display(), server.url().host()));
+                    return Ok(server);
+                }
+                Err(error) => reason = error.to_string(),
+            }
+            process::check_interrupted()?;
+        }
+        fail(format!("{} did not start: {reason}", program.display()))
+    }
+
+    fn try_start(program: &Path) -> Result<Self> {
+        let directory = Directory::create()?;
+        let port = free_port()?;
+        let mut group = Group::spawn(&mut command(program, port, &directory.path))?;
+        match wait_for_pong(&group, port) {
+            Ok(()) => Ok(Self { group, port, _directory: directory }),
+            Err(failure) => {
+                group.end();
+                fail(format!("{failure}{}", directory.log_end()))
+            }
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> RedisUrl {
+        RedisUrl::local(self.port)
+    }
+
+    /// Has it ended by itself?
+    pub(crate) fn ended(&self) -> bool {
+        self.group.ended()
+    }
+}
+
+/// A port that nobody listens on at this moment.
+pub(crate) fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").cannot("find a free port")?;
+    Ok(listener.local_addr().cannot("find a free port")?.port())
+}
+
+fn command(program: &Path, port: u16, directory: &Path) -> Command {
+    let mut command = process::command(program);
+    command.current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--logfile", "redis.log"]);
+    command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
+    // Everything of ours has a TTL; a machine that is tried out is not filled up.
+    command.args(["--maxmemory", "512mb", "--maxmemory-policy", "volatile-lru"]);
+    command
+}
+
+fn wait_for_pong(group: &Group, port: u16) -> Result<()> {
+    let end = Instant::now() + START_LIMIT;
+    let mut last = Answer::Silent("not asked".to_owned());
+    while Instant::now() < end {
+        if group.ended() {
+            return fail("it ended at once");
+        }
+        last = ping(&RedisUrl::local(port));
+        if last == Answer::Pong {
+            return Ok(());
+        }
+        process::sleep(Duration::from_millis(20))?;
+    }
+    fail(format!("no PONG within {} s, but {last:?}", START_LIMIT.as_secs()))
+}
+
+/// A temporary directory that is removed at the end.
+struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    fn create() -> Result<Self> {
+        let port = free_port()?;
+        let path = std::env::temp_dir().join(format!("spindrift-redis-{}-{port}", std::process::id()));
+        fs::create_dir(&path).cannot(format_args!("create {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    fn log_end(&self) -> String {
+        let log = fs::read_to_string(self.path.join("redis.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines[lines.len().saturating_sub(5)..].join("\n  ");
+        if last.is_empty() { last } else { format!("; it logged\n  {last}") }
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
