@@ -1,0 +1,245 @@
+//! A whole app: what the manifest describes, loaded and ready to run.
+
+use crate::config::hosts::AllowedHosts;
+use crate::config::template::Template;
+use crate::config::variables::{self, ComponentVariables, Sources};
+use crate::error::Error;
+use crate::http::reuse::Reuse;
+use crate::http::{Destination, Front, HttpComponent, Router};
+use crate::manifest::{Manifest, Route};
+use crate::outbound::http::{HttpClient, client};
+use crate::outbound::permission::Permission;
+use crate::runtime::files::Workspace;
+use crate::runtime::prepared::Prepared;
+use crate::runtime::state::{InstanceState, linker};
+use crate::runtime::{engine, loader};
+use crate::subscriber::{RedisComponent, Subscription};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+/// What the command line says about an app, beyond its manifest.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Values of variables that win over all others.
+    pub variables: BTreeMap<String, String>,
+    /// Environment variables every component gets, over those of the manifest.
+    pub environment: Vec<(String, String)>,
+    /// The life of HTTP instances.
+    pub reuse: Reuse,
+    /// What components print goes to this process's stdout and stderr.
+    pub print: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { variables: BTreeMap::new(), environment: Vec::new(), reuse: Reuse::default(), print: true }
+    }
+}
+
+/// An app that can be served.
+pub struct App {
+    shared: Arc<Shared>,
+    redis: BTreeMap<String, RedisComponent>,
+    subscriptions: Vec<Subscription>,
+    /// Keeps the components' files.
+    _workspace: Option<Workspace>,
+}
+
+/// The part of an app that its own instances reach.
+pub(crate) struct Shared {
+    pub(crate) front: Front,
+    listener: OnceLock<SocketAddr>,
+}
+
+impl Shared {
+    /// Where the app listens, once it does.
+    pub(crate) fn listener(&self) -> Option<SocketAddr> {
+        self.listener.get().copied()
+    }
+
+    /// The first address stays: an app has one listener.
+    pub(crate) fn set_listener(&self, address: SocketAddr) {
+        _ = self.listener.set(address);
+    }
+}
+
+impl App {
+    /// Loads the app of the manifest at `file`: reads variables, compiles components (or finds them
+    /// compiled), checks their imports and copies their files.
+    ///
+    /// # Errors
+    /// Anything that would keep the app from running, with the place it comes from.
+    pub fn load(file: &Path, options: &LoadOptions) -> Result<Self, Error> {
+        let manifest = Manifest::load(file)?;
+        for warning in &manifest.warnings {
+            eprintln!("warning: {}: {warning}", file.display());
+        }
+        for name in options.variables.keys().filter(|name| !manifest.variables.contains_key(*name)) {
+            eprintln!("warning: variable {name:?} is not declared in {}", file.display());
+        }
+        Loader::new(&manifest, options)?.load()
+    }
+
+    /// Routes and what they lead to, for display.
+    #[must_use]
+    pub fn routes(&self) -> Vec<(String, String)> {
+        let name = |destination: &Destination| match destination {
+            Destination::Component(id) => id.clone(),
+            Destination::Fixed(_) => "(static response)".to_owned(),
+        };
+        self.shared.front.router.iter().map(|(route, it)| (route, name(it))).collect()
+    }
+
+    /// Whether the app has an HTTP trigger, and so needs a listener.
+    #[must_use]
+    pub fn has_http(&self) -> bool {
+        !self.shared.front.components.is_empty() || !self.shared.front.fixed.is_empty()
+    }
+
+    /// Whether the app has a Redis trigger.
+    #[must_use]
+    pub fn has_redis(&self) -> bool {
+        !self.subscriptions.is_empty()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn subscriptions(&self) -> &[Subscription] {
+        &self.subscriptions
+    }
+
+    pub(crate) fn redis_component(&self, id: &str) -> Option<&RedisComponent> {
+        self.redis.get(id)
+    }
+}
+
+struct Loader<'a> {
+    manifest: &'a Manifest,
+    options: &'a LoadOptions,
+    values: BTreeMap<String, String>,
+    engine: Engine,
+    linker: Linker<InstanceState>,
+    client: HttpClient,
+    workspace: Option<Workspace>,
+}
+
+impl<'a> Loader<'a> {
+    fn new(manifest: &'a Manifest, options: &'a LoadOptions) -> Result<Self, Error> {
+        let dotenv = variables::read_dotenv(Path::new(".env"))?;
+        let sources =
+            Sources { flags: &options.variables, env: &|name| std::env::var(name), dotenv: &dotenv };
+        let engine = engine::engine()?;
+        let has_files = manifest.components.values().any(|it| !it.files.is_empty());
+        Ok(Self {
+            manifest,
+            options,
+            values: variables::resolve(&manifest.variables, &sources)?,
+            linker: linker(&engine).map_err(Error::Engine)?,
+            engine,
+            client: client(),
+            workspace: has_files.then(Workspace::new).transpose()?,
+        })
+    }
+
+    fn load(self) -> Result<App, Error> {
+        let shared = Arc::new(Shared { front: self.front()?, listener: OnceLock::new() });
+        for component in shared.front.components.values() {
+            component.attach(&shared);
+        }
+        let mut redis = BTreeMap::new();
+        for trigger in &self.manifest.redis {
+            if !redis.contains_key(&trigger.component) {
+                redis.insert(
+                    trigger.component.clone(),
+                    RedisComponent::new(self.prepare(&trigger.component)?)?,
+                );
+            }
+        }
+        let subscriptions = self.subscriptions()?;
+        Ok(App { shared, redis, subscriptions, _workspace: self.workspace })
+    }
+
+    fn front(&self) -> Result<Front, Error> {
+        let wrong = |problem| Error::manifest(&self.manifest.file, problem);
+        let (mut router, mut components, mut fixed) = (Router::default(), BTreeMap::new(), BTreeMap::new());
+        for (index, trigger) in self.manifest.http.iter().enumerate() {
+            let destination = match &trigger.component {
+                Some(id) => Destination::Component(id.clone()),
+                None => Destination::Fixed(index),
+            };
+            if let Some(id) = trigger.component.as_ref().filter(|id| !components.contains_key(*id)) {
+                components.insert(id.clone(), HttpComponent::new(self.prepare(id)?, self.options.reuse)?);
+            }
+            if let Some(response) = &trigger.static_response {
+                fixed.insert(index, response.clone());
+            }
+            if let Route::Path(path) = &trigger.route {
+                router.add(path, destination).map_err(wrong)?;
+            }
+        }
+        Ok(Front { router, components, fixed, info: self.info() })
+    }
+
+    fn info(&self) -> String {
+        let mut info = serde_json::Map::new();
+        info.insert("name".to_owned(), self.manifest.application.name.clone().into());
+        if !self.manifest.application.version.is_empty() {
+            info.insert("version".to_owned(), self.manifest.application.version.clone().into());
+        }
+        format!("{:#}", serde_json::Value::Object(info))
+    }
+
+    fn prepare(&self, id: &str) -> Result<Prepared, Error> {
+        let unknown = || Error::component(id, "expected a [component.*] of this id, found none");
+        let component = self.manifest.components.get(id).ok_or_else(unknown)?;
+        let root = self.manifest.root();
+        let code = loader::load(&self.engine, id, &root.join(component.source()))?;
+        let pre = self
+            .linker
+            .instantiate_pre(&code)
+            .map_err(|e| Error::component(id, format!("expected imports this host provides: {e:#}")))?;
+        let files = self.workspace.as_ref().map(|it| it.mount(id, component, root)).transpose()?.flatten();
+        let mut environment = component.environment.clone();
+        environment.extend(self.options.environment.iter().cloned());
+        Ok(Prepared {
+            id: id.to_owned(),
+            pre,
+            engine: self.engine.clone(),
+            environment: environment.into_iter().collect(),
+            files,
+            variables: Arc::new(ComponentVariables::new(id, &component.variables, &self.values)?),
+            permission: self.permission(id, &component.allowed_outbound_hosts),
+            client: self.client.clone(),
+            print: self.options.print,
+        })
+    }
+
+    /// A list that turns out wrong with these values allows nothing; the component runs without it.
+    fn permission(&self, id: &str, list: &[String]) -> Permission {
+        let ids: Vec<String> = self.manifest.components.keys().cloned().collect();
+        let parsed = AllowedHosts::parse(list, &self.values, &ids);
+        if let Err(problem) = &parsed {
+            eprintln!("component {id}: allowed_outbound_hosts: {problem}; nothing can be reached");
+        }
+        Permission::new(parsed)
+    }
+
+    fn subscriptions(&self) -> Result<Vec<Subscription>, Error> {
+        let resolve = |text: &str| {
+            let resolved = Template::parse(text).and_then(|it| it.resolve(&self.values));
+            resolved.map_err(|e| Error::manifest(&self.manifest.file, format!("trigger.redis: {e}")))
+        };
+        let mut servers: BTreeMap<String, BTreeMap<String, Vec<String>>> = BTreeMap::new();
+        for trigger in &self.manifest.redis {
+            let channels = servers.entry(resolve(&trigger.address)?).or_default();
+            channels.entry(resolve(&trigger.channel)?).or_default().push(trigger.component.clone());
+        }
+        Ok(servers.into_iter().map(|(address, channels)| Subscription { address, channels }).collect())
+    }
+}

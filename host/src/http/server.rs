@@ -1,0 +1,100 @@
+//! Connections from the network.
+
+use super::respond::answer;
+use crate::app::App;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use wasmtime_wasi_http::Error as HttpError;
+
+/// How long requests under way may take after the order to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How connections are treated.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Sends every packet at once. Spin does not, so measurements with this say nothing about Spin.
+    pub tcp_nodelay: bool,
+}
+
+/// Answers requests on `listener` until `stop` is ready, then lets those under way finish for some seconds.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(
+    app: &App,
+    listener: TcpListener,
+    options: Options,
+    stop: impl Future<Output = ()>,
+) -> std::io::Result<()> {
+    app.shared().set_listener(listener.local_addr()?);
+    let (stopping, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, client)) => {
+                    // A connection that is gone already answers with an error; it is found out below.
+                    _ = stream.set_nodelay(options.tcp_nodelay);
+                    connections.spawn(connection(Arc::clone(app.shared()), stream, client, stopped.clone()));
+                }
+                Err(e) if is_transient(&e) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(e) => return Err(e),
+            },
+        }
+    }
+    drop(listener);
+    _ = stopping.send(true);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    _ = tokio::time::timeout(GRACE, finished).await;
+    Ok(())
+}
+
+/// A client that left, or too many open files for now: neither is a reason to stop.
+fn is_transient(error: &std::io::Error) -> bool {
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    matches!(error.kind(), std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::ConnectionReset)
+        || error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
+}
+
+async fn connection(
+    app: Arc<crate::app::Shared>,
+    stream: TcpStream,
+    client: SocketAddr,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let service = service_fn(|request: http::Request<Incoming>| {
+        let app = Arc::clone(&app);
+        async move {
+            let request = request.map(|body| body.map_err(HttpError::from).boxed_unsync());
+            answer(&app.front, request, client).await
+        }
+    });
+    let builder = Builder::new(TokioExecutor::new());
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let result = tokio::select! {
+        result = &mut connection => result,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // A client that hangs up is everyday life; what a request did wrong was refused above.
+    if let Err(error) = result
+        && let Some(problem) = error.downcast_ref::<hyper::Error>().filter(|it| it.is_user())
+    {
+        eprintln!("request from {client}: {problem}");
+    }
+}

@@ -1,0 +1,9 @@
+//! What components reach through the host: HTTP servers, Redis, and each other.
+
+pub(crate) mod body;
+pub(crate) mod connect;
+pub(crate) mod http;
+pub(crate) mod permission;
+pub(crate) mod redis;
+pub(crate) mod reply;
+pub(crate) mod variables;

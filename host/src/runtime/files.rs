@@ -1,0 +1,184 @@
+//! The files a component may read: copied once at the start, as Spin does, and mounted at `/`.
+
+use crate::error::Error;
+use crate::manifest::{Component, FilesMount};
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::BuildHasher;
+use std::path::{Path, PathBuf};
+
+/// A directory of this process, removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    path: PathBuf,
+}
+
+impl Workspace {
+    /// Makes an empty directory among the temporary ones.
+    ///
+    /// # Errors
+    /// The directory cannot be made.
+    pub(crate) fn new() -> Result<Self, Error> {
+        let name = format!("spindrift-host-{}-{:016x}", std::process::id(), RandomState::new().hash_one(0));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).map_err(|e| Error::io(format!("making {}", path.display()), e))?;
+        Ok(Self { path })
+    }
+
+    /// Copies the files of a component; none when it has no files.
+    ///
+    /// # Errors
+    /// A path that does not exist, leads out of the app's directory, or cannot be copied.
+    pub(crate) fn mount(
+        &self,
+        id: &str,
+        component: &Component,
+        root: &Path,
+    ) -> Result<Option<PathBuf>, Error> {
+        if component.files.is_empty() {
+            return Ok(None);
+        }
+        let copy = Copy::new(id, component, root, self.path.join(id))?;
+        for mount in &component.files {
+            match mount {
+                FilesMount::Pattern(pattern) => copy.pattern(pattern)?,
+                FilesMount::Placement(it) => copy.placement(&it.source, &it.destination)?,
+            }
+        }
+        Ok(Some(copy.target))
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+struct Copy<'a> {
+    id: &'a str,
+    /// The directory of the manifest, absolute and without links.
+    root: PathBuf,
+    target: PathBuf,
+    exclude: Vec<glob::Pattern>,
+}
+
+impl<'a> Copy<'a> {
+    fn new(id: &'a str, component: &Component, root: &Path, target: PathBuf) -> Result<Self, Error> {
+        let wrong = |e: &dyn std::fmt::Display, what: &str| Error::component(id, format!("{what}: {e}"));
+        let exclude =
+            component.exclude_files.iter().map(|it| glob::Pattern::new(it).map_err(|e| wrong(&e, it)));
+        let exclude = exclude.collect::<Result<_, _>>()?;
+        let root = root.canonicalize().map_err(|e| wrong(&e, "directory of the manifest"))?;
+        fs::create_dir_all(&target).map_err(|e| Error::io(format!("making {}", target.display()), e))?;
+        Ok(Self { id, root, target, exclude })
+    }
+
+    fn error(&self, what: &str, problem: impl std::fmt::Display) -> Error {
+        Error::component(self.id, format!("files: {what:?}: {problem}"))
+    }
+
+    fn pattern(&self, pattern: &str) -> Result<(), Error> {
+        if pattern.split('/').next_back().is_some_and(|last| matches!(last, "." | "..")) {
+            return Err(self.error(pattern, "expected files; write **/* for all below a directory"));
+        }
+        let path = self.root.join(pattern);
+        if path.is_dir() {
+            // Spin places such a directory's files below its own name once more.
+            self.glob(pattern, &path.join("**/*"), &self.root, &self.target.join(pattern))
+        } else if path.is_file() {
+            self.one(pattern, &path, &self.target.join(pattern))
+        } else if pattern.contains(['*', '?', '[']) {
+            self.glob(pattern, &path, &self.root, &self.target)
+        } else {
+            Err(self.error(pattern, "expected a file, a directory or a pattern, found nothing of that name"))
+        }
+    }
+
+    fn placement(&self, source: &str, destination: &str) -> Result<(), Error> {
+        let path = self.root.join(source);
+        let target = self.target.join(destination.trim_start_matches('/'));
+        if path.is_dir() {
+            self.glob(source, &path.join("**/*"), &path, &target)
+        } else if path.is_file() {
+            self.one(source, &path, &target)
+        } else {
+            Err(self.error(source, "expected a file or directory, found nothing of that name"))
+        }
+    }
+
+    fn glob(&self, what: &str, pattern: &Path, prefix: &Path, target: &Path) -> Result<(), Error> {
+        let pattern = pattern.to_str().ok_or_else(|| self.error(what, "expected UTF-8"))?;
+        for path in glob::glob(pattern).map_err(|e| self.error(what, e))? {
+            let path = path.map_err(|e| self.error(what, e))?;
+            let outside = "expected files inside the directory of the manifest";
+            let inside = path.strip_prefix(&self.root).map_err(|_| self.error(what, outside))?;
+            if path.is_file() && !self.exclude.iter().any(|it| it.matches_path(inside)) {
+                let relative = path.strip_prefix(prefix).map_err(|_| self.error(what, outside))?;
+                self.one(what, &path, &target.join(relative))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&self, what: &str, source: &Path, target: &Path) -> Result<(), Error> {
+        let climbs = |it: &Path| it.components().any(|part| part == std::path::Component::ParentDir);
+        if climbs(source) || climbs(target) || !target.starts_with(&self.target) {
+            return Err(self.error(what, "expected a path without `..`"));
+        }
+        let parent = target.parent().unwrap_or(&self.target);
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::copy(source, target))
+            .map(drop)
+            .map_err(|e| self.error(what, format!("copying to {}: {e}", target.display())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Manifest;
+
+    fn mounted(files: &str) -> Result<Vec<String>, String> {
+        let app = Workspace::new().unwrap();
+        for name in ["a.txt", "dir/b.txt", "dir/deep/c.txt", "dir/skip.log"] {
+            let path = app.path.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        let text = format!(
+            "spin_manifest_version = 2\napplication.name = \"a\"\n[[trigger.http]]\nroute = \"/\"\n\
+             component = \"c\"\n[component.c]\nsource = \"c.wasm\"\nfiles = {files}\nexclude_files = [\"**/*.log\"]"
+        );
+        let manifest = Manifest::parse(&text, &app.path.join("spin.toml")).map_err(|e| e.to_string())?;
+        let workspace = Workspace::new().unwrap();
+        let target = workspace
+            .mount("c", &manifest.components["c"], manifest.root())
+            .map_err(|e| e.to_string())?
+            .unwrap();
+        let all = glob::glob(target.join("**/*").to_str().unwrap()).unwrap().map(Result::unwrap);
+        let files =
+            all.filter(|it| it.is_file()).map(|it| it.strip_prefix(&target).unwrap().display().to_string());
+        Ok(files.collect())
+    }
+
+    #[test]
+    fn patterns_keep_their_paths_and_placements_change_them() {
+        assert_eq!(mounted(r#"["a.txt"]"#).unwrap(), ["a.txt"]);
+        assert_eq!(mounted(r#"["dir/**/*"]"#).unwrap(), ["dir/b.txt", "dir/deep/c.txt"]);
+        assert_eq!(mounted(r#"["dir/*.txt"]"#).unwrap(), ["dir/b.txt"]);
+        let placed = mounted(r#"[{ source = "dir", destination = "/x/y" }]"#).unwrap();
+        assert_eq!(placed, ["x/y/b.txt", "x/y/deep/c.txt"]);
+        assert_eq!(mounted(r#"[{ source = "a.txt", destination = "/z.txt" }]"#).unwrap(), ["z.txt"]);
+    }
+
+    #[test]
+    fn paths_outside_and_missing_ones_are_refused() {
+        for files in
+            [r#"["none.txt"]"#, r#"["dir/.."]"#, r#"["../*"]"#, r#"[{ source = "x", destination = "/" }]"#]
+        {
+            assert!(mounted(files).is_err(), "{files}");
+        }
+        assert!(mounted(r#"[{ source = "a.txt", destination = "/../../a.txt" }]"#).is_err());
+    }
+}

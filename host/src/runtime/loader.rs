@@ -1,0 +1,135 @@
+//! From a component's file to code the engine runs.
+//!
+//! Compiling takes seconds, so the result is kept in a `.cwasm` file next to the wasm file. It is used
+//! again only for the same wasm, the same engine and an undamaged file; otherwise it is made anew.
+//! Composing several components into one belongs here as well: between reading and compiling.
+
+use crate::error::Error;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+const HASH: usize = blake3::OUT_LEN;
+
+/// Loads the component `id` from `file`, compiling it if that was not done before.
+///
+/// # Errors
+/// The file cannot be read, or is not a component.
+pub(crate) fn load(engine: &Engine, id: &str, file: &Path) -> Result<Component, Error> {
+    let wasm = fs::read(file).map_err(|e| Error::component(id, format!("source {}: {e}", file.display())))?;
+    let key = cache_key(engine, &wasm);
+    let cache = file.with_extension("cwasm");
+    if let Some(component) = read_cache(engine, &cache, &key) {
+        return Ok(component);
+    }
+    let compiled = engine
+        .precompile_component(&wasm)
+        .map_err(|e| Error::component(id, format!("{}: expected a component: {e:#}", file.display())))?;
+    // A directory that cannot be written costs time at every start, and nothing else.
+    _ = write_cache(&cache, &key, &compiled);
+    deserialize(engine, &compiled).map_err(|e| Error::component(id, format!("{}: {e:#}", file.display())))
+}
+
+/// Names the wasm together with everything about the engine that shapes the compiled code.
+fn cache_key(engine: &Engine, wasm: &[u8]) -> blake3::Hash {
+    struct Feed(blake3::Hasher);
+    impl Hasher for Feed {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut feed = Feed(blake3::Hasher::new());
+    engine.precompile_compatibility_hash().hash(&mut feed);
+    feed.0.update(wasm);
+    feed.0.finalize()
+}
+
+/// A cache file is the key, the hash of the code, the code.
+fn read_cache(engine: &Engine, cache: &Path, key: &blake3::Hash) -> Option<Component> {
+    let file = fs::read(cache).ok()?;
+    let code = cached_code(&file, key)?;
+    deserialize(engine, code).ok()
+}
+
+fn cached_code<'a>(file: &'a [u8], key: &blake3::Hash) -> Option<&'a [u8]> {
+    let (found_key, rest) = file.split_first_chunk::<HASH>()?;
+    let (found_hash, code) = rest.split_first_chunk::<HASH>()?;
+    (*key == *found_key && blake3::hash(code) == *found_hash).then_some(code)
+}
+
+/// Written under another name first: a reader sees the old file or the new one, never a part.
+fn write_cache(cache: &Path, key: &blake3::Hash, code: &[u8]) -> std::io::Result<()> {
+    let part = cache.with_extension(format!("cwasm.{}.part", std::process::id()));
+    let file = [key.as_bytes(), blake3::hash(code).as_bytes(), code].concat();
+    fs::write(&part, file)
+        .and_then(|()| fs::rename(&part, cache))
+        .inspect_err(|_| drop(fs::remove_file(&part)))
+}
+
+#[expect(unsafe_code, reason = "loading code that was compiled before is unsafe by nature")]
+fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `code` must come unchanged from `precompile_component`. Here it either just came from
+    // there, or from a file that this module wrote with its hash, which was compared again on reading:
+    // damage of any kind is found. The engine itself refuses code of another version, target or
+    // configuration. Whoever can write the file with a matching hash can replace the wasm and this
+    // program as well, so no trust is extended that the directory did not have already.
+    unsafe { Component::deserialize(engine, code) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    fn directory(name: &str) -> std::path::PathBuf {
+        let path = std::env::temp_dir().join(format!("spindrift-loader-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_damaged_or_foreign_cache_is_not_used() {
+        let key = blake3::hash(b"key");
+        let file = [key.as_bytes(), blake3::hash(b"code").as_bytes(), b"code".as_slice()].concat();
+        assert_eq!(cached_code(&file, &key), Some(b"code".as_slice()));
+        assert_eq!(cached_code(&file, &blake3::hash(b"other")), None);
+        assert_eq!(cached_code(&file[..file.len() - 1], &key), None);
+        assert_eq!(cached_code(&file[..40], &key), None);
+        let mut damaged = file;
+        *damaged.last_mut().unwrap() ^= 1;
+        assert_eq!(cached_code(&damaged, &key), None);
+    }
+
+    #[test]
+    fn a_second_load_comes_from_the_cache_and_a_broken_one_is_repaired() {
+        let engine = crate::runtime::engine::engine().unwrap();
+        let directory = directory("repair");
+        let (wasm, cache) = (directory.join("c.wasm"), directory.join("c.cwasm"));
+        fs::write(&wasm, EMPTY_COMPONENT).unwrap();
+        load(&engine, "c", &wasm).unwrap();
+        let good = fs::read(&cache).unwrap();
+        assert!(read_cache(&engine, &cache, &cache_key(&engine, EMPTY_COMPONENT)).is_some());
+        fs::write(&cache, &good[..good.len() / 2]).unwrap();
+        load(&engine, "c", &wasm).unwrap();
+        assert!(fs::read(&cache).unwrap() == good);
+        fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_a_component_is_said_with_its_name() {
+        let engine = crate::runtime::engine::engine().unwrap();
+        let directory = directory("wrong");
+        let wasm = directory.join("c.wasm");
+        let message = load(&engine, "gateway", &wasm).unwrap_err().to_string();
+        assert!(message.contains("gateway") && message.contains("c.wasm"), "{message}");
+        fs::write(&wasm, b"not wasm").unwrap();
+        assert!(load(&engine, "gateway", &wasm).unwrap_err().to_string().contains("expected a component"));
+        fs::remove_dir_all(&directory).unwrap();
+    }
+}

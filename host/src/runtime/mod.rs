@@ -1,0 +1,8 @@
+//! Components as running things: the engine, compiled code, their files, and what each instance owns.
+
+pub(crate) mod bindings;
+pub(crate) mod engine;
+pub(crate) mod files;
+pub(crate) mod loader;
+pub(crate) mod prepared;
+pub(crate) mod state;

@@ -1,0 +1,72 @@
+//! A component ready to be instantiated, with everything its instances start from.
+
+use super::state::InstanceState;
+use crate::app::Shared;
+use crate::config::variables::ComponentVariables;
+use crate::error::Error;
+use crate::outbound::http::{HttpClient, HttpHooks};
+use crate::outbound::permission::Permission;
+use crate::outbound::redis::RedisState;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use wasmtime::component::{InstancePre, ResourceTable};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi_http::WasiHttpCtx;
+
+/// Beyond any deadline: nothing in this host interrupts a guest.
+const NO_DEADLINE: u64 = u64::MAX / 2;
+
+/// One component of the app.
+pub(crate) struct Prepared {
+    /// Its id in the manifest.
+    pub(crate) id: String,
+    /// Its code with every import found.
+    pub(crate) pre: InstancePre<InstanceState>,
+    pub(crate) engine: Engine,
+    pub(crate) environment: Vec<(String, String)>,
+    /// The directory that becomes its `/`.
+    pub(crate) files: Option<PathBuf>,
+    pub(crate) variables: Arc<ComponentVariables>,
+    pub(crate) permission: Permission,
+    pub(crate) client: HttpClient,
+    /// What it prints is shown.
+    pub(crate) print: bool,
+}
+
+impl Prepared {
+    /// A store for one instance. `app` is where its requests to other components go.
+    ///
+    /// # Errors
+    /// The directory of its files is gone.
+    pub(crate) fn store(&self, app: Weak<Shared>) -> wasmtime::Result<Store<InstanceState>> {
+        let state = InstanceState {
+            table: ResourceTable::new(),
+            wasi: self.wasi()?,
+            http: WasiHttpCtx::new(),
+            hooks: HttpHooks::new(self.permission.clone(), self.client.clone(), app),
+            redis: RedisState::new(self.permission.clone()),
+            variables: Arc::clone(&self.variables),
+        };
+        let mut store = Store::new(&self.engine, state);
+        store.set_epoch_deadline(NO_DEADLINE);
+        Ok(store)
+    }
+
+    fn wasi(&self) -> wasmtime::Result<WasiCtx> {
+        let mut builder = WasiCtxBuilder::new();
+        builder.envs(&self.environment);
+        if self.print {
+            builder.inherit_stdout().inherit_stderr();
+        }
+        if let Some(directory) = &self.files {
+            builder.preopened_dir(directory, "/", FsPerms::ReadOnly)?;
+        }
+        Ok(builder.build())
+    }
+
+    /// An error about this component.
+    pub(crate) fn error(&self, problem: impl Into<String>) -> Error {
+        Error::component(&self.id, problem)
+    }
+}

@@ -1,0 +1,95 @@
+//! The Redis trigger: messages of channels, one at a time, each to a fresh instance.
+
+use crate::app::App;
+use crate::error::Error;
+use crate::runtime::bindings::inbound_redis::GuestIndices;
+use crate::runtime::prepared::Prepared;
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use redis::Client;
+use std::collections::BTreeMap;
+use std::sync::Weak;
+
+/// A component that handles messages.
+pub(crate) struct RedisComponent {
+    prepared: Prepared,
+    handler: GuestIndices,
+}
+
+impl RedisComponent {
+    /// Checks that the component can handle messages.
+    ///
+    /// # Errors
+    /// The component does not export the handler.
+    pub(crate) fn new(prepared: Prepared) -> Result<Self, Error> {
+        let handler = GuestIndices::new(&prepared.pre).map_err(|e| {
+            prepared.error(format!("expected the export spin:redis/inbound-redis@3.0.0: {e:#}"))
+        })?;
+        Ok(Self { prepared, handler })
+    }
+
+    async fn handle(&self, payload: Vec<u8>) -> Result<(), String> {
+        self.call(payload).await.map_err(|e| format!("{e:?}"))?.map_err(|e| format!("handler: {e:?}"))
+    }
+
+    async fn call(
+        &self,
+        payload: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), crate::runtime::bindings::redis::Error>> {
+        // There are no other components to reach: service chaining belongs to the HTTP trigger.
+        let mut store = self.prepared.store(Weak::new())?;
+        let instance = self.prepared.pre.instantiate_async(&mut store).await?;
+        let guest = self.handler.load(&mut store, &instance)?;
+        store.run_concurrent(async |accessor| guest.call_handle_message(accessor, payload).await).await?
+    }
+}
+
+/// The channels of one server, and the components of each.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    /// With credentials: never printed.
+    pub(crate) address: String,
+    /// Channel to component ids.
+    pub(crate) channels: BTreeMap<String, Vec<String>>,
+}
+
+/// Listens on every server until one connection ends.
+///
+/// # Errors
+/// Always: a server that cannot be reached, or [`Error::Disconnected`]. Reconnecting is left to whoever
+/// started the process, because messages were missed and only they can know what that means.
+pub async fn subscribe(app: &App) -> Result<(), Error> {
+    let listeners = app.subscriptions().iter().map(|it| Box::pin(listen(app, it)));
+    let (first, _, _) = futures_util::future::select_all(listeners).await;
+    first
+}
+
+async fn listen(app: &App, subscription: &Subscription) -> Result<(), Error> {
+    let client = Client::open(subscription.address.as_str())
+        .map_err(|e| Error::redis("Redis trigger: expected an address", e))?;
+    let server = client.get_connection_info().addr.to_string();
+    let failed = |what: &str, e| Error::redis(format!("Redis trigger: {what} {server}"), e);
+    let mut pubsub = client.get_async_pubsub().await.map_err(|e| failed("connecting to", e))?;
+    println!("Active Channels on {server}:");
+    for (channel, components) in &subscription.channels {
+        pubsub.subscribe(channel).await.map_err(|e| failed("subscribing at", e))?;
+        println!("\t{server}/{channel}: [{}]", components.join(","));
+    }
+    let mut messages = pubsub.on_message();
+    while let Some(message) = messages.next().await {
+        let components = subscription.channels.get(message.get_channel_name());
+        let payload = message.get_payload_bytes();
+        join_all(components.into_iter().flatten().map(|id| deliver(app, id, payload))).await;
+    }
+    Err(Error::Disconnected(server))
+}
+
+/// Gives a message to a component. A handler that fails is reported; the message is gone either way.
+async fn deliver(app: &App, id: &str, payload: &[u8]) {
+    let Some(component) = app.redis_component(id) else {
+        return;
+    };
+    if let Err(problem) = component.handle(payload.to_vec()).await {
+        eprintln!("component {id}: a message failed: {problem}");
+    }
+}
