@@ -87,7 +87,8 @@ impl ConfigErrors {
         Err(Self(problems))
     }
 
-    /// Two results as one, so that the problems of both are reported together.
+    /// Two results as one, so that the problems of both are reported together: those of variables and those
+    /// of the text.
     ///
     /// # Errors
     /// The problems of either or both.

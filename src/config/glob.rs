@@ -1,7 +1,7 @@
 //! Globs: `*` is any number of bytes, `?` is exactly one, everything else is itself.
 
 /// Whether `pattern` matches the whole of `text`. In `text`, `*` and `?` are ordinary bytes.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     walk(pattern.as_bytes(), text.as_bytes(), |expected, found| expected == b'?' || expected == found)
 }
 

@@ -33,7 +33,7 @@
 
 mod address;
 mod errors;
-mod glob;
+pub(crate) mod glob;
 mod key;
 mod policy;
 mod query;
@@ -169,4 +169,242 @@ fn elsewhere(key: &str) -> Option<&'static str> {
         return Some("it is a Spin variable (--variable or SPIN_VARIABLE_...)");
     }
     policy::KEYS.contains(&key).then_some("it belongs into [cache] or [route.cache]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    #[test]
+    fn text_without_keys_is_a_complete_configuration() {
+        for text in
+            ["", "\n\n", "# a comment", "  # one\r\n\t\r\n# two\n", "\u{feff}# bom", "[cache]\n[redis]"]
+        {
+            assert_eq!(Config::parse(text, "f"), Ok(Config::default()), "{text:?}");
+        }
+        assert!(Config::parse("# old line ends\rname = \"x\"", "f").is_err(), "not swallowed by the comment");
+    }
+
+    #[test]
+    fn everything_that_can_be_said_is_heard() {
+        let config = Config::parse(
+            r#"
+            name = "edge-1"
+            [redis]
+            prefix = "shop"
+            timeout = "100ms"
+            connect_timeout = "1s"
+            [origin]
+            connect_timeout = "1s"
+            first_byte_timeout = "2s"
+            between_bytes_timeout = "3s"
+            forwarded = false
+            trust_forwarded = true
+            [cache]
+            max_object_size = "1GiB"
+            max_ttl = "1h"
+            heuristic_fraction = 0.25
+            max_variants = 0x10
+            cache_status = false
+            "#,
+            "f",
+        )
+        .unwrap();
+        assert_eq!(config.name.as_str(), "edge-1");
+        assert_eq!(config.redis.prefix, "shop");
+        assert_eq!(config.redis.timeout, Duration::from_millis(100));
+        assert_eq!(config.origin.between_bytes_timeout, Duration::from_secs(3));
+        assert!(config.origin.trust_forwarded && !config.origin.forwarded);
+        assert_eq!(config.cache.max_object_size, 1 << 30);
+        assert_eq!(config.cache.heuristic_max, Duration::from_secs(3600), "never above max_ttl");
+        assert_eq!(config.cache.heuristic_fraction.of(Duration::from_secs(100)), Duration::from_secs(25));
+        assert_eq!(config.cache.max_variants.get(), 16);
+        assert!(!config.cache.cache_status);
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_with_its_place() {
+        let text = r#"name = "my cache"
+redis_url = "redis://:hunter2@h"
+ttl = "5m"
+
+[redis]
+prefx = "x"
+url = "redis://:hunter2@h"
+timeout = "0s"
+
+[cache]
+max_ttl = "10y"
+heuristic_fraction = 1.5
+max_variants = 0
+
+[origin]
+forwarded = "no"
+
+[routes]
+"#;
+        let problems = Config::parse(text, "spindrift.toml").unwrap_err();
+        let expected = r#"spindrift.toml:1:8: name: expected a token of at most 64 characters that begins with a letter, found "my cache"
+spindrift.toml:2:1: redis_url: unknown key here: it is a Spin variable (--variable or SPIN_VARIABLE_...)
+spindrift.toml:3:1: ttl: unknown key here: it belongs into [cache] or [route.cache]
+spindrift.toml:6:1: redis.prefx: unknown key, did you mean "prefix"?
+spindrift.toml:7:1: redis.url: unknown key here: the Spin variable redis_url says where Redis is
+spindrift.toml:8:11: redis.timeout: expected a duration from "1ms" to "1m", found "0s"
+spindrift.toml:11:11: cache.max_ttl: expected a duration like "30s", "5m" or "1h", found "10y"
+spindrift.toml:12:22: cache.heuristic_fraction: expected a number from 0 to 1, like 0.1, found the number 1.5
+spindrift.toml:13:16: cache.max_variants: expected a whole number from 1 to 1000, found the number 0
+spindrift.toml:16:13: origin.forwarded: expected true or false, found "no"
+spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
+        assert_eq!(problems.to_string(), expected);
+        assert_eq!(problems.iter().next().and_then(ConfigError::line_column), Some((1, 8)));
+        assert_eq!(problems.iter().next().map(ConfigError::key), Some("name"));
+    }
+
+    #[test]
+    fn syntax_errors_have_line_and_column_and_come_alone() {
+        let problems = Config::parse("unknown = 1\na = \nb = = 2\n[[route]\n", "f").unwrap_err().to_string();
+        let lines: Vec<&str> = problems.lines().collect();
+        assert_eq!(lines.len(), 3, "{problems}");
+        assert!(lines[0].starts_with("f:2:5: not valid TOML: "), "{problems}");
+        assert!(lines[1].starts_with("f:3:5: not valid TOML: "), "{problems}");
+        assert!(lines[2].starts_with("f:4:9: not valid TOML: "), "{problems}");
+        let twice = Config::parse("name = \"a\"\nname = \"b\"", "f").unwrap_err().to_string();
+        assert!(twice.starts_with("f:2:1: not valid TOML: duplicate key"), "{twice}");
+    }
+
+    #[test]
+    fn the_variable_takes_the_place_of_the_file() {
+        let variable = |text: &'static str| move |name: &str| (name == "config").then(|| text.to_owned());
+        let file = "name = \"file\"";
+        let name = |text| Config::load(&variable(text), file).unwrap().name.to_string();
+        assert_eq!(name("name = \"variable\""), "variable");
+        assert_eq!(name("# nothing"), "spindrift");
+        assert_eq!(name(" \n"), "file");
+        let wrong = Config::load(&variable("x = 1"), file).unwrap_err().to_string();
+        assert!(wrong.starts_with("variable config:1:1: x: unknown key"), "{wrong}");
+    }
+
+    #[test]
+    fn what_is_no_table_is_an_error() {
+        for (text, expected) in [
+            ("cache = 1", "f:1:9: cache: expected a table, found the number 1"),
+            ("route = {}", "f:1:9: route: expected tables, each headed [[route]], found a table"),
+            ("route = [1]", "f:1:10: route[0]: expected a table, found the number 1"),
+            ("redis = []", "f:1:9: redis: expected a table, found an array"),
+        ] {
+            assert_eq!(Config::parse(text, "f").unwrap_err().to_string(), expected);
+        }
+    }
+
+    /// Examples in the file that ships are commented out with a `#` and no blank.
+    #[test]
+    fn the_file_that_ships_is_all_comments_and_its_examples_are_valid() {
+        let text = include_str!("../../spindrift.toml");
+        assert!(text.lines().all(is_blank_or_comment));
+        let uncommented: Vec<&str> = text
+            .lines()
+            .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
+            .collect();
+        let config = Config::parse(&uncommented.join("\n"), "spindrift.toml").unwrap();
+        let default = Config::default();
+        assert_eq!(
+            (&config.name, &config.redis, &config.origin),
+            (&default.name, &default.redis, &default.origin)
+        );
+        assert_eq!(config.cache, default.cache, "the values shown are the defaults");
+        assert!(config.routes().count() > 1);
+    }
+
+    #[test]
+    fn the_examples_in_the_manual_are_valid() {
+        let manual = include_str!("../../docs/configuration.md");
+        let examples: Vec<&str> =
+            manual.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!examples.is_empty());
+        for example in examples {
+            assert_eq!(Config::parse(example, "example").map(|_| ()), Ok(()), "{example}");
+        }
+        for key in policy::KEYS.iter().chain(&settings::VARIABLES) {
+            assert!(manual.contains(&format!("`{key}`")), "{key} is missing in the manual");
+        }
+    }
+
+    fn any_line() -> impl Strategy<Value = String> {
+        let table = prop_oneof![
+            Just("[redis]"),
+            Just("[origin]"),
+            Just("[cache]"),
+            Just("[[route]]"),
+            Just("[route.cache]"),
+            Just("[cache.key]"),
+            Just("[route.cache.key]"),
+            Just("[cache.ttl_by_status]"),
+        ];
+        let key = prop_oneof![
+            Just("name"),
+            Just("host"),
+            Just("path"),
+            Just("mode"),
+            Just("ttl"),
+            Just("default_ttl"),
+            Just("ttl_by_status"),
+            Just("404"),
+            Just("5xx"),
+            Just("query"),
+            Just("key"),
+            Just("headers"),
+            Just("cookies"),
+            Just("max_ttl"),
+            Just("heuristic_fraction"),
+            Just("max_object_size"),
+            Just("timeout"),
+            Just("route"),
+            Just("cache"),
+            Just("cache.key.query.only"),
+        ];
+        let value = prop_oneof![
+            "\"[0-9a-z*./?%é@:]{0,9}\"",
+            "[0-9]{1,30}(\\.[0-9]{1,9})?",
+            Just("true".to_owned()),
+            Just("nan".to_owned()),
+            Just("{}".to_owned()),
+            Just("[]".to_owned()),
+            "\\[\"[a-z*é]{0,3}\", 1\\]",
+            Just("1979-05-27".to_owned()),
+            "\"[0-9]{1,20}(ms|s|d|MiB)\"",
+            "0[xob][0-7]{1,30}",
+            Just("\"cache\"".to_owned()),
+        ];
+        prop_oneof![
+            1 => table.prop_map(str::to_owned),
+            3 => (key, value).prop_map(|(key, value)| format!("{key} = {value}")),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text in "\\PC*") {
+            let _ = Config::parse(&text, "f");
+        }
+
+        #[test]
+        fn nearly_valid_text_never_panics(lines in proptest::collection::vec(any_line(), 0..12)) {
+            match Config::parse(&lines.join("\n"), "f") {
+                Ok(config) => drop(config.route("h", "/a").clone()),
+                Err(problems) => {
+                    let from_one = |at: Option<(usize, usize)>| at.is_some_and(|(line, column)| line * column > 0);
+                    prop_assert!(problems.iter().all(|problem| from_one(problem.line_column())));
+                }
+            }
+        }
+
+        #[test]
+        fn routing_never_panics(host in ".*", path in ".*", pattern in "/[a-z*%?]{0,8}") {
+            if let Ok(config) = Config::parse(&format!("[[route]]\npath = \"{pattern}\""), "f") {
+                let _ = config.route(&host, &path);
+            }
+        }
+    }
 }

@@ -116,7 +116,7 @@ impl Draft {
             ("strip", SetCookiePolicy::Strip),
             ("store", SetCookiePolicy::Store),
         ];
-        Self {
+        let draft = Self {
             mode: table.read("mode", one_of(&modes)).unwrap_or(base.mode),
             cache: CachePolicy {
                 ttl: lifetime(table, "ttl", max_ttl).or(*ttl),
@@ -128,7 +128,11 @@ impl Draft {
                     .filter(|time| !time.is_zero()),
                 set_cookie: table.read("set_cookie", one_of(&cookies)).unwrap_or(*set_cookie),
             },
+        };
+        if draft.cache.ttl.is_some() && table.entries().any(|(key, _)| key == "default_ttl") {
+            table.fail_key("default_ttl", "has no effect, because ttl is set and decides first".to_owned());
         }
+        draft
     }
 
     /// Reports what a route says about caching although it is not cached.
@@ -195,5 +199,120 @@ fn parse_status(key: &str) -> Option<Status> {
             Some(Status::Exact(class * 100 + rest.parse::<u16>().ok()?))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, NameSet, QueryRule};
+    use super::*;
+
+    fn policy(text: &str) -> CachePolicy {
+        match Config::parse(text, "f").unwrap().route("h", "/a").policy.clone() {
+            RoutePolicy::Cache(policy) => *policy,
+            RoutePolicy::Bypass => panic!("bypass"),
+        }
+    }
+
+    fn errors(text: &str) -> String {
+        Config::parse(text, "f").unwrap_err().to_string()
+    }
+
+    fn seconds(policy: &CachePolicy, status: u16) -> Option<u64> {
+        policy.ttl(StatusCode::from_u16(status).unwrap()).map(|time| time.as_secs())
+    }
+
+    #[test]
+    fn a_status_decides_before_its_class_and_that_before_ttl() {
+        let policy = policy(
+            "[cache]\nttl = \"1h\"\nttl_by_status = { 404 = \"30s\", 4xx = \"5s\", \"302\" = \"0s\" }",
+        );
+        let expected =
+            [(200, Some(3600)), (301, Some(3600)), (302, Some(0)), (404, Some(30)), (410, Some(5))];
+        for (status, ttl) in expected {
+            assert_eq!(seconds(&policy, status), ttl, "{status}");
+        }
+        assert_eq!(seconds(&policy, 500), None, "an error is not kept by accident");
+        assert_eq!(policy.default_ttl(StatusCode::OK), None);
+    }
+
+    #[test]
+    fn a_route_says_what_is_different_from_the_cache_section() {
+        let policy = policy(
+            r#"
+            [cache]
+            default_ttl = "1m"
+            stale_if_error = "1h"
+            set_cookie = "strip"
+            key = { query = { except = ["utm_*"] }, headers = ["X-Country"] }
+            [[route]]
+            path = "/a"
+            [route.cache]
+            stale_if_error = "0s"
+            [route.cache.key]
+            cookies = ["theme", "theme"]
+            sort_query = true
+            "#,
+        );
+        assert_eq!(policy.default_ttl(StatusCode::OK), Some(Duration::from_secs(60)));
+        assert_eq!(policy.default_ttl(StatusCode::NOT_FOUND), None);
+        assert_eq!(policy.stale_if_error, None);
+        assert_eq!(policy.set_cookie, SetCookiePolicy::Strip);
+        assert_eq!(policy.key.query, QueryRule::Except(NameSet::new(["utm_*"])));
+        assert_eq!(policy.key.headers, ["x-country"]);
+        assert_eq!(policy.key.cookies, ["theme"]);
+        assert!(policy.key.sort_query);
+    }
+
+    #[test]
+    fn the_cache_section_may_switch_off_what_a_route_switches_on() {
+        let text =
+            "[cache]\nmode = \"bypass\"\nttl = \"1m\"\n[[route]]\npath = \"/a\"\ncache.mode = \"cache\"";
+        assert_eq!(seconds(&policy(text), 200), Some(60));
+        assert_eq!(Config::parse(text, "f").unwrap().route("h", "/b").policy, RoutePolicy::Bypass);
+    }
+
+    #[test]
+    fn what_has_no_effect_is_an_error() {
+        let text = errors("[[route]]\npath = \"/a\"\n[route.cache]\nmode = \"bypass\"\nttl = \"1m\"");
+        assert_eq!(
+            text,
+            "f:5:1: route[0].cache.ttl: has no effect, because mode is \"bypass\" for this route"
+        );
+        let text = errors("cache = { ttl = \"1m\", default_ttl = \"2m\" }");
+        assert!(text.contains("f:1:23: cache.default_ttl: has no effect"), "{text}");
+    }
+
+    #[test]
+    fn wrong_values_are_errors_with_what_was_expected() {
+        for (line, part) in [
+            (
+                "ttl = 30",
+                "cache.ttl: expected a duration like \"30s\", \"5m\" or \"1h\", found the number 30",
+            ),
+            ("ttl = \"31d\"", "cache.ttl: expected at most cache.max_ttl, which is \"30d\", found \"31d\""),
+            ("mode = \"off\"", "cache.mode: expected \"cache\" or \"bypass\", found \"off\""),
+            ("set_cookie = true", "expected \"refuse\" or \"strip\" or \"store\", found true"),
+            ("ttl_by_status.304 = \"1s\"", "cache.ttl_by_status.304: expected a final status like 404"),
+            ("ttl_by_status.1xx = \"1s\"", "expected a final status like 404 or a class like 5xx"),
+            ("ttl_by_status.404 = 1", "cache.ttl_by_status.404: expected a duration"),
+            ("ttl_by_status.é = \"1s\"", "not valid TOML"),
+            ("ttl_by_status.\"é9\" = \"1s\"", "found \"é9\""),
+            ("key.query = \"some\"", "cache.key.query: expected \"all\", \"none\", { only = [names] } or"),
+            ("key.query = {}", "found a table with 0 keys"),
+            ("key.query = { only = [\"a\"], except = [\"b\"] }", "found a table with 2 keys"),
+            ("key.query = { only = [\"a*b\"] }", "cache.key.query.only[0]: expected a parameter name"),
+            ("key.query = { except = [\"*\"] }", "cache.key.query.except[0]: expected a parameter name"),
+            ("key.query = { only = [] }", "cache.key.query.only: expected at least one name"),
+            ("key.query = { not = [] }", "cache.key.query.not: unknown key"),
+            ("key.headers = \"accept\"", "cache.key.headers: expected an array of strings, found \"accept\""),
+            ("key.headers = [\"a b\"]", "cache.key.headers[0]: expected a field name"),
+            ("key.headers = [\"a\", \"Cookie\"]", "cache.key.headers[1]: expected another field than cookie"),
+            ("key.cookies = [\"a=b\"]", "cache.key.cookies[0]: expected a cookie name"),
+            ("key.header = []", "cache.key.header: unknown key, did you mean \"headers\"?"),
+        ] {
+            let text = errors(&format!("[cache]\n{line}"));
+            assert!(text.contains(part) && text.lines().count() == 1, "{line}: {text}");
+        }
     }
 }

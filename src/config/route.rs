@@ -1,5 +1,6 @@
 //! Routes: which requests they match, and in which order.
 
+use super::address::HostPort;
 use super::glob;
 use super::policy::{Draft, KEYS, RoutePolicy};
 use super::query::escaped;
@@ -63,9 +64,8 @@ impl HostPattern {
             Some(rest) => (rest.strip_prefix('.')?, true),
             None => (lower.as_str(), false),
         };
-        let address = name.starts_with('[') && name.ends_with(']') && !below;
-        let valid = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') || address;
-        if name.is_empty() || name.starts_with('.') || name.ends_with('.') || !name.chars().all(valid) {
+        let valid = HostPort::parse(name).is_some_and(|place| place.port().is_none());
+        if !valid || name.starts_with('.') || name.ends_with('.') {
             return None;
         }
         Some(if below { Self::Below(format!(".{name}")) } else { Self::Exact(name.to_owned()) })
@@ -247,5 +247,114 @@ fn check_name(earlier: &[(Route, String)], route: &Route, table: &Table<'_, '_>)
 fn check_reachable(earlier: &[(Route, String)], route: &Route, table: &Table<'_, '_>) {
     if let Some((_, place)) = earlier.iter().find(|(other, _)| other.covers(route)) {
         table.fail_all(format!("never reached: {place} comes first and matches all of it"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+
+    fn config(text: &str) -> Config {
+        Config::parse(text, "f").unwrap()
+    }
+
+    fn errors(text: &str) -> String {
+        Config::parse(text, "f").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_first_route_that_matches_is_taken() {
+        let config = config(
+            r#"
+            [[route]]
+            host = "*.example.com"
+            path = "/static/*"
+            [[route]]
+            name = "shop"
+            host = "Shop.example.com"
+            [[route]]
+            path = "/static/*"
+            [[route]]
+            path = "*.jpg"
+            [[route]]
+            path = "/a"
+            "#,
+        );
+        for (host, path, name) in [
+            ("www.example.com", "/static/a", "*.example.com/static/*"),
+            ("a.b.EXAMPLE.com:8080", "/static/", "*.example.com/static/*"),
+            ("example.com", "/static/a", "/static/*"),
+            ("badexample.com", "/static/a", "/static/*"),
+            ("shop.example.com", "/static/a", "*.example.com/static/*"),
+            ("shop.example.com.:443", "/x.jpg", "shop"),
+            ("[::1]:3000", "/x/y.jpg", "*.jpg"),
+            ("", "/a", "/a"),
+            ("h", "/a/", "default"),
+            ("h", "/static", "default"),
+            ("h", "/A", "default"),
+        ] {
+            assert_eq!(config.route(host, path).name, name, "{host} {path}");
+        }
+    }
+
+    #[test]
+    fn an_unreserved_character_is_the_same_percent_encoded() {
+        let config = config("[[route]]\npath = \"/admin/*\"\n[[route]]\npath = \"/%c3%a4~\"");
+        for (path, name) in [
+            ("/%61dmin/x", "/admin/*"),
+            ("/admin%2Fx", "default"),
+            ("/%C3%a4%7e", "/%C3%A4~"),
+            ("/admin/%", "/admin/*"),
+            ("/%6", "default"),
+            ("/%é", "default"),
+        ] {
+            assert_eq!(config.route("h", path).name, name, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_route_that_is_never_reached_is_an_error() {
+        let text = errors("[[route]]\npath = \"/a/*\"\n\n[[route]]\nhost = \"h\"\npath = \"/a/b/*\"");
+        assert_eq!(
+            text,
+            "f:4:1: route[1]: never reached: route[0] \"/a/*\" (line 1) comes first and matches all of it"
+        );
+        let wildcard = errors("[[route]]\nhost = \"*.a.b\"\n[[route]]\nhost = \"x.a.b\"\npath = \"/\"");
+        assert!(wildcard.contains("never reached"));
+        config("[[route]]\npath = \"/a/b/*\"\n[[route]]\npath = \"/a/*\"");
+        config("[[route]]\nhost = \"h\"\npath = \"/*\"\n[[route]]\npath = \"/*\"");
+        config("[[route]]\nhost = \"*.b\"\n[[route]]\nhost = \"b\"");
+    }
+
+    #[test]
+    fn names_are_unique_and_default_is_taken() {
+        let text = errors("[[route]]\nname = \"a\"\npath = \"/a\"\n[[route]]\nname = \"a\"\npath = \"/b\"");
+        assert_eq!(
+            text,
+            "f:5:8: route[1].name: expected a name of its own, route[0] \"a\" (line 1) has the same"
+        );
+        assert!(errors("[[route]]\nname = \"default\"\npath = \"/a\"").contains("f:2:8: route[0].name"));
+    }
+
+    #[test]
+    fn patterns_that_cannot_be_meant_are_errors() {
+        for (pattern, part) in [
+            ("path = \"a/*\"", "begins with"),
+            ("path = \"/search?q=*\"", "without query"),
+            ("path = \"/ä\"", "percent-encoded"),
+            ("path = \"/a b\"", "percent-encoded"),
+            ("path = \"/_spindrift/health\"", "Spindrift answers itself"),
+            ("path = 7", "expected a path like"),
+            ("host = \"example.com:80\"", "without scheme, port and path"),
+            ("host = \"http://example.com\"", "without scheme, port and path"),
+            ("host = \"a.*.com\"", "expected a host like"),
+            ("host = \"*\"", "expected a host like"),
+            ("host = \"[x]\"", "expected a host like"),
+            ("name = \"x\"", "expected `host`, `path` or both"),
+            ("path = \"/a\"\nttl = \"5m\"", "route[0].ttl: unknown key here: it belongs into [route.cache]"),
+        ] {
+            let text = errors(&format!("[[route]]\n{pattern}"));
+            assert!(text.contains(part) && text.lines().count() == 1, "{pattern}: {text}");
+        }
     }
 }

@@ -169,7 +169,7 @@ impl Default for CacheConfig {
         Self {
             max_object_size: 32 << 20,
             max_ttl: 30 * DAY,
-            heuristic_fraction: Fraction(100),
+            heuristic_fraction: Fraction::TENTH,
             heuristic_max: DAY,
             max_variants: NonZeroU16::MIN.saturating_add(31),
             cache_status: true,
@@ -213,6 +213,12 @@ fn heuristic_max(table: &mut Table<'_, '_>, max_ttl: Duration) -> Option<Duratio
 pub struct Fraction(u16);
 
 impl Fraction {
+    /// A tenth.
+    pub const TENTH: Self = Self(100);
+
+    /// A tenth.
+    pub const TENTH: Self = Self(100);
+
     /// This part of `whole`.
     #[must_use]
     pub fn of(self, whole: Duration) -> Duration {
@@ -248,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_fraction_of_a_duration() {
-        assert_eq!(Fraction(100).of(Duration::from_secs(50)), Duration::from_secs(5));
+        assert_eq!(Fraction::TENTH.of(Duration::from_secs(50)), Duration::from_secs(5));
         assert_eq!(Fraction(1000).of(DAY), DAY);
         assert_eq!(Fraction(0).of(Duration::MAX), Duration::ZERO);
     }

@@ -196,8 +196,8 @@ impl<V: Strings> Reader<'_, V> {
     fn session_keys(&mut self) -> Vec<Secret> {
         let text = self.get("session_keys").unwrap_or_default();
         let keys: Vec<&str> = text.split(',').map(str::trim_ascii).filter(|key| !key.is_empty()).collect();
-        for key in &keys {
-            self.warn_of_short("session_keys", key);
+        if let Some(shortest) = keys.iter().min_by_key(|key| key.len()) {
+            self.warn_of_short("session_keys", shortest);
         }
         keys.into_iter().map(Secret::new).collect()
     }
@@ -206,6 +206,145 @@ impl<V: Strings> Reader<'_, V> {
         if secret.len() < SHORT_SECRET {
             self.warnings
                 .push(format!("{name}: a secret of less than {SHORT_SECRET} characters can be guessed"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn load(variables: &[(&str, &str)]) -> Result<Settings, ConfigErrors> {
+        Settings::load(&|name: &str| {
+            variables.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn errors(variables: &[(&str, &str)]) -> String {
+        load(variables).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn without_variables_everything_has_its_default() {
+        let settings = load(&[]).unwrap();
+        assert_eq!(settings.origin.to_string(), "http://demo-origin.spin.internal");
+        let redis = settings.redis.unwrap();
+        assert_eq!(redis.url().expose(), "redis://127.0.0.1:6379");
+        assert!(redis.nodes().is_empty());
+        assert_eq!(settings.channel, "spindrift");
+        assert_eq!(settings.admin_token, None);
+        assert!(settings.session_keys.is_empty() && settings.warnings.is_empty());
+    }
+
+    #[test]
+    fn the_defaults_of_the_manifest_are_the_same() {
+        let manifest: toml::Table = toml::from_str(include_str!("../../spin.toml")).unwrap();
+        let declared = manifest["variables"].as_table().unwrap();
+        let mut names: Vec<&str> = declared.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let mut known = VARIABLES;
+        known.sort_unstable();
+        assert_eq!(names, known);
+        let variables = |name: &str| Some(declared.get(name)?.get("default")?.as_str()?.to_owned());
+        assert_eq!(Settings::load(&variables), load(&[]));
+    }
+
+    #[test]
+    fn what_is_set_is_taken_without_the_blanks_around_it() {
+        let settings = load(&[
+            ("origin_url", "https://www.example.com\n"),
+            ("redis_url", "rediss://:secret@cache.example:6380/1\n"),
+            ("redis_host", "rediss://cache.example:6380"),
+            ("redis_channel", "purges"),
+            ("admin_token", " 0123456789abcdef0123456789abcdef\n"),
+            ("session_keys", "aaaaaaaaaaaaaaaaaaaaaaaa, bbbbbbbbbbbbbbbbbbbbbbbb,"),
+        ])
+        .unwrap();
+        assert_eq!(settings.origin.to_string(), "https://www.example.com");
+        assert_eq!(settings.redis.unwrap().url().expose(), "rediss://:secret@cache.example:6380/1");
+        assert_eq!(settings.admin_token.unwrap().expose(), "0123456789abcdef0123456789abcdef");
+        assert_eq!(settings.session_keys.len(), 2);
+        assert!(settings.warnings.is_empty());
+    }
+
+    #[test]
+    fn every_wrong_variable_is_reported_and_no_secret_is_shown() {
+        let text = errors(&[
+            ("origin_url", "http://bob:hunter2@example.com/a"),
+            ("redis_url", "redis://:hunter2/x@cache.example"),
+            ("redis_enabled", "yes"),
+            ("redis_cluster_nodes", "a:7000,b,:hunter2@c:7000"),
+            ("redis_channel", "two words"),
+            ("admin_token", "hunter2 hunter2"),
+        ]);
+        assert_eq!(text.lines().count(), 7, "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(
+            text.contains(
+                "variable origin_url: expected http://host[:port] or https://host[:port] without user, path \
+                 and query, found \"http://***@example.com/a\""
+            ),
+            "{text}"
+        );
+        assert!(text.contains("variable redis_enabled: expected true or false, found \"yes\""), "{text}");
+    }
+
+    #[test]
+    fn a_redis_host_that_does_not_fit_is_told_what_it_should_be() {
+        let url = ("redis_url", "redis://bob:hunter2@cache.example/3");
+        assert_eq!(
+            errors(&[url, ("redis_host", "redis://127.0.0.1:6379")]),
+            "variable redis_host: expected redis://cache.example:6379, as redis_url has it, found \
+             \"redis://127.0.0.1:6379\""
+        );
+        let with_credentials = errors(&[url, ("redis_host", "redis://bob:hunter2@cache.example")]);
+        assert!(with_credentials.contains("expected redis://cache.example:6379 without credentials"));
+        assert!(!with_credentials.contains("hunter2"));
+        for fits in ["redis://cache.example", "redis://cache.example:6379/", "redis://*.example:6379"] {
+            assert!(load(&[url, ("redis_host", fits)]).is_ok(), "{fits}");
+        }
+        assert!(load(&[url]).is_ok(), "nothing to compare");
+    }
+
+    #[test]
+    fn tls_needs_a_port() {
+        assert!(errors(&[("redis_url", "rediss://h")]).contains("Spin has no default port for rediss://"));
+        let host = ("redis_host", "rediss://h");
+        assert!(errors(&[("redis_url", "rediss://h:6380"), host]).contains("expected rediss://h:6380"));
+    }
+
+    #[test]
+    fn redis_that_is_switched_off_may_be_wrong() {
+        let settings = load(&[("redis_enabled", "false"), ("redis_url", "nonsense")]).unwrap();
+        assert_eq!(settings.redis, None);
+    }
+
+    #[test]
+    fn cluster_nodes_must_be_reachable_and_have_no_databases() {
+        let nodes = ("redis_cluster_nodes", "10.0.0.1:7000, 10.0.0.2:7000");
+        let settings = load(&[("redis_url", "redis://10.0.0.1:7000"), nodes]).unwrap();
+        assert_eq!(settings.redis.unwrap().nodes().len(), 2);
+        assert_eq!(settings.warnings.len(), 1);
+        assert!(settings.warnings[0].contains("redis://10.0.0.2:7000"));
+        assert!(errors(&[("redis_url", "redis://10.0.0.1:7000/2"), nodes]).contains("only database 0"));
+    }
+
+    #[test]
+    fn a_secret_that_can_be_guessed_is_a_warning() {
+        let settings = load(&[("admin_token", "hunter2"), ("session_keys", "a,b")]).unwrap();
+        assert_eq!(settings.warnings.len(), 2);
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_values_never_panic_and_a_password_is_never_shown(
+            before in "(redis|rediss|http)?:?/{0,2}[a-z:@/?#]{0,6}", after in "[@:/?#]{0,2}[a-z0-9:/?#@]{0,8}",
+        ) {
+            let text = format!("{before}:Hunter2{after}");
+            let result = load(&[("redis_url", &text), ("redis_host", "x"), ("admin_token", " Hunter2 Hunter2")]);
+            prop_assert!(!format!("{result:?} {}", result.as_ref().unwrap_err()).contains("Hunter2"), "{text}");
         }
     }
 }

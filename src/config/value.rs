@@ -137,15 +137,14 @@ fn describe(value: &DeValue<'_>) -> String {
     }
 }
 
-/// Text from outside in quotes: escaped, cut to a readable length, and without the userinfo of a URL.
+/// Text from outside in quotes: escaped, cut to a readable length, and without what may be credentials,
+/// which is everything before an `@` if there is a `:` in it.
 pub(super) fn shown(text: &str) -> String {
-    let text = match (text.find("//"), text.rfind('@')) {
-        (Some(start), Some(end)) if start < end => {
-            Cow::Owned(format!("{}***{}", &text[..start + 2], &text[end..]))
-        }
-        _ => Cow::Borrowed(text),
+    let Some((before, after)) = text.rsplit_once('@').filter(|(before, _)| before.contains(':')) else {
+        return format!("{:?}", cut(text));
     };
-    format!("{:?}", cut(&text))
+    let scheme = before.find("://").map_or("", |end| &before[..end + 3]);
+    format!("{:?}", cut(&format!("{scheme}***@{after}")))
 }
 
 fn cut(text: &str) -> Cow<'_, str> {
@@ -194,6 +193,9 @@ mod tests {
     fn what_is_shown_has_no_credentials_and_is_short() {
         assert_eq!(shown("redis://:hunter2@h/0"), "\"redis://***@h/0\"");
         assert_eq!(shown("redis://u:p@ss@h"), "\"redis://***@h\"");
+        assert_eq!(shown("u:p@h//x"), "\"***@h//x\"");
+        assert_eq!(shown("http:/u:p/w@h"), "\"***@h\"");
+        assert_eq!(shown("/@user"), "\"/@user\"");
         assert!(shown(&"x".repeat(1000)).len() < 80);
         assert_eq!(shown("a\nb"), "\"a\\nb\"");
     }
