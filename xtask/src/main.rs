@@ -1,10 +1,14 @@
 //! Everything Spindrift's contributors and users run: `cargo xtask help`.
 
 mod apt;
+mod build;
 mod console;
 mod failure;
 mod process;
 mod redis;
+mod runner;
+mod up;
+mod variables;
 mod wasm_target;
 mod workspace;
 
@@ -42,6 +46,12 @@ fn dispatch(mut parser: lexopt::Parser) -> Result<()> {
     };
     process::end_groups_on_signals()?;
     match command.as_str() {
+        "up" => up::run(parser),
+        "build" => {
+            let workspace = Workspace::find()?;
+            wasm_target::ensure(&workspace)?;
+            build::components(&workspace)
+        }
         "wasm-target" => wasm_target::ensure(&Workspace::find()?),
         "redis" => redis::program(&Workspace::find()?).map(|_| ()),
         "help" => {

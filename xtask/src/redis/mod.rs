@@ -60,7 +60,7 @@ pub(crate) fn provide(workspace: &Workspace, given: Option<RedisUrl>) -> Result<
         say("redis", format_args!("none: serving everything from the origin. To cache, {HOW}"));
         return Ok(Redis::None);
     };
-    Server::start(program).map(Redis::Private)
+    Server::start(&program).map(Redis::Private)
 }
 
 fn say_about_given(url: &RedisUrl) {

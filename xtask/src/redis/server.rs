@@ -18,16 +18,17 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// A running server; it and its directory go when this is dropped.
 pub(crate) struct Server {
     group: Group,
+    program: PathBuf,
     port: u16,
-    _directory: Directory,
+    directory: Directory,
 }
 
 impl Server {
     /// Starts `program`.
-    pub(crate) fn start(program: PathBuf) -> Result<Self> {
+    pub(crate) fn start(program: &Path) -> Result<Self> {
         let mut reason = String::new();
         for _ in 0..ATTEMPTS {
-            match Self::try_start(&program) {
+            match Self::try_start(program) {
                 Ok(server) => {
                     say("redis", format_args!("private {} on {}", program.display(), server.url().host()));
                     return Ok(server);
@@ -42,14 +43,14 @@ impl Server {
     fn try_start(program: &Path) -> Result<Self> {
         let directory = Directory::create()?;
         let port = free_port()?;
-        let mut group = Group::spawn(&mut command(program, port, &directory.path))?;
-        match wait_for_pong(&group, port) {
-            Ok(()) => Ok(Self { group, port, _directory: directory }),
-            Err(failure) => {
-                group.end();
-                fail(format!("{failure}{}", directory.log_end()))
-            }
-        }
+        let group = launch(program, port, &directory)?;
+        Ok(Self { group, program: program.to_owned(), port, directory })
+    }
+
+    /// After it has ended: on the same port, empty.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.group = launch(&self.program, self.port, &self.directory)?;
+        Ok(())
     }
 
     /// Where it is.
@@ -57,10 +58,20 @@ impl Server {
         RedisUrl::local(self.port)
     }
 
-    /// Has it ended by itself?
-    pub(crate) fn ended(&self) -> bool {
-        self.group.ended()
+    /// How it ended, if it has.
+    pub(crate) fn how_it_ended(&mut self) -> Option<String> {
+        let ended = self.group.ended();
+        ended.then(|| self.group.wait().map_or_else(|error| error.to_string(), process::describe))
     }
+}
+
+fn launch(program: &Path, port: u16, directory: &Directory) -> Result<Group> {
+    let mut group = Group::spawn(&mut command(program, port, &directory.path))?;
+    if let Err(failure) = wait_for_pong(&group, port) {
+        group.end();
+        return fail(format!("{failure}{}", directory.log_end()));
+    }
+    Ok(group)
 }
 
 /// A port that nobody listens on at this moment.

@@ -1,0 +1,126 @@
+//! What runs the components: Spin where a new enough one is installed, otherwise the embedded host.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::build;
+use crate::console::say;
+use crate::failure::{Result, fail};
+use crate::process;
+use crate::workspace::{Workspace, which};
+
+/// The first release that runs components of spin-sdk 7.
+const NEEDED: (u32, u32) = (4, 1);
+
+/// `--host`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `spindrift-host` of this workspace.
+    Embedded,
+    /// `spin`.
+    Spin,
+}
+
+impl Kind {
+    /// Reads `embedded` or `spin`.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        match text {
+            "embedded" => Ok(Self::Embedded),
+            "spin" => Ok(Self::Spin),
+            other => fail(format!("--host: expected `embedded` or `spin`, found `{other}`")),
+        }
+    }
+}
+
+/// A host's program.
+#[derive(Debug, Clone)]
+pub(crate) enum Runner {
+    /// Its program; empty until it is built.
+    Embedded(PathBuf),
+    /// Its program and its version.
+    Spin(PathBuf, String),
+}
+
+impl Runner {
+    /// The one asked for, else Spin if it is there and new enough.
+    pub(crate) fn choose(asked: Option<Kind>) -> Result<Self> {
+        if asked == Some(Kind::Embedded) {
+            return Ok(Self::Embedded(PathBuf::new()));
+        }
+        match (spin(), asked) {
+            (Ok(Some(spin)), _) => Ok(spin),
+            (Ok(None), None) => Ok(Self::Embedded(PathBuf::new())),
+            (Ok(None), Some(_)) => fail("--host spin: expected `spin` on PATH (or in SPIN_BIN), found none"),
+            (Err(why), None) => {
+                say("host", format_args!("{why}; using the embedded host"));
+                Ok(Self::Embedded(PathBuf::new()))
+            }
+            (Err(why), Some(_)) => Err(why),
+        }
+    }
+
+    /// Builds it, if it is ours.
+    pub(crate) fn built(self, workspace: &Workspace) -> Result<Self> {
+        match self {
+            Self::Embedded(_) => build::embedded_host(workspace).map(Self::Embedded),
+            Self::Spin(program, version) => {
+                say("host", format_args!("spin {version} at {}", program.display()));
+                Ok(Self::Spin(program, version))
+            }
+        }
+    }
+
+    /// Its name, for people.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Embedded(_) => "the embedded host".to_owned(),
+            Self::Spin(_, version) => format!("spin {version}"),
+        }
+    }
+
+    /// `up -f <manifest>`, the same for both.
+    pub(crate) fn up(&self, manifest: &Path) -> Command {
+        let (Self::Embedded(program) | Self::Spin(program, _)) = self;
+        let mut command = process::command(program);
+        command.arg("up").arg("-f").arg(manifest);
+        command
+    }
+}
+
+/// The installed Spin; a failure says why one that is there cannot be used.
+pub(crate) fn spin() -> Result<Option<Runner>> {
+    let named = std::env::var_os("SPIN_BIN").filter(|name| !name.is_empty()).map(PathBuf::from);
+    let Some(program) = named.or_else(|| which("spin")) else { return Ok(None) };
+    let said = process::text(process::command(&program).arg("--version"), "spin --version")?;
+    match version(&said) {
+        Some((numbers, text)) if numbers >= NEEDED => Ok(Some(Runner::Spin(program, text.to_owned()))),
+        Some((_, text)) => {
+            let (major, minor) = NEEDED;
+            fail(format!("expected spin {major}.{minor} or newer at {}, found {text}", program.display()))
+        }
+        None => fail(format!("expected `spin <version>` from {} --version, found `{}`", program.display(), said.trim())),
+    }
+}
+
+/// `spin 4.1.0-pre0 (8a1b2c3 2026-08-01)` -> `((4, 1), "4.1.0-pre0")`
+fn version(said: &str) -> Option<((u32, u32), &str)> {
+    let text = said.trim().strip_prefix("spin ")?.split_whitespace().next()?;
+    let mut numbers = text.split('.');
+    let major = numbers.next()?.parse().ok()?;
+    let minor = numbers.next()?.parse().ok()?;
+    Some(((major, minor), text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_versions_of_spin() {
+        assert_eq!(version("spin 4.1.0-pre0 (8a1b2c3 2026-08-01)\n"), Some(((4, 1), "4.1.0-pre0")));
+        assert_eq!(version("spin 10.0.1"), Some(((10, 0), "10.0.1")));
+        assert_eq!(version("Spin Version 6.5.2 for Linux"), None);
+        assert!(version("spin 3.6.3 (x)").unwrap().0 < NEEDED);
+        assert!(version("spin 10.0.0").unwrap().0 > NEEDED);
+    }
+}

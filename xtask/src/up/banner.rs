@@ -1,0 +1,19 @@
+//! What to try, once it serves.
+
+use super::{App, reachable};
+
+/// Prints it to standard output.
+pub(super) fn print(app: &App, token: Option<&str>) {
+    let url = format!("http://{}", reachable(app.listen));
+    let origin = app.variables.get("origin_url").filter(|url| !url.is_empty());
+    let origin = origin.as_deref().unwrap_or("the demo origin");
+    println!("\nSpindrift serves {origin} at {url}, on {}.\n", app.runner.name());
+    println!("  curl -i {url}/       # a miss; again: a hit");
+    println!("  curl -X POST {url}/_spindrift/v1/purge \\");
+    println!("    -H 'Authorization: Bearer {}' \\", token.unwrap_or("<your admin_token>"));
+    println!("    -H 'Content-Type: application/json' -d '{{\"urls\":[\"/\"]}}'\n");
+    if token.is_some() {
+        println!("The token is for this session; set SPIN_VARIABLE_ADMIN_TOKEN for one of your own.");
+    }
+    println!("Ctrl-C ends everything.\n");
+}

@@ -1,0 +1,182 @@
+//! `cargo xtask up`: everything that serving needs, then serving, until Ctrl-C.
+
+mod banner;
+mod options;
+mod origin;
+mod service;
+mod supervisor;
+mod token;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::console::say;
+use crate::failure::{Context, Failure, Result, fail};
+use crate::process;
+use crate::redis::{self, Redis, RedisUrl, Server};
+use crate::runner::Runner;
+use crate::variables::Variables;
+use crate::workspace::Workspace;
+use crate::{build, wasm_target};
+use options::Options;
+use service::{Program, Service};
+use supervisor::Supervised;
+
+const READY_LIMIT: Duration = Duration::from_secs(60);
+const TICK: Duration = Duration::from_millis(100);
+
+/// Prepares and serves.
+pub(crate) fn run(parser: lexopt::Parser) -> Result<()> {
+    let options = Options::parse(parser)?;
+    let workspace = Workspace::find()?;
+    let listen = free_address(options.listen)?;
+    let mut variables = options.variables;
+    origin::check(&variables)?;
+    let runner = Runner::choose(options.host)?;
+    wasm_target::ensure(&workspace)?;
+    build::components(&workspace)?;
+    let runner = runner.built(&workspace)?;
+    let redis = provide_redis(&workspace, &mut variables)?;
+    let token = token::provide(&mut variables)?;
+    let app = App { workspace, runner, variables, listen };
+    app.serve(redis, token.as_deref())
+}
+
+/// Says so at once when somebody else listens there; port 0 becomes a free one.
+fn free_address(listen: SocketAddr) -> Result<SocketAddr> {
+    match TcpListener::bind(listen).and_then(|listener| listener.local_addr()) {
+        Ok(address) => Ok(address),
+        Err(error) => fail(format!(
+            "cannot listen on {listen}: {error}\nPass another address, for example `--listen 127.0.0.1:3001`, \
+             or port 0 for a free one."
+        )),
+    }
+}
+
+/// Finds or starts a Redis, unless the variables say that there is none or where its nodes are.
+fn provide_redis(workspace: &Workspace, variables: &mut Variables) -> Result<Redis> {
+    if variables.get("redis_enabled").is_some_and(|value| value == "false") {
+        say("redis", "none: redis_enabled is false, everything comes from the origin");
+        return Ok(Redis::None);
+    }
+    let given = variables.get("redis_url").filter(|text| !text.is_empty());
+    let given = given.map(|text| RedisUrl::parse(&text)).transpose()?;
+    let cluster = variables.get("redis_cluster_nodes").is_some_and(|nodes| !nodes.is_empty());
+    let redis = match given {
+        None if cluster => return fail("redis_cluster_nodes also needs --redis with the URL of one of the nodes"),
+        given => redis::provide(workspace, given)?,
+    };
+    if let Some(url) = redis.url() {
+        variables.set("redis_url", url.secret());
+        variables.set_default("redis_host", &url.host());
+    } else {
+        variables.set("redis_enabled", "false");
+    }
+    Ok(redis)
+}
+
+/// What is served, and how.
+struct App {
+    workspace: Workspace,
+    runner: Runner,
+    variables: Variables,
+    listen: SocketAddr,
+}
+
+impl App {
+    /// Started in this order and ended in the opposite one: Redis, host, subscriber.
+    fn serve(&self, redis: Redis, token: Option<&str>) -> Result<()> {
+        let subscribed = redis.url().is_some();
+        let mut redis = match redis {
+            Redis::Private(server) => Some(Supervised::started(server)),
+            Redis::Given(_) | Redis::None => None,
+        };
+        let mut host = Program::new("host", || self.command("spin.toml", &["--listen", &self.listen.to_string()]));
+        host.start()?;
+        wait_until_ready(&mut host, self.listen)?;
+        let subscriber = Program::new("subscriber", || self.command("subscriber.toml", &[]));
+        let mut subscriber = subscribed.then(|| Supervised::to_start(subscriber));
+        banner::print(self, token);
+        let ended = watch(&mut host, &mut redis, &mut subscriber);
+        drop((subscriber, host, redis));
+        match ended {
+            Err(Failure::Interrupted) => {
+                say("stopped", "everything that was started has ended");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn command(&self, manifest: &str, arguments: &[&str]) -> std::process::Command {
+        let mut command = self.runner.up(&self.workspace.path(manifest));
+        command.current_dir(self.workspace.path("")).args(arguments);
+        self.variables.export(&mut command);
+        command
+    }
+}
+
+/// Until a signal, or until the host ends by itself.
+fn watch(
+    host: &mut impl Service,
+    redis: &mut Option<Supervised<Server>>,
+    subscriber: &mut Option<Supervised<impl Service>>,
+) -> Result<()> {
+    loop {
+        process::sleep(TICK)?;
+        if let Some(how) = host.ended() {
+            process::check_interrupted()?;
+            return fail(format!("the host ended by itself ({how}); what it printed above says why"));
+        }
+        if let Some(redis) = redis {
+            redis.tick()?;
+        }
+        if let Some(subscriber) = subscriber {
+            subscriber.tick()?;
+        }
+    }
+}
+
+fn wait_until_ready(host: &mut impl Service, listen: SocketAddr) -> Result<()> {
+    let end = Instant::now() + READY_LIMIT;
+    while Instant::now() < end {
+        if let Some(how) = host.ended() {
+            process::check_interrupted()?;
+            return fail(format!("the host ended at its start ({how}); what it printed above says why"));
+        }
+        if TcpStream::connect_timeout(&reachable(listen), Duration::from_secs(1)).is_ok() {
+            return Ok(());
+        }
+        process::sleep(Duration::from_millis(30))?;
+    }
+    Err(()).map_err(|()| format!("nothing listens after {} s", READY_LIMIT.as_secs())).cannot("start the host")
+}
+
+/// The address to connect to: 0.0.0.0 and [::] are places to listen only.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let local: std::net::IpAddr = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(local, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_to_listen_on_becomes_one_to_connect_to() {
+        assert_eq!(reachable("0.0.0.0:3000".parse().unwrap()).to_string(), "127.0.0.1:3000");
+        assert_eq!(reachable("[::]:3000".parse().unwrap()).to_string(), "[::1]:3000");
+        assert_eq!(reachable("10.0.0.1:80".parse().unwrap()).to_string(), "10.0.0.1:80");
+    }
+
+    #[test]
+    fn a_port_in_use_is_said_at_once() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let failure = free_address(taken.local_addr().unwrap()).unwrap_err();
+        assert!(failure.to_string().contains("--listen"));
+    }
+}

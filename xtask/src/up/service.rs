@@ -1,0 +1,61 @@
+//! Things that run until they are told to end.
+
+use std::process::Command;
+
+use crate::failure::Result;
+use crate::process::{self, Group};
+use crate::redis::Server;
+
+/// A process that is started, may end, and may be started again.
+pub(super) trait Service {
+    /// For messages.
+    fn name(&self) -> &'static str;
+    /// Starts it, again if it has ended.
+    fn start(&mut self) -> Result<()>;
+    /// How it ended, if it has.
+    fn ended(&mut self) -> Option<String>;
+}
+
+/// A program of which the command line is known.
+pub(super) struct Program<F> {
+    name: &'static str,
+    command: F,
+    group: Option<Group>,
+}
+
+impl<F: Fn() -> Command> Program<F> {
+    /// Not started yet.
+    pub(super) fn new(name: &'static str, command: F) -> Self {
+        Self { name, command, group: None }
+    }
+}
+
+impl<F: Fn() -> Command> Service for Program<F> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn start(&mut self) -> Result<()> {
+        self.group = Some(Group::spawn(&mut (self.command)())?);
+        Ok(())
+    }
+
+    fn ended(&mut self) -> Option<String> {
+        let group = self.group.as_mut().filter(|group| group.ended())?;
+        Some(group.wait().map_or_else(|error| error.to_string(), process::describe))
+    }
+}
+
+impl Service for Server {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn start(&mut self) -> Result<()> {
+        self.start_again()
+    }
+
+    fn ended(&mut self) -> Option<String> {
+        self.how_it_ended()
+    }
+}

@@ -1,0 +1,80 @@
+//! Values of Spin variables: from the command line, else from the environment. They are handed on in the
+//! environment, where other users of the machine cannot read them, as they could on a command line.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use crate::failure::{Result, fail};
+
+/// Name to value.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// Sets one.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Sets one that nobody has set.
+    pub(crate) fn set_default(&mut self, name: &str, value: &str) {
+        if self.get(name).is_none() {
+            self.set(name, value);
+        }
+    }
+
+    /// Sets one from `name=value`.
+    pub(crate) fn set_pair(&mut self, pair: &str) -> Result<()> {
+        let Some((name, value)) = pair.split_once('=').filter(|(name, _)| is_name(name)) else {
+            let found = pair.split('=').next().unwrap_or_default();
+            return fail(format!("--variable: expected name=value with a name like origin_url, found `{found}`"));
+        };
+        self.set(name, value);
+        Ok(())
+    }
+
+    /// The value that components will see, except for defaults of the manifest.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned().or_else(|| std::env::var(in_environment(name)).ok())
+    }
+
+    /// Hands all to a host.
+    pub(crate) fn export(&self, command: &mut Command) {
+        command.envs(self.0.iter().map(|(name, value)| (in_environment(name), value)));
+    }
+}
+
+/// The name that Spin reads.
+pub(crate) fn in_environment(name: &str) -> String {
+    format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase())
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_checked_and_values_never_repeated() {
+        let mut variables = Variables::default();
+        variables.set_pair("config=a=b").unwrap();
+        assert_eq!(variables.get("config").as_deref(), Some("a=b"));
+        for pair in ["no-such=secret", "=secret", "Upper=secret"] {
+            let failure = variables.set_pair(pair).unwrap_err().to_string();
+            assert!(!failure.contains("secret"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_stays() {
+        let mut variables = Variables::default();
+        variables.set("redis_host", "redis://a:1");
+        variables.set_default("redis_host", "redis://b:2");
+        assert_eq!(variables.get("redis_host").as_deref(), Some("redis://a:1"));
+        assert_eq!(in_environment("redis_host"), "SPIN_VARIABLE_REDIS_HOST");
+    }
+}
