@@ -14,7 +14,8 @@ use wasmtime::component::{Accessor, HasData, Resource, ResourceTable};
 const MAX_CONNECTIONS: usize = 1024;
 
 /// One open connection.
-pub(crate) struct Connection(MultiplexedConnection);
+#[expect(unreachable_pub, reason = "generated bindings re-export it")]
+pub struct Connection(MultiplexedConnection);
 
 /// What an instance knows about Redis.
 pub(crate) struct RedisState {
