@@ -1,1 +1,41 @@
-//! Spindrift.
+//! Spindrift: an edge cache you `spin up`.
+//!
+//! This library is everything of Spindrift that does not name its host. It decides what an HTTP cache may
+//! do ([`cache`]), reads and writes header fields as typed values ([`field`]), keeps responses in Redis
+//! ([`redis`], [`cache::store`]) and puts these together in one visible request path ([`pipeline`]). It
+//! reaches the world through the ports in [`env`] only: a Spin component implements them with spin-sdk, the
+//! tests with a real Redis.
+//!
+//! In reading order:
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`pipeline`] | the whole request path, one line a step |
+//! | [`app`] | what an instance holds between requests |
+//! | [`env`] | the ports: Redis, the upstream, clock, entropy, background work |
+//! | [`config`] | `spindrift.toml` and the Spin variables, validated as a whole |
+//! | [`field`] | header fields: `Cache-Control`, `Vary`, validators, hop-by-hop, forwarding, `Cache-Status` |
+//! | [`cache`] | RFC 9111: keys, storing, freshness, validation, invalidation; the store on Redis |
+//! | [`purge`] | what is purged, and the ledger that proves an entry was not |
+//! | [`event`] | the messages on the pub/sub channel |
+//! | [`redis`] | connection, deadline, backoff; replies and errors as Spin gives them |
+//! | [`api`] | the reserved paths below `/_spindrift/` |
+//! | [`problem`] | errors of our own as RFC 9457 problem details |
+//! | [`body`], [`time`] | message bodies; points in time and time to live |
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![expect(async_fn_in_trait, reason = "one wasm instance is one thread: futures need not be Send")]
+
+pub mod api;
+pub mod app;
+pub mod body;
+pub mod cache;
+pub mod config;
+pub mod env;
+pub mod event;
+pub mod field;
+pub mod pipeline;
+pub mod problem;
+pub mod purge;
+pub mod redis;
+pub mod time;

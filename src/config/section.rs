@@ -216,9 +216,6 @@ impl Fraction {
     /// A tenth.
     pub const TENTH: Self = Self(100);
 
-    /// A tenth.
-    pub const TENTH: Self = Self(100);
-
     /// This part of `whole`.
     #[must_use]
     pub fn of(self, whole: Duration) -> Duration {

@@ -1,10 +1,16 @@
-//! Placeholder until the pipeline is there: calls the origin.
+//! The gateway: an HTTP component in front of an origin.
 
-use spin_sdk::http::{IntoResponse, Request};
-use spin_sdk::http_service;
+use spin_sdk::wasip3::exports::http::handler::Guest;
+use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
-#[http_service]
-async fn handle(_request: Request) -> impl IntoResponse {
-    let origin = spin_sdk::variables::get("origin_url").await.unwrap_or_default();
-    spin_sdk::http::get(format!("{origin}/x")).await
+struct Gateway;
+
+// Not `#[http_service]`: the macro hands over a request that its conversion accepted, and answers 500 for
+// the others, and it writes the body only after the head is gone (see `spindrift_adapter`).
+spin_sdk::wasip3::http::service::export!(Gateway);
+
+impl Guest for Gateway {
+    async fn handle(request: Request) -> Result<Response, ErrorCode> {
+        spindrift_adapter::serve(request).await
+    }
 }

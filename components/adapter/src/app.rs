@@ -1,0 +1,59 @@
+//! The instance's app: read from variables and files once.
+
+use crate::env::SpinEnv;
+use futures_util::future::join_all;
+use http::StatusCode;
+use spindrift::app::App;
+use spindrift::config::ConfigErrors;
+use spindrift::problem::Problem;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+const VARIABLES: [&str; 9] = [
+    "origin_url",
+    "redis_url",
+    "redis_host",
+    "redis_cluster_nodes",
+    "redis_enabled",
+    "redis_channel",
+    "admin_token",
+    "session_keys",
+    "config",
+];
+
+/// Where Spin puts the file that the manifest names.
+const FILE: &str = "/spindrift.toml";
+
+thread_local! {
+    static APP: RefCell<Option<Result<Rc<App<SpinEnv>>, Problem>>> = const { RefCell::new(None) };
+}
+
+/// The app of this instance, or the answer to give to everybody while its configuration is wrong.
+pub(crate) async fn instance() -> Result<Rc<App<SpinEnv>>, Problem> {
+    if let Some(app) = APP.with_borrow(Clone::clone) {
+        return app;
+    }
+    let variables = variables().await;
+    APP.with_borrow_mut(|app| app.get_or_insert_with(|| build(&variables)).clone())
+}
+
+fn build(variables: &HashMap<&str, String>) -> Result<Rc<App<SpinEnv>>, Problem> {
+    // No file is no configuration: everything has a default.
+    let file = std::fs::read_to_string(FILE).unwrap_or_default();
+    let get = |name: &str| variables.get(name).cloned();
+    App::new(SpinEnv, &get, &file).map(Rc::new).map_err(|errors| wrong(&errors))
+}
+
+fn wrong(errors: &ConfigErrors) -> Problem {
+    eprintln!("the configuration is wrong:\n{errors}");
+    let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the configuration of this cache is wrong")
+        .with("errors", all)
+}
+
+async fn variables() -> HashMap<&'static str, String> {
+    let read = VARIABLES.map(|name| async move { (name, spin_sdk::variables::get(name).await) });
+    // A variable the manifest does not give to the component counts as not set.
+    join_all(read).await.into_iter().filter_map(|(name, value)| Some((name, value.ok()?))).collect()
+}

@@ -1,0 +1,42 @@
+//! Clock, entropy, background work and log.
+
+use spin_sdk::wasip3;
+use spindrift::env::{Background, Clock, Entropy, Log};
+use spindrift::time::Timestamp;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The world as a Spin component sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct SpinEnv;
+
+impl Clock for SpinEnv {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(spindrift::time::millis(since))
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
+        spin_sdk::time::sleep(duration)
+    }
+}
+
+impl Entropy for SpinEnv {
+    fn fill(&self, buffer: &mut [u8]) {
+        let random = wasip3::random::random::get_random_bytes(buffer.len() as u64);
+        for (to, from) in buffer.iter_mut().zip(random) {
+            *to = from;
+        }
+    }
+}
+
+impl Background for SpinEnv {
+    fn spawn(&self, work: impl Future<Output = ()> + 'static) {
+        wasip3::spawn(work);
+    }
+}
+
+impl Log for SpinEnv {
+    fn log(&self, line: &str) {
+        eprintln!("{line}");
+    }
+}

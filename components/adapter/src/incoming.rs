@@ -1,0 +1,134 @@
+//! Messages from the host: requests to us and responses to us.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields};
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult};
+use spin_sdk::wasip3::wit_future;
+use spindrift::body::{Body, BodyError};
+
+/// How much of a body is read at once, in bytes.
+const READ: usize = 64 * 1024;
+
+type Trailers = Result<Option<types::Trailers>, ErrorCode>;
+
+/// A request to us.
+pub(crate) fn request(request: types::Request) -> Result<http::Request<Body>, ErrorCode> {
+    let mut message = http::Request::new(Body::Empty);
+    *message.method_mut() = method(request.get_method())?;
+    *message.uri_mut() = uri(&request)?;
+    *message.headers_mut() = headers(&request.get_headers());
+    if has_content(message.method(), message.headers()) {
+        let (done, result) = wit_future::new(|| Ok(()));
+        let (stream, trailers) = types::Request::consume_body(request, result);
+        *message.body_mut() = body(stream, trailers, done, content_length(message.headers()));
+    }
+    Ok(message)
+}
+
+/// Content in a GET or HEAD "has no generally defined semantics" (RFC 9110 §9.3.1): it is read only where
+/// its length is declared.
+fn has_content(method: &Method, headers: &HeaderMap) -> bool {
+    match content_length(headers) {
+        Some(length) => length > 0,
+        None => *method != Method::GET && *method != Method::HEAD,
+    }
+}
+
+/// A response to us.
+pub(crate) fn response(response: types::Response) -> http::Response<Body> {
+    let mut message = http::Response::new(Body::Empty);
+    *message.status_mut() = http::StatusCode::from_u16(response.get_status_code()).unwrap_or_default();
+    *message.headers_mut() = headers(&response.get_headers());
+    let (done, result) = wit_future::new(|| Ok(()));
+    let (stream, trailers) = types::Response::consume_body(response, result);
+    *message.body_mut() = body(stream, trailers, done, None);
+    message
+}
+
+/// All fields. The host has checked them; one that is no field all the same is passed over.
+fn headers(fields: &Fields) -> HeaderMap {
+    let all = fields.copy_all();
+    let mut headers = HeaderMap::with_capacity(all.len());
+    for (name, value) in all {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_maybe_shared(Bytes::from(value)))
+        {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn method(method: types::Method) -> Result<Method, ErrorCode> {
+    Ok(match method {
+        types::Method::Get => Method::GET,
+        types::Method::Head => Method::HEAD,
+        types::Method::Post => Method::POST,
+        types::Method::Put => Method::PUT,
+        types::Method::Delete => Method::DELETE,
+        types::Method::Connect => Method::CONNECT,
+        types::Method::Options => Method::OPTIONS,
+        types::Method::Trace => Method::TRACE,
+        types::Method::Patch => Method::PATCH,
+        types::Method::Other(name) => {
+            Method::from_bytes(name.as_bytes()).map_err(|_| ErrorCode::HttpRequestMethodInvalid)?
+        }
+    })
+}
+
+fn uri(request: &types::Request) -> Result<Uri, ErrorCode> {
+    let scheme = match request.get_scheme() {
+        Some(types::Scheme::Https) => "https".to_owned(),
+        Some(types::Scheme::Other(other)) => other,
+        Some(types::Scheme::Http) | None => "http".to_owned(),
+    };
+    let mut uri = Uri::builder().scheme(scheme.as_str());
+    // A URI with a scheme needs an authority; a request without one names no host.
+    uri = uri.authority(request.get_authority().as_deref().unwrap_or("localhost"));
+    let path = request.get_path_with_query();
+    uri = uri.path_and_query(path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/"));
+    uri.build().map_err(|_| ErrorCode::HttpRequestUriInvalid)
+}
+
+struct Reading {
+    stream: StreamReader<u8>,
+    trailers: Option<FutureReader<Trailers>>,
+    _done: FutureWriter<Result<(), ErrorCode>>,
+}
+
+fn body(
+    stream: StreamReader<u8>,
+    trailers: FutureReader<Trailers>,
+    done: FutureWriter<Result<(), ErrorCode>>,
+    length: Option<u64>,
+) -> Body {
+    let reading = Reading { stream, trailers: Some(trailers), _done: done };
+    let pieces = futures_util::stream::unfold(reading, |mut reading| async move {
+        let piece = reading.next().await?;
+        Some((piece, reading))
+    });
+    Body::from_pieces(length, pieces)
+}
+
+impl Reading {
+    /// The next piece. Once the stream has ended, the trailers say whether that was its end or it broke.
+    async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        let trailers = self.trailers.take()?;
+        let (result, piece) = self.stream.read(Vec::with_capacity(READ)).await;
+        match result {
+            StreamResult::Complete(_) => {
+                self.trailers = Some(trailers);
+                Some(Ok(piece.into()))
+            }
+            StreamResult::Dropped | StreamResult::Cancelled => match trailers.await {
+                Ok(_) => (!piece.is_empty()).then(|| Ok(piece.into())),
+                Err(error) => Some(Err(BodyError(error.to_string()))),
+            },
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Messages to the host: our responses, and our requests to the origin.
+//!
+//! The host does not set TCP_NODELAY. A body that leaves in a later packet than its head waits for the
+//! client's delayed acknowledgement, about 40 ms. So the write of the first piece is started before the
+//! head is handed over, and what is in memory is written at once.
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderName};
+use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, HeaderError};
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
+use spin_sdk::wasip3::{self, wit_future, wit_stream};
+use spindrift::body::Body;
+use std::future::poll_fn;
+use std::task::Poll;
+
+type Trailers = Result<Option<types::Trailers>, ErrorCode>;
+
+/// Names the host refuses to take; the host writes these itself.
+const FORBIDDEN: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "http2-settings",
+];
+
+/// Our response.
+pub(crate) async fn response(response: http::Response<Body>) -> Result<types::Response, ErrorCode> {
+    let (head, body) = response.into_parts();
+    let mut headers = head.headers;
+    if let Body::Full(content) = &body
+        && !headers.contains_key(CONTENT_LENGTH)
+    {
+        headers.insert(CONTENT_LENGTH, content.len().into());
+    }
+    let fields = fields(&headers).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
+    let (contents, trailers) = start(body).await;
+    let (response, _sent) = types::Response::new(fields, contents, trailers);
+    response
+        .set_status_code(head.status.as_u16())
+        .map_err(|()| ErrorCode::InternalError(Some(format!("the host refuses status {}", head.status))))?;
+    Ok(response)
+}
+
+/// What the host takes of our fields.
+pub(crate) fn fields(headers: &HeaderMap) -> Result<Fields, HeaderError> {
+    let allowed = |name: &&HeaderName| !FORBIDDEN.contains(&name.as_str());
+    let all: Vec<(String, Vec<u8>)> = headers
+        .keys()
+        .filter(allowed)
+        .flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)))
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    Fields::from_list(&all)
+}
+
+/// Starts to write a body. The first piece is on offer when this returns; the rest follows in the
+/// background.
+pub(crate) async fn start(body: Body) -> (Option<StreamReader<u8>>, FutureReader<Trailers>) {
+    let (result, trailers) = wit_future::new(|| Ok(None));
+    if matches!(body, Body::Empty) {
+        return (None, trailers);
+    }
+    let (writer, reader) = wit_stream::new();
+    let mut writing = Box::pin(write(body, writer, result));
+    let done = poll_fn(|cx| Poll::Ready(writing.poll_unpin(cx).is_ready())).await;
+    if !done {
+        wasip3::spawn(writing);
+    }
+    (Some(reader), trailers)
+}
+
+/// Writes until the end or until nobody reads any more. A body that ended early is reported, so that the
+/// host breaks the connection off rather than end the message as if it were whole.
+async fn write(mut body: Body, mut writer: StreamWriter<u8>, result: FutureWriter<Trailers>) {
+    while let Some(piece) = body.chunk().await {
+        match piece {
+            Ok(piece) => {
+                let left = writer.write_all(into_vec(piece)).await;
+                if !left.is_empty() {
+                    return;
+                }
+            }
+            Err(error) => {
+                let _ = result.write(Err(ErrorCode::InternalError(Some(error.to_string())))).await;
+                return;
+            }
+        }
+    }
+}
+
+/// Without a copy where the piece owns its memory alone.
+fn into_vec(piece: Bytes) -> Vec<u8> {
+    piece.into()
+}

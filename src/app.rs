@@ -1,0 +1,69 @@
+//! What one instance holds between requests.
+
+use crate::cache::store::{Store, StoreLimits};
+use crate::config::{Config, ConfigErrors, Settings, Strings};
+use crate::env::Env;
+use crate::event::Channel;
+use crate::purge::Purger;
+use crate::redis::{Client, Keys, Limits};
+use std::rc::Rc;
+
+/// An instance: its configuration, and what it reaches Redis with.
+pub struct App<E: Env> {
+    /// The ports.
+    pub env: E,
+    /// What `spindrift.toml` says.
+    pub config: Rc<Config>,
+    /// What the Spin variables say.
+    pub settings: Settings,
+    /// Redis and what is kept there; `None` when it is switched off.
+    pub shared: Option<Shared<E>>,
+}
+
+/// What is shared with other instances, over Redis.
+pub struct Shared<E: Env> {
+    /// The connection.
+    pub redis: Rc<Client<E>>,
+    /// The response cache.
+    pub store: Rc<Store<E>>,
+    /// Purges.
+    pub purger: Purger<E>,
+    /// The pub/sub channel and its counters.
+    pub channel: Channel<E>,
+}
+
+impl<E: Env> App<E> {
+    /// Reads and checks the whole configuration. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// Every problem there is, each with its place.
+    pub fn new(env: E, variables: &impl Strings, file: &str) -> Result<Self, ConfigErrors> {
+        let (config, settings) =
+            ConfigErrors::both(Config::load(variables, file), Settings::load(variables))?;
+        let config = Rc::new(config);
+        for warning in &settings.warnings {
+            env.log(warning);
+        }
+        let shared = settings
+            .redis
+            .as_ref()
+            .map(|address| Shared::new(&env, &config, address.url().expose(), &settings.channel));
+        Ok(Self { env, config, settings, shared })
+    }
+}
+
+impl<E: Env> Shared<E> {
+    fn new(env: &E, config: &Rc<Config>, address: &str, channel: &str) -> Self {
+        let limits = Limits { command: config.redis.timeout, connect: config.redis.connect_timeout };
+        let redis = Rc::new(Client::new(env.clone(), address.to_owned(), limits));
+        let keys = Keys::new(&config.redis.prefix);
+        let bounds = StoreLimits {
+            max_ttl: config.cache.max_ttl,
+            max_variants: u64::from(config.cache.max_variants.get()),
+        };
+        let store = Rc::new(Store::new(env.clone(), Rc::clone(&redis), keys.clone(), bounds));
+        let purger = Purger::new(Rc::clone(&store), Rc::clone(config));
+        let channel = Channel::new(env.clone(), Rc::clone(&redis), keys, channel.to_owned());
+        Self { redis, store, purger, channel }
+    }
+}

@@ -1,0 +1,190 @@
+//! Message bodies: nothing, all at once, or as they come.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use http_body::{Body as _, Frame, SizeHint};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Why a body ended before its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the body ended early: {0}")]
+pub struct BodyError(pub String);
+
+/// A body that arrives in pieces.
+pub type BodyStream = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>;
+
+/// The content of a request or response.
+#[derive(Default)]
+pub enum Body {
+    /// No content.
+    #[default]
+    Empty,
+    /// All of it, in memory.
+    Full(Bytes),
+    /// Content that is still arriving.
+    Stream(BodyStream),
+}
+
+impl Body {
+    /// A body from a stream of pieces.
+    pub fn stream(body: impl http_body::Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
+        Self::Stream(Box::pin(body))
+    }
+
+    /// A body from a stream of pieces of content, `length` bytes in all where that is known.
+    pub fn from_pieces(
+        length: Option<u64>,
+        pieces: impl Stream<Item = Result<Bytes, BodyError>> + 'static,
+    ) -> Self {
+        Self::Stream(Box::pin(Pieces { length, pieces: Box::pin(pieces) }))
+    }
+
+    /// Its length in bytes where it is known before it is read.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Full(bytes) => Some(bytes.len() as u64),
+            Self::Stream(stream) => stream.size_hint().exact(),
+        }
+    }
+
+    /// The next piece of content; trailers are passed over. `None` at the end.
+    ///
+    /// # Errors
+    /// [`BodyError`] when the peer ended the body early.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
+        loop {
+            match std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await? {
+                Ok(frame) => match frame.into_data() {
+                    Ok(data) if data.is_empty() => {}
+                    Ok(data) => return Some(Ok(data)),
+                    Err(_trailers) => {}
+                },
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// The rest of this body with `first` put back in front; `length` bytes in all where that is known.
+    #[must_use]
+    pub fn after(self, first: Result<Bytes, BodyError>, length: Option<u64>) -> Self {
+        let rest = futures_util::stream::unfold(self, |mut body| async move {
+            let piece = body.chunk().await?;
+            Some((piece, body))
+        });
+        Self::from_pieces(length, futures_util::stream::iter([first]).chain(rest))
+    }
+
+    /// Reads the whole body, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    /// [`CollectError`] when it is longer than `limit` or ends early.
+    pub async fn collect(mut self, limit: usize) -> Result<Bytes, CollectError> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.chunk().await {
+            let chunk = chunk.map_err(CollectError::Broken)?;
+            if all.len() + chunk.len() > limit {
+                return Err(CollectError::TooLong { limit });
+            }
+            if all.is_empty() {
+                all = chunk.into();
+            } else {
+                all.extend_from_slice(&chunk);
+            }
+        }
+        Ok(all.into())
+    }
+}
+
+struct Pieces {
+    length: Option<u64>,
+    pieces: Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>>>>,
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.pieces.as_mut().poll_next(cx).map_ok(Frame::data)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// Why a body could not be read whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CollectError {
+    /// It is longer than the limit, in bytes.
+    #[error("expected at most {limit} bytes of body, found more")]
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// It ended early.
+    #[error(transparent)]
+    Broken(BodyError),
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::Empty } else { Self::Full(bytes) }
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Self::Stream(stream) => stream.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(stream) => stream.size_hint(),
+        }
+    }
+}

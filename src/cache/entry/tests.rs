@@ -1,0 +1,108 @@
+use super::*;
+use http::HeaderValue;
+use proptest::prelude::*;
+
+fn sample(content: Content) -> Entry {
+    let mut headers = HeaderMap::new();
+    headers.append("content-type", HeaderValue::from_static("text/plain"));
+    headers.append("x-twice", HeaderValue::from_static("1"));
+    headers.append("x-twice", HeaderValue::from_bytes(b"\xff2").unwrap());
+    Entry {
+        key: "4:http7:example2:/x-".to_owned(),
+        selecting: "accept:x\n".to_owned(),
+        received: Timestamp::from_millis(1_700_000_000_123),
+        initial_age: 7,
+        policy: Policy {
+            lifetime: DeltaSeconds::from_secs(60),
+            always_validate: true,
+            forbids_stale: false,
+            stale_if_error: DeltaSeconds::from_secs(5),
+        },
+        ledger: LedgerMark { id: "ab12".to_owned(), seq: 9 },
+        soft: 2,
+        status: StatusCode::OK,
+        headers,
+        tags: vec!["a".to_owned(), "b".to_owned()],
+        content,
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let chunked = Content::Chunked { body: "b1".to_owned(), chunks: 3, length: 700_000 };
+    for content in
+        [Content::Inline(Bytes::new()), Content::Inline(Bytes::from_static(b"\0hello\xff")), chunked]
+    {
+        let entry = sample(content);
+        assert_eq!(Entry::decode(entry.encode().into()), Ok(entry));
+    }
+}
+
+#[test]
+fn another_version_is_no_entry() {
+    let mut bytes = sample(Content::Inline(Bytes::new())).encode();
+    bytes[0] = 2;
+    assert_eq!(Entry::decode(bytes.into()), Err(Corrupt::Version(2)));
+    assert_eq!(Entry::decode(Bytes::new()), Err(Corrupt::Damaged));
+}
+
+#[test]
+fn the_ttl_is_what_is_left_of_the_lifetime() {
+    let entry = sample(Content::Inline(Bytes::new()));
+    let later = |seconds: u64| entry.received.plus(std::time::Duration::from_secs(seconds));
+    assert_eq!((entry.age(later(3)), entry.ttl(later(3))), (10, 50));
+    assert_eq!(entry.ttl(later(100)), -47);
+}
+
+#[test]
+fn a_304_updates_every_field_but_those_of_the_content() {
+    let mut entry = sample(Content::Inline(Bytes::new()));
+    entry.headers.insert(AGE, HeaderValue::from_static("50"));
+    let mut update = HeaderMap::new();
+    for (name, value) in [
+        ("x-twice", "3"),
+        ("content-type", "x/y"),
+        ("content-length", "9"),
+        ("etag", "\"2\""),
+        ("cache-tag", "c"),
+    ] {
+        update.append(name, HeaderValue::from_static(value));
+    }
+    entry.freshen(&update);
+    assert_eq!(entry.headers.get_all("x-twice").iter().collect::<Vec<_>>(), ["3"]);
+    assert_eq!(entry.headers["content-type"], "text/plain");
+    assert_eq!(entry.headers["etag"], "\"2\"");
+    assert!(!entry.headers.contains_key("content-length") && !entry.headers.contains_key(AGE));
+    assert_eq!(entry.tags, ["c"]);
+}
+
+#[test]
+fn tags_come_from_both_fields() {
+    let mut headers = HeaderMap::new();
+    headers.append("cache-tag", HeaderValue::from_static("a, b/c,, a"));
+    headers.append("surrogate-key", HeaderValue::from_static("x  y,z"));
+    assert_eq!(tags(&headers), ["a", "b/c", "x", "y,z"]);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_an_entry_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Entry::decode(bytes.into());
+    }
+
+    #[test]
+    fn no_changed_byte_of_the_head_goes_unnoticed(at in 0usize..200, flip in 1u8..) {
+        let original = sample(Content::Inline(Bytes::from_static(b"body"))).encode();
+        let mut bytes = original.clone();
+        let at = at % (bytes.len() - 4);
+        bytes[at] ^= flip;
+        prop_assert!(Entry::decode(bytes.into()).is_err());
+    }
+
+    #[test]
+    fn no_truncated_entry_is_read(cut in 1usize..200) {
+        let mut bytes = sample(Content::Inline(Bytes::from_static(b"body"))).encode();
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        prop_assert!(Entry::decode(bytes.into()).is_err());
+    }
+}

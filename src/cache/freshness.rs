@@ -1,0 +1,203 @@
+//! How long a response is fresh and how old it is (RFC 9111 §4.2).
+
+use crate::config::Fraction;
+use crate::field::cache_control::{ResponseDirectives, Seconds};
+use crate::field::conditional::single_date;
+use crate::field::list;
+use crate::time::{DeltaSeconds, Timestamp};
+use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
+use http::{HeaderMap, StatusCode};
+use std::time::Duration;
+
+/// How freshness is guessed where the origin says nothing (RFC 9111 §4.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heuristic {
+    /// This part of the time since the last modification. "A typical setting of this fraction might be 10%."
+    pub fraction: Fraction,
+    /// But at most this.
+    pub max: Duration,
+}
+
+/// Where a freshness lifetime comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// The origin said so.
+    Explicit(DeltaSeconds),
+    /// Guessed from `Last-Modified`.
+    Heuristic(DeltaSeconds),
+    /// Neither.
+    Unknown,
+}
+
+impl Lifetime {
+    /// In seconds; unknown is none.
+    #[must_use]
+    pub const fn seconds(self) -> DeltaSeconds {
+        match self {
+            Self::Explicit(seconds) | Self::Heuristic(seconds) => seconds,
+            Self::Unknown => DeltaSeconds::ZERO,
+        }
+    }
+}
+
+/// The freshness lifetime (RFC 9111 §4.2.1). `received` stands in for a missing `Date` (RFC 9110 §6.6.1).
+#[must_use]
+pub fn lifetime(
+    status: StatusCode,
+    headers: &HeaderMap,
+    directives: &ResponseDirectives,
+    heuristic: Heuristic,
+    received: Timestamp,
+) -> Lifetime {
+    // "If the cache is shared and the s-maxage response directive is present, use its value, or if the
+    // max-age response directive is present, use its value": an invalid one means stale.
+    for directive in [directives.s_maxage, directives.max_age] {
+        match directive {
+            Seconds::Is(seconds) => return Lifetime::Explicit(seconds),
+            Seconds::Invalid => return Lifetime::Explicit(DeltaSeconds::ZERO),
+            Seconds::Absent => {}
+        }
+    }
+    let date = date_or(headers, received);
+    // "or if the Expires response header field is present, use its value minus the value of the Date". More
+    // than one, or one that is no date, means already expired (§5.3).
+    if headers.contains_key(EXPIRES) {
+        let left = single_date(headers, &EXPIRES).map_or(0, |expires| expires.since(date).as_secs());
+        return Lifetime::Explicit(DeltaSeconds::from_secs(left));
+    }
+    guess(status, headers, directives, heuristic, date)
+}
+
+fn guess(
+    status: StatusCode,
+    headers: &HeaderMap,
+    directives: &ResponseDirectives,
+    heuristic: Heuristic,
+    date: Timestamp,
+) -> Lifetime {
+    if !is_heuristically_cacheable(status) && !directives.public {
+        return Lifetime::Unknown;
+    }
+    single_date(headers, &LAST_MODIFIED).map_or(Lifetime::Unknown, |modified| {
+        let guessed = heuristic.fraction.of(date.since(modified)).min(heuristic.max);
+        Lifetime::Heuristic(DeltaSeconds::from_secs(guessed.as_secs()))
+    })
+}
+
+/// Status codes "defined as heuristically cacheable" (RFC 9110 §15.1).
+#[must_use]
+pub const fn is_heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
+/// `corrected_initial_age` in seconds (RFC 9111 §4.2.3).
+#[must_use]
+pub fn initial_age(headers: &HeaderMap, requested: Timestamp, received: Timestamp) -> u64 {
+    let apparent_age = received.since(date_or(headers, received)).as_secs();
+    let response_delay = received.since(requested).as_secs();
+    let corrected_age_value = age_value(headers).saturating_add(response_delay);
+    apparent_age.max(corrected_age_value)
+}
+
+/// The value of `Age`: "if more than one, the first one" of the list is used, invalid values are ignored
+/// (RFC 9111 §5.1).
+fn age_value(headers: &HeaderMap) -> u64 {
+    list::members(headers, AGE).next().and_then(DeltaSeconds::parse).map_or(0, DeltaSeconds::as_secs)
+}
+
+fn date_or(headers: &HeaderMap, received: Timestamp) -> Timestamp {
+    single_date(headers, &DATE).unwrap_or(received)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+    const HEURISTIC: Heuristic = Heuristic { fraction: Fraction::TENTH, max: Duration::from_secs(86_400) };
+
+    fn map(lines: &[(&'static str, String)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    fn at(offset: i64) -> String {
+        Timestamp::from_millis(NOW.as_millis().checked_add_signed(offset * 1000).unwrap()).to_http_date()
+    }
+
+    fn life(status: u16, lines: &[(&'static str, String)]) -> Lifetime {
+        let headers = map(lines);
+        let directives = ResponseDirectives::of(&headers);
+        lifetime(StatusCode::from_u16(status).unwrap(), &headers, &directives, HEURISTIC, NOW)
+    }
+
+    fn explicit(seconds: u64) -> Lifetime {
+        Lifetime::Explicit(DeltaSeconds::from_secs(seconds))
+    }
+
+    #[test]
+    fn s_maxage_beats_max_age_beats_expires() {
+        let expires = ("expires", at(300));
+        let with = |cc: &str| vec![("cache-control", cc.to_owned()), expires.clone()];
+        assert_eq!(life(200, &with("max-age=20, s-maxage=10")), explicit(10));
+        assert_eq!(life(200, &with("max-age=20")), explicit(20));
+        assert_eq!(life(200, &with("max-age=x")), explicit(0));
+        assert_eq!(life(200, &[expires]), explicit(300));
+    }
+
+    #[test]
+    fn expires_counts_from_the_date_and_must_be_one_date() {
+        assert_eq!(life(200, &[("expires", at(300)), ("date", at(-100))]), explicit(400));
+        assert_eq!(life(200, &[("expires", at(-1))]), explicit(0));
+        for bad in ["0", "-1", "Thu, 18 Aug 2050 02:01:18 UTC", "Thu 18 Aug 2050 02:01:18 GMT", ""] {
+            assert_eq!(life(200, &[("expires", bad.to_owned())]), explicit(0), "{bad}");
+        }
+        assert_eq!(life(200, &[("expires", at(300)), ("expires", at(300))]), explicit(0));
+    }
+
+    #[test]
+    fn heuristics_need_last_modified_and_a_status_that_allows_them() {
+        let modified = vec![("last-modified", at(-1000))];
+        assert_eq!(life(200, &modified), Lifetime::Heuristic(DeltaSeconds::from_secs(100)));
+        assert_eq!(life(201, &modified), Lifetime::Unknown);
+        assert_eq!(life(200, &[]), Lifetime::Unknown);
+        let public = vec![("last-modified", at(-1000)), ("cache-control", "public".to_owned())];
+        assert_eq!(life(599, &public), Lifetime::Heuristic(DeltaSeconds::from_secs(100)));
+        assert_eq!(life(200, &[("last-modified", at(-100_000_000))]).seconds().as_secs(), 86_400);
+        assert_eq!(life(200, &[("last-modified", at(100))]).seconds().as_secs(), 0);
+    }
+
+    #[test]
+    fn age_takes_the_first_member_and_ignores_what_is_no_number() {
+        let age = |value: &str| initial_age(&map(&[("age", value.to_owned())]), NOW, NOW);
+        assert_eq!((age("7200, 0"), age("0, 7200")), (7200, 0));
+        for bad in ["abc", "-7200", "7200.0", ""] {
+            assert_eq!(age(bad), 0, "{bad}");
+        }
+        assert_eq!(age("99999999999999999999"), DeltaSeconds::MAX.as_secs());
+    }
+
+    #[test]
+    fn age_is_at_least_what_the_date_says_and_includes_the_delay() {
+        let started = Timestamp::from_millis(NOW.as_millis() - 5_000);
+        assert_eq!(initial_age(&map(&[("date", at(-60))]), started, NOW), 60);
+        assert_eq!(initial_age(&map(&[("date", at(-60)), ("age", "100".to_owned())]), started, NOW), 105);
+        assert_eq!(initial_age(&map(&[("date", at(60))]), NOW, NOW), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn age_never_shrinks_as_the_response_gets_later(age in 0u64..1 << 33, delay in 0u64..1 << 33, later in 0u64..1 << 33) {
+            let headers = map(&[("age", age.to_string())]);
+            let requested = Timestamp::from_millis(0);
+            let first = initial_age(&headers, requested, Timestamp::from_millis(delay));
+            let second = initial_age(&headers, requested, Timestamp::from_millis(delay + later));
+            prop_assert!(second >= first);
+        }
+    }
+}

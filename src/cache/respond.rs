@@ -1,0 +1,60 @@
+//! A response from what is stored (RFC 9111 §4), conditional or not (RFC 9110 §13).
+
+use super::entry::Entry;
+use crate::field::conditional::not_modified;
+use crate::time::Timestamp;
+use http::header::{
+    AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, DATE, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE,
+    VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+/// Whether the stored content goes with the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Send {
+    /// Head and content.
+    Content,
+    /// The head alone: a HEAD request, or 304.
+    HeadOnly,
+}
+
+/// The head of the response that `entry` gives to a request.
+///
+/// 304 when the client has it already (RFC 9110 §13.1.2, §13.1.3), which only a 200 can turn into.
+#[must_use]
+pub fn head(
+    method: &Method,
+    request: &HeaderMap,
+    entry: &Entry,
+    now: Timestamp,
+) -> (StatusCode, HeaderMap, Send) {
+    let mut headers = entry.headers.clone();
+    // RFC 9111 §5.1: "a cache MUST generate an Age header field" for what it serves without validation.
+    headers.insert(AGE, HeaderValue::from(entry.age(now)));
+    if entry.status == StatusCode::OK && not_modified(request, &headers) {
+        return (StatusCode::NOT_MODIFIED, only_metadata(&headers), Send::HeadOnly);
+    }
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(entry.content.length()));
+    // RFC 9110 §8.6: none in a response without content.
+    if entry.status == StatusCode::NO_CONTENT {
+        headers.remove(CONTENT_LENGTH);
+    }
+    let send = if *method == Method::HEAD { Send::HeadOnly } else { Send::Content };
+    (entry.status, headers, send)
+}
+
+/// The fields of a 304: those RFC 9110 §15.4.5 requires, and nothing that describes content, "unless said
+/// metadata exists for the purpose of guiding cache updates".
+#[must_use]
+pub fn only_metadata(headers: &HeaderMap) -> HeaderMap {
+    const KEPT: [HeaderName; 9] =
+        [AGE, CACHE_CONTROL, CONTENT_LOCATION, DATE, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE, VARY];
+    let mut kept = HeaderMap::new();
+    for (name, value) in headers {
+        let describes_content = name.as_str().starts_with("content-") && *name != CONTENT_LOCATION;
+        if KEPT.contains(name) || !describes_content {
+            kept.append(name, value.clone());
+        }
+    }
+    kept
+}

@@ -1,0 +1,232 @@
+//! What may be done with a stored response (RFC 9111 §4).
+
+use super::entry::Entry;
+use crate::field::cache_control::{MaxStale, RequestDirectives};
+use crate::field::cache_status::Forward;
+use crate::time::{DeltaSeconds, Timestamp};
+
+/// What a lookup found, judged for one request. Each case owns the only legal next steps.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It answers the request as it is.
+    Fresh(Fresh),
+    /// It must be validated first.
+    Stale(Stale),
+    /// There is nothing.
+    Missing,
+    /// The client wants a stored response or none (`only-if-cached`, RFC 9111 §5.2.1.7).
+    Unsatisfiable,
+}
+
+/// A stored response that answers the request as it is.
+#[derive(Debug)]
+pub struct Fresh {
+    /// The response.
+    pub entry: Entry,
+}
+
+/// A stored response that must be validated before it is used.
+#[derive(Debug)]
+pub struct Stale {
+    /// The response.
+    pub entry: Entry,
+    /// Why it cannot be used as it is.
+    pub reason: Forward,
+    on_error: OnError,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OnError {
+    disconnected: bool,
+    error_status: bool,
+}
+
+impl Stale {
+    /// The response again, when the origin cannot be reached and it may be used all the same: "A cache MUST
+    /// NOT generate a stale response unless it is disconnected or doing so is explicitly permitted" (RFC
+    /// 9111 §4.2.4).
+    ///
+    /// # Errors
+    /// Itself, when it must not.
+    pub fn when_disconnected(self) -> Result<Entry, Self> {
+        if self.on_error.disconnected { Ok(self.entry) } else { Err(self) }
+    }
+
+    /// Whether it is used in place of a 500, 502, 503 or 504 of the origin (RFC 5861 §4).
+    #[must_use]
+    pub const fn covers_error(&self) -> bool {
+        self.on_error.error_status
+    }
+}
+
+/// Judges what is stored. `soft_purged` makes it stale whatever its freshness.
+#[must_use]
+pub fn evaluate(
+    request: &RequestDirectives,
+    entry: Option<Entry>,
+    soft_purged: bool,
+    now: Timestamp,
+) -> Verdict {
+    match entry {
+        None if request.only_if_cached => Verdict::Unsatisfiable,
+        None => Verdict::Missing,
+        Some(entry) => match why_not(request, &entry, soft_purged, now) {
+            None => Verdict::Fresh(Fresh { entry }),
+            Some(_) if request.only_if_cached => Verdict::Unsatisfiable,
+            Some(reason) => {
+                let on_error = on_error(request, &entry, now);
+                Verdict::Stale(Stale { entry, reason, on_error })
+            }
+        },
+    }
+}
+
+fn why_not(request: &RequestDirectives, entry: &Entry, soft_purged: bool, now: Timestamp) -> Option<Forward> {
+    let (age, ttl) = (entry.age(now), entry.ttl(now));
+    // §5.2.2.4: no-cache "MUST NOT be used to satisfy any other request without forwarding it for validation".
+    if entry.policy.always_validate || soft_purged {
+        return Some(Forward::Stale);
+    }
+    // §4: "the stored response is one of the following: fresh; allowed to be served stale; or
+    // successfully validated".
+    if ttl <= 0 && !accepts_stale(request, entry, ttl) {
+        return Some(Forward::Stale);
+    }
+    // §5.2.1: what the client prefers beyond that.
+    let too_old = request.max_age.valid().is_some_and(|max| age > max.as_secs());
+    let too_short = request.min_fresh.valid().is_some_and(|min| ttl < i64::from(min));
+    (request.no_cache || too_old || too_short).then_some(Forward::Request)
+}
+
+/// `max-stale` (§5.2.1.2), unless the response forbids it (§4.2.4).
+fn accepts_stale(request: &RequestDirectives, entry: &Entry, ttl: i64) -> bool {
+    !entry.policy.forbids_stale
+        && match request.max_stale {
+            MaxStale::No => false,
+            MaxStale::Any => true,
+            MaxStale::Within(limit) => ttl.saturating_neg() <= i64::from(limit),
+        }
+}
+
+fn on_error(request: &RequestDirectives, entry: &Entry, now: Timestamp) -> OnError {
+    let staleness = entry.ttl(now).saturating_neg();
+    let window = request.stale_if_error.valid().unwrap_or_default().max(entry.policy.stale_if_error);
+    let allowed = !entry.policy.forbids_stale;
+    OnError { disconnected: allowed, error_status: allowed && staleness < i64::from(window) }
+}
+
+impl From<DeltaSeconds> for i64 {
+    fn from(seconds: DeltaSeconds) -> Self {
+        Self::try_from(seconds.as_secs()).unwrap_or(Self::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::entry::{Content, LedgerMark, Policy};
+    use http::{HeaderMap, HeaderValue, StatusCode};
+    use std::time::Duration;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+    fn entry(lifetime: u64, change: impl FnOnce(&mut Policy)) -> Entry {
+        let mut policy = Policy {
+            lifetime: DeltaSeconds::from_secs(lifetime),
+            always_validate: false,
+            forbids_stale: false,
+            stale_if_error: DeltaSeconds::ZERO,
+        };
+        change(&mut policy);
+        Entry {
+            key: String::new(),
+            selecting: String::new(),
+            received: NOW,
+            initial_age: 0,
+            policy,
+            ledger: LedgerMark::default(),
+            soft: 0,
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            tags: vec![],
+            content: Content::Inline(bytes::Bytes::new()),
+        }
+    }
+
+    fn request(cache_control: &'static str) -> RequestDirectives {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static(cache_control));
+        RequestDirectives::of(&headers)
+    }
+
+    fn verdict(cache_control: &'static str, entry: Entry, after: u64) -> &'static str {
+        match evaluate(&request(cache_control), Some(entry), false, NOW.plus(Duration::from_secs(after))) {
+            Verdict::Fresh(_) => "fresh",
+            Verdict::Stale(stale) if stale.reason == Forward::Request => "request",
+            Verdict::Stale(_) => "stale",
+            Verdict::Missing => "missing",
+            Verdict::Unsatisfiable => "unsatisfiable",
+        }
+    }
+
+    #[test]
+    fn fresh_until_the_lifetime_is_over() {
+        assert_eq!(verdict("x", entry(10, |_| {}), 9), "fresh");
+        assert_eq!(verdict("x", entry(10, |_| {}), 10), "stale");
+    }
+
+    #[test]
+    fn no_cache_responses_are_always_validated() {
+        assert_eq!(verdict("max-stale", entry(10, |p| p.always_validate = true), 0), "stale");
+    }
+
+    #[test]
+    fn the_client_may_want_more() {
+        assert_eq!(verdict("no-cache", entry(10, |_| {}), 0), "request");
+        assert_eq!(verdict("max-age=1", entry(10, |_| {}), 2), "request");
+        assert_eq!(verdict("max-age=2", entry(10, |_| {}), 2), "fresh");
+        assert_eq!(verdict("min-fresh=9", entry(10, |_| {}), 2), "request");
+        assert_eq!(verdict("min-fresh=8", entry(10, |_| {}), 2), "fresh");
+    }
+
+    #[test]
+    fn the_client_may_want_less_unless_the_response_forbids_it() {
+        assert_eq!(verdict("max-stale", entry(10, |_| {}), 99), "fresh");
+        assert_eq!(verdict("max-stale=5", entry(10, |_| {}), 15), "fresh");
+        assert_eq!(verdict("max-stale=5", entry(10, |_| {}), 16), "stale");
+        assert_eq!(verdict("max-stale", entry(10, |p| p.forbids_stale = true), 99), "stale");
+    }
+
+    #[test]
+    fn only_if_cached_never_goes_forward() {
+        assert_eq!(verdict("only-if-cached", entry(10, |_| {}), 1), "fresh");
+        assert_eq!(verdict("only-if-cached", entry(10, |_| {}), 11), "unsatisfiable");
+        assert!(matches!(evaluate(&request("only-if-cached"), None, false, NOW), Verdict::Unsatisfiable));
+    }
+
+    #[test]
+    fn a_soft_purge_makes_it_stale_but_still_usable_on_error() {
+        let entry = entry(10, |p| p.stale_if_error = DeltaSeconds::from_secs(60));
+        let Verdict::Stale(stale) = evaluate(&request("x"), Some(entry), true, NOW) else { panic!("fresh") };
+        assert!(stale.covers_error());
+    }
+
+    #[test]
+    fn stale_on_error_ends_with_its_window_and_never_beats_must_revalidate() {
+        let covers = |change: fn(&mut Policy), after| match evaluate(
+            &request("x"),
+            Some(entry(10, change)),
+            false,
+            NOW.plus(Duration::from_secs(after)),
+        ) {
+            Verdict::Stale(stale) => (stale.covers_error(), stale.when_disconnected().is_ok()),
+            _ => panic!("not stale"),
+        };
+        assert_eq!(covers(|p| p.stale_if_error = DeltaSeconds::from_secs(5), 14), (true, true));
+        assert_eq!(covers(|p| p.stale_if_error = DeltaSeconds::from_secs(5), 15), (false, true));
+        assert_eq!(
+            covers(|p| (p.stale_if_error, p.forbids_stale) = (DeltaSeconds::MAX, true), 11),
+            (false, false)
+        );
+    }
+}

@@ -1,0 +1,377 @@
+//! May a response be stored, and for what use (RFC 9111 §3)?
+
+use super::entry::Policy;
+use super::freshness::{Heuristic, Lifetime, is_heuristically_cacheable, lifetime};
+use crate::config::{CachePolicy, SetCookiePolicy};
+use crate::field::cache_control::{RequestDirectives, ResponseDirectives, Scope};
+use crate::field::hop;
+use crate::field::vary::Vary;
+use crate::time::{DeltaSeconds, Timestamp};
+use http::header::{AUTHORIZATION, CONTENT_RANGE, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use std::time::Duration;
+
+/// Why a response is not stored. The same word goes to Cache-Status, metrics and the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unstorable {
+    /// Only GET responses are.
+    Method,
+    /// 206 and 304 need a stored response to be combined with.
+    Status,
+    /// `no-store` in the response.
+    NoStore,
+    /// `no-store` in the request.
+    RequestNoStore,
+    /// `private`.
+    Private,
+    /// The request carried `Authorization` and the response does not permit sharing (RFC 9111 §3.5).
+    Authorization,
+    /// It sets a cookie, which would be handed to others.
+    SetCookie,
+    /// It varies on `*` or on something that must not select.
+    Vary,
+    /// Nothing says that it may be reused, and nothing can validate it.
+    NoFreshness,
+    /// It is larger than the configured limit.
+    TooLarge,
+    /// Its content ended early or was longer than declared.
+    Incomplete,
+    /// The route is not cached.
+    Route,
+}
+
+impl Unstorable {
+    /// The reason as one token.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::Status => "status",
+            Self::NoStore => "no-store",
+            Self::RequestNoStore => "request-no-store",
+            Self::Private => "private",
+            Self::Authorization => "authorization",
+            Self::SetCookie => "set-cookie",
+            Self::Vary => "vary",
+            Self::NoFreshness => "no-freshness",
+            Self::TooLarge => "too-large",
+            Self::Incomplete => "incomplete",
+            Self::Route => "route",
+        }
+    }
+}
+
+/// One exchange with the origin, as far as the decision needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange<'a> {
+    /// The request's method.
+    pub method: &'a Method,
+    /// The request's fields.
+    pub request: &'a HeaderMap,
+    /// The response's status code.
+    pub status: StatusCode,
+    /// The response's fields.
+    pub response: &'a HeaderMap,
+    /// When the response came.
+    pub received: Timestamp,
+}
+
+/// A response that may be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storable {
+    /// What may be done with it.
+    pub policy: Policy,
+    /// Its fields as they are stored.
+    pub headers: HeaderMap,
+    /// The fields it varies on.
+    pub vary: Vec<HeaderName>,
+}
+
+/// Judges a response. Each clause stands below the sentence of RFC 9111 §3 that it translates.
+///
+/// # Errors
+/// The first reason not to store it.
+pub fn judge(
+    exchange: &Exchange<'_>,
+    route: &CachePolicy,
+    heuristic: Heuristic,
+) -> Result<Storable, Unstorable> {
+    let directives = ResponseDirectives::of(exchange.response);
+    permitted(exchange, &directives)?;
+    private_enough(exchange, &directives, route)?;
+    let lifetime = route_lifetime(exchange, &directives, route, heuristic);
+    reusable(exchange, &directives, lifetime, route)?;
+    let Vary::Fields(vary) = Vary::of(exchange.response) else { return Err(Unstorable::Vary) };
+    Ok(Storable {
+        policy: Policy {
+            lifetime: lifetime.seconds(),
+            always_validate: directives.no_cache == Scope::All,
+            forbids_stale: directives.forbids_stale(),
+            stale_if_error: stale_if_error(&directives, route),
+        },
+        headers: stored_fields(exchange.response, &directives, route),
+        vary,
+    })
+}
+
+fn permitted(exchange: &Exchange<'_>, directives: &ResponseDirectives) -> Result<(), Unstorable> {
+    // "the request method is understood by the cache": what is stored answers GET (and HEAD) only.
+    if *exchange.method != Method::GET {
+        return Err(Unstorable::Method);
+    }
+    // "the response status code is final", and "if the response status code is 206 or 304, or the
+    // must-understand cache directive is present: the cache understands the response status code". 206 and
+    // 304 are never stored on their own here.
+    let status = exchange.status.as_u16();
+    if status < 200 || status == 206 || status == 304 || exchange.response.contains_key(CONTENT_RANGE) {
+        return Err(Unstorable::Status);
+    }
+    if directives.must_understand && !is_understood(exchange.status) {
+        return Err(Unstorable::Status);
+    }
+    // "the no-store cache directive is not present in the response". With must-understand, a cache that
+    // knows the status code "SHOULD ignore the no-store directive" (§5.2.2.3).
+    if directives.no_store && !directives.must_understand {
+        return Err(Unstorable::NoStore);
+    }
+    // §5.2.1.5: no-store in a request forbids to store "any part of either this request or any response to it".
+    if RequestDirectives::of(exchange.request).no_store {
+        return Err(Unstorable::RequestNoStore);
+    }
+    Ok(())
+}
+
+/// Status codes whose caching rules are known: the registered final ones of RFC 9110 §15.
+const fn is_understood(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200..=206 | 300..=305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 500..=505
+    )
+}
+
+fn private_enough(
+    exchange: &Exchange<'_>,
+    directives: &ResponseDirectives,
+    route: &CachePolicy,
+) -> Result<(), Unstorable> {
+    // "if the cache is shared: the private response directive is either not present or allows a shared
+    // cache to store a modified response".
+    if directives.private == Scope::All {
+        return Err(Unstorable::Private);
+    }
+    // "if the cache is shared: the Authorization header field is not present in the request or a response
+    // directive is present that explicitly allows shared caching" (§3.5).
+    let shared = directives.public || directives.must_revalidate || directives.s_maxage.is_present();
+    if exchange.request.contains_key(AUTHORIZATION) && !shared {
+        return Err(Unstorable::Authorization);
+    }
+    // Not the RFC's: "responses that set cookies" are cacheable (§7.3), but sharing one hands a visitor's
+    // session to everybody.
+    let named = directives.private.fields().contains(&SET_COOKIE);
+    let refuse = matches!(route.set_cookie, SetCookiePolicy::Refuse);
+    if exchange.response.contains_key(SET_COOKIE) && refuse && !named {
+        return Err(Unstorable::SetCookie);
+    }
+    Ok(())
+}
+
+/// The route's word on freshness comes before the origin's; `no-cache` and `no-store` stay the origin's.
+fn route_lifetime(
+    exchange: &Exchange<'_>,
+    directives: &ResponseDirectives,
+    route: &CachePolicy,
+    heuristic: Heuristic,
+) -> Lifetime {
+    let fixed = |ttl: Duration| Lifetime::Explicit(DeltaSeconds::from_secs(ttl.as_secs()));
+    if let Some(ttl) = route.ttl(exchange.status) {
+        return fixed(ttl);
+    }
+    let said = lifetime(exchange.status, exchange.response, directives, heuristic, exchange.received);
+    match (said, route.default_ttl(exchange.status)) {
+        (Lifetime::Unknown | Lifetime::Heuristic(_), Some(ttl)) => fixed(ttl),
+        _ => said,
+    }
+}
+
+fn reusable(
+    exchange: &Exchange<'_>,
+    directives: &ResponseDirectives,
+    lifetime: Lifetime,
+    route: &CachePolicy,
+) -> Result<(), Unstorable> {
+    // "the response contains at least one of: a public response directive; ... an Expires header field; a
+    // max-age response directive; if the cache is shared, an s-maxage response directive; ... or a status
+    // code that is defined as heuristically cacheable".
+    let explicit = directives.public
+        || exchange.response.contains_key(EXPIRES)
+        || directives.max_age.is_present()
+        || directives.s_maxage.is_present()
+        || matches!(lifetime, Lifetime::Explicit(_))
+        || is_heuristically_cacheable(exchange.status);
+    // What is stale at once and cannot be validated would never be used.
+    let validator = exchange.response.contains_key(ETAG) || exchange.response.contains_key(LAST_MODIFIED);
+    let useful = lifetime.seconds() > DeltaSeconds::ZERO
+        || validator
+        || stale_if_error(directives, route) > DeltaSeconds::ZERO && !directives.forbids_stale();
+    if explicit && useful { Ok(()) } else { Err(Unstorable::NoFreshness) }
+}
+
+fn stale_if_error(directives: &ResponseDirectives, route: &CachePolicy) -> DeltaSeconds {
+    let configured = route.stale_if_error.map(|window| DeltaSeconds::from_secs(window.as_secs()));
+    directives.stale_if_error.valid().or(configured).unwrap_or_default()
+}
+
+/// RFC 9111 §3.1: "Caches MUST include all received response header fields ... when storing a response",
+/// except those of the connection, and those that `no-cache` and `private` name.
+fn stored_fields(response: &HeaderMap, directives: &ResponseDirectives, route: &CachePolicy) -> HeaderMap {
+    let mut headers = response.clone();
+    hop::strip(&mut headers);
+    for name in directives.private.fields().iter().chain(directives.no_cache.fields()) {
+        headers.remove(name);
+    }
+    if matches!(route.set_cookie, SetCookiePolicy::Strip) {
+        headers.remove(SET_COOKIE);
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+    const HEURISTIC: Heuristic =
+        Heuristic { fraction: crate::config::Fraction::TENTH, max: Duration::from_secs(86_400) };
+
+    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn policy(keys: &str) -> CachePolicy {
+        let config = crate::config::Config::parse(&format!("[cache]\n{keys}"), "test").unwrap();
+        match &config.route("h", "/").policy {
+            crate::config::RoutePolicy::Cache(policy) => CachePolicy::clone(policy),
+            crate::config::RoutePolicy::Bypass => panic!("bypass"),
+        }
+    }
+
+    type Lines<'a> = &'a [(&'static str, &'static str)];
+
+    fn judged(
+        request: Lines<'_>,
+        status: u16,
+        response: Lines<'_>,
+        route: &CachePolicy,
+    ) -> Result<Storable, Unstorable> {
+        let (request, response) = (map(request), map(response));
+        let status = StatusCode::from_u16(status).unwrap();
+        let exchange =
+            Exchange { method: &Method::GET, request: &request, status, response: &response, received: NOW };
+        judge(&exchange, route, HEURISTIC)
+    }
+
+    fn get(status: u16, response: Lines<'_>) -> Result<Storable, Unstorable> {
+        judged(&[], status, response, &policy(""))
+    }
+
+    #[test]
+    fn directives_that_forbid_storing() {
+        let with = |cc| get(200, &[("cache-control", cc)]).map(|_| ());
+        assert_eq!(with("max-age=60"), Ok(()));
+        assert_eq!(with("max-age=60, no-store"), Err(Unstorable::NoStore));
+        assert_eq!(with("max-age=60, private"), Err(Unstorable::Private));
+        assert_eq!(with("max-age=60, PRIVATE=\"not a field\""), Err(Unstorable::Private));
+        assert_eq!(
+            judged(&[("cache-control", "no-store")], 200, &[("cache-control", "max-age=60")], &policy(""))
+                .map(|_| ()),
+            Err(Unstorable::RequestNoStore)
+        );
+        assert_eq!(with(""), Err(Unstorable::NoFreshness));
+    }
+
+    #[test]
+    fn must_understand_lifts_no_store_for_known_status_codes_only() {
+        let lines = [("cache-control", "max-age=60, no-store, must-understand")];
+        assert!(get(200, &lines).is_ok());
+        assert_eq!(get(599, &lines).map(|_| ()), Err(Unstorable::Status));
+    }
+
+    #[test]
+    fn authorised_responses_need_permission() {
+        let with = |cc: &'static str| {
+            judged(&[("authorization", "Basic x")], 200, &[("cache-control", cc)], &policy("")).map(|_| ())
+        };
+        assert_eq!(with("max-age=60"), Err(Unstorable::Authorization));
+        for permission in ["max-age=60, public", "s-maxage=60", "max-age=60, must-revalidate"] {
+            assert_eq!(with(permission), Ok(()), "{permission}");
+        }
+        assert_eq!(with("s-maxage=60, private"), Err(Unstorable::Private));
+    }
+
+    #[test]
+    fn cookies_are_not_shared_by_default() {
+        let lines = [("cache-control", "max-age=60"), ("set-cookie", "sid=1")];
+        assert_eq!(get(200, &lines).map(|_| ()), Err(Unstorable::SetCookie));
+        let strip = policy("set_cookie = \"strip\"");
+        assert!(!judged(&[], 200, &lines, &strip).unwrap().headers.contains_key(SET_COOKIE));
+        let store = policy("set_cookie = \"store\"");
+        assert!(judged(&[], 200, &lines, &store).unwrap().headers.contains_key(SET_COOKIE));
+        let named =
+            get(200, &[("cache-control", "max-age=60, private=\"set-cookie\""), ("set-cookie", "sid=1")]);
+        assert!(!named.unwrap().headers.contains_key(SET_COOKIE));
+    }
+
+    #[test]
+    fn partial_and_unfinished_responses_are_not_stored() {
+        for status in [206, 304, 101] {
+            assert_eq!(get(status, &[("cache-control", "max-age=60")]).map(|_| ()), Err(Unstorable::Status));
+        }
+        let ranged = [("cache-control", "max-age=60"), ("content-range", "bytes 0-1/2")];
+        assert_eq!(get(200, &ranged).map(|_| ()), Err(Unstorable::Status));
+    }
+
+    #[test]
+    fn any_status_with_explicit_freshness_is_stored() {
+        for status in [200, 201, 302, 404, 500, 503, 599] {
+            assert!(get(status, &[("cache-control", "max-age=60")]).is_ok(), "{status}");
+        }
+        assert_eq!(get(500, &[("etag", "\"a\"")]).map(|_| ()), Err(Unstorable::NoFreshness));
+        assert!(get(200, &[("etag", "\"a\"")]).is_ok());
+    }
+
+    #[test]
+    fn the_routes_ttl_comes_first_but_never_over_no_store() {
+        let route = policy("ttl = \"5s\"");
+        let with = |cc: &'static str| judged(&[], 200, &[("cache-control", cc)], &route);
+        assert_eq!(with("max-age=60").unwrap().policy.lifetime.as_secs(), 5);
+        assert_eq!(with("no-store").map(|_| ()), Err(Unstorable::NoStore));
+        assert!(with("no-cache").unwrap().policy.always_validate);
+        let default = policy("default_ttl = \"7s\"");
+        assert_eq!(judged(&[], 200, &[], &default).unwrap().policy.lifetime.as_secs(), 7);
+        assert_eq!(
+            judged(&[], 200, &[("cache-control", "max-age=60")], &default).unwrap().policy.lifetime.as_secs(),
+            60
+        );
+    }
+
+    #[test]
+    fn hop_by_hop_fields_are_not_stored() {
+        let stored = get(
+            200,
+            &[
+                ("cache-control", "max-age=60"),
+                ("connection", "x-a"),
+                ("x-a", "1"),
+                ("te", "x"),
+                ("x-b", "2"),
+            ],
+        );
+        let names: Vec<_> = stored.unwrap().headers.keys().map(|name| name.as_str().to_owned()).collect();
+        assert_eq!(names, ["cache-control", "x-b"]);
+    }
+}

@@ -1,0 +1,317 @@
+//! `Cache-Control` (RFC 9111 §5.2): request and response directives, as different types.
+//!
+//! ```text
+//! Cache-Control   = #cache-directive
+//! cache-directive = token [ "=" ( token / quoted-string ) ]
+//! ```
+//! Unknown directives are ignored (§5.2.3). An argument in either form is accepted (§5.2). Where a directive
+//! comes more than once with a number, the first counts (§4.2.1).
+
+use super::list;
+use crate::time::DeltaSeconds;
+use http::header::{CACHE_CONTROL, PRAGMA};
+use http::{HeaderMap, HeaderName};
+
+/// A directive that carries seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seconds {
+    /// It is not there.
+    #[default]
+    Absent,
+    /// It is there with an argument that is no number. "Caches are encouraged to consider responses that
+    /// have invalid freshness information (e.g., a max-age directive with non-integer content) to be
+    /// stale" (RFC 9111 §4.2.1).
+    Invalid,
+    /// The number.
+    Is(DeltaSeconds),
+}
+
+impl Seconds {
+    fn parse(argument: Option<&str>) -> Self {
+        argument.and_then(DeltaSeconds::parse).map_or(Self::Invalid, Self::Is)
+    }
+
+    fn set_first(&mut self, argument: Option<&str>) {
+        if *self == Self::Absent {
+            *self = Self::parse(argument);
+        }
+    }
+
+    /// Whether the directive is there, valid or not.
+    #[must_use]
+    pub const fn is_present(self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
+    /// The number, if there is a valid one.
+    #[must_use]
+    pub const fn valid(self) -> Option<DeltaSeconds> {
+        match self {
+            Self::Is(seconds) => Some(seconds),
+            Self::Absent | Self::Invalid => None,
+        }
+    }
+}
+
+/// `no-cache` and `private` of a response: they may name fields (RFC 9111 §5.2.2.4, §5.2.2.7).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// It is not there.
+    #[default]
+    Absent,
+    /// It covers these fields only.
+    Fields(Vec<HeaderName>),
+    /// It covers the whole response.
+    All,
+}
+
+impl Scope {
+    /// An argument that is not a list of field names covers everything: the safe reading.
+    fn add(&mut self, argument: Option<&str>) {
+        let named: Option<Vec<_>> = argument.and_then(|names| {
+            list::split(names).map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect()
+        });
+        *self = match (std::mem::take(self), named) {
+            (Self::All, _) | (_, None) => Self::All,
+            (_, Some(named)) if named.is_empty() => Self::All,
+            (Self::Fields(mut fields), Some(named)) => {
+                fields.extend(named);
+                Self::Fields(fields)
+            }
+            (Self::Absent, Some(named)) => Self::Fields(named),
+        };
+    }
+
+    /// The fields it names, where it names any.
+    #[must_use]
+    pub fn fields(&self) -> &[HeaderName] {
+        match self {
+            Self::Fields(fields) => fields,
+            Self::Absent | Self::All => &[],
+        }
+    }
+}
+
+/// Cache directives of a response (RFC 9111 §5.2.2, RFC 5861, RFC 8246).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponseDirectives {
+    /// Fresh for so long (§5.2.2.1).
+    pub max_age: Seconds,
+    /// The same for shared caches, which it binds as `proxy-revalidate` does (§5.2.2.10).
+    pub s_maxage: Seconds,
+    /// Never reuse stale (§5.2.2.2).
+    pub must_revalidate: bool,
+    /// Never reuse stale, for shared caches (§5.2.2.8).
+    pub proxy_revalidate: bool,
+    /// Store only if the status code is understood (§5.2.2.3).
+    pub must_understand: bool,
+    /// Never reuse without validation (§5.2.2.4).
+    pub no_cache: Scope,
+    /// Never store (§5.2.2.5).
+    pub no_store: bool,
+    /// Not for shared caches (§5.2.2.7).
+    pub private: Scope,
+    /// May be stored even where it otherwise could not (§5.2.2.9).
+    pub public: bool,
+    /// May be reused stale for so long while it is refreshed (RFC 5861 §3).
+    pub stale_while_revalidate: Seconds,
+    /// May be reused stale for so long while the origin fails (RFC 5861 §4).
+    pub stale_if_error: Seconds,
+}
+
+impl ResponseDirectives {
+    /// Reads the directives of a response.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        each_directive(headers, |name, argument| found.add(name, argument));
+        found
+    }
+
+    fn add(&mut self, name: &str, argument: Option<&str>) {
+        match name {
+            "max-age" => self.max_age.set_first(argument),
+            "s-maxage" => self.s_maxage.set_first(argument),
+            "must-revalidate" => self.must_revalidate = true,
+            "proxy-revalidate" => self.proxy_revalidate = true,
+            "must-understand" => self.must_understand = true,
+            "no-cache" => self.no_cache.add(argument),
+            "no-store" => self.no_store = true,
+            "private" => self.private.add(argument),
+            "public" => self.public = true,
+            "stale-while-revalidate" => self.stale_while_revalidate.set_first(argument),
+            "stale-if-error" => self.stale_if_error.set_first(argument),
+            _ => {}
+        }
+    }
+
+    /// Whether a shared cache must not reuse it stale, whatever fails (RFC 9111 §4.2.4).
+    #[must_use]
+    pub fn forbids_stale(&self) -> bool {
+        self.must_revalidate
+            || self.proxy_revalidate
+            || self.s_maxage.is_present()
+            || self.no_cache == Scope::All
+    }
+}
+
+/// How stale a response a client accepts (RFC 9111 §5.2.1.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MaxStale {
+    /// Not stale at all.
+    #[default]
+    No,
+    /// Stale by no more than this.
+    Within(DeltaSeconds),
+    /// However stale.
+    Any,
+}
+
+/// Cache directives of a request (RFC 9111 §5.2.1, RFC 5861 §4).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestDirectives {
+    /// No older than this (§5.2.1.1).
+    pub max_age: Seconds,
+    /// Stale is accepted (§5.2.1.2).
+    pub max_stale: MaxStale,
+    /// Still fresh for at least this (§5.2.1.3).
+    pub min_fresh: Seconds,
+    /// Not without validation (§5.2.1.4, and `Pragma: no-cache`, §5.4).
+    pub no_cache: bool,
+    /// Store nothing of this exchange (§5.2.1.5).
+    pub no_store: bool,
+    /// From the cache or not at all (§5.2.1.7).
+    pub only_if_cached: bool,
+    /// Stale is accepted for so long while the origin fails (RFC 5861 §4).
+    pub stale_if_error: Seconds,
+}
+
+impl RequestDirectives {
+    /// Reads the directives of a request.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        each_directive(headers, |name, argument| found.add(name, argument));
+        // RFC 9111 §5.4: when Cache-Control is not present, no-cache in Pragma means the same.
+        if !headers.contains_key(CACHE_CONTROL) {
+            found.no_cache =
+                list::members(headers, PRAGMA).any(|pragma| pragma.eq_ignore_ascii_case("no-cache"));
+        }
+        found
+    }
+
+    fn add(&mut self, name: &str, argument: Option<&str>) {
+        match name {
+            "max-age" => self.max_age.set_first(argument),
+            "max-stale" => {
+                self.max_stale = match argument {
+                    None => MaxStale::Any,
+                    Some(text) => DeltaSeconds::parse(text).map_or(MaxStale::No, MaxStale::Within),
+                }
+            }
+            "min-fresh" => self.min_fresh.set_first(argument),
+            "no-cache" => self.no_cache = true,
+            "no-store" => self.no_store = true,
+            "only-if-cached" => self.only_if_cached = true,
+            "stale-if-error" => self.stale_if_error.set_first(argument),
+            _ => {}
+        }
+    }
+}
+
+fn each_directive(headers: &HeaderMap, mut each: impl FnMut(&str, Option<&str>)) {
+    for member in list::members(headers, CACHE_CONTROL) {
+        let (name, argument) = match member.split_once('=') {
+            Some((name, argument)) => (name, Some(argument)),
+            None => (member, None),
+        };
+        let unquoted = argument.and_then(list::unquote);
+        each(&name.to_ascii_lowercase(), unquoted.as_deref().or(argument));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(lines: &[&'static str]) -> HeaderMap {
+        lines.iter().map(|line| (CACHE_CONTROL, HeaderValue::from_static(line))).collect()
+    }
+
+    fn response(lines: &[&'static str]) -> ResponseDirectives {
+        ResponseDirectives::of(&headers(lines))
+    }
+
+    fn is(seconds: u64) -> Seconds {
+        Seconds::Is(DeltaSeconds::from_secs(seconds))
+    }
+
+    #[test]
+    fn directives_are_read_over_all_lines_in_any_case() {
+        let found = response(&["Public, MAX-AGE=5", "s-maxage=10"]);
+        assert!(found.public);
+        assert_eq!((found.max_age, found.s_maxage), (is(5), is(10)));
+    }
+
+    #[test]
+    fn a_number_may_be_quoted_but_must_be_a_number() {
+        assert_eq!(response(&[r#"max-age="3600""#]).max_age, is(3600));
+        for bad in
+            ["max-age=a", "max-age", "max-age=", "max-age=1.5", "max-age=-1", "max-age='1'", "max-age= 1"]
+        {
+            assert_eq!(response(&[bad]).max_age, Seconds::Invalid, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_several_numbers_counts() {
+        assert_eq!(response(&["max-age=1, max-age=100"]).max_age, is(1));
+        assert_eq!(response(&["max-age=x, max-age=100"]).max_age, Seconds::Invalid);
+    }
+
+    #[test]
+    fn a_directive_name_inside_a_quoted_string_is_not_a_directive() {
+        let found = response(&[r#"extension="no-store, private", max-age=1"#]);
+        assert!(!found.no_store);
+        assert_eq!(found.private, Scope::Absent);
+        assert_eq!(found.max_age, is(1));
+    }
+
+    #[test]
+    fn private_and_no_cache_may_name_fields() {
+        let found = response(&[r#"private="Set-Cookie, x-user", no-cache"#]);
+        assert_eq!(found.private.fields(), [http::header::SET_COOKIE, HeaderName::from_static("x-user")]);
+        assert_eq!(found.no_cache, Scope::All);
+        assert_eq!(response(&["private=\"not a field\""]).private, Scope::All);
+        assert_eq!(response(&[r#"private="a""#, "private"]).private, Scope::All);
+        assert_eq!(response(&["private=\"\""]).private, Scope::All);
+    }
+
+    #[test]
+    fn requests_have_their_own_directives() {
+        let found = RequestDirectives::of(&headers(&["max-stale, min-fresh=3, only-if-cached"]));
+        assert_eq!((found.max_stale, found.min_fresh, found.only_if_cached), (MaxStale::Any, is(3), true));
+        let bounded = RequestDirectives::of(&headers(&["max-stale=10"]));
+        assert_eq!(bounded.max_stale, MaxStale::Within(DeltaSeconds::from_secs(10)));
+        assert_eq!(RequestDirectives::of(&headers(&["max-stale=x"])).max_stale, MaxStale::No);
+    }
+
+    #[test]
+    fn pragma_counts_only_without_cache_control() {
+        let mut lines = HeaderMap::new();
+        lines.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+        assert!(RequestDirectives::of(&lines).no_cache);
+        lines.insert(CACHE_CONTROL, HeaderValue::from_static("nothing-to-see-here"));
+        assert!(!RequestDirectives::of(&lines).no_cache);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_panics(line in "[ -~\\t]*") {
+            let value = HeaderValue::from_str(&line)?;
+            let lines: HeaderMap = [(CACHE_CONTROL, value)].into_iter().collect();
+            let _ = (ResponseDirectives::of(&lines), RequestDirectives::of(&lines));
+        }
+    }
+}

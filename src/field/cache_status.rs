@@ -1,0 +1,130 @@
+//! `Cache-Status` (RFC 9211): how this cache handled the request.
+
+use super::forward::append_member;
+use http::{HeaderMap, HeaderName};
+use std::fmt::Write as _;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Why a request went forward (RFC 9211 §2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// The cache was told not to handle it.
+    Bypass,
+    /// Its method.
+    Method,
+    /// Nothing is stored for the URI.
+    UriMiss,
+    /// Something is stored for the URI, but nothing that the request's fields select.
+    VaryMiss,
+    /// Fresh, but the request asks for more.
+    Request,
+    /// What is stored is stale.
+    Stale,
+}
+
+impl Forward {
+    const fn token(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+            Self::Request => "request",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// What happened to one request. Every answer carries one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStatus {
+    /// Answered without going forward.
+    pub hit: bool,
+    /// Why it went forward.
+    pub forward: Option<Forward>,
+    /// The status code of the forwarded request's response, where it differs from what the client gets.
+    pub forward_status: Option<u16>,
+    /// What came back is being stored.
+    pub stored: bool,
+    /// Seconds of freshness left; negative when stale.
+    pub ttl: Option<i64>,
+    /// More about it, as one token: why it was not stored, or what failed.
+    pub detail: Option<&'static str>,
+}
+
+impl CacheStatus {
+    /// Answered from what is stored, fresh for `ttl` more seconds.
+    #[must_use]
+    pub fn hit(ttl: i64) -> Self {
+        Self { hit: true, ttl: Some(ttl), ..Self::default() }
+    }
+
+    /// Sent forward because of `reason`.
+    #[must_use]
+    pub fn forward(reason: Forward) -> Self {
+        Self { forward: Some(reason), ..Self::default() }
+    }
+
+    /// The same with a detail.
+    #[must_use]
+    pub const fn because(mut self, detail: &'static str) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
+    /// Adds our member at the end: the cache closest to the client comes last (RFC 9211 §2).
+    pub fn write(&self, headers: &mut HeaderMap, name: &str) {
+        append_member(headers, &CACHE_STATUS, &self.member(name));
+    }
+
+    fn member(&self, name: &str) -> String {
+        let mut member = String::with_capacity(64);
+        member.push_str(name);
+        if self.hit {
+            member.push_str("; hit");
+        }
+        if let Some(forward) = self.forward {
+            let _ = write!(member, "; fwd={}", forward.token());
+        }
+        if let Some(status) = self.forward_status {
+            let _ = write!(member, "; fwd-status={status}");
+        }
+        if self.stored {
+            member.push_str("; stored");
+        }
+        if let Some(ttl) = self.ttl {
+            let _ = write!(member, "; ttl={ttl}");
+        }
+        if let Some(detail) = self.detail {
+            let _ = write!(member, "; detail={detail}");
+        }
+        member
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn parameters_stand_in_one_order() {
+        let mut status = CacheStatus::forward(Forward::Stale).because("origin-error");
+        status.forward_status = Some(503);
+        status.ttl = Some(-5);
+        assert_eq!(
+            status.member("spindrift"),
+            "spindrift; fwd=stale; fwd-status=503; ttl=-5; detail=origin-error"
+        );
+        assert_eq!(CacheStatus::hit(30).member("edge"), "edge; hit; ttl=30");
+    }
+
+    #[test]
+    fn our_member_comes_after_those_of_caches_behind_us() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CACHE_STATUS, HeaderValue::from_static("origin; hit"));
+        CacheStatus::forward(Forward::UriMiss).write(&mut headers, "spindrift");
+        assert_eq!(headers[CACHE_STATUS], "origin; hit, spindrift; fwd=uri-miss");
+    }
+}

@@ -1,0 +1,156 @@
+//! Entity tags and preconditions (RFC 9110 §8.8.3, §13), as far as a cache evaluates them.
+
+use super::list;
+use crate::time::Timestamp;
+use http::header::{DATE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use http::{HeaderMap, HeaderValue};
+
+/// An entity tag (RFC 9110 §8.8.3). There is no `==`: it is compared strongly or weakly (§8.8.3.2).
+///
+/// | a | b | strong | weak |
+/// |---|---|---|---|
+/// | `W/"1"` | `W/"1"` | no | yes |
+/// | `W/"1"` | `W/"2"` | no | no |
+/// | `W/"1"` | `"1"` | no | yes |
+/// | `"1"` | `"1"` | yes | yes |
+#[derive(Clone, Copy, Debug)]
+pub struct EntityTag<'a> {
+    weak: bool,
+    opaque: &'a str,
+}
+
+impl<'a> EntityTag<'a> {
+    /// Parses `[ "W/" ] DQUOTE *etagc DQUOTE`.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (weak, quoted) = text.strip_prefix("W/").map_or((false, text), |rest| (true, rest));
+        let opaque = quoted.strip_prefix('"')?.strip_suffix('"').filter(|_| quoted.len() >= 2)?;
+        (!opaque.contains('"')).then_some(Self { weak, opaque })
+    }
+
+    /// Equal and both strong.
+    #[must_use]
+    pub fn strong_eq(&self, other: &Self) -> bool {
+        !self.weak && !other.weak && self.opaque == other.opaque
+    }
+
+    /// Equal, whether weak or not.
+    #[must_use]
+    pub fn weak_eq(&self, other: &Self) -> bool {
+        self.opaque == other.opaque
+    }
+}
+
+/// Whether the client already has this response: then the answer is 304 (RFC 9110 §13.1.2, §13.1.3).
+///
+/// In the order of §13.2.2: `If-None-Match`, and only without it `If-Modified-Since`. `If-Match` and
+/// `If-Unmodified-Since` are for the origin (RFC 9111 §4.3.2).
+#[must_use]
+pub fn not_modified(request: &HeaderMap, response: &HeaderMap) -> bool {
+    if request.contains_key(IF_NONE_MATCH) {
+        none_match_fails(request, response)
+    } else {
+        not_modified_since(request, response)
+    }
+}
+
+/// The condition of `If-None-Match` is false when a listed tag matches weakly, or for `*` (§13.1.2).
+fn none_match_fails(request: &HeaderMap, response: &HeaderMap) -> bool {
+    let stored = response.get(ETAG).and_then(|tag| tag.to_str().ok()).and_then(EntityTag::parse);
+    list::members(request, IF_NONE_MATCH).any(|candidate| {
+        candidate == "*"
+            || match (EntityTag::parse(candidate), &stored) {
+                (Some(candidate), Some(stored)) => candidate.weak_eq(stored),
+                _ => false,
+            }
+    })
+}
+
+/// RFC 9111 §4.3.2: compared with `Last-Modified`, without it with `Date`. More than one field line, or
+/// one that is no date, is ignored (RFC 9110 §13.1.3).
+fn not_modified_since(request: &HeaderMap, response: &HeaderMap) -> bool {
+    let modified = single_date(response, &LAST_MODIFIED).or_else(|| single_date(response, &DATE));
+    match (single_date(request, &IF_MODIFIED_SINCE), modified) {
+        (Some(since), Some(modified)) => modified <= since,
+        _ => false,
+    }
+}
+
+/// The date of a field that has exactly one line with one.
+#[must_use]
+pub fn single_date(headers: &HeaderMap, name: &http::HeaderName) -> Option<Timestamp> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next()?;
+    if lines.next().is_some() {
+        return None;
+    }
+    Timestamp::from_http_date(first.to_str().ok()?.trim())
+}
+
+/// Makes `request` ask whether the stored response is still good (RFC 9111 §4.3.1). `false` when the
+/// stored response has nothing to ask with.
+pub fn validate_with(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
+    let etag = stored.get(ETAG).filter(|tag| tag.to_str().is_ok_and(|tag| EntityTag::parse(tag).is_some()));
+    let modified = stored.get(LAST_MODIFIED).filter(|_| single_date(stored, &LAST_MODIFIED).is_some());
+    let mut set = |name, value: Option<&HeaderValue>| {
+        if let Some(value) = value {
+            request.insert(name, value.clone());
+        }
+    };
+    set(IF_NONE_MATCH, etag);
+    set(IF_MODIFIED_SINCE, modified);
+    etag.is_some() || modified.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(n, v)| (http::HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn tags_compare_as_the_table_says() {
+        let tag = |text| EntityTag::parse(text).unwrap();
+        for (a, b, strong, weak) in [
+            ("W/\"1\"", "W/\"1\"", false, true),
+            ("W/\"1\"", "W/\"2\"", false, false),
+            ("W/\"1\"", "\"1\"", false, true),
+            ("\"1\"", "\"1\"", true, true),
+        ] {
+            assert_eq!((tag(a).strong_eq(&tag(b)), tag(a).weak_eq(&tag(b))), (strong, weak), "{a} {b}");
+        }
+        for bad in ["1", "\"", "w/\"1\"", "\"a\"b\"", ""] {
+            assert!(EntityTag::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn if_none_match_takes_precedence_over_if_modified_since() {
+        let stored = map(&[("etag", "\"a\""), ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")]);
+        let since = ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert!(not_modified(&map(&[since]), &stored));
+        assert!(not_modified(&map(&[("if-none-match", "\"x\", W/\"a\"")]), &stored));
+        assert!(!not_modified(&map(&[("if-none-match", "\"b\""), since]), &stored));
+        assert!(not_modified(&map(&[("if-none-match", "*")]), &stored));
+    }
+
+    #[test]
+    fn without_last_modified_the_date_counts() {
+        let stored = map(&[("date", "Sun, 06 Nov 1994 08:49:37 GMT")]);
+        assert!(not_modified(&map(&[("if-modified-since", "Sunday, 06-Nov-94 08:49:38 GMT")]), &stored));
+        assert!(!not_modified(&map(&[("if-modified-since", "Sun, 06 Nov 1994 08:49:36 GMT")]), &stored));
+        assert!(!not_modified(&map(&[("if-modified-since", "now")]), &stored));
+    }
+
+    #[test]
+    fn validation_uses_every_validator_there_is() {
+        let mut request = HeaderMap::new();
+        let stored = map(&[("etag", "\"a\""), ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")]);
+        assert!(validate_with(&mut request, &stored));
+        assert_eq!(request[IF_NONE_MATCH], "\"a\"");
+        assert_eq!(request[IF_MODIFIED_SINCE], "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert!(!validate_with(&mut HeaderMap::new(), &map(&[("etag", "bare")])));
+    }
+}

@@ -1,0 +1,186 @@
+//! What an intermediary says of itself and of the client: `Via` (RFC 9110 §7.6.3), `CDN-Loop` (RFC 8586),
+//! `Forwarded` (RFC 7239) and the `X-Forwarded-*` fields everybody reads.
+
+use super::list;
+use http::header::{FORWARDED, HOST, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::net::{IpAddr, SocketAddr};
+
+const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const SPIN_CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
+
+/// Claims about the client that only a trusted proxy in front may make.
+const CLAIMS: [HeaderName; 6] =
+    [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_FORWARDED_PORT, X_REAL_IP];
+
+/// Who is on the other side, as the host says it: the *last* `spin-client-addr`, since Spin appends its own
+/// after whatever the client sent. `None` for a chained request, which has no address (`0.0.0.0:0`).
+#[must_use]
+pub fn client_address(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all(SPIN_CLIENT_ADDR).iter().next_back()?.to_str().ok()?;
+    let ip =
+        last.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| last.parse::<IpAddr>()).ok()?;
+    (!ip.is_unspecified()).then_some(ip)
+}
+
+/// Removes every `spin-*` field: they speak to this component, not to the origin, and a client can send
+/// its own.
+pub fn strip_spin(headers: &mut HeaderMap) {
+    let own: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("spin-")).cloned().collect();
+    for name in own {
+        headers.remove(name);
+    }
+}
+
+/// How a request reached us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop<'a> {
+    /// The client, where the host knows it.
+    pub client: Option<IpAddr>,
+    /// The authority the client asked for.
+    pub host: &'a str,
+    /// `http` or `https`, as the host saw it.
+    pub scheme: &'a str,
+    /// Whether `Forwarded` is sent too.
+    pub forwarded: bool,
+}
+
+/// Removes what a client claims of itself and of earlier hops, where nobody trusted is in front.
+pub fn strip_claims(headers: &mut HeaderMap) {
+    for claim in &CLAIMS {
+        headers.remove(claim);
+    }
+}
+
+/// Tells the origin who asked, for what and through whom. `name` is our pseudonym. What earlier hops said
+/// is added to.
+pub fn announce(headers: &mut HeaderMap, hop: &Hop<'_>, name: &str) {
+    headers.remove(HOST);
+    if let Some(client) = hop.client {
+        append_member(headers, &X_FORWARDED_FOR, &client.to_string());
+    }
+    insert_new(headers, &X_FORWARDED_HOST, hop.host);
+    insert_new(headers, &X_FORWARDED_PROTO, hop.scheme);
+    if hop.forwarded {
+        append_member(headers, &FORWARDED, &forwarded_element(hop));
+    }
+    append_member(headers, &VIA, &via(name));
+    append_member(headers, &CDN_LOOP, name);
+}
+
+/// Our member of `Via`: the received protocol is HTTP/1.1, all that Spin's listener speaks.
+#[must_use]
+pub fn via(name: &str) -> String {
+    format!("1.1 {name}")
+}
+
+/// Whether the request has been through here before (RFC 8586 §2): then sending it on would loop.
+#[must_use]
+pub fn loops(headers: &HeaderMap, name: &str) -> bool {
+    list::members(headers, CDN_LOOP)
+        .any(|member| member.split([';', ' ', '\t']).next().is_some_and(|id| id.eq_ignore_ascii_case(name)))
+}
+
+/// RFC 7239 §4: `for=192.0.2.1;host="example.com:8080";proto=http`.
+fn forwarded_element(hop: &Hop<'_>) -> String {
+    let node = match hop.client {
+        None => "unknown".to_owned(),
+        Some(IpAddr::V4(ip)) => ip.to_string(),
+        // RFC 7239 §6: IPv6 in brackets, hence quoted.
+        Some(IpAddr::V6(ip)) => format!("\"[{ip}]\""),
+    };
+    format!("for={node};host=\"{}\";proto={}", hop.host.replace(['"', '\\'], ""), hop.scheme)
+}
+
+/// Adds a member at the end of a list field, as one line with what is there.
+pub fn append_member(headers: &mut HeaderMap, name: &HeaderName, member: &str) {
+    let mut all: Vec<u8> = Vec::new();
+    for line in headers.get_all(name) {
+        all.extend_from_slice(line.as_bytes());
+        all.extend_from_slice(b", ");
+    }
+    all.extend_from_slice(member.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&all) {
+        headers.insert(name, value);
+    }
+}
+
+fn insert_new(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+    if !headers.contains_key(name)
+        && let Ok(value) = HeaderValue::from_str(value)
+    {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn hop(client: &str) -> Hop<'static> {
+        Hop { client: client.parse().ok(), host: "example.com:8080", scheme: "http", forwarded: true }
+    }
+
+    #[test]
+    fn the_last_client_address_is_the_hosts() {
+        let spoofed = map(&[("spin-client-addr", "6.6.6.6:1"), ("spin-client-addr", "192.0.2.1:5000")]);
+        assert_eq!(client_address(&spoofed), "192.0.2.1".parse().ok());
+        assert_eq!(client_address(&map(&[("spin-client-addr", "0.0.0.0:0")])), None);
+        assert_eq!(client_address(&map(&[("spin-client-addr", "[::1]:80")])), "::1".parse().ok());
+    }
+
+    #[test]
+    fn claims_of_an_untrusted_client_are_replaced() {
+        let mut headers = map(&[
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-host", "evil"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x-real-ip", "6.6.6.6"),
+            ("x-forwarded-port", "1"),
+        ]);
+        strip_claims(&mut headers);
+        announce(&mut headers, &hop("192.0.2.1"), "spindrift");
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.1");
+        assert_eq!(headers["x-forwarded-host"], "example.com:8080");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+        assert_eq!(headers["forwarded"], "for=192.0.2.1;host=\"example.com:8080\";proto=http");
+        assert!(!headers.contains_key("x-real-ip") && !headers.contains_key("x-forwarded-port"));
+    }
+
+    #[test]
+    fn a_trusted_proxys_claims_are_added_to() {
+        let mut headers =
+            map(&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "https"), ("via", "2 front")]);
+        announce(&mut headers, &hop("::1"), "spindrift");
+        assert_eq!(headers["x-forwarded-for"], "1.1.1.1, ::1");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["via"], "2 front, 1.1 spindrift");
+        assert_eq!(headers["forwarded"], "for=\"[::1]\";host=\"example.com:8080\";proto=http");
+    }
+
+    #[test]
+    fn a_loop_is_seen_by_our_own_name_only() {
+        assert!(loops(&map(&[("cdn-loop", "other; v=1, Spindrift; x=\"a,b\"")]), "spindrift"));
+        assert!(!loops(&map(&[("cdn-loop", "spindrift2, other")]), "spindrift"));
+    }
+
+    #[test]
+    fn no_spin_field_survives() {
+        let mut headers = map(&[("spin-full-url", "x"), ("spin-x", "y"), ("spinner", "z")]);
+        strip_spin(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["spinner"]);
+    }
+}

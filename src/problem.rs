@@ -1,0 +1,56 @@
+//! Errors of our own, as problem details (RFC 9457): what was wrong, expected and found. Never a secret.
+
+use crate::body::Body;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+
+/// An error answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    members: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Problem {
+    /// A problem with its status code and a sentence on this occurrence.
+    #[must_use]
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), members: serde_json::Map::new() }
+    }
+
+    /// Adds an extension member (RFC 9457 §3.2).
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.members.insert(member.to_owned(), value.into());
+        self
+    }
+
+    /// The status code.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The sentence on this occurrence.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The response: `application/problem+json` of type `about:blank`, whose title is that of the status
+    /// code (RFC 9457 §4.2.1). Never stored by any cache.
+    #[must_use]
+    pub fn into_response(self) -> Response<Body> {
+        let mut members = self.members;
+        members.insert("title".to_owned(), self.status.canonical_reason().unwrap_or("Error").into());
+        members.insert("status".to_owned(), self.status.as_u16().into());
+        members.insert("detail".to_owned(), self.detail.into());
+        let mut response = Response::new(Body::from(serde_json::Value::Object(members).to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}

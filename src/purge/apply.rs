@@ -1,0 +1,99 @@
+//! Carrying out a purge.
+
+use super::{Purge, Target, ledger};
+use crate::cache::key::ResourceKey;
+use crate::cache::store::Store;
+use crate::config::{Config, KeyRules, RoutePolicy};
+use crate::env::Env;
+use crate::redis::{Arg, RedisError, Script, exactly};
+use futures_util::future::try_join_all;
+use serde::Serialize;
+use std::rc::Rc;
+
+static SOFT: Script = Script::new(include_str!("../redis/lua/soft_purge.lua"));
+static LEDGER: Script = Script::new(include_str!("../redis/lua/ledger.lua"));
+
+/// The most entries of the ledger: beyond, the oldest are dropped, and what is older than those counts as
+/// purged.
+const MAX_ENTRIES: u64 = 10_000;
+
+/// Purges what a [`Purge`] names.
+pub struct Purger<E: Env> {
+    store: Rc<Store<E>>,
+    config: Rc<Config>,
+}
+
+/// What a purge did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// URLs purged at their own key.
+    pub urls: usize,
+    /// Targets written into the ledger.
+    pub ledger: usize,
+}
+
+impl<E: Env> Purger<E> {
+    /// A purger of `store`, with the key rules of the routes in `config`.
+    #[must_use]
+    pub const fn new(store: Rc<Store<E>>, config: Rc<Config>) -> Self {
+        Self { store, config }
+    }
+
+    /// Purges. Once this returns, every later request on any instance finds it done.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then some of the targets may not be purged. Purging again is safe.
+    pub async fn purge(&self, targets: &[Target], soft: bool) -> Result<Report, RedisError> {
+        let resources: Vec<ResourceKey> = targets.iter().flat_map(|target| self.resources(target)).collect();
+        let members: Vec<String> = targets.iter().filter_map(|target| ledger::member(target, soft)).collect();
+        try_join_all(resources.iter().map(|resource| self.purge_resource(resource, soft))).await?;
+        let report = Report { urls: targets.len() - members.len(), ledger: members.len() };
+        self.write(members).await?;
+        Ok(report)
+    }
+
+    /// A URL is purged as http and as https: behind a proxy that ends TLS, users see another scheme than
+    /// Spindrift does.
+    fn resources(&self, target: &Target) -> Vec<ResourceKey> {
+        let Target::Url(uri) = target else { return Vec::new() };
+        let none = KeyRules::default();
+        let host = uri.authority().map_or("", |authority| authority.as_str());
+        let rules = match &self.config.route(host, uri.path()).policy {
+            RoutePolicy::Cache(policy) => &policy.key,
+            RoutePolicy::Bypass => &none,
+        };
+        ResourceKey::of(uri, rules).into_iter().chain(ResourceKey::other_scheme(uri, rules)).collect()
+    }
+
+    async fn purge_resource(&self, resource: &ResourceKey, soft: bool) -> Result<(), RedisError> {
+        if !soft {
+            return self.store.forget(resource).await;
+        }
+        let key = self.store.keys.resource(resource.id());
+        let [_found] = exactly(self.store.redis.run(&SOFT, &[&key], Vec::new()).await?)?;
+        Ok(())
+    }
+
+    async fn write(&self, members: Vec<String>) -> Result<(), RedisError> {
+        if members.is_empty() {
+            return Ok(());
+        }
+        let keys = (self.store.keys.ledger(), self.store.keys.ledger_entries());
+        let mut arguments = vec![
+            Arg::from(self.store.new_ledger()),
+            Arg::from(self.store.ledger_ttl()),
+            Arg::from(MAX_ENTRIES),
+        ];
+        arguments.extend(members.into_iter().map(Arg::from));
+        let [_head] = exactly(self.store.redis.run(&LEDGER, &[&keys.0, &keys.1], arguments).await?)?;
+        Ok(())
+    }
+}
+
+impl Purge {
+    /// Whether it names nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        [&self.urls, &self.tags, &self.patterns, &self.prefixes].iter().all(|list| list.is_empty())
+    }
+}

@@ -1,0 +1,263 @@
+//! The purge ledger, as one instance knows it.
+//!
+//! Redis holds its head (`id:seq:floor`) and, scored by their number, the targets purged. A stored response
+//! carries the head's `id` and `seq` from before it was fetched ([`LedgerMark`]). It was purged when a later
+//! entry of the ledger matches it, and also when that cannot be known any more: another `id` means that the
+//! ledger was lost, a `seq` below `floor` that entries were dropped to keep the ledger short.
+
+use super::Target;
+use crate::cache::entry::LedgerMark;
+use crate::config::glob;
+use std::collections::HashMap;
+
+/// The head of the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Which ledger, and how many purges it has seen.
+    pub mark: LedgerMark,
+    /// What is older than this may have been purged by an entry that was dropped.
+    pub floor: u64,
+}
+
+impl Head {
+    /// Reads `id:seq:floor`; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ':');
+        let (id, seq, floor) = (parts.next()?, parts.next()?, parts.next()?);
+        let mark = LedgerMark { id: id.to_owned(), seq: seq.parse().ok()? };
+        Some(Self { mark, floor: floor.parse().ok()? })
+    }
+}
+
+/// Whether a stored response was purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purged {
+    /// No.
+    No,
+    /// It counts as stale.
+    Soft,
+    /// It counts as gone.
+    Hard,
+}
+
+/// A stored response, as the ledger sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// When it was fetched, in the ledger's count.
+    pub mark: &'a LedgerMark,
+    /// `scheme://authority/path?query`.
+    pub url: &'a str,
+    /// Its tags.
+    pub tags: &'a [String],
+}
+
+/// What an instance has read of the ledger.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    known: LedgerMark,
+    exact: HashMap<String, Numbers>,
+    patterns: HashMap<String, Numbers>,
+    prefixes: HashMap<String, Numbers>,
+}
+
+/// The number of the last purge of a target, by its kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Numbers {
+    soft: u64,
+    hard: u64,
+}
+
+impl Ledger {
+    /// From which number on the ledger must be read before an entry with `mark` can be judged against
+    /// `head`; `None` when nothing is missing.
+    #[must_use]
+    pub fn missing(&self, head: &Head, mark: &LedgerMark) -> Option<u64> {
+        if mark.id != head.mark.id || mark.seq >= head.mark.seq {
+            return None;
+        }
+        let known = if self.known.id == head.mark.id { self.known.seq } else { 0 };
+        (known < head.mark.seq).then_some(known)
+    }
+
+    /// Takes in what was read: `entries` of the ledger of `head`, each with its number.
+    pub fn learn(&mut self, head: &Head, entries: Vec<(String, u64)>) {
+        if self.known.id != head.mark.id {
+            *self = Self { known: LedgerMark { id: head.mark.id.clone(), seq: 0 }, ..Self::default() };
+        }
+        self.known.seq = self.known.seq.max(head.mark.seq);
+        for (member, number) in entries {
+            self.known.seq = self.known.seq.max(number);
+            self.note(&member, number);
+        }
+    }
+
+    fn note(&mut self, member: &str, number: u64) {
+        let Some((head, text)) = member.split_at_checked(2) else { return };
+        let (kind, soft) = (&head[..1], &head[1..] == "s");
+        let numbers = match kind {
+            "g" => self.patterns.entry(text.to_owned()).or_default(),
+            "x" => self.prefixes.entry(text.to_owned()).or_default(),
+            _ => self.exact.entry(format!("{kind}{text}")).or_default(),
+        };
+        let slot = if soft { &mut numbers.soft } else { &mut numbers.hard };
+        *slot = number.max(*slot);
+    }
+
+    /// Judges a stored response against `head`, once nothing is [`Ledger::missing`].
+    #[must_use]
+    pub fn judge(&self, head: &Head, subject: Subject<'_>) -> Purged {
+        let mark = subject.mark;
+        if mark.id != head.mark.id || mark.seq < head.floor {
+            return Purged::Hard;
+        }
+        if mark.seq >= head.mark.seq {
+            return Purged::No;
+        }
+        let tags = subject.tags.iter().filter_map(|tag| self.exact.get(&format!("t{tag}")));
+        let path = self.exact.get(&format!("p{}", path_of(subject.url)));
+        let patterns = self.patterns.iter().filter(|(pattern, _)| pattern_matches(pattern, subject.url));
+        let prefixes = self.prefixes.iter().filter(|(prefix, _)| prefix_matches(prefix, subject.url));
+        tags.chain(path)
+            .chain(patterns.chain(prefixes).map(|(_, numbers)| numbers))
+            .map(|numbers| numbers.since(mark.seq))
+            .max()
+            .unwrap_or(Purged::No)
+    }
+}
+
+impl Numbers {
+    const fn since(self, seq: u64) -> Purged {
+        if self.hard > seq {
+            Purged::Hard
+        } else if self.soft > seq {
+            Purged::Soft
+        } else {
+            Purged::No
+        }
+    }
+}
+
+/// How a target stands in the ledger: its kind, `h` for hard or `s` for soft, its text. `None` for a URL,
+/// which is purged at its own key.
+#[must_use]
+pub fn member(target: &Target, soft: bool) -> Option<String> {
+    let (kind, text) = match target {
+        Target::Url(_) => return None,
+        Target::Path(path) => ('p', path),
+        Target::Tag(tag) => ('t', tag),
+        Target::Pattern(pattern) => ('g', pattern),
+        Target::Prefix(prefix) => ('x', prefix),
+    };
+    Some(format!("{kind}{}{text}", if soft { 's' } else { 'h' }))
+}
+
+/// Whether a pattern matches a URL, whichever of http and https it was asked by: behind a proxy that ends
+/// TLS, users see another scheme than Spindrift does.
+fn pattern_matches(pattern: &str, url: &str) -> bool {
+    ["http", "https"]
+        .iter()
+        .any(|scheme| glob::matches(pattern, &format!("{scheme}://{}", without_scheme(url))))
+}
+
+fn prefix_matches(prefix: &str, url: &str) -> bool {
+    if prefix.starts_with('/') {
+        path_of(url).starts_with(prefix)
+    } else {
+        without_scheme(url).starts_with(without_scheme(prefix))
+    }
+}
+
+fn without_scheme(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, rest)| rest)
+}
+
+fn path_of(url: &str) -> &str {
+    let rest = without_scheme(url);
+    rest.find('/').map_or("/", |at| &rest[at..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(seq: u64) -> LedgerMark {
+        LedgerMark { id: "a1".to_owned(), seq }
+    }
+
+    fn head(seq: u64) -> Head {
+        Head { mark: mark(seq), floor: 0 }
+    }
+
+    fn judged(target: &Target, soft: bool, url: &str, tags: &[&str]) -> Purged {
+        let mut ledger = Ledger::default();
+        ledger.learn(&head(5), vec![(member(target, soft).unwrap(), 5)]);
+        let tags: Vec<String> = tags.iter().map(|&tag| tag.to_owned()).collect();
+        ledger.judge(&head(5), Subject { mark: &mark(4), url, tags: &tags })
+    }
+
+    #[test]
+    fn tags_are_compared_whole() {
+        let purge = Target::Tag("a".to_owned());
+        assert_eq!(judged(&purge, false, "http://h/", &["a"]), Purged::Hard);
+        for other in ["ab", "a/b", "A", "", "a*", "a,b"] {
+            assert_eq!(judged(&purge, false, "http://h/", &[other]), Purged::No, "{other}");
+        }
+    }
+
+    #[test]
+    fn patterns_and_prefixes_cover_both_schemes() {
+        let pattern = |text: &str| Target::Pattern(text.to_owned());
+        let prefix = |text: &str| Target::Prefix(text.to_owned());
+        let hit = |target, url| judged(&target, false, url, &[]) == Purged::Hard;
+        assert!(hit(pattern("https://h/img/*"), "http://h/img/1.png"));
+        assert!(hit(pattern("*.png"), "http://h/img/1.png"));
+        assert!(!hit(pattern("http://h/img/?"), "http://h/img/12"));
+        assert!(hit(prefix("http://h/a"), "https://h/ab?c"));
+        assert!(hit(prefix("/a"), "http://any/abc"));
+        assert!(!hit(prefix("/a"), "http://any/b/a"));
+        assert!(!hit(prefix("/a*"), "http://any/abc"));
+        assert!(hit(prefix("/a*"), "http://any/a*c"));
+        assert!(hit(prefix("/a?x"), "http://any/a?xy"));
+        assert!(!hit(prefix("/a?x"), "http://any/abxy"));
+    }
+
+    #[test]
+    fn a_path_means_every_host_and_counts_whole() {
+        let path = Target::Path("/a?b".to_owned());
+        assert_eq!(judged(&path, false, "http://one/a?b", &[]), Purged::Hard);
+        assert_eq!(judged(&path, true, "https://two/a?b", &[]), Purged::Soft);
+        assert_eq!(judged(&path, false, "http://one/a", &[]), Purged::No);
+        assert_eq!(judged(&path, false, "http://one/a?bc", &[]), Purged::No);
+    }
+
+    #[test]
+    fn only_purges_after_the_fetch_began_count() {
+        let mut ledger = Ledger::default();
+        ledger.learn(&head(5), vec![("tha".to_owned(), 3)]);
+        let tags = ["a".to_owned()];
+        let at = |seq| ledger.judge(&head(5), Subject { mark: &mark(seq), url: "http://h/", tags: &tags });
+        assert_eq!((at(2), at(3), at(5)), (Purged::Hard, Purged::No, Purged::No));
+    }
+
+    #[test]
+    fn what_a_lost_or_shortened_ledger_cannot_prove_is_purged() {
+        let ledger = Ledger::default();
+        let subject = |mark| Subject { mark, url: "http://h/", tags: &[] };
+        let other = LedgerMark { id: "b2".to_owned(), seq: 9 };
+        assert_eq!(ledger.judge(&head(5), subject(&other)), Purged::Hard);
+        let short = Head { mark: mark(5), floor: 3 };
+        assert_eq!(ledger.judge(&short, subject(&mark(2))), Purged::Hard);
+    }
+
+    #[test]
+    fn only_what_is_new_is_read() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.missing(&head(0), &mark(0)), None);
+        assert_eq!(ledger.missing(&head(5), &mark(4)), Some(0));
+        assert_eq!(ledger.missing(&head(5), &mark(5)), None);
+        ledger.learn(&head(5), vec![]);
+        assert_eq!(ledger.missing(&head(5), &mark(4)), None);
+        assert_eq!(ledger.missing(&head(7), &mark(4)), Some(5));
+    }
+}

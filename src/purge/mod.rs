@@ -1,0 +1,149 @@
+//! Purging: what is purged, and how it is proved that a stored response was not.
+//!
+//! A URL names one resource, whose hash is dropped; a fetch under way for it cannot store any more, since
+//! its generation is gone with it. Tags, patterns, prefixes and paths of every host are written into the
+//! [`ledger`], a short list that every lookup is checked against: one write purges any number of entries,
+//! nothing has to be found or counted, and losing the ledger loses the entries rather than the purge.
+
+mod apply;
+pub mod ledger;
+
+pub use apply::{Purger, Report};
+
+use serde::{Deserialize, Serialize};
+
+/// The most targets of one purge.
+pub const MAX_TARGETS: usize = 1000;
+/// The longest target, in bytes.
+pub const MAX_TARGET: usize = 8 * 1024;
+
+/// What to purge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Purge {
+    /// Absolute URLs, or paths with their query beginning with `/`, which mean every host.
+    #[serde(default)]
+    pub urls: Vec<String>,
+    /// Tags, compared whole.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Globs (`*`, `?`) over the whole URL.
+    #[serde(default)]
+    pub patterns: Vec<String>,
+    /// Beginnings of URLs; beginning with `/` they mean every host.
+    #[serde(default)]
+    pub prefixes: Vec<String>,
+    /// Stale rather than gone: the next request validates it.
+    #[serde(default)]
+    pub soft: bool,
+}
+
+/// One thing to purge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// This resource, by its absolute URL.
+    Url(http::Uri),
+    /// This path and query on every host.
+    Path(String),
+    /// Everything with this tag.
+    Tag(String),
+    /// Every URL this glob matches.
+    Pattern(String),
+    /// Every URL that begins so.
+    Prefix(String),
+}
+
+impl Purge {
+    /// The targets, checked.
+    ///
+    /// # Errors
+    /// Every problem, each with the place of its target.
+    pub fn targets(&self) -> Result<Vec<Target>, Vec<String>> {
+        let mut found = Vec::new();
+        let mut problems = Vec::new();
+        let lists: [(&str, &[String], fn(&str) -> Result<Target, String>); 4] = [
+            ("urls", &self.urls, url),
+            ("tags", &self.tags, tag),
+            ("patterns", &self.patterns, pattern),
+            ("prefixes", &self.prefixes, prefix),
+        ];
+        for (list, texts, parse) in lists {
+            for (at, text) in texts.iter().enumerate() {
+                match bounded(text).and_then(parse) {
+                    Ok(target) => found.push(target),
+                    Err(problem) => problems.push(format!("{list}[{at}]: {problem}")),
+                }
+            }
+        }
+        if found.is_empty() && problems.is_empty() {
+            problems.push("expected at least one of urls, tags, patterns, prefixes, found none".to_owned());
+        }
+        if found.len() > MAX_TARGETS {
+            problems.push(format!("expected at most {MAX_TARGETS} targets, found {}", found.len()));
+        }
+        if problems.is_empty() { Ok(found) } else { Err(problems) }
+    }
+}
+
+fn bounded(text: &str) -> Result<&str, String> {
+    match text.len() {
+        0 => Err("expected a text, found an empty one".to_owned()),
+        length if length > MAX_TARGET => Err(format!("expected at most {MAX_TARGET} bytes, found {length}")),
+        _ => Ok(text),
+    }
+}
+
+fn url(text: &str) -> Result<Target, String> {
+    if text.starts_with('/') {
+        return Ok(Target::Path(text.to_owned()));
+    }
+    let uri: http::Uri = text.parse().map_err(|error| format!("expected a URL, found {text:?}: {error}"))?;
+    let absolute = matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some();
+    if absolute { Ok(Target::Url(uri)) } else { Err(absolute_expected(text)) }
+}
+
+fn absolute_expected(text: &str) -> String {
+    format!("expected an http:// or https:// URL, or a path beginning with /, found {text:?}")
+}
+
+fn tag(text: &str) -> Result<Target, String> {
+    Ok(Target::Tag(text.to_owned()))
+}
+
+fn pattern(text: &str) -> Result<Target, String> {
+    Ok(Target::Pattern(text.to_owned()))
+}
+
+fn prefix(text: &str) -> Result<Target, String> {
+    if text.starts_with('/') || text.starts_with("http://") || text.starts_with("https://") {
+        Ok(Target::Prefix(text.to_owned()))
+    } else {
+        Err(absolute_expected(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_reported_with_its_place() {
+        let purge = Purge {
+            urls: vec!["/ok".into(), "example.com/x".into(), String::new()],
+            prefixes: vec!["ftp://x".into()],
+            ..Purge::default()
+        };
+        let problems = purge.targets().unwrap_err();
+        assert_eq!(problems.len(), 3);
+        assert!(problems[0].starts_with("urls[1]: expected an http:// or https:// URL"), "{problems:?}");
+        assert!(problems[1].starts_with("urls[2]: expected a text"), "{problems:?}");
+        assert!(problems[2].starts_with("prefixes[0]:"), "{problems:?}");
+    }
+
+    #[test]
+    fn an_empty_purge_is_a_mistake() {
+        assert!(Purge::default().targets().is_err());
+        let many = Purge { tags: vec!["t".into(); MAX_TARGETS + 1], ..Purge::default() };
+        assert!(many.targets().is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! Why Redis gave no answer. Spin gives errors as text only; this is the one place that reads it.
+
+use std::time::Duration;
+
+/// What went wrong, by what can be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RedisError {
+    /// Not tried: the server failed a moment ago and is given time.
+    #[error("Redis is down (last failure: {last}); next try in {} ms", .retry_in.as_millis())]
+    Down {
+        /// What failed last.
+        last: String,
+        /// Until it is tried again.
+        retry_in: Duration,
+    },
+    /// No answer within the deadline. Whether the command was carried out is unknown.
+    #[error("Redis did not answer within {} ms", .0.as_millis())]
+    TimedOut(Duration),
+    /// No connection, or it broke. Whether a command under way was carried out is unknown.
+    #[error("Redis cannot be reached: {0}")]
+    Unreachable(String),
+    /// The host does not allow the address: it is missing in `allowed_outbound_hosts`.
+    #[error("the host does not allow this Redis address: check that redis_host agrees with redis_url")]
+    Denied,
+    /// The server does not know the script (`NOSCRIPT`).
+    #[error("Redis does not know the script")]
+    NoScript,
+    /// The server cannot serve now: loading, failing over, read-only, out of memory.
+    #[error("Redis cannot serve this now: {0}")]
+    Unavailable(String),
+    /// The server refused the command.
+    #[error("Redis refused the command: {0}")]
+    Refused(String),
+    /// The reply has another shape than the command promises.
+    #[error("unexpected reply from Redis: {0}")]
+    Reply(String),
+}
+
+/// Server codes that mean "not now" rather than "never", in redis-rs's names and in Redis's own.
+const UNAVAILABLE: [&str; 14] = [
+    "BusyLoadingError",
+    "LOADING",
+    "ReadOnly",
+    "READONLY",
+    "MasterDown",
+    "MASTERDOWN",
+    "ClusterDown",
+    "CLUSTERDOWN",
+    "TryAgain",
+    "TRYAGAIN",
+    "OOM",
+    "MISCONF",
+    "BUSY",
+    "NOREPLICAS",
+];
+
+/// Server codes that refuse a command for good.
+const REFUSED: [&str; 12] = [
+    "ResponseError",
+    "ExecAbortError",
+    "CrossSlot",
+    "CROSSSLOT",
+    "WRONGTYPE",
+    "NOAUTH",
+    "NOPERM",
+    "WRONGPASS",
+    "Moved",
+    "MOVED",
+    "Ask",
+    "NoSub",
+];
+
+impl RedisError {
+    /// Reads the text of an error as Spin's host gives it.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        let code = code(text);
+        let is = |codes: &[&str]| codes.iter().any(|known| code.starts_with(known));
+        if text.contains("NoScript") || text.contains("NOSCRIPT") {
+            Self::NoScript
+        } else if is(&UNAVAILABLE) {
+            Self::Unavailable(text.to_owned())
+        } else if is(&REFUSED) {
+            Self::Refused(text.to_owned())
+        } else {
+            Self::Unreachable(text.to_owned())
+        }
+    }
+
+    pub(crate) fn reply(expected: &str, found: &str) -> Self {
+        Self::Reply(format!("expected {expected}, found {found}"))
+    }
+
+    /// Whether the connection cannot be used any more.
+    #[must_use]
+    pub const fn breaks_connection(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::Unreachable(_) | Self::Denied)
+    }
+
+    /// The reason as one token, for Cache-Status, metrics and the log alike.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Down { .. } => "redis-down",
+            Self::TimedOut(_) => "redis-timeout",
+            Self::Unreachable(_) => "redis-unreachable",
+            Self::Denied => "redis-denied",
+            Self::NoScript => "redis-noscript",
+            Self::Unavailable(_) => "redis-unavailable",
+            Self::Refused(_) => "redis-refused",
+            Self::Reply(_) => "redis-reply",
+        }
+    }
+}
+
+/// The part of the text where the error code stands: `An error was signalled by the server - Code: detail`
+/// for codes that redis-rs knows, `CODE: detail` for others.
+fn code(text: &str) -> &str {
+    text.split_once("signalled by the server")
+        .map_or(text, |(_, rest)| rest)
+        .trim_start_matches([' ', '-', '"'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_the_host_are_understood() {
+        let server =
+            |code: &str| RedisError::from_text(&format!("An error was signalled by the server - {code}"));
+        assert_eq!(server("NoScriptError: No matching script. Please use EVAL."), RedisError::NoScript);
+        assert!(matches!(server("BusyLoadingError: loading"), RedisError::Unavailable(_)));
+        assert!(matches!(
+            server("ReadOnly: You can't write against a read only replica."),
+            RedisError::Unavailable(_)
+        ));
+        assert!(matches!(server("ResponseError: wrong number of arguments"), RedisError::Refused(_)));
+        assert!(matches!(RedisError::from_text("OOM: command not allowed"), RedisError::Unavailable(_)));
+        assert!(matches!(
+            RedisError::from_text("WRONGTYPE: Operation against a key"),
+            RedisError::Refused(_)
+        ));
+        assert!(matches!(
+            RedisError::from_text("Connection refused (os error 111)"),
+            RedisError::Unreachable(_)
+        ));
+        assert!(matches!(RedisError::from_text("broken pipe"), RedisError::Unreachable(_)));
+    }
+}

@@ -1,0 +1,74 @@
+//! Redis keys: a type that only named constructors build, so that none is made of raw input.
+
+use std::fmt;
+
+/// A Redis key.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key(String);
+
+impl Key {
+    /// The key as Redis knows it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.0)
+    }
+}
+
+/// Builds every key Spindrift uses, below one prefix.
+///
+/// Keys of one aggregate share a hash tag (`{...}`), so that a script may touch them together on a cluster.
+/// The prefix carries no braces (the configuration sees to it) and the rest is hexadecimal or constant.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    /// Keys below `prefix`.
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
+    }
+
+    /// The hash of a resource: its generation, the fields it varies on and its stored responses.
+    #[must_use]
+    pub fn resource(&self, id: &str) -> Key {
+        Key(format!("{}:{{{id}}}", self.prefix))
+    }
+
+    /// One piece of a body that is too large for its resource's hash.
+    #[must_use]
+    pub fn chunk(&self, resource: &str, body: &str, number: u32) -> Key {
+        Key(format!("{}:{{{resource}}}:{body}:{number}", self.prefix))
+    }
+
+    /// The head of the purge ledger: its identity and how many purges it has seen.
+    #[must_use]
+    pub fn ledger(&self) -> Key {
+        Key(format!("{}:{{purge}}", self.prefix))
+    }
+
+    /// What was purged, scored by when in the ledger's own count.
+    #[must_use]
+    pub fn ledger_entries(&self) -> Key {
+        Key(format!("{}:{{purge}}:z", self.prefix))
+    }
+
+    /// Marks a message as handled.
+    #[must_use]
+    pub fn message(&self, id: &str) -> Key {
+        Key(format!("{}:{{message:{id}}}", self.prefix))
+    }
+
+    /// Counters over all instances.
+    #[must_use]
+    pub fn counters(&self) -> Key {
+        Key(format!("{}:{{counters}}", self.prefix))
+    }
+}

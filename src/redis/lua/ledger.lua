@@ -1,0 +1,24 @@
+-- Writes purges into the ledger. The newest purge of a target replaces older ones of the same.
+-- KEYS: ledger, its entries
+-- ARGV: ledger to begin with, time to live (ms), most entries, then the targets
+-- Reply: ledger
+local head = redis.call('GET', KEYS[1])
+if not head then
+  -- A ledger that was lost proves nothing: entries made under it are recognised by its identity.
+  redis.call('UNLINK', KEYS[2])
+  head = ARGV[1]
+end
+local id, seq, floor = string.match(head, '^(%x+):(%d+):(%d+)$')
+for i = 4, #ARGV do
+  seq = string.format('%.0f', seq + 1)
+  redis.call('ZADD', KEYS[2], seq, ARGV[i])
+end
+local over = redis.call('ZCARD', KEYS[2]) - ARGV[3]
+if over > 0 then
+  local dropped = redis.call('ZPOPMIN', KEYS[2], over)
+  floor = string.format('%.0f', dropped[#dropped])
+end
+head = id .. ':' .. seq .. ':' .. floor
+redis.call('SET', KEYS[1], head, 'PX', ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+return head

@@ -1,0 +1,120 @@
+//! Redis: commands and replies as Spin gives them, one connection that mends itself, and scripts.
+//!
+//! Spin's outbound Redis has no deadline and never reconnects. [`Client`] adds both: every call races a
+//! deadline, a broken connection is reopened with exponential backoff and jitter, and while the server is
+//! known to be down calls fail at once.
+
+mod client;
+mod error;
+mod key;
+mod script;
+
+pub use client::{Client, Limits};
+pub use error::RedisError;
+pub use key::{Key, Keys};
+pub use script::Script;
+pub(crate) use script::hex;
+
+/// One argument of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arg {
+    /// A number.
+    Int(i64),
+    /// Bytes: keys, field names, values.
+    Bytes(Vec<u8>),
+}
+
+impl From<&str> for Arg {
+    fn from(text: &str) -> Self {
+        Self::Bytes(text.as_bytes().to_vec())
+    }
+}
+
+impl From<String> for Arg {
+    fn from(text: String) -> Self {
+        Self::Bytes(text.into_bytes())
+    }
+}
+
+impl From<Vec<u8>> for Arg {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl From<&Key> for Arg {
+    fn from(key: &Key) -> Self {
+        Self::from(key.as_str())
+    }
+}
+
+impl From<u64> for Arg {
+    fn from(number: u64) -> Self {
+        i64::try_from(number).map_or_else(|_| Self::from(number.to_string()), Self::Int)
+    }
+}
+
+impl From<crate::time::Ttl> for Arg {
+    fn from(ttl: crate::time::Ttl) -> Self {
+        Self::from(ttl.as_millis())
+    }
+}
+
+/// One element of a reply. Nested arrays arrive flattened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Nothing.
+    Nil,
+    /// A simple string, such as `OK`.
+    Status(String),
+    /// A number.
+    Int(i64),
+    /// Bytes.
+    Bytes(Vec<u8>),
+}
+
+impl Value {
+    /// Bytes, or `None` for nothing.
+    ///
+    /// # Errors
+    /// [`RedisError::Reply`] when it is a number.
+    pub fn bytes(self) -> Result<Option<Vec<u8>>, RedisError> {
+        match self {
+            Self::Nil => Ok(None),
+            Self::Bytes(bytes) => Ok(Some(bytes)),
+            Self::Status(text) => Ok(Some(text.into_bytes())),
+            Self::Int(number) => Err(RedisError::reply("bytes", &format!("the number {number}"))),
+        }
+    }
+
+    /// A number, given as one or as decimal digits.
+    ///
+    /// # Errors
+    /// [`RedisError::Reply`] when it is anything else.
+    pub fn int(&self) -> Result<i64, RedisError> {
+        let parsed = match self {
+            Self::Int(number) => Some(*number),
+            Self::Bytes(bytes) => std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()),
+            Self::Nil | Self::Status(_) => None,
+        };
+        parsed.ok_or_else(|| RedisError::reply("a number", self.kind()))
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Nil => "nothing",
+            Self::Status(_) => "a status",
+            Self::Int(_) => "a number",
+            Self::Bytes(_) => "bytes",
+        }
+    }
+}
+
+/// Takes the reply apart when it has exactly `N` elements.
+///
+/// # Errors
+/// [`RedisError::Reply`] when it has more or fewer.
+pub fn exactly<const N: usize>(reply: Vec<Value>) -> Result<[Value; N], RedisError> {
+    <[Value; N]>::try_from(reply)
+        .map_err(|reply| RedisError::reply(&format!("{N} elements"), &format!("{} elements", reply.len())))
+}

@@ -1,0 +1,51 @@
+//! Lua scripts: atomic, bounded, with flat replies of fixed length.
+
+use sha1::{Digest, Sha1};
+use std::sync::OnceLock;
+
+/// A script and the digest Redis knows it by.
+#[derive(Debug)]
+pub struct Script {
+    source: &'static str,
+    digest: OnceLock<String>,
+}
+
+impl Script {
+    /// A script from its source.
+    #[must_use]
+    pub const fn new(source: &'static str) -> Self {
+        Self { source, digest: OnceLock::new() }
+    }
+
+    /// The Lua text.
+    #[must_use]
+    pub const fn source(&self) -> &'static str {
+        self.source
+    }
+
+    /// The SHA-1 of the text in hexadecimal, as `EVALSHA` takes it.
+    pub fn digest(&self) -> &str {
+        self.digest.get_or_init(|| hex(&Sha1::digest(self.source.as_bytes())))
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_is_sha1_in_hexadecimal() {
+        assert_eq!(Script::new("return 1").digest(), "e0e1f9fabfc9d4800c877a703b823ac0578ff8db");
+    }
+}
