@@ -70,7 +70,7 @@ pub struct VariableDeclaration {
     #[serde(default)]
     pub secret: bool,
     #[serde(rename = "description")]
-    _description: Option<String>,
+    pub(crate) _description: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

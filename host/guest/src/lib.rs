@@ -1,0 +1,83 @@
+//! Answers with what it sees: the tests of the host read it back, from this host or from Spin.
+//!
+//! The first segment of the path says what to show, the query is its argument.
+
+mod message;
+mod redis;
+mod web;
+
+use spin_sdk::http::{HeaderMap, IntoResponse, Request, StatusCode};
+use spin_sdk::http_service;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Requests this instance has had.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
+    let path = request.uri().path().to_owned();
+    let argument = request.uri().query().unwrap_or_default().to_owned();
+    let text = match path.split('/').nth(1).unwrap_or_default() {
+        "headers" => show_headers(&request),
+        "variable" => format!("{:?}", spin_sdk::variables::get(&argument).await),
+        "file" => format!("{:?}", std::fs::read_to_string(&argument).map_err(|e| e.kind())),
+        "write" => format!("{:?}", std::fs::write(&argument, "x").map_err(|e| e.kind())),
+        "environment" => format!("{:?}", std::env::var(&argument)),
+        "count" => count.to_string(),
+        "sleep" => {
+            spin_sdk::time::sleep(milliseconds(&argument)).await;
+            count.to_string()
+        }
+        "spin" => spin_forever(),
+        "trap" => trap(),
+        "print" => print(&argument),
+        "after" => after(&argument),
+        "redis" => redis::run(request).await,
+        "send" => web::send(request).await,
+        "forward" => return web::forward(&argument).await,
+        "respond-with" => return web::respond_with(&argument),
+        _ => return (StatusCode::NOT_FOUND, HeaderMap::new(), path),
+    };
+    (StatusCode::OK, HeaderMap::new(), text)
+}
+
+fn show_headers(request: &Request) -> String {
+    let mut lines = format!("{} {}\n", request.method(), request.uri());
+    for (name, value) in request.headers() {
+        lines += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
+    }
+    lines
+}
+
+fn milliseconds(text: &str) -> Duration {
+    Duration::from_millis(text.parse().unwrap_or_default())
+}
+
+fn print(text: &str) -> String {
+    println!("out {text}");
+    eprintln!("err {text}");
+    String::new()
+}
+
+/// Prints `text` after the response was sent.
+fn after(text: &str) -> String {
+    let text = text.to_owned();
+    spin_sdk::wasip3::spawn(async move {
+        spin_sdk::time::sleep(Duration::from_millis(300)).await;
+        println!("after {text}");
+    });
+    "sent".to_owned()
+}
+
+#[expect(clippy::panic, reason = "the host has to live with it")]
+fn trap() -> String {
+    panic!("as asked");
+}
+
+fn spin_forever() -> String {
+    loop {
+        std::hint::black_box(COUNT.load(Ordering::Relaxed));
+    }
+}

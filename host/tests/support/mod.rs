@@ -1,0 +1,324 @@
+//! A host with the guest in it, and clients plain enough to send what a good client would not.
+#![allow(dead_code, unreachable_pub, reason = "every test file uses a part")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes, shorter than patience.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs the same tests against this `spin` instead, to see whether the host is like it.
+const SPIN: &str = "SPINDRIFT_SPIN";
+
+/// True when the tests run against Spin itself.
+pub fn is_spin() -> bool {
+    std::env::var_os(SPIN).is_some()
+}
+
+/// The guest's wasm file, built once for all tests of this process.
+pub fn guest() -> &'static Path {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    GUEST.get_or_init(|| {
+        let arguments =
+            ["build", "--quiet", "-p", "spindrift-host-guest", "--target", "wasm32-wasip2", "--release"];
+        let built = Command::new(env!("CARGO")).args(arguments).status().expect("cargo runs");
+        assert!(built.success(), "the guest must build: cargo {}", arguments.join(" "));
+        let target = std::env::var("CARGO_TARGET_DIR")
+            .map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+        let path = target.join("wasm32-wasip2/release/spindrift_host_guest.wasm");
+        path.canonicalize().expect("the guest is where cargo puts it")
+    })
+}
+
+/// A directory that goes away with the test.
+pub struct Directory(pub PathBuf);
+
+impl Directory {
+    pub fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("spindrift-host-test-{name}-{}", std::process::id()));
+        _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// Writes `text` to `name`, with `GUEST` standing for the guest's wasm file.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text.replace("GUEST", guest().to_str().unwrap())).unwrap();
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A process whose lines can be waited for.
+pub struct Process {
+    child: Child,
+    lines: Mutex<Receiver<String>>,
+}
+
+impl Process {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("expected {command:?} to start: {e}"));
+        let (sender, lines) = channel();
+        let sources: [Box<dyn Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for source in sources {
+            let sender = sender.clone();
+            std::thread::spawn(move || {
+                for line in BufReader::new(source).lines().map_while(Result::ok) {
+                    _ = sender.send(line);
+                }
+            });
+        }
+        Self { child, lines: Mutex::new(lines) }
+    }
+
+    /// Waits for a line that contains `text`.
+    pub fn wait_for(&self, text: &str) -> String {
+        let (lines, mut seen, end) = (self.lines.lock().unwrap(), Vec::new(), Instant::now() + PATIENCE);
+        while let Ok(line) = lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            if line.contains(text) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("expected a line with {text:?}, found:\n{}", seen.join("\n"));
+    }
+
+    /// Everything printed that nobody waited for; only complete when the process has ended.
+    pub fn rest(&self) -> String {
+        let lines: Vec<String> = self.lines.lock().unwrap().try_iter().collect();
+        lines.join("\n")
+    }
+
+    /// Waits for the end; true when it was a good one.
+    pub fn wait(&mut self) -> bool {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status.success(),
+                None if Instant::now() > end => panic!("expected process {} to end", self.child.id()),
+                None => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Spin passes SIGINT on to its trigger processes, and leaves them behind when killed.
+        if is_spin() && self.child.try_wait().is_ok_and(|it| it.is_none()) {
+            self.signal("-INT");
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// `spindrift-host up` (or `spin up`) with `manifest`.
+pub fn up(manifest: &Path, arguments: &[&str]) -> Process {
+    let program = std::env::var(SPIN).unwrap_or_else(|_| env!("CARGO_BIN_EXE_spindrift-host").to_owned());
+    let mut command = Command::new(program);
+    command.args(["up", "-f"]).arg(manifest).args(arguments).current_dir(manifest.parent().unwrap());
+    if is_spin() {
+        command.arg("--state-dir").arg(manifest.parent().unwrap().join("state"));
+    }
+    Process::start(&mut command)
+}
+
+/// A host that serves HTTP.
+pub struct Host {
+    pub process: Process,
+    pub address: SocketAddr,
+}
+
+impl Host {
+    pub fn start(manifest: &Path, arguments: &[&str]) -> Self {
+        let process = up(manifest, &[&["--listen", "127.0.0.1:0"], arguments].concat());
+        let line = process.wait_for("http://127.0.0.1:");
+        let address = line.split("http://").nth(1).unwrap().parse().unwrap();
+        Self { process, address }
+    }
+
+    /// GETs `path`.
+    pub fn get(&self, path: &str) -> Answer {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address))
+    }
+
+    /// POSTs `body` to `path`.
+    pub fn post(&self, path: &str, body: &str) -> Answer {
+        let (address, length) = (self.address, body.len());
+        self.send(&format!(
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    /// Sends `request` as it is and reads one answer.
+    pub fn send(&self, request: impl AsRef<[u8]>) -> Answer {
+        self.try_send(request).expect("an answer")
+    }
+
+    /// The same; none when the connection ends without an answer.
+    pub fn try_send(&self, request: impl AsRef<[u8]>) -> Option<Answer> {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_ref()).unwrap();
+        read_answer(&mut BufReader::new(stream))
+    }
+}
+
+/// A response.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    /// The first header field of that name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The values of the lines `name: value` in the body.
+    pub fn fields(&self, name: &str) -> Vec<&str> {
+        self.body.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
+    }
+}
+
+fn read_answer(stream: &mut impl BufRead) -> Option<Answer> {
+    let line = |stream: &mut dyn BufRead| {
+        let mut line = String::new();
+        stream.read_line(&mut line).ok().map(|_| line.trim_end().to_owned())
+    };
+    let first = line(stream)?;
+    let status = first.split(' ').nth(1)?.parse().ok()?;
+    let mut headers = Vec::new();
+    while let Some((name, value)) = line(stream)?.split_once(": ") {
+        headers.push((name.to_ascii_lowercase(), value.to_owned()));
+    }
+    let find = |name: &str| headers.iter().find(|(it, _)| it == name).map(|(_, value)| value.clone());
+    let mut body = Vec::new();
+    if find("transfer-encoding").is_some() {
+        loop {
+            let size = usize::from_str_radix(&line(stream)?, 16).ok()?;
+            let mut chunk = vec![0; size];
+            stream.read_exact(&mut chunk).ok()?;
+            body.extend(chunk);
+            line(stream)?;
+            if size == 0 {
+                break;
+            }
+        }
+    } else if let Some(length) = find("content-length") {
+        body.resize(length.parse().ok()?, 0);
+        stream.read_exact(&mut body).ok()?;
+    }
+    Some(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// A server that gives every connection the same bytes, and hands the requests over.
+pub fn origin(answer: &'static str) -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, requests) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let sender = sender.clone();
+            std::thread::spawn(move || serve_origin(stream, answer, &sender));
+        }
+    });
+    (address, requests)
+}
+
+fn serve_origin(mut stream: TcpStream, answer: &str, requests: &std::sync::mpsc::Sender<String>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let mut request = String::new();
+        while !request.ends_with("\r\n\r\n") {
+            if !matches!(reader.read_line(&mut request), Ok(1..)) {
+                return;
+            }
+        }
+        _ = requests.send(request);
+        if answer.is_empty() || stream.write_all(answer.as_bytes()).is_err() {
+            std::thread::sleep(PATIENCE);
+            return;
+        }
+    }
+}
+
+/// A Redis server of its own, with the password `secret` when `locked`.
+pub struct Redis {
+    process: Process,
+    pub port: u16,
+    pub url: String,
+}
+
+impl Redis {
+    /// Starts `SPINDRIFT_REDIS_SERVER`, `redis-server` or `valkey-server`. None when `SPINDRIFT_SKIP_REDIS` is set.
+    pub fn start(locked: bool) -> Option<Self> {
+        if std::env::var_os("SPINDRIFT_SKIP_REDIS").is_some() {
+            return None;
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new(redis_server());
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        if locked {
+            command.args(["--requirepass", "secret"]);
+        }
+        let process = Process::start(&mut command);
+        process.wait_for("eady to accept connections");
+        let user = if locked { ":secret@" } else { "" };
+        Some(Self { process, port, url: format!("redis://{user}127.0.0.1:{port}") })
+    }
+
+    /// Ends the server at once.
+    pub fn kill(&mut self) {
+        _ = self.process.child.kill();
+        _ = self.process.child.wait();
+    }
+}
+
+fn redis_server() -> String {
+    let named = std::env::var("SPINDRIFT_REDIS_SERVER").ok();
+    let works = |it: &String| Command::new(it).arg("--version").stdout(Stdio::null()).status().is_ok();
+    let candidates = named.into_iter().chain(["redis-server".to_owned(), "valkey-server".to_owned()]);
+    candidates.into_iter().find(works).expect(
+        "a Redis: expected redis-server or valkey-server on PATH, or SPINDRIFT_REDIS_SERVER; \
+         SPINDRIFT_SKIP_REDIS=1 leaves these tests out",
+    )
+}
