@@ -36,7 +36,8 @@ impl Mirror {
 }
 
 fn source_files() -> Vec<(String, String)> {
-    let listed = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
+    let listed =
+        fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
     let mut paths: Vec<PathBuf> = listed.collect();
     paths.sort();
     paths.insert(0, PathBuf::from("/etc/apt/sources.list"));
@@ -73,10 +74,12 @@ fn mirror_in_line(line: &str, codename: &str) -> Option<Mirror> {
 
 fn mirror_in_stanza(stanza: &str, codename: &str) -> Option<Mirror> {
     let field = |name: &str| {
-        let mut values = stanza.lines().filter_map(|line| line.split_once(':')).filter(|(key, _)| *key == name);
+        let mut values =
+            stanza.lines().filter_map(|line| line.split_once(':')).filter(|(key, _)| *key == name);
         values.next().map(|(_, value)| value.trim())
     };
-    let has = |name: &str, word: &str| field(name).is_some_and(|value| value.split_whitespace().any(|w| w == word));
+    let has =
+        |name: &str, word: &str| field(name).is_some_and(|value| value.split_whitespace().any(|w| w == word));
     let wanted = has("Types", "deb") && has("Suites", codename) && has("Components", "main");
     let uri = field("URIs")?.split_whitespace().next()?;
     let key = field("Signed-By").filter(|value| value.starts_with('/'));
@@ -167,7 +170,10 @@ mod tests {
                     Types: deb\n# a note\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\n\
                     Components: main contrib\nSigned-By: /keys/debian.gpg\n";
         let mirror = mirror_in("debian.sources", text, "bookworm").unwrap();
-        assert_eq!(mirror.line("sid"), "deb [signed-by=/keys/debian.gpg] http://mirror.example/debian sid main\n");
+        assert_eq!(
+            mirror.line("sid"),
+            "deb [signed-by=/keys/debian.gpg] http://mirror.example/debian sid main\n"
+        );
     }
 
     #[test]

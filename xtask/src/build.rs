@@ -9,7 +9,8 @@ use crate::wasm_target::TARGET;
 use crate::workspace::Workspace;
 
 /// The packages that become components.
-pub(crate) const COMPONENTS: [&str; 3] = ["spindrift-gateway", "spindrift-demo-origin", "spindrift-subscriber"];
+pub(crate) const COMPONENTS: [&str; 3] =
+    ["spindrift-gateway", "spindrift-demo-origin", "spindrift-subscriber"];
 
 /// Builds the components that spin.toml and subscriber.toml name.
 pub(crate) fn components(workspace: &Workspace) -> Result<()> {

@@ -70,7 +70,7 @@ pub(crate) fn end_groups_on_signals() -> Result<()> {
 /// Ends every group that still runs, newest first, because the newer ones use the older ones.
 pub(crate) fn end_groups() {
     INTERRUPTED.store(true, Ordering::SeqCst);
-    while let Some(leader) = groups().last().copied() {
+    while let Some(leader) = newest() {
         let _ = rustix::process::kill_process_group(leader, Signal::TERM);
         if !wait_unlisted(leader, GRACE) {
             let _ = rustix::process::kill_process_group(leader, Signal::KILL);
@@ -78,6 +78,11 @@ pub(crate) fn end_groups() {
             unlist(leader);
         }
     }
+}
+
+/// A function of its own: in the head of a loop the list would stay locked throughout the body.
+fn newest() -> Option<Pid> {
+    groups().last().copied()
 }
 
 fn kill_all(signal: Signal) {
@@ -156,6 +161,12 @@ impl Group {
         !matches!(rustix::process::waitid(WaitId::Pid(self.leader), options), Ok(None))
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn how_it_ended(&mut self) -> Option<String> {
+        let ended = self.ended();
+        ended.then(|| self.wait().map_or_else(|error| error.to_string(), describe))
+    }
+
     /// Waits for the leader, then ends the rest of its group: its id is only free after the leader is reaped.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
@@ -208,7 +219,11 @@ pub(crate) fn capture(command: &mut Command, limit: Duration) -> Result<Output> 
     }
     let status = group.wait()?;
     check_interrupted()?;
-    Ok(Output { status, stdout: stdout.join().unwrap_or_default(), stderr: stderr.join().unwrap_or_default() })
+    Ok(Output {
+        status,
+        stdout: stdout.join().unwrap_or_default(),
+        stderr: stderr.join().unwrap_or_default(),
+    })
 }
 
 fn read_aside(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
@@ -250,8 +265,12 @@ mod tests {
         shell.args(["-c", "sleep 60 & echo $!"]).process_group(0).stdin(Stdio::null());
         let output = capture(&mut shell, Duration::from_secs(10)).unwrap();
         let orphan: i32 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
-        let gone = || rustix::process::test_kill_process(Pid::from_raw(orphan).unwrap()).is_err() || zombie(orphan);
-        assert!((0..200).any(|_| gone() || { thread::sleep(Duration::from_millis(10)); false }));
+        let gone =
+            || rustix::process::test_kill_process(Pid::from_raw(orphan).unwrap()).is_err() || zombie(orphan);
+        assert!((0..200).any(|_| gone() || {
+            thread::sleep(Duration::from_millis(10));
+            false
+        }));
     }
 
     fn zombie(pid: i32) -> bool {

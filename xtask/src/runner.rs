@@ -98,7 +98,11 @@ pub(crate) fn spin() -> Result<Option<Runner>> {
             let (major, minor) = NEEDED;
             fail(format!("expected spin {major}.{minor} or newer at {}, found {text}", program.display()))
         }
-        None => fail(format!("expected `spin <version>` from {} --version, found `{}`", program.display(), said.trim())),
+        None => fail(format!(
+            "expected `spin <version>` from {} --version, found `{}`",
+            program.display(),
+            said.trim()
+        )),
     }
 }
 

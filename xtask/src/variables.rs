@@ -27,7 +27,9 @@ impl Variables {
     pub(crate) fn set_pair(&mut self, pair: &str) -> Result<()> {
         let Some((name, value)) = pair.split_once('=').filter(|(name, _)| is_name(name)) else {
             let found = pair.split('=').next().unwrap_or_default();
-            return fail(format!("--variable: expected name=value with a name like origin_url, found `{found}`"));
+            return fail(format!(
+                "--variable: expected name=value with a name like origin_url, found `{found}`"
+            ));
         };
         self.set(name, value);
         Ok(())

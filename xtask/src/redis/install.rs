@@ -15,7 +15,8 @@ const PACKAGE: &str = "redis-server";
 /// Debian's packages ask this program whether they may start a service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// It answers "no".
-const POLICY_TEXT: &str = "#!/bin/sh\n# Written by Spindrift's `cargo xtask` while it installs redis-server.\nexit 101\n";
+const POLICY_TEXT: &str =
+    "#!/bin/sh\n# Written by Spindrift's `cargo xtask` while it installs redis-server.\nexit 101\n";
 
 /// Installs the package where that may be done: as root, or with sudo that asks no password.
 pub(super) fn by_apt() -> Result<()> {
@@ -102,7 +103,8 @@ impl<'a> Silence<'a> {
             let file = std::env::temp_dir().join(format!("spindrift-policy-{}", std::process::id()));
             fs::write(&file, POLICY_TEXT).cannot("write a temporary file")?;
             let mut copy = rights.command("install");
-            let copied = process::text(copy.args(["-m", "755"]).arg(&file).arg(POLICY), "writing policy-rc.d");
+            let copied =
+                process::text(copy.args(["-m", "755"]).arg(&file).arg(POLICY), "writing policy-rc.d");
             let _ = fs::remove_file(&file);
             copied?;
         }

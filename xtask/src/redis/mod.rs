@@ -12,8 +12,8 @@ use crate::failure::Result;
 use crate::process;
 use crate::workspace::{Workspace, which};
 
-pub(crate) use ping::{Answer, ping};
-pub(crate) use server::Server;
+use ping::{Answer, ping};
+pub(crate) use server::{Server, free_port};
 pub(crate) use url::RedisUrl;
 
 /// How to get one, for a message.

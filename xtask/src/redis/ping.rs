@@ -28,6 +28,11 @@ pub(crate) fn ping(url: &RedisUrl) -> Answer {
     }
 }
 
+/// The first line of the reply to a command without arguments.
+pub(super) fn ask(url: &RedisUrl, command: &str) -> std::io::Result<String> {
+    call(&connect(url)?, command, &[])
+}
+
 fn connect(url: &RedisUrl) -> std::io::Result<TcpStream> {
     let mut last = std::io::Error::other("the name has no address");
     for address in url.address().to_socket_addrs()? {
@@ -51,7 +56,11 @@ fn converse(stream: &TcpStream, url: &RedisUrl) -> std::io::Result<Answer> {
         }
     }
     let reply = call(stream, "PING", &[])?;
-    Ok(if reply == "+PONG" { Answer::Pong } else { Answer::Refused(reply.trim_start_matches('-').to_owned()) })
+    Ok(if reply == "+PONG" {
+        Answer::Pong
+    } else {
+        Answer::Refused(reply.trim_start_matches('-').to_owned())
+    })
 }
 
 fn call(mut stream: &TcpStream, name: &str, arguments: &[&str]) -> std::io::Result<String> {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Answer, RedisUrl, ping};
+use super::ping::{self, Answer, ping};
+use super::url::RedisUrl;
 use crate::console::say;
 use crate::failure::{Context, Result, fail};
 use crate::process::{self, Group};
@@ -60,8 +61,16 @@ impl Server {
 
     /// How it ended, if it has.
     pub(crate) fn how_it_ended(&mut self) -> Option<String> {
-        let ended = self.group.ended();
-        ended.then(|| self.group.wait().map_or_else(|error| error.to_string(), process::describe))
+        self.group.how_it_ended()
+    }
+
+    /// Forgets everything: it is ours alone.
+    pub(crate) fn flush(&self) -> Result<()> {
+        match ping::ask(&self.url(), "FLUSHALL") {
+            Ok(reply) if reply == "+OK" => Ok(()),
+            Ok(reply) => fail(format!("expected +OK from FLUSHALL, found {reply}")),
+            Err(error) => fail(format!("cannot flush Redis: {error}")),
+        }
     }
 }
 

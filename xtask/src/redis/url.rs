@@ -148,7 +148,9 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused() {
-        for text in ["cache:6379", "http://cache", "redis://", "redis://:6379", "redis://cache:0", "redis://::1"] {
+        for text in
+            ["cache:6379", "http://cache", "redis://", "redis://:6379", "redis://cache:0", "redis://::1"]
+        {
             assert!(RedisUrl::parse(text).is_err(), "{text}");
         }
     }

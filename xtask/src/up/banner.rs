@@ -1,6 +1,7 @@
 //! What to try, once it serves.
 
-use super::{App, reachable};
+use super::App;
+use crate::serving::reachable;
 
 /// Prints it to standard output.
 pub(super) fn print(app: &App, token: Option<&str>) {

@@ -7,22 +7,21 @@ mod service;
 mod supervisor;
 mod token;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use crate::console::say;
-use crate::failure::{Context, Failure, Result, fail};
+use crate::failure::{Failure, Result, fail};
 use crate::process;
 use crate::redis::{self, Redis, RedisUrl, Server};
 use crate::runner::Runner;
 use crate::variables::Variables;
 use crate::workspace::Workspace;
-use crate::{build, wasm_target};
+use crate::{build, serving, wasm_target};
 use options::Options;
 use service::{Program, Service};
 use supervisor::Supervised;
 
-const READY_LIMIT: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(100);
 
 /// Prepares and serves.
@@ -63,7 +62,9 @@ fn provide_redis(workspace: &Workspace, variables: &mut Variables) -> Result<Red
     let given = given.map(|text| RedisUrl::parse(&text)).transpose()?;
     let cluster = variables.get("redis_cluster_nodes").is_some_and(|nodes| !nodes.is_empty());
     let redis = match given {
-        None if cluster => return fail("redis_cluster_nodes also needs --redis with the URL of one of the nodes"),
+        None if cluster => {
+            return fail("redis_cluster_nodes also needs --redis with the URL of one of the nodes");
+        }
         given => redis::provide(workspace, given)?,
     };
     if let Some(url) = redis.url() {
@@ -91,9 +92,10 @@ impl App {
             Redis::Private(server) => Some(Supervised::started(server)),
             Redis::Given(_) | Redis::None => None,
         };
-        let mut host = Program::new("host", || self.command("spin.toml", &["--listen", &self.listen.to_string()]));
+        let mut host =
+            Program::new("host", || self.command("spin.toml", &["--listen", &self.listen.to_string()]));
         host.start()?;
-        wait_until_ready(&mut host, self.listen)?;
+        serving::wait_until_ready(self.listen, || host.ended())?;
         let subscriber = Program::new("subscriber", || self.command("subscriber.toml", &[]));
         let mut subscriber = subscribed.then(|| Supervised::to_start(subscriber));
         banner::print(self, token);
@@ -137,41 +139,9 @@ fn watch(
     }
 }
 
-fn wait_until_ready(host: &mut impl Service, listen: SocketAddr) -> Result<()> {
-    let end = Instant::now() + READY_LIMIT;
-    while Instant::now() < end {
-        if let Some(how) = host.ended() {
-            process::check_interrupted()?;
-            return fail(format!("the host ended at its start ({how}); what it printed above says why"));
-        }
-        if TcpStream::connect_timeout(&reachable(listen), Duration::from_secs(1)).is_ok() {
-            return Ok(());
-        }
-        process::sleep(Duration::from_millis(30))?;
-    }
-    Err(()).map_err(|()| format!("nothing listens after {} s", READY_LIMIT.as_secs())).cannot("start the host")
-}
-
-/// The address to connect to: 0.0.0.0 and [::] are places to listen only.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let local: std::net::IpAddr = match listen.ip() {
-        ip if !ip.is_unspecified() => ip,
-        std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-        std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-    };
-    SocketAddr::new(local, listen.port())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_to_listen_on_becomes_one_to_connect_to() {
-        assert_eq!(reachable("0.0.0.0:3000".parse().unwrap()).to_string(), "127.0.0.1:3000");
-        assert_eq!(reachable("[::]:3000".parse().unwrap()).to_string(), "[::1]:3000");
-        assert_eq!(reachable("10.0.0.1:80".parse().unwrap()).to_string(), "10.0.0.1:80");
-    }
 
     #[test]
     fn a_port_in_use_is_said_at_once() {

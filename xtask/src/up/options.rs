@@ -19,8 +19,11 @@ pub(super) struct Options {
 impl Options {
     /// Reads the rest of the command line.
     pub(super) fn parse(mut parser: Parser) -> Result<Self> {
-        let mut options =
-            Self { listen: SocketAddr::from(([127, 0, 0, 1], 3000)), host: None, variables: Variables::default() };
+        let mut options = Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            host: None,
+            variables: Variables::default(),
+        };
         while let Some(argument) = parser.next()? {
             match argument {
                 Arg::Long("listen") => options.listen = address(&parser.value()?.string()?)?,
@@ -55,8 +58,15 @@ mod tests {
     #[test]
     fn reads_every_option() {
         let options = parse(&[
-            "--listen", "127.0.0.1:8080", "--origin=http://a.example", "--redis", "redis://b", "--host", "spin",
-            "--variable", "redis_channel=c=d",
+            "--listen",
+            "127.0.0.1:8080",
+            "--origin=http://a.example",
+            "--redis",
+            "redis://b",
+            "--host",
+            "spin",
+            "--variable",
+            "redis_channel=c=d",
         ])
         .unwrap();
         assert_eq!(options.listen.port(), 8080);

@@ -19,7 +19,9 @@ pub(super) fn check(variables: &Variables) -> Result<()> {
     }
     match reach(&host, port) {
         Ok(()) => say("origin", format_args!("{url} accepts connections")),
-        Err(why) => say("origin", format_args!("{url} cannot be reached ({why}): requests get 502 until it can")),
+        Err(why) => {
+            say("origin", format_args!("{url} cannot be reached ({why}): requests get 502 until it can"));
+        }
     }
     Ok(())
 }
@@ -38,7 +40,9 @@ fn reach(host: &str, port: u16) -> std::io::Result<()> {
 /// Host (without brackets) and port of `scheme://host[:port][/]`.
 fn parse(url: &str) -> Result<(String, u16)> {
     let wrong = |found: &str| {
-        fail(format!("origin_url: expected http://host[:port] or https://host[:port], without a path, found {found}"))
+        fail(format!(
+            "origin_url: expected http://host[:port] or https://host[:port], without a path, found {found}"
+        ))
     };
     let (rest, default) = match url.split_once("://") {
         Some(("http", rest)) => (rest, 80),
@@ -54,7 +58,9 @@ fn parse(url: &str) -> Result<(String, u16)> {
     }
     let after_brackets = authority.rfind(']').unwrap_or(0);
     let (host, port) = match authority[after_brackets..].rfind(':') {
-        Some(colon) => (&authority[..after_brackets + colon], authority[after_brackets + colon + 1..].parse()),
+        Some(colon) => {
+            (&authority[..after_brackets + colon], authority[after_brackets + colon + 1..].parse())
+        }
         None => (authority, Ok(default)),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');

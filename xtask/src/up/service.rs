@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::failure::Result;
-use crate::process::{self, Group};
+use crate::process::Group;
 use crate::redis::Server;
 
 /// A process that is started, may end, and may be started again.
@@ -41,8 +41,7 @@ impl<F: Fn() -> Command> Service for Program<F> {
     }
 
     fn ended(&mut self) -> Option<String> {
-        let group = self.group.as_mut().filter(|group| group.ended())?;
-        Some(group.wait().map_or_else(|error| error.to_string(), process::describe))
+        self.group.as_mut()?.how_it_ended()
     }
 }
 

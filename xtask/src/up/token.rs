@@ -12,7 +12,9 @@ pub(super) fn provide(variables: &mut Variables) -> Result<Option<String>> {
         return Ok(None);
     }
     let mut bytes = [0; 16];
-    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).cannot("read /dev/urandom")?;
+    File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .cannot("read /dev/urandom")?;
     let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     variables.set("admin_token", &token);
     Ok(Some(token))

@@ -61,7 +61,8 @@ impl Sources {
         let mirror = Mirror::of_this_machine()?;
         let mut reasons = Vec::new();
         for suite in SUITES {
-            let step = Step::start("wasm target", format_args!("sources of Rust {release} from Debian {suite} ..."));
+            let step =
+                Step::start("wasm target", format_args!("sources of Rust {release} from Debian {suite} ..."));
             match Self::fetch_from(&mirror, suite, directory, release) {
                 Ok(sources) => {
                     step.done("sources unpacked");
@@ -129,7 +130,13 @@ fn build_command(package: &Path, sources: &Sources, compiler: &Compiler) -> Comm
     // Panic messages of the components name library files: by the names that the official build gives them.
     let remap = format!("{}=/rustc/{}/library", sources.library.display(), compiler.commit);
     let mut cargo = process::command(crate::workspace::cargo());
-    cargo.current_dir(package).args(["build", "--release", "--target", TARGET, "-Zbuild-std=std,panic_abort"]);
+    cargo.current_dir(package).args([
+        "build",
+        "--release",
+        "--target",
+        TARGET,
+        "-Zbuild-std=std,panic_abort",
+    ]);
     cargo.env("CARGO_TARGET_DIR", package.join("target"));
     cargo.env("RUSTC_BOOTSTRAP", "1").env("__CARGO_TESTS_ONLY_SRC_ROOT", &sources.library);
     // Without bitcode, LTO of a component fails. The separator lets paths have spaces.

@@ -62,12 +62,17 @@ pub(crate) struct Compiler {
 impl Compiler {
     fn ask() -> Result<Self> {
         let about = process::text(process::command("rustc").arg("-vV"), "rustc -vV")?;
-        let sysroot = process::text(process::command("rustc").args(["--print", "sysroot"]), "rustc --print sysroot")?;
+        let sysroot =
+            process::text(process::command("rustc").args(["--print", "sysroot"]), "rustc --print sysroot")?;
         let Some(release) = field(&about, "release") else {
             return fail(format!("expected a line `release: ...` from rustc -vV, found:\n{about}"));
         };
         let commit = field(&about, "commit-hash").unwrap_or(release);
-        Ok(Self { release: release.to_owned(), commit: commit.to_owned(), sysroot: PathBuf::from(sysroot.trim()) })
+        Ok(Self {
+            release: release.to_owned(),
+            commit: commit.to_owned(),
+            sysroot: PathBuf::from(sysroot.trim()),
+        })
     }
 
     fn rustlib(&self) -> PathBuf {
@@ -81,7 +86,8 @@ impl Compiler {
 
     /// Built here, for a compiler that rustup has since replaced: of no use, and in rustup's way.
     fn has_stale_target(&self) -> bool {
-        fs::read_to_string(self.rustlib().join(TARGET).join(MARK)).is_ok_and(|built_for| built_for != self.commit)
+        fs::read_to_string(self.rustlib().join(TARGET).join(MARK))
+            .is_ok_and(|built_for| built_for != self.commit)
     }
 
     fn remove_stale_target(&self) {
@@ -115,7 +121,10 @@ fn from_rustup(compiler: &Compiler) -> Result<()> {
 /// What rustup says went wrong, without the pages around it.
 fn first_error(said: &str) -> String {
     let line = said.lines().find(|line| line.starts_with("error") || line.contains("could not"));
-    line.or_else(|| said.lines().rfind(|line| !line.trim().is_empty())).unwrap_or("it said nothing").trim().to_owned()
+    line.or_else(|| said.lines().rfind(|line| !line.trim().is_empty()))
+        .unwrap_or("it said nothing")
+        .trim()
+        .to_owned()
 }
 
 /// Replaces `old` by `new` as a whole.

@@ -1,0 +1,82 @@
+//! What is measured: a cell is one kind of request, one size of body, one number of connections.
+
+use std::fmt;
+
+use super::stats::Sample;
+
+/// Kinds of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// The empty handler: what the host itself costs.
+    Empty,
+    /// From Redis.
+    Hit,
+    /// Fetched and stored, a new URL each time.
+    Miss,
+    /// Fetched each time, never stored.
+    Pass,
+}
+
+impl What {
+    /// For tables and files.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Pass => "pass-through",
+        }
+    }
+}
+
+/// A cell to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) what: What,
+    /// Of the body, of the three others as well: it says which empty cell they are compared with.
+    pub(super) kilobytes: usize,
+    pub(super) connections: usize,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.connections == 1 { "" } else { "s" };
+        match self.what {
+            What::Empty => write!(out, "empty, {} connection{plural}", self.connections),
+            what => {
+                write!(out, "{}, {} KB, {} connection{plural}", what.name(), self.kilobytes, self.connections)
+            }
+        }
+    }
+}
+
+/// A measured cell.
+#[derive(Debug, Clone)]
+pub(super) struct Cell {
+    pub(super) host: String,
+    pub(super) plan: Plan,
+    pub(super) sample: Sample,
+}
+
+/// All cells, each group beside its own empty handler, so that a machine that gets slower does not spoil ratios.
+pub(super) fn cells() -> impl Iterator<Item = Plan> {
+    let groups =
+        [1, 20, 200].into_iter().flat_map(|kilobytes| [1, 32].map(|connections| (kilobytes, connections)));
+    groups.flat_map(|(kilobytes, connections)| {
+        [What::Empty, What::Hit, What::Miss, What::Pass].map(|what| Plan { what, kilobytes, connections })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cell_has_its_empty_handler() {
+        let all: Vec<Plan> = cells().collect();
+        assert_eq!(all.len(), 24);
+        assert!(all.chunks(4).all(|group| group[0].what == What::Empty && group[3].what == What::Pass));
+        assert_eq!(all[1].to_string(), "hit, 1 KB, 1 connection");
+        assert_eq!(all[4].to_string(), "empty, 32 connections");
+    }
+}

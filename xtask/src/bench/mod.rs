@@ -1,0 +1,118 @@
+//! `cargo xtask bench`: hits, misses and pass-through, as ratios to an empty handler on the same host in the
+//! same run. One table for people, one JSON file for tools.
+
+mod apps;
+mod cell;
+mod client;
+mod json;
+mod load;
+mod origin;
+mod report;
+mod response;
+mod stats;
+
+use std::fs;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::console::say;
+use crate::failure::{Context, Result, fail};
+use crate::redis::{self, Server};
+use crate::runner::{self, Kind, Runner};
+use crate::workspace::Workspace;
+use crate::{build, wasm_target};
+use apps::Apps;
+use cell::{Cell, cells};
+use origin::Origin;
+
+/// The component with the empty handler.
+pub(crate) const EMPTY_PACKAGE: &str = "spindrift-bench-empty";
+
+/// Where the numbers go, in the target directory.
+const JSON: &str = "bench.json";
+
+struct Options {
+    seconds: f64,
+    host: Option<Kind>,
+}
+
+impl Options {
+    fn parse(mut parser: Parser) -> Result<Self> {
+        let mut options = Self { seconds: 3.0, host: None };
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Arg::Long("seconds") => options.seconds = parser.value()?.parse()?,
+                Arg::Long("host") => options.host = Some(Kind::parse(&parser.value()?.string()?)?),
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        if (0.1..=600.0).contains(&options.seconds) {
+            Ok(options)
+        } else {
+            fail(format!("--seconds: expected 0.1 to 600 for each cell, found {}", options.seconds))
+        }
+    }
+}
+
+/// Measures and reports.
+pub(crate) fn run(parser: Parser) -> Result<()> {
+    let options = Options::parse(parser)?;
+    let workspace = Workspace::find()?;
+    wasm_target::ensure(&workspace)?;
+    build::components(&workspace)?;
+    build::build_wasm(&workspace, &[EMPTY_PACKAGE])?;
+    let runners = runners(&workspace, options.host)?;
+    let Some(program) = redis::program(&workspace)? else {
+        return fail(format!("the benchmark needs a Redis of its own: {}", redis::how_to_get_one()));
+    };
+    let mut measured = Vec::new();
+    for runner in &runners {
+        let redis = Server::start(&program)?;
+        measured.extend(measure(&workspace, runner, &redis, Duration::from_secs_f64(options.seconds))?);
+    }
+    println!("\n{}", report::markdown(&measured));
+    let file = workspace.target(JSON);
+    fs::write(&file, json::document(&measured)).cannot(format_args!("write {}", file.display()))?;
+    say("bench", format_args!("the same as JSON: {}", file.display()));
+    let wrong: u64 = measured.iter().map(|cell| cell.sample.wrong).sum();
+    if wrong == 0 { Ok(()) } else { fail(format!("{wrong} responses were not what their cell expects")) }
+}
+
+/// The embedded host, and the Spin that `SPIN_BIN` names; or the one asked for.
+fn runners(workspace: &Workspace, asked: Option<Kind>) -> Result<Vec<Runner>> {
+    if asked.is_some() {
+        return Ok(vec![Runner::choose(asked)?.built(workspace)?]);
+    }
+    let mut runners = vec![Runner::choose(Some(Kind::Embedded))?.built(workspace)?];
+    if std::env::var_os("SPIN_BIN").is_some_and(|name| !name.is_empty()) {
+        runners.extend(runner::spin()?);
+    }
+    Ok(runners)
+}
+
+fn measure(workspace: &Workspace, runner: &Runner, redis: &Server, time: Duration) -> Result<Vec<Cell>> {
+    let origin = Origin::start()?;
+    let apps = Apps::start(workspace, runner, &redis.url(), origin.address())?;
+    let mut measured = Vec::new();
+    for plan in cells() {
+        say("bench", format_args!("{}: {plan}", runner.name()));
+        measured.push(apps.measure(plan, time, redis)?);
+    }
+    Ok(measured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_checked() {
+        let seconds =
+            |text| Options::parse(Parser::from_args(["--seconds", text])).map(|options| options.seconds);
+        assert_eq!(seconds("0.5"), Ok(0.5));
+        assert!(seconds("0").is_err());
+        assert!(seconds("NaN").is_err());
+        assert!(seconds("many").is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! `cargo xtask test` and `cargo xtask ci`: everything the checks need, then the checks, one after the other.
+
+mod deny;
+mod licences;
+mod steps;
+mod tests_env;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::build::COMPONENTS;
+use crate::failure::{Result, fail};
+use crate::process;
+use crate::redis;
+use crate::wasm_target::{self, TARGET};
+use crate::workspace::Workspace;
+use crate::{bench, build};
+use steps::Steps;
+use tests_env::TestEnvironment;
+
+/// The component that the host's own tests run; built apart, as those tests would.
+const GUEST: &str = "spindrift-host-guest";
+
+/// What was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    filter: Option<String>,
+    keep_going: bool,
+    offline: bool,
+}
+
+impl Options {
+    fn parse(mut parser: Parser) -> Result<Self> {
+        let mut options = Self::default();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Arg::Value(value) if options.filter.is_none() => options.filter = Some(value.string()?),
+                Arg::Long("keep-going") => options.keep_going = true,
+                Arg::Long("offline") => options.offline = true,
+                other => return Err(other.unexpected().into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// `cargo xtask test [filter]`
+pub(crate) fn test(parser: Parser) -> Result<()> {
+    let options = Options::parse(parser)?;
+    let workspace = Workspace::find()?;
+    let mut steps = Steps::new(options.keep_going);
+    let outcome = match &options.filter {
+        Some(filter) => tests(&workspace, &mut steps, Some(filter)),
+        None => everything(&workspace, &mut steps),
+    };
+    steps.summary(outcome)
+}
+
+/// `cargo xtask ci`: the same, and cargo-deny, which it installs.
+pub(crate) fn ci(parser: Parser) -> Result<()> {
+    let options = Options::parse(parser)?;
+    if options.filter.is_some() {
+        return fail("`cargo xtask ci` runs everything and takes no filter");
+    }
+    let workspace = Workspace::find()?;
+    let mut steps = Steps::new(options.keep_going);
+    let outcome = everything(&workspace, &mut steps)
+        .and_then(|()| steps.run("cargo-deny", || deny::run_installed(&workspace, options.offline)));
+    steps.summary(outcome)
+}
+
+fn everything(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
+    steps.run("format", || format(workspace))?;
+    steps.run("licences", || licences::check(workspace))?;
+    if deny::is_there(workspace) {
+        steps.run("cargo-deny", || deny::run(workspace, true))?;
+    }
+    steps.run("wasm target", || wasm_target::ensure(workspace))?;
+    steps.run("clippy", || clippy(workspace, &["--workspace", "--all-targets"]))?;
+    steps.run("clippy wasm", || clippy(workspace, &wasm_arguments()))?;
+    tests(workspace, steps, None)
+}
+
+fn format(workspace: &Workspace) -> Result<()> {
+    has_tool(workspace, "fmt", "rustfmt")?;
+    process::run(
+        workspace.cargo().args(["fmt", "--all", "--check"]),
+        "cargo fmt --check (`cargo fmt --all` mends it)",
+    )
+}
+
+fn clippy(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+    has_tool(workspace, "clippy", "clippy")?;
+    process::run(
+        workspace.cargo().arg("clippy").args(arguments).args(["--", "-D", "warnings"]),
+        "cargo clippy",
+    )
+}
+
+/// As they are built, so that build scripts and macros are compiled once.
+fn wasm_arguments() -> Vec<&'static str> {
+    let mut arguments = vec!["--release", "--target", TARGET];
+    arguments.extend(
+        COMPONENTS.iter().chain(&[bench::EMPTY_PACKAGE, GUEST]).flat_map(|package| ["--package", package]),
+    );
+    arguments
+}
+
+fn has_tool(workspace: &Workspace, command: &str, component: &str) -> Result<()> {
+    let found = process::text(workspace.cargo().args([command, "--version"]), "asking for its version");
+    found.map(|_| ()).or_else(|_| {
+        fail(format!(
+            "expected `cargo {command}`, found none: install it with `rustup component add {component}`"
+        ))
+    })
+}
+
+/// Unit, property, end-to-end and doc tests; with a filter all but the last, by name.
+fn tests(workspace: &Workspace, steps: &mut Steps, filter: Option<&str>) -> Result<()> {
+    if filter.is_some() {
+        wasm_target::ensure(workspace)?;
+    }
+    let mut server = None;
+    steps.run("redis", || redis_server(workspace).map(|program| server = Some(program)))?;
+    steps.run("components", || {
+        build::components(workspace).and_then(|()| build::build_wasm(workspace, &[GUEST]))
+    })?;
+    steps.run("build tests", || build_tests(workspace))?;
+    let environment = TestEnvironment::new(workspace, server);
+    steps.run("tests", || run_tests(workspace, &environment, filter))?;
+    if filter.is_none() {
+        steps.run("doc tests", || doc_tests(workspace, &environment))?;
+    }
+    Ok(())
+}
+
+fn redis_server(workspace: &Workspace) -> Result<PathBuf> {
+    match redis::program(workspace)? {
+        Some(program) => Ok(program),
+        None => fail(format!("the tests need redis-server or valkey-server: {}", redis::how_to_get_one())),
+    }
+}
+
+/// The host and the tests in one go: together, so that both are built with the same features.
+fn build_tests(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--workspace", "--bin", "spindrift-host", "--tests"]);
+    process::run(&mut cargo, "building the tests")
+}
+
+fn run_tests(workspace: &Workspace, environment: &TestEnvironment, filter: Option<&str>) -> Result<()> {
+    let mut cargo = workspace.cargo();
+    if has_nextest(workspace) {
+        cargo.args(["nextest", "run", "--workspace", "--no-fail-fast"]).args(filter);
+    } else {
+        cargo.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]).args(filter);
+    }
+    run_with(cargo, environment, "the tests")
+}
+
+fn doc_tests(workspace: &Workspace, environment: &TestEnvironment) -> Result<()> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--workspace", "--doc"]);
+    run_with(cargo, environment, "the doc tests")
+}
+
+fn run_with(mut cargo: Command, environment: &TestEnvironment, what: &str) -> Result<()> {
+    environment.export(&mut cargo);
+    process::run(&mut cargo, what)
+}
+
+fn has_nextest(workspace: &Workspace) -> bool {
+    process::text(workspace.cargo().args(["nextest", "--version"]), "asking for nextest").is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_filter_and_flags() {
+        let options = Options::parse(Parser::from_args(["purge", "--keep-going"])).unwrap();
+        assert_eq!(options, Options { filter: Some("purge".to_owned()), keep_going: true, offline: false });
+        assert!(Options::parse(Parser::from_args(["one", "two"])).is_err());
+    }
+}

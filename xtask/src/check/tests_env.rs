@@ -1,0 +1,27 @@
+//! Where the end-to-end tests find what was built for them.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::build::host_program;
+use crate::workspace::Workspace;
+
+/// Absolute paths; `SPIN_BIN` goes to the tests as it came.
+pub(super) struct TestEnvironment {
+    variables: Vec<(&'static str, PathBuf)>,
+}
+
+impl TestEnvironment {
+    /// The programs of this workspace, and this Redis.
+    pub(super) fn new(workspace: &Workspace, redis_server: Option<PathBuf>) -> Self {
+        let mut variables =
+            vec![("SPINDRIFT_HOST_BIN", host_program(workspace)), ("SPINDRIFT_APP_DIR", workspace.path(""))];
+        variables.extend(redis_server.map(|program| ("SPINDRIFT_REDIS_SERVER", program)));
+        Self { variables }
+    }
+
+    /// Hands them to a command.
+    pub(super) fn export(&self, command: &mut Command) {
+        command.envs(self.variables.iter().cloned());
+    }
+}
