@@ -97,7 +97,7 @@ fn url(text: &str) -> Result<Target, String> {
     if text.starts_with('/') {
         return Ok(Target::Path(text.to_owned()));
     }
-    let uri: http::Uri = text.parse().map_err(|error| format!("expected a URL, found {text:?}: {error}"))?;
+    let uri: http::Uri = text.parse().map_err(|_| absolute_expected(text))?;
     let absolute = matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some();
     if absolute { Ok(Target::Url(uri)) } else { Err(absolute_expected(text)) }
 }
