@@ -30,13 +30,21 @@ pub struct LoadOptions {
     pub environment: Vec<(String, String)>,
     /// The life of HTTP instances.
     pub reuse: Reuse,
+    /// The most bytes of memory one instance gets; none is 4 GiB, the most WebAssembly has.
+    pub max_instance_memory: Option<usize>,
     /// What components print goes to this process's stdout and stderr.
     pub print: bool,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { variables: BTreeMap::new(), environment: Vec::new(), reuse: Reuse::default(), print: true }
+        Self {
+            variables: BTreeMap::new(),
+            environment: Vec::new(),
+            reuse: Reuse::default(),
+            max_instance_memory: None,
+            print: true,
+        }
     }
 }
 
@@ -216,6 +224,7 @@ impl<'a> Loader<'a> {
             variables: Arc::new(ComponentVariables::new(id, &component.variables, &self.values)?),
             permission: self.permission(id, &component.allowed_outbound_hosts),
             client: self.client.clone(),
+            max_memory: self.options.max_instance_memory,
             print: self.options.print,
         })
     }

@@ -56,6 +56,9 @@ pub struct Up {
     /// How long an instance waits for another request [default: 1s]
     #[arg(long, value_parser = reuse::parse_duration)]
     pub idle_instance_timeout: Option<Range<Duration>>,
+    /// Bytes of memory an instance may use [default: no limit]
+    #[arg(long, env = "SPIN_MAX_INSTANCE_MEMORY")]
+    pub max_instance_memory: Option<usize>,
     /// Send every packet at once. Not in Spin: measurements with this say nothing about Spin
     #[arg(long)]
     pub tcp_nodelay: bool,
@@ -84,7 +87,13 @@ impl Up {
             request_timeout: self.request_timeout,
             idle: self.idle_instance_timeout.unwrap_or(default.idle),
         };
-        Ok(LoadOptions { variables, environment: self.env.clone(), reuse, print: !self.quiet })
+        Ok(LoadOptions {
+            variables,
+            environment: self.env.clone(),
+            reuse,
+            max_instance_memory: self.max_instance_memory,
+            print: !self.quiet,
+        })
     }
 }
 

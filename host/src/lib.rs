@@ -1,4 +1,44 @@
-//! Runs what a `spin.toml` describes, where Spin itself is not installed.
+//! Runs the app a `spin.toml` describes where Spin is not installed: for tests, a first look, development.
+//!
+//! It is a small host of its own on the parts Spin is made of (wasmtime with its workers for
+//! `wasi:http`, hyper, the `redis` client in the version Spin uses), and is meant to behave like
+//! `spin up`: the same command line, output and defaults, the same errors to components, the same
+//! lifetimes of instances. The tests in `tests/` run against either, with `SPINDRIFT_SPIN=<path of spin>`
+//! against Spin.
+//!
+//! # Map
+//! A command line ([`cli`], [`run`]) names a manifest ([`manifest`]) and values ([`config`]). [`App::load`]
+//! turns them into compiled components with everything their instances start from. [`serve`] gives
+//! requests from the network to HTTP components ([`http`]), [`subscribe`] gives messages to Redis
+//! components ([`subscriber`]). What components reach in turn (HTTP, Redis, variables) is in `outbound`,
+//! what makes an instance is in `runtime`.
+//!
+//! # Supported
+//! - `[[trigger.http]]` with components that export `wasi:http/handler@0.3`, or a `static_response`;
+//!   exact routes, `:name`, `/...`, `{ private = true }`.
+//! - `[[trigger.redis]]` with components that export `spin:redis/inbound-redis@3.0.0`.
+//! - Imports: WASI 0.2 and 0.3, `wasi:http@0.3`, `spin:redis@3.0.0`, `spin:variables@3.0.0`.
+//! - `[variables]`, `files`, `exclude_files`, `environment`, `variables`, `allowed_outbound_hosts`, with templates.
+//!
+//! # Differences from Spin
+//! - Everything else of Spin is refused when the app is loaded, by name and place: other triggers and
+//!   imports (key-value, SQLite, LLM and so on), components for WASI 0.2 HTTP or WAGI, components written
+//!   inside a trigger, from a URL or from a registry, and dependencies, of which middleware is one.
+//! - There is no runtime configuration file, TLS listener, log directory, telemetry, or `[component.*.profile]`.
+//! - Raw sockets are closed to components; Spin opens those that `allowed_outbound_hosts` permits.
+//! - A request to `x.spin.internal` where `x` has no HTTP trigger is an `InternalError` to the component;
+//!   Spin ends the component's instance.
+//! - TLS, for `https` and `rediss`, is rustls with the web's certificate authorities; Spin adds those of
+//!   the system, and uses the system's TLS library for Redis.
+//! - `--tcp-nodelay` is this host's own. Without it packets wait for each other as they do in Spin.
+//! - On SIGINT and SIGTERM requests under way get five seconds to finish; Spin drops them.
+//! - HTTP and Redis triggers run in one process. As in Spin, the first to end ends all.
+//! - A `--variable` that the manifest does not declare is reported; Spin says nothing.
+//! - Compiled components are kept next to the wasm file, as `.cwasm`; Spin keeps them in a directory of
+//!   the user.
+//!
+//! Requests without a `Host`, or with one that contradicts the URI, get no response at all, only the end
+//! of the connection. That is not a difference: Spin does the same.
 #![deny(missing_docs)]
 
 pub mod app;

@@ -1,5 +1,7 @@
 //! The Redis side of the host, with a real component and a real server.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 mod support;
 
 use std::io::{Read, Write};

@@ -30,7 +30,7 @@ async fn handle(request: Request) -> impl IntoResponse {
             spin_sdk::time::sleep(milliseconds(&argument)).await;
             count.to_string()
         }
-        "spin" => spin_forever(),
+        "memory" => memory(&argument),
         "trap" => trap(),
         "print" => print(&argument),
         "after" => after(&argument),
@@ -65,7 +65,7 @@ fn print(text: &str) -> String {
 fn after(text: &str) -> String {
     let text = text.to_owned();
     spin_sdk::wasip3::spawn(async move {
-        spin_sdk::time::sleep(Duration::from_millis(300)).await;
+        spin_sdk::time::sleep(Duration::from_millis(1500)).await;
         println!("after {text}");
     });
     "sent".to_owned()
@@ -76,8 +76,9 @@ fn trap() -> String {
     panic!("as asked");
 }
 
-fn spin_forever() -> String {
-    loop {
-        std::hint::black_box(COUNT.load(Ordering::Relaxed));
-    }
+/// Takes that many MiB, and tells whether it got them.
+fn memory(megabytes: &str) -> String {
+    let mut taken: Vec<u8> = Vec::new();
+    let wanted = megabytes.parse::<usize>().unwrap_or_default() << 20;
+    format!("{:?}", taken.try_reserve(wanted).is_ok())
 }

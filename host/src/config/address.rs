@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error_that_keeps_the_password() {
-        let message = Address::parse("redis://u:hunter2@[::x", "redis").unwrap_err();
+        let message = Address::parse("u:hunter2@[::x", "redis").unwrap_err();
         assert!(!message.contains("hunter2"), "{message}");
     }
 

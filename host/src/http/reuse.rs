@@ -90,15 +90,15 @@ pub fn parse_duration(text: &str) -> Result<Range<Duration>, String> {
 }
 
 fn one_duration(text: &str) -> Option<Duration> {
-    let units: [(&str, fn(u64) -> Duration); 5] = [
+    type Unit = (&'static str, fn(u64) -> Duration);
+    let units: [Unit; 5] = [
         ("ms", Duration::from_millis),
         ("us", Duration::from_micros),
         ("μs", Duration::from_micros),
         ("ns", Duration::from_nanos),
         ("s", Duration::from_secs),
     ];
-    let suffixed =
-        |(suffix, from): (&str, fn(u64) -> Duration)| Some(from(text.strip_suffix(suffix)?.parse().ok()?));
+    let suffixed = |(suffix, from): Unit| Some(from(text.strip_suffix(suffix)?.parse().ok()?));
     text.parse().ok().map(Duration::from_secs).or_else(|| units.into_iter().find_map(suffixed))
 }
 

@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use std::error::Error as _;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -95,6 +96,7 @@ async fn connection(
     if let Err(error) = result
         && let Some(problem) = error.downcast_ref::<hyper::Error>().filter(|it| it.is_user())
     {
-        eprintln!("request from {client}: {problem}");
+        let cause = problem.source().map(|it| format!(": {it}")).unwrap_or_default();
+        eprintln!("request from {client}: {problem}{cause}");
     }
 }

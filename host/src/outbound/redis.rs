@@ -64,6 +64,7 @@ impl wit::HostConnection for RedisView<'_> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn other(error: RedisError) -> Error {
     Error::Other(error.to_string())
 }

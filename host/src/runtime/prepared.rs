@@ -10,7 +10,7 @@ use crate::outbound::redis::RedisState;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use wasmtime::component::{InstancePre, ResourceTable};
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Store, StoreLimitsBuilder};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_http::WasiHttpCtx;
 
@@ -30,6 +30,8 @@ pub(crate) struct Prepared {
     pub(crate) variables: Arc<ComponentVariables>,
     pub(crate) permission: Permission,
     pub(crate) client: HttpClient,
+    /// The most bytes of memory one instance gets.
+    pub(crate) max_memory: Option<usize>,
     /// What it prints is shown.
     pub(crate) print: bool,
 }
@@ -40,6 +42,7 @@ impl Prepared {
     /// # Errors
     /// The directory of its files is gone.
     pub(crate) fn store(&self, app: Weak<Shared>) -> wasmtime::Result<Store<InstanceState>> {
+        let limits = StoreLimitsBuilder::new().memory_size(self.max_memory.unwrap_or(usize::MAX)).build();
         let state = InstanceState {
             table: ResourceTable::new(),
             wasi: self.wasi()?,
@@ -47,8 +50,10 @@ impl Prepared {
             hooks: HttpHooks::new(self.permission.clone(), self.client.clone(), app),
             redis: RedisState::new(self.permission.clone()),
             variables: Arc::clone(&self.variables),
+            limits,
         };
         let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(NO_DEADLINE);
         Ok(store)
     }

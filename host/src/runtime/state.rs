@@ -6,8 +6,8 @@ use crate::outbound::redis::{HasRedis, RedisState, RedisView};
 use crate::outbound::variables::{HasVariables, VariablesView};
 use crate::runtime::bindings::{redis, variables};
 use std::sync::Arc;
-use wasmtime::Engine;
 use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::{Engine, StoreLimits};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -19,6 +19,7 @@ pub(crate) struct InstanceState {
     pub(crate) hooks: HttpHooks,
     pub(crate) redis: RedisState,
     pub(crate) variables: Arc<ComponentVariables>,
+    pub(crate) limits: StoreLimits,
 }
 
 impl WasiView for InstanceState {
