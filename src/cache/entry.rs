@@ -14,7 +14,7 @@ use crate::field::{hop, list};
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use codec::{Reader, Writer};
-use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE};
+use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 const VERSION: u8 = 1;
@@ -124,26 +124,37 @@ impl Entry {
         signed(self.policy.lifetime.as_secs()).saturating_sub(signed(self.age(now)))
     }
 
-    /// Takes over what a 304 says (RFC 9111 §3.2, §4.3.4): every field it has, except those that describe
-    /// the content it does not have.
+    /// Takes over what a 304 says (RFC 9111 §3.2): every field it has but `Content-Length`, and those that
+    /// the stored content depends on. `Age` goes: the origin has just spoken.
+    ///
+    /// A 304 that names another strong validator is about another representation: "If the new response
+    /// contains one or more strong validators ... and none of the stored responses match, the cache MUST NOT
+    /// use the 304 to update any stored responses" (§4.3.3).
     pub fn freshen(&mut self, update: &HeaderMap) {
+        self.headers.remove(AGE);
+        if !self.is_about(update) {
+            return;
+        }
         let mut update = update.clone();
         hop::strip(&mut update);
-        for keep in [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_TYPE, CONTENT_RANGE] {
+        for keep in [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE] {
             update.remove(keep);
         }
-        // A 304 without them speaks of now, not of the time of the first response.
-        for stale in [AGE, DATE] {
-            self.headers.remove(stale);
+        for name in update.keys() {
+            self.headers.remove(name);
         }
-        let names: Vec<_> = update.keys().cloned().collect();
-        for name in names {
-            self.headers.remove(&name);
-            for value in update.get_all(&name) {
-                self.headers.append(&name, value.clone());
-            }
+        for (name, value) in &update {
+            self.headers.append(name, value.clone());
         }
         self.tags = tags(&self.headers);
+    }
+
+    fn is_about(&self, update: &HeaderMap) -> bool {
+        let tag = |headers: &HeaderMap| headers.get(ETAG).map(|tag| tag.as_bytes().to_vec());
+        match (tag(&self.headers), tag(update)) {
+            (Some(stored), Some(new)) => stored == new || new.starts_with(b"W/"),
+            _ => true,
+        }
     }
 
     /// The bytes for Redis.

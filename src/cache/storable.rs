@@ -7,7 +7,7 @@ use crate::field::cache_control::{RequestDirectives, ResponseDirectives, Scope};
 use crate::field::hop;
 use crate::field::vary::Vary;
 use crate::time::{DeltaSeconds, Timestamp};
-use http::header::{AUTHORIZATION, CONTENT_RANGE, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE};
+use http::header::{AUTHORIZATION, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ fn permitted(exchange: &Exchange<'_>, directives: &ResponseDirectives) -> Result
     // must-understand cache directive is present: the cache understands the response status code". 206 and
     // 304 are never stored on their own here.
     let status = exchange.status.as_u16();
-    if status < 200 || status == 206 || status == 304 || exchange.response.contains_key(CONTENT_RANGE) {
+    if status < 200 || status == 206 || status == 304 {
         return Err(Unstorable::Status);
     }
     if directives.must_understand && !is_understood(exchange.status) {
@@ -331,8 +331,6 @@ mod tests {
         for status in [206, 304, 101] {
             assert_eq!(get(status, &[("cache-control", "max-age=60")]).map(|_| ()), Err(Unstorable::Status));
         }
-        let ranged = [("cache-control", "max-age=60"), ("content-range", "bytes 0-1/2")];
-        assert_eq!(get(200, &ranged).map(|_| ()), Err(Unstorable::Status));
     }
 
     #[test]

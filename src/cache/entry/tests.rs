@@ -55,7 +55,7 @@ fn the_ttl_is_what_is_left_of_the_lifetime() {
 }
 
 #[test]
-fn a_304_updates_every_field_but_those_of_the_content() {
+fn a_304_updates_every_field_but_those_the_content_depends_on() {
     let mut entry = sample(Content::Inline(Bytes::new()));
     entry.headers.insert(AGE, HeaderValue::from_static("50"));
     let mut update = HeaderMap::new();
@@ -70,10 +70,27 @@ fn a_304_updates_every_field_but_those_of_the_content() {
     }
     entry.freshen(&update);
     assert_eq!(entry.headers.get_all("x-twice").iter().collect::<Vec<_>>(), ["3"]);
-    assert_eq!(entry.headers["content-type"], "text/plain");
+    assert_eq!(entry.headers["content-type"], "x/y");
     assert_eq!(entry.headers["etag"], "\"2\"");
     assert!(!entry.headers.contains_key("content-length") && !entry.headers.contains_key(AGE));
     assert_eq!(entry.tags, ["c"]);
+}
+
+#[test]
+fn a_304_about_another_representation_updates_nothing() {
+    let mut entry = sample(Content::Inline(Bytes::new()));
+    entry.headers.insert(ETAG, HeaderValue::from_static("\"a\""));
+    let update = |tag: &'static str| {
+        let mut update = HeaderMap::new();
+        update.insert(ETAG, HeaderValue::from_static(tag));
+        update.insert("x-new", HeaderValue::from_static("1"));
+        update
+    };
+    entry.freshen(&update("\"b\""));
+    assert!(!entry.headers.contains_key("x-new"));
+    assert_eq!(entry.headers[ETAG], "\"a\"");
+    entry.freshen(&update("\"a\""));
+    assert!(entry.headers.contains_key("x-new"));
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! A child process that ends with the test, and whose lines can be waited for.
+
+use crate::wait::PATIENCE;
+use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Instant;
+
+/// A running program.
+pub(crate) struct Process {
+    child: Child,
+    group: bool,
+    output: Arc<Output>,
+}
+
+#[derive(Default)]
+struct Output {
+    lines: Mutex<Lines>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    all: Vec<String>,
+    ended: usize,
+}
+
+impl Process {
+    /// Starts `command`. With `group` it leads a process group, which ends as a whole; without, a signal
+    /// to the tests' own group ends it too.
+    pub(crate) fn start(mut command: Command, group: bool) -> Self {
+        if group {
+            command.process_group(0);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let output = Arc::new(Output::default());
+        collect(child.stdout.take().unwrap(), Arc::clone(&output));
+        collect(child.stderr.take().unwrap(), Arc::clone(&output));
+        Self { child, group, output }
+    }
+
+    /// Waits for the first line that `wanted` finds something in; the whole output when it ended before.
+    pub(crate) fn wait_for<T>(&self, wanted: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+        let end = Instant::now() + PATIENCE;
+        let mut lines = self.output.lines.lock().unwrap();
+        loop {
+            if let Some(found) = lines.all.iter().find_map(|line| wanted(line)) {
+                return Ok(found);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if lines.ended == 2 || left.is_zero() {
+                return Err(lines.all.join("\n"));
+            }
+            lines = self.output.changed.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    /// Everything printed so far.
+    pub(crate) fn log(&self) -> String {
+        self.output.lines.lock().unwrap().all.join("\n")
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends a signal by name, as kill(1) takes it.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = if self.group { format!("-{}", self.child.id()) } else { self.child.id().to_string() };
+        let done = Command::new("kill").args(["-s", name, "--", &id]).stderr(Stdio::null()).status();
+        assert!(done.is_ok(), "kill(1) is missing");
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        if self.group {
+            self.signal("KILL");
+        }
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn collect(source: impl Read + Send + 'static, output: Arc<Output>) {
+    std::thread::spawn(move || {
+        let mut source = BufReader::new(source);
+        let mut line = Vec::new();
+        while source.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            output.lines.lock().unwrap().all.push(text);
+            output.changed.notify_all();
+            line.clear();
+        }
+        output.lines.lock().unwrap().ended += 1;
+        output.changed.notify_all();
+    });
+}

@@ -1,0 +1,218 @@
+//! A Redis server of the test's own, and what Spindrift keeps in it.
+
+use crate::environment::redis_server;
+use crate::monitor::Monitor;
+use crate::process::Process;
+use crate::wait::eventually;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+
+/// A reply of the server.
+pub type Reply = redis::Value;
+
+/// A server without persistence; it ends with the test.
+pub struct Redis {
+    port: u16,
+    process: Mutex<Option<Process>>,
+    connection: Mutex<Option<redis::Connection>>,
+}
+
+impl Redis {
+    /// Starts a server on a free port.
+    ///
+    /// # Panics
+    /// When there is no server to start, with what to do about it.
+    #[must_use]
+    pub fn start() -> Self {
+        // Another process may take the port before the server does.
+        for _ in 0..5 {
+            let redis = Self { port: free_port(), process: Mutex::default(), connection: Mutex::default() };
+            if redis.try_start().is_ok() {
+                return redis;
+            }
+        }
+        panic!("redis-server did not start: {:?}", Self { port: 0, ..Self::stopped() }.try_start());
+    }
+
+    /// A server that is not running, at an address where nothing listens.
+    #[must_use]
+    pub fn stopped() -> Self {
+        Self { port: free_port(), process: Mutex::default(), connection: Mutex::default() }
+    }
+
+    fn try_start(&self) -> Result<(), String> {
+        let mut command = Command::new(redis_server());
+        let port = self.port.to_string();
+        command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
+        let process = Process::start(command, false);
+        process.wait_for(|line| line.contains("eady to accept connections").then_some(()))?;
+        *self.process.lock().unwrap() = Some(process);
+        Ok(())
+    }
+
+    /// Starts it again, empty, at the same address.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[track_caller]
+    pub fn restart(&self) {
+        self.stop();
+        self.try_start().unwrap();
+    }
+
+    /// Ends it at once: connections break and none can be opened.
+    ///
+    /// # Panics
+    /// When another thread did, holding it.
+    pub fn stop(&self) {
+        *self.connection.lock().unwrap() = None;
+        *self.process.lock().unwrap() = None;
+    }
+
+    /// Halts it: connections stand, and nothing is answered.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pause(&self) {
+        self.process.lock().unwrap().as_ref().expect("it runs").signal("STOP");
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn resume(&self) {
+        self.process.lock().unwrap().as_ref().expect("it runs").signal("CONT");
+    }
+
+    /// `redis://host:port`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
+    /// Carries out a command.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    #[track_caller]
+    pub fn query<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        self.query_bytes(&command.iter().map(|part| part.as_bytes()).collect::<Vec<_>>())
+    }
+
+    /// Carries out a command made of bytes.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    #[track_caller]
+    pub fn query_bytes<T: redis::FromRedisValue>(&self, command: &[&[u8]]) -> T {
+        let mut request = redis::Cmd::new();
+        for part in command {
+            request.arg(part);
+        }
+        let mut connection = self.connection();
+        let result = request.query(connection.as_mut().expect("it was opened"));
+        result.unwrap_or_else(|error| panic!("{:?}: {error}", String::from_utf8_lossy(command[0])))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Option<redis::Connection>> {
+        let mut connection = self.connection.lock().unwrap();
+        if connection.is_none() {
+            let client = redis::Client::open(self.url()).unwrap();
+            *connection = Some(client.get_connection().expect("redis-server accepts connections"));
+        }
+        connection
+    }
+
+    /// Every key there is, in order.
+    #[must_use]
+    #[track_caller]
+    pub fn keys(&self) -> Vec<String> {
+        let (mut cursor, mut all) = ("0".to_owned(), Vec::new());
+        loop {
+            let (next, keys): (String, Vec<String>) = self.query(&["SCAN", &cursor, "COUNT", "1000"]);
+            all.extend(keys);
+            if next == "0" {
+                all.sort();
+                all.dedup();
+                return all;
+            }
+            cursor = next;
+        }
+    }
+
+    /// The keys of stored resources: hashes that hold a generation.
+    #[must_use]
+    #[track_caller]
+    pub fn resources(&self) -> Vec<String> {
+        let is_resource = |key: &String| {
+            self.query::<String>(&["TYPE", key]) == "hash" && self.query::<bool>(&["HEXISTS", key, "g"])
+        };
+        self.keys().into_iter().filter(is_resource).collect()
+    }
+
+    /// The stored responses: resource and field, with their bytes.
+    #[must_use]
+    #[track_caller]
+    pub fn entries(&self) -> BTreeMap<(String, String), Vec<u8>> {
+        let mut entries = BTreeMap::new();
+        for resource in self.resources() {
+            for (field, value) in self.query::<BTreeMap<String, Vec<u8>>>(&["HGETALL", &resource]) {
+                if field.starts_with('e') {
+                    entries.insert((resource.clone(), field), value);
+                }
+            }
+        }
+        entries
+    }
+
+    /// Waits until exactly so many responses are stored: storing goes on after a response has left.
+    #[track_caller]
+    pub fn await_entries(&self, count: usize) {
+        eventually(&format!("{count} stored responses"), || self.entries().len() == count);
+    }
+
+    /// Waits until something else is stored than `before`.
+    #[track_caller]
+    pub fn await_other_entries(&self, before: &BTreeMap<(String, String), Vec<u8>>) {
+        eventually("other stored responses", || self.entries() != *before);
+    }
+
+    /// The keys of pieces of bodies.
+    #[must_use]
+    #[track_caller]
+    pub fn chunks(&self) -> Vec<String> {
+        let is_chunk = |key: &String| {
+            self.query::<String>(&["TYPE", key]) == "string"
+                && key.rsplit(':').next().is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        self.keys().into_iter().filter(is_chunk).collect()
+    }
+
+    /// Watches every command that clients send from now on.
+    #[must_use]
+    #[track_caller]
+    pub fn monitor(&self) -> Monitor<'_> {
+        Monitor::start(self)
+    }
+
+    /// How many subscribers a channel has.
+    #[must_use]
+    #[track_caller]
+    pub fn subscribers(&self, channel: &str) -> usize {
+        self.query::<(String, usize)>(&["PUBSUB", "NUMSUB", channel]).1
+    }
+}
+
+/// A port nobody listened on a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port()
+}

@@ -1,0 +1,6 @@
+//! End-to-end tests: one binary, since linking costs more than running.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod caching;
+mod proxy;
+mod support;
