@@ -2,5 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod caching;
+mod freshness;
+mod invalidation;
+mod isolation;
+mod privacy;
 mod proxy;
 mod support;
+mod validation;
+mod vary;

@@ -1,6 +1,6 @@
 //! What several of the tests need.
 
-use spindrift_e2e::{Headers, Origin};
+use spindrift_e2e::{Gateway, Headers, Origin, Redis, Request, Response};
 
 /// The two ways an instance lives that matter: for one request, and for many at once.
 pub(crate) const EACH_REUSE: [(usize, usize); 2] = [(1, 1), (128, 16)];
@@ -13,4 +13,35 @@ pub(crate) fn beginning_with<'a>(headers: &'a Headers, beginning: &str) -> Vec<&
 /// Method and target of every request, as `GET /a`.
 pub(crate) fn names(origin: &Origin) -> Vec<String> {
     origin.requests().iter().map(|it| format!("{} {}", it.method, it.target)).collect()
+}
+
+/// Sends a request whose response is to be stored, and waits until it is the only one.
+#[track_caller]
+pub(crate) fn stored(gateway: &Gateway, redis: &Redis, request: &Request) -> Response {
+    stored_as(gateway, redis, request, 1)
+}
+
+/// The same, as one of so many.
+#[track_caller]
+pub(crate) fn stored_as(gateway: &Gateway, redis: &Redis, request: &Request, count: usize) -> Response {
+    let response = gateway.send(request);
+    assert!(response.cache_status().is_stored(), "{response:?}");
+    redis.await_entries(count);
+    response
+}
+
+/// Sends a request that must be a hit.
+#[track_caller]
+pub(crate) fn hit(gateway: &Gateway, request: &Request) -> Response {
+    let response = gateway.send(request);
+    assert!(response.cache_status().is_hit(), "{response:?}");
+    response
+}
+
+/// Sends a request that must go to the origin.
+#[track_caller]
+pub(crate) fn miss(gateway: &Gateway, request: &Request) -> Response {
+    let response = gateway.send(request);
+    assert!(!response.cache_status().is_hit(), "{response:?}");
+    response
 }
