@@ -34,8 +34,10 @@
 //! - On SIGINT and SIGTERM requests under way get five seconds to finish; Spin drops them.
 //! - HTTP and Redis triggers run in one process. As in Spin, the first to end ends all.
 //! - A `--variable` that the manifest does not declare is reported; Spin says nothing.
-//! - Compiled components are kept next to the wasm file, as `.cwasm`; Spin keeps them in a directory of
-//!   the user.
+//! - Compiled components are kept next to the wasm file, as `.cwasm`: whoever can write there is trusted.
+//!   Spin keeps them in a directory of the user.
+//! - It does less for each request than Spin (no tracing, no log files), and is faster: what is measured here
+//!   says how versions of a component compare, not what Spin will do.
 //!
 //! Requests without a `Host`, or with one that contradicts the URI, get no response at all, only the end
 //! of the connection. That is not a difference: Spin does the same.

@@ -210,11 +210,19 @@ fn wait_for_reply(port: u16, command: &str, expected: &str) {
     }
 }
 
+fn wait_for_subscriber(process: &Process, port: u16) {
+    process.wait_for("Active Channels on");
+    // Spin subscribes in any order, so no line of its output is known to be the last.
+    for channel in ["news", "other"] {
+        wait_for_reply(port, &format!("PUBSUB NUMSUB {channel}"), ":1");
+    }
+}
+
 #[test]
 fn messages_arrive_one_after_another_and_failures_do_not_stop_them() {
     let Some(redis) = Redis::start(true) else { return };
     let (_directory, _, process) = subscriber("subscriber", &redis.url, redis.port);
-    process.wait_for("/other: [guest]");
+    wait_for_subscriber(&process, redis.port);
     for (channel, message) in
         [("news", "one"), ("news", "fail"), ("other", "trap"), ("news", "two"), ("other", "three")]
     {
@@ -230,7 +238,7 @@ fn messages_arrive_one_after_another_and_failures_do_not_stop_them() {
 fn the_end_of_the_connection_ends_the_process_without_credentials() {
     let Some(mut redis) = Redis::start(true) else { return };
     let (_directory, _, mut process) = subscriber("ended", &redis.url, redis.port);
-    process.wait_for("/other: [guest]");
+    wait_for_subscriber(&process, redis.port);
     redis.kill();
     let line = process.wait_for("disconnected from");
     assert!(line.contains(&format!("disconnected from 127.0.0.1:{}", redis.port)), "{line}");
@@ -252,7 +260,7 @@ fn a_server_that_is_not_there_ends_the_process() {
 fn a_signal_ends_the_subscriber_well() {
     let Some(redis) = Redis::start(false) else { return };
     let (_directory, _, mut process) = subscriber("signal", &redis.url, redis.port);
-    process.wait_for("/other: [guest]");
+    wait_for_subscriber(&process, redis.port);
     process.signal("-INT");
     assert!(process.wait());
 }

@@ -7,6 +7,9 @@ use std::fs;
 use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 
+/// How a workspace's name begins; the id of its process follows.
+const PREFIX: &str = "spindrift-host-";
+
 /// A directory of this process, removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Workspace {
@@ -19,7 +22,8 @@ impl Workspace {
     /// # Errors
     /// The directory cannot be made.
     pub(crate) fn new() -> Result<Self, Error> {
-        let name = format!("spindrift-host-{}-{:016x}", std::process::id(), RandomState::new().hash_one(0));
+        remove_orphans();
+        let name = format!("{PREFIX}{}-{:016x}", std::process::id(), RandomState::new().hash_one(0));
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).map_err(|e| Error::io(format!("making {}", path.display()), e))?;
         Ok(Self { path })
@@ -46,6 +50,22 @@ impl Workspace {
             }
         }
         Ok(Some(copy.target))
+    }
+}
+
+/// Removes directories of processes that were killed. Where the system does not show its processes,
+/// nothing is known to be an orphan.
+fn remove_orphans() {
+    let processes = Path::new("/proc");
+    if !processes.join("self").exists() {
+        return;
+    }
+    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|it| it.strip_prefix(PREFIX)?.split_once('-')).map(|it| it.0);
+        if process.is_some_and(|id| id.parse::<u32>().is_ok() && !processes.join(id).exists()) {
+            _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -170,6 +190,15 @@ mod tests {
         let placed = mounted(r#"[{ source = "dir", destination = "/x/y" }]"#).unwrap();
         assert_eq!(placed, ["x/y/b.txt", "x/y/deep/c.txt"]);
         assert_eq!(mounted(r#"[{ source = "a.txt", destination = "/z.txt" }]"#).unwrap(), ["z.txt"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        // No process has this id: the system counts no further than 2^22.
+        let orphan = std::env::temp_dir().join(format!("{PREFIX}4999999-test"));
+        fs::create_dir_all(&orphan).unwrap();
+        let workspace = Workspace::new().unwrap();
+        assert!(workspace.path.exists() && !orphan.exists());
     }
 
     #[test]

@@ -74,10 +74,10 @@ fn write_cache(cache: &Path, key: &blake3::Hash, code: &[u8]) -> std::io::Result
 #[expect(unsafe_code, reason = "loading code that was compiled before is unsafe by nature")]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `code` must come unchanged from `precompile_component`. Here it either just came from
-    // there, or from a file that this module wrote with its hash, which was compared again on reading:
-    // damage of any kind is found. The engine itself refuses code of another version, target or
-    // configuration. Whoever can write the file with a matching hash can replace the wasm and this
-    // program as well, so no trust is extended that the directory did not have already.
+    // there, or from a file this module wrote with a hash that was compared again on reading, so damage
+    // of any kind is found; code of another version, target or configuration the engine refuses itself.
+    // What remains is a file forged on purpose: whoever can write next to the wasm file is trusted like
+    // whoever builds it. That is a build directory, which holds programs of the same user anyway.
     unsafe { Component::deserialize(engine, code) }
 }
 
