@@ -17,7 +17,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use failure::{Failure, Result, fail};
+use failure::{Result, fail};
 use workspace::Workspace;
 
 const HELP: &str = "\
@@ -50,7 +50,8 @@ fn main() -> ExitCode {
     }
     match dispatch(lexopt::Parser::from_env()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Interrupted) => ExitCode::from(130),
+        // Whatever else was said then is only a consequence of it.
+        Err(_) if process::interrupted() => ExitCode::from(130),
         Err(failure) => {
             eprintln!("error: {failure}");
             ExitCode::FAILURE
