@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! entry  = version(1) crc32(head)(4) length(head)(4) head body
-//! head   = key selecting received initial_age lifetime flags stale_if_error ledger(id seq) soft
+//! head   = key selecting received initial_age lifetime flags stale_if_error ledger(id seq)
 //!          status fields tags content
 //! ```
 //! Numbers are big-endian, texts stand after their length. An unknown version, a wrong checksum or a length
@@ -98,8 +98,6 @@ pub struct Entry {
     pub policy: Policy,
     /// The purge ledger as it was before the response was fetched.
     pub ledger: LedgerMark,
-    /// How many soft purges its resource had seen by then.
-    pub soft: u64,
     /// The status code.
     pub status: StatusCode,
     /// The fields, without those of one connection.
@@ -183,7 +181,6 @@ impl Entry {
         out.u64(self.policy.stale_if_error.as_secs());
         out.text(&self.ledger.id);
         out.u64(self.ledger.seq);
-        out.u64(self.soft);
         out.u16(self.status.as_u16());
         out.length(self.headers.len());
         for (name, value) in &self.headers {
@@ -252,7 +249,6 @@ impl Entry {
             stale_if_error,
         };
         let ledger = LedgerMark { id: head.text()?, seq: head.u64()? };
-        let soft = head.u64()?;
         let status = StatusCode::from_u16(head.u16()?).map_err(|_| Corrupt::Damaged)?;
         let headers = read_headers(head)?;
         let tags = (0..head.count()?).map(|_| head.text()).collect::<Result<_, _>>()?;
@@ -268,7 +264,6 @@ impl Entry {
             initial_age,
             policy,
             ledger,
-            soft,
             status,
             headers,
             tags,

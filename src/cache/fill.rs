@@ -5,7 +5,7 @@
 
 use super::entry::{Content, Entry};
 use super::storable::Unstorable;
-use super::store::{FILL_TIME, FillLease, Store, nonce};
+use super::store::{FILL_TIME, FillLease, Store};
 use crate::body::{Body, BodyError};
 use crate::env::Env;
 use crate::redis::{Arg, RedisError};
@@ -106,8 +106,8 @@ impl<E: Env> Fill<E> {
     }
 
     async fn write(&mut self, chunk: Bytes) -> Result<(), Abandoned> {
-        let env = &self.store.env;
-        let pieces = self.pieces.get_or_insert_with(|| Pieces { body: nonce(env), count: 0 });
+        let store = &self.store;
+        let pieces = self.pieces.get_or_insert_with(|| Pieces { body: store.nonce(), count: 0 });
         let key = self.store.chunk_key(&self.lease.resource, &pieces.body, pieces.count);
         pieces.count += 1;
         // Longer than the entry that will name it.

@@ -12,7 +12,6 @@ use http::header::{
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PRAGMA, PROXY_AUTHORIZATION, RANGE, VIA,
 };
 use http::{HeaderMap, HeaderName, Uri};
-use sha1::{Digest, Sha1};
 use std::borrow::Cow;
 
 /// The effective URI of a request, and the 128-bit hash that names it in Redis.
@@ -123,58 +122,41 @@ const NOT_SELECTING: [HeaderName; 15] = [
     VIA,
 ];
 
-/// The request fields that may select a stored response, normalised, as lines `\nname:value\n`.
-///
-/// The text goes to Redis with a lookup; a script finds there the fields that the stored responses vary on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selecting {
-    lines: String,
-    implied: Vec<String>,
+/// The request fields that may select a stored response, under a route's key rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Selecting<'a> {
+    headers: &'a HeaderMap,
+    rules: &'a KeyRules,
 }
 
-impl Selecting {
-    /// The selecting fields of a request under a route's key rules.
+impl<'a> Selecting<'a> {
+    /// The selecting fields of a request.
     #[must_use]
-    pub fn of(headers: &HeaderMap, rules: &KeyRules) -> Self {
-        let mut lines = String::with_capacity(512);
-        lines.push('\n');
-        for name in headers.keys() {
-            if is_selecting(name)
-                && let Some(value) = selecting_value(headers, name)
-            {
-                push_line(&mut lines, name.as_str(), &value);
-            }
-        }
-        let mut implied: Vec<String> = rules.headers.iter().map(|name| name.as_str().to_owned()).collect();
-        for cookie in &rules.cookies {
-            let name = cookie_name(cookie);
-            if let Some(value) = cookie_value(headers, cookie) {
-                push_line(&mut lines, &name, value);
-            }
-            implied.push(name);
-        }
-        Self { lines, implied }
+    pub const fn of(headers: &'a HeaderMap, rules: &'a KeyRules) -> Self {
+        Self { headers, rules }
     }
 
-    /// The text for Redis.
-    #[must_use]
-    pub fn lines(&self) -> &str {
-        &self.lines
+    /// What the route is keyed by, whatever a response varies on: part of every spec.
+    fn implied(&self) -> impl Iterator<Item = String> {
+        let headers = self.rules.headers.iter().map(|name| name.as_str().to_owned());
+        headers.chain(
+            self.rules.cookies.iter().map(|cookie| format!("{COOKIE_PREFIX}{}", hex(cookie.as_bytes()))),
+        )
     }
 
     /// What a response with these `Vary` fields is selected by, as the comma-separated, sorted list that is
-    /// kept with the resource; `None` when it varies on something that cannot select.
+    /// kept with the resource; empty when it is the same for everybody, `None` when it varies on something
+    /// that cannot select.
     ///
     /// `Vary: Cookie` is answered by the cookies the route is keyed by, if there are any.
     #[must_use]
     pub fn spec(&self, vary: &[HeaderName]) -> Option<String> {
-        let keyed_by_cookie = self.implied.iter().any(|name| name.starts_with("cookie:"));
-        let mut names = self.implied.clone();
+        let mut names: Vec<String> = self.implied().collect();
         for field in vary {
             match field {
                 // Part of the resource key.
                 field if *field == HOST => {}
-                field if *field == COOKIE && keyed_by_cookie => {}
+                field if *field == COOKIE && !self.rules.cookies.is_empty() => {}
                 field if is_selecting(field) => names.push(field.as_str().to_owned()),
                 _ => return None,
             }
@@ -192,25 +174,45 @@ impl Selecting {
             values.push_str(name);
             if let Some(value) = self.value(name) {
                 values.push(':');
-                values.push_str(value);
+                // Field values have no line ends (RFC 9110 §5.5); should one get here, it must not make a line.
+                values.extend(value.chars().map(|c| if c == '\n' { ' ' } else { c }));
             }
             values.push('\n');
         }
         values
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
-        let line = format!("\n{name}:");
-        let from = self.lines.find(&line)? + line.len();
-        self.lines[from..].split('\n').next()
+    fn value(&self, name: &str) -> Option<String> {
+        match name.strip_prefix(COOKIE_PREFIX) {
+            Some(encoded) => {
+                let cookie = self.rules.cookies.iter().find(|cookie| hex(cookie.as_bytes()) == encoded)?;
+                cookie_value(self.headers, cookie).map(str::to_owned)
+            }
+            None => selecting_value(self.headers, &HeaderName::from_bytes(name.as_bytes()).ok()?),
+        }
+    }
+
+    /// Whether the request has any of the fields in `spec`.
+    #[must_use]
+    pub fn concerns(&self, spec: &str) -> bool {
+        spec.split(',').any(|name| name.starts_with(COOKIE_PREFIX) || self.headers.contains_key(name))
+    }
+
+    /// The spec that every response of the route has at least, if the route is keyed by anything.
+    #[must_use]
+    pub fn least(&self) -> Option<String> {
+        self.spec(&[]).filter(|spec| !spec.is_empty())
     }
 }
 
-/// The field of the resource's hash that holds the response selected by `values`. The script that looks up
-/// computes the same.
+/// Marks the name of a cookie, in hexadecimal, among field names; no field name has a colon.
+const COOKIE_PREFIX: &str = "cookie:";
+
+/// The name of the variant selected by `values`, 128 bits in hexadecimal. The values stand in the entry too
+/// and are compared when it is read.
 #[must_use]
-pub fn entry_field(values: &str) -> String {
-    if values.is_empty() { "e".to_owned() } else { format!("e{}", hex(&Sha1::digest(values.as_bytes()))) }
+pub fn variant(values: &str) -> String {
+    hex(&blake3::hash(values.as_bytes()).as_bytes()[..16])
 }
 
 fn is_selecting(name: &HeaderName) -> bool {
@@ -220,18 +222,6 @@ fn is_selecting(name: &HeaderName) -> bool {
         || text.starts_with("spin-")
         || text == "x-forwarded-for"
         || text == "cdn-loop")
-}
-
-fn push_line(lines: &mut String, name: &str, value: &str) {
-    lines.push_str(name);
-    lines.push(':');
-    // Field values have no line ends (RFC 9110 §5.5); should one get here, it must not make a line.
-    lines.extend(value.chars().map(|c| if c == '\n' { ' ' } else { c }));
-    lines.push('\n');
-}
-
-fn cookie_name(cookie: &str) -> String {
-    format!("cookie:{}", hex(cookie.as_bytes()))
 }
 
 /// The first value of a cookie, over all `Cookie` lines (RFC 6265 §4.2.1).
@@ -315,32 +305,31 @@ mod tests {
     #[test]
     fn absent_and_empty_fields_select_differently() {
         let rules = KeyRules::default();
-        let values = |lines| Selecting::of(&request(lines), &rules).values("foo,foo2");
+        let values = |lines: &[(&'static str, &'static str)]| {
+            Selecting::of(&request(lines), &rules).values("foo,foo2")
+        };
         assert_ne!(values(&[]), values(&[("foo", "")]));
         assert_ne!(values(&[("foo", "1")]), values(&[("foo2", "1")]));
         assert_eq!(values(&[("foo", "1"), ("bar", "2")]), values(&[("bar", "3"), ("foo", "1 ")]));
     }
 
     #[test]
-    fn private_fields_never_reach_redis_and_cannot_select() {
-        let headers = request(&[
-            ("cookie", "sid=secret; lang=de"),
-            ("authorization", "Bearer secret"),
-            ("accept", "x"),
-        ]);
-        let selecting = Selecting::of(&headers, &KeyRules::default());
-        assert!(!selecting.lines().contains("secret"));
+    fn private_fields_cannot_select() {
+        let (headers, rules) = (request(&[("cookie", "sid=1"), ("accept", "x")]), KeyRules::default());
+        let selecting = Selecting::of(&headers, &rules);
         assert_eq!(selecting.spec(&[COOKIE]), None);
+        assert_eq!(selecting.spec(&[AUTHORIZATION]), None);
         assert_eq!(selecting.spec(&[HeaderName::from_static("accept"), HOST]).as_deref(), Some("accept"));
     }
 
     #[test]
     fn configured_cookies_select_and_answer_vary_cookie() {
         let rules = KeyRules { cookies: vec!["lang".into()], ..KeyRules::default() };
-        let of = |cookie| Selecting::of(&request(&[("cookie", cookie)]), &rules);
-        let spec = of("lang=de").spec(&[COOKIE]).unwrap();
-        assert_eq!(of("sid=1; lang=de").values(&spec), of("lang=de; sid=2").values(&spec));
-        assert_ne!(of("lang=de").values(&spec), of("lang=fr").values(&spec));
-        assert_ne!(of("lang=").values(&spec), of("sid=1").values(&spec));
+        let none = HeaderMap::new();
+        let spec = Selecting::of(&none, &rules).spec(&[COOKIE]).unwrap();
+        let values = |cookie| Selecting::of(&request(&[("cookie", cookie)]), &rules).values(&spec);
+        assert_eq!(values("sid=1; lang=de"), values("lang=de; sid=2"));
+        assert_ne!(values("lang=de"), values("lang=fr"));
+        assert_ne!(values("lang="), values("sid=1"));
     }
 }

@@ -145,7 +145,6 @@ mod tests {
             initial_age: 0,
             policy,
             ledger: LedgerMark::default(),
-            soft: 0,
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             tags: vec![],

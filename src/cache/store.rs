@@ -1,26 +1,33 @@
 //! The response cache in Redis.
 //!
-//! A resource is one hash: `g` its generation, `s` how often it was purged softly, `v` the request fields its
-//! responses vary on, and one field an entry for each response (`e` and the SHA-1 of the selecting values).
-//! Purging it is one `UNLINK`. A fetch carries the generation it began with, and stores only into that same
-//! generation: what was purged, or lost to eviction, in between is not brought back.
+//! | key | what it holds |
+//! |---|---|
+//! | `{id}` | of a resource that does not vary, `E` and its entry; of another, `V` and the index of its variants |
+//! | `{id}:v:<variant>` | the name of the index, and the entry of the variant |
+//! | `{id}:g` | the generation, while something is fetched |
+//! | `{purge}`, `{purge}:z` | the head and the entries of the purge ledger |
 //!
-//! A lookup is one script and one round trip; it also reads the head of the purge ledger. Only when a purge
-//! happened since this instance looked last are the new entries of the ledger read, in a second one.
+//! A hit is one `MGET`: of the resource, of the ledger's head, and, for a request with fields that responses
+//! usually vary on, of the variant these would select. Only for other variants, and when a purge happened
+//! since this instance looked last, a second round trip is needed.
+//!
+//! A fetch begins with a [`FillLease`]: it carries the generation, and stores only into that same generation.
+//! Purging a resource drops its generation with it, so that what was purged, or lost to eviction, in between
+//! is not brought back.
 
 use super::entry::{Content, Entry, LedgerMark};
-use super::key::{ResourceKey, Selecting, entry_field};
+use super::key::{ResourceKey, Selecting, variant};
 use crate::env::{Entropy, Env};
 use crate::purge::ledger::{Head, Ledger, Purged, Subject};
 use crate::redis::{Arg, Client, Key, Keys, RedisError, Script, Value, exactly, hex};
 use crate::time::{Timestamp, Ttl, millis};
 use bytes::Bytes;
 use futures_util::future::try_join;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-static LOOKUP: Script = Script::new(include_str!("../redis/lua/lookup.lua"));
+static BEGIN: Script = Script::new(include_str!("../redis/lua/begin.lua"));
 static STORE: Script = Script::new(include_str!("../redis/lua/store.lua"));
 
 /// How long a fetch may take before what it brings is not stored any more.
@@ -28,6 +35,9 @@ pub const FILL_TIME: Duration = Duration::from_secs(60);
 
 /// How long a stale response is kept for validation and for times when the origin is away.
 const KEEP: Duration = Duration::from_secs(3600);
+
+/// What most responses vary on that vary at all.
+const USUAL: &str = "accept-encoding";
 
 /// What bounds the store.
 #[derive(Clone, Copy, Debug)]
@@ -45,13 +55,15 @@ pub struct Store<E: Env> {
     pub(crate) keys: Keys,
     limits: StoreLimits,
     ledger: RefCell<Ledger>,
+    /// What the last varying response varied on: a good guess for the next.
+    usual: RefCell<String>,
+    seed: String,
+    names: Cell<u32>,
 }
 
 /// What a lookup found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Lookup {
-    /// The right to store what is fetched now.
-    pub lease: FillLease,
     /// The response that the request selects, where there is one that was not purged.
     pub entry: Option<Entry>,
     /// It was purged softly: it counts as stale.
@@ -60,24 +72,17 @@ pub struct Lookup {
     pub other_variants: bool,
 }
 
-/// The right to store a response, from the lookup that preceded its fetch.
+/// The right to store a response, from before its fetch began.
 #[derive(Debug)]
 #[must_use]
 pub struct FillLease {
     /// What will be stored.
     pub resource: ResourceKey,
     generation: Vec<u8>,
-    soft: u64,
     ledger: LedgerMark,
 }
 
 impl FillLease {
-    /// How many soft purges the resource had seen when the fetch began.
-    #[must_use]
-    pub const fn soft(&self) -> u64 {
-        self.soft
-    }
-
     /// The purge ledger as it was when the fetch began.
     #[must_use]
     pub const fn ledger(&self) -> &LedgerMark {
@@ -85,69 +90,98 @@ impl FillLease {
     }
 }
 
+/// The variant a request would select, if the resource varied on `spec`.
+struct Guess {
+    spec: String,
+    values: String,
+    key: Key,
+}
+
 impl<E: Env> Store<E> {
     /// A store over `redis`, with its keys made by `keys`.
     #[must_use]
     pub fn new(env: E, redis: Rc<Client<E>>, keys: Keys, limits: StoreLimits) -> Self {
-        Self { env, redis, keys, limits, ledger: RefCell::default() }
+        let seed = nonce(&env);
+        let (ledger, usual) = (RefCell::default(), RefCell::new(USUAL.to_owned()));
+        Self { env, redis, keys, limits, ledger, usual, seed, names: Cell::new(0) }
     }
 
     /// Finds what is stored for `resource` and selected by `selecting`.
     ///
     /// # Errors
-    /// [`RedisError`]: then nothing can be read or stored.
-    pub async fn lookup(&self, resource: ResourceKey, selecting: &Selecting) -> Result<Lookup, RedisError> {
-        let key = self.keys.resource(resource.id());
-        let reply =
-            self.redis.run(&LOOKUP, &[&key, &self.keys.ledger()], self.lookup_arguments(selecting)).await?;
-        let [generation, soft, ledger, vary, entry] = exactly(reply)?;
-        let head = head(ledger)?;
-        let lease = FillLease {
-            resource,
-            generation: generation.bytes()?.unwrap_or_default(),
-            soft: u64::try_from(soft.int()?).unwrap_or(0),
-            ledger: head.mark.clone(),
+    /// [`RedisError`]: then nothing can be read.
+    pub async fn lookup(
+        &self,
+        resource: &ResourceKey,
+        selecting: Selecting<'_>,
+    ) -> Result<Lookup, RedisError> {
+        let guess = self.guess(resource, selecting);
+        let mut keys = vec![Arg::from(&self.keys.resource(resource.id())), Arg::from(&self.keys.ledger())];
+        keys.extend(guess.as_ref().map(|guess| Arg::from(&guess.key)));
+        let mut reply = self.redis.call("MGET", keys).await?.into_iter();
+        let mut next = || reply.next().unwrap_or(Value::Nil).bytes();
+        let (stored, head) = (next()?.filter(|stored| !stored.is_empty()), next()?);
+        // Without a ledger nothing proves that what is stored was not purged.
+        let (Some(stored), Some(head)) = (stored, head) else { return Ok(Lookup::default()) };
+        let head = parse_head(&head)?;
+        let varies = stored.first() == Some(&b'V');
+        let entry = if varies {
+            self.find_variant(&stored, resource, selecting, guess, next()?).await?
+        } else {
+            self.decode(Bytes::from(stored).slice(1..), resource, "")
         };
-        let entry =
-            entry.bytes()?.and_then(|bytes| self.decode(bytes.into(), &lease.resource, selecting, &vary));
-        let other_variants = entry.is_none() && !matches!(&vary, Value::Nil);
-        let (entry, purged) = self.unpurged(entry, &head, &lease.resource).await?;
-        let entry = self.whole(entry, &lease.resource).await?;
-        let soft_purged =
-            entry.as_ref().is_some_and(|entry| purged == Purged::Soft || entry.soft < lease.soft);
-        Ok(Lookup { lease, entry, soft_purged, other_variants })
+        let other_variants = varies && entry.is_none();
+        let (entry, purged) = self.unpurged(entry, &head, resource).await?;
+        let entry = self.whole(entry, resource).await?;
+        Ok(Lookup { entry, soft_purged: purged == Purged::Soft, other_variants })
     }
 
-    fn lookup_arguments(&self, selecting: &Selecting) -> Vec<Arg> {
-        vec![
-            Arg::from(self.nonce()),
-            Arg::from(millis(FILL_TIME)),
-            Arg::from(self.new_ledger()),
-            Arg::from(self.ledger_ttl()),
-            Arg::from(selecting.lines()),
-        ]
+    fn guess(&self, resource: &ResourceKey, selecting: Selecting<'_>) -> Option<Guess> {
+        let usual = || Some(self.usual.borrow().clone()).filter(|spec| selecting.concerns(spec));
+        let spec = selecting.least().or_else(usual)?;
+        Some(self.guess_of(resource, selecting, spec))
+    }
+
+    fn guess_of(&self, resource: &ResourceKey, selecting: Selecting<'_>, spec: String) -> Guess {
+        let values = selecting.values(&spec);
+        let key = self.keys.variant(resource.id(), &variant(&values));
+        Guess { spec, values, key }
+    }
+
+    /// The variant that an index leads to: the one that was guessed, or else it is read now.
+    async fn find_variant(
+        &self,
+        index: &[u8],
+        resource: &ResourceKey,
+        selecting: Selecting<'_>,
+        guess: Option<Guess>,
+        guessed: Option<Vec<u8>>,
+    ) -> Result<Option<Entry>, RedisError> {
+        let Some((name, spec)) = parse_index(index) else { return Ok(None) };
+        let (guess, found) = match guess.filter(|guess| guess.spec == spec) {
+            Some(guess) => (guess, guessed),
+            None => {
+                spec.clone_into(&mut self.usual.borrow_mut());
+                let guess = self.guess_of(resource, selecting, spec.to_owned());
+                let [found] = exactly(self.redis.call("GET", vec![Arg::from(&guess.key)]).await?)?;
+                (guess, found.bytes()?)
+            }
+        };
+        let Some(found) = found.map(Bytes::from) else { return Ok(None) };
+        // A variant of an older index was purged with it.
+        let current = found.starts_with(name.as_bytes()) && found.get(name.len()) == Some(&b' ');
+        Ok(current.then(|| self.decode(found.slice(name.len() + 1..), resource, &guess.values)).flatten())
     }
 
     /// A damaged entry, one of another version or of another key (a collision) counts as none.
-    fn decode(
-        &self,
-        bytes: Bytes,
-        resource: &ResourceKey,
-        selecting: &Selecting,
-        vary: &Value,
-    ) -> Option<Entry> {
-        let entry = match Entry::decode(bytes) {
-            Ok(entry) => entry,
+    fn decode(&self, bytes: Bytes, resource: &ResourceKey, values: &str) -> Option<Entry> {
+        match Entry::decode(bytes) {
+            Ok(entry) => (entry.key == resource.text() && entry.selecting == values).then_some(entry),
             Err(corrupt) => {
                 self.env.log(&format!("ignoring a stored response of {}: {corrupt}", resource.url()));
-                return None;
+                None
             }
-        };
-        let spec = match vary {
-            Value::Bytes(spec) => std::str::from_utf8(spec).ok()?,
-            _ => "",
-        };
-        (entry.key == resource.text() && entry.selecting == selecting.values(spec)).then_some(entry)
+        }
     }
 
     async fn unpurged(
@@ -198,6 +232,24 @@ impl<E: Env> Store<E> {
         Ok(entry.filter(|_| there == i64::from(chunks)))
     }
 
+    /// Begins a fetch: what it brings may be stored, unless its resource is purged meanwhile.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then nothing can be stored.
+    pub async fn begin(&self, resource: ResourceKey) -> Result<FillLease, RedisError> {
+        let key = self.keys.generation(resource.id());
+        let arguments = vec![
+            Arg::from(self.nonce()),
+            Arg::from(millis(FILL_TIME)),
+            Arg::from(self.new_ledger()),
+            Arg::from(self.ledger_ttl()),
+        ];
+        let [generation, head] =
+            exactly(self.redis.run(&BEGIN, &[&key, &self.keys.ledger()], arguments).await?)?;
+        let head = parse_head(&head.bytes()?.unwrap_or_default())?;
+        Ok(FillLease { resource, generation: generation.bytes()?.unwrap_or_default(), ledger: head.mark })
+    }
+
     /// Stores a response that was fetched under `lease`. `false` when its resource was purged meanwhile.
     ///
     /// # Errors
@@ -209,16 +261,20 @@ impl<E: Env> Store<E> {
         entry: &Entry,
         now: Timestamp,
     ) -> Result<bool, RedisError> {
-        let key = self.keys.resource(lease.resource.id());
+        let id = lease.resource.id();
+        let (resource, variant) = (self.keys.resource(id), variant(&entry.selecting));
+        let variant_key = if spec.is_empty() { resource.clone() } else { self.keys.variant(id, &variant) };
         let arguments = vec![
             Arg::from(lease.generation.clone()),
             Arg::from(spec),
-            Arg::from(entry_field(&entry.selecting)),
+            Arg::from(variant),
             Arg::from(entry.encode()),
             Arg::from(self.ttl(entry, now)),
             Arg::from(self.limits.max_variants),
+            Arg::from(&self.keys.variant(id, "")),
         ];
-        let stored = exactly::<1>(self.redis.run(&STORE, &[&key], arguments).await?)?[0].int()? == 1;
+        let keys = [&self.keys.generation(id), &resource, &variant_key];
+        let stored = exactly::<1>(self.redis.run(&STORE, &keys, arguments).await?)?[0].int()? == 1;
         self.prolong_ledger().await?;
         Ok(stored)
     }
@@ -256,7 +312,8 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// [`RedisError`]: then it may or may not be gone.
     pub async fn forget(&self, resource: &ResourceKey) -> Result<(), RedisError> {
-        self.redis.call("UNLINK", vec![Arg::from(&self.keys.resource(resource.id()))]).await.map(|_| ())
+        let keys = [self.keys.generation(resource.id()), self.keys.resource(resource.id())];
+        self.redis.call("UNLINK", keys.iter().map(Arg::from).collect()).await.map(|_| ())
     }
 
     /// How long an entry stays in Redis: while it is fresh, and then for validation or for times when the
@@ -269,8 +326,11 @@ impl<E: Env> Store<E> {
         Ttl::new(whole).unwrap_or(Ttl::MIN)
     }
 
+    /// A name that no other instance and no other call has: a random beginning, drawn once, and a number.
     pub(crate) fn nonce(&self) -> String {
-        nonce(&self.env)
+        let number = self.names.get();
+        self.names.set(number.wrapping_add(1));
+        format!("{}{number:08x}", self.seed)
     }
 
     pub(crate) fn new_ledger(&self) -> String {
@@ -293,8 +353,13 @@ pub(crate) fn nonce(entropy: &impl Entropy) -> String {
     hex(&random)
 }
 
-fn head(value: Value) -> Result<Head, RedisError> {
-    let bytes = value.bytes()?.unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
+fn parse_head(bytes: &[u8]) -> Result<Head, RedisError> {
+    let text = String::from_utf8_lossy(bytes);
     Head::parse(&text).ok_or_else(|| RedisError::reply("a purge ledger id:seq:floor", &format!("{text:?}")))
+}
+
+/// The name of an index and the fields it varies on: `V<name> <spec> <variants>`.
+fn parse_index(index: &[u8]) -> Option<(&str, &str)> {
+    let mut words = std::str::from_utf8(index).ok()?.strip_prefix('V')?.split(' ');
+    Some((words.next()?, words.next()?))
 }

@@ -28,7 +28,7 @@ pub(super) struct Fetch<'a, E: Env> {
     pub(super) shared: &'a Shared<E>,
     pub(super) policy: &'a CachePolicy,
     pub(super) incoming: &'a Incoming,
-    pub(super) selecting: Selecting,
+    pub(super) selecting: Selecting<'a>,
     pub(super) lease: FillLease,
 }
 
@@ -80,13 +80,14 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     fn reuse(self, entry: Entry, mut status: CacheStatus) -> Answer {
-        status.ttl = Some(entry.ttl(self.app.env.now()));
-        answer(self.app, self.shared, self.incoming, self.lease.resource, entry, status)
+        let now = self.app.env.now();
+        status.ttl = Some(entry.ttl(now));
+        answer(self.shared, self.incoming, self.lease.resource, entry, status, now)
     }
 
     /// The origin said 304: what is stored is good again, and takes over what the 304 says (RFC 9111 §4.3.4).
     fn validated(self, mut entry: Entry, received: Received, mut status: CacheStatus) -> Answer {
-        let (app, shared, incoming) = (self.app, self.shared, self.incoming);
+        let (shared, incoming, now) = (self.shared, self.incoming, received.received);
         let resource = self.lease.resource.clone();
         entry.freshen(received.response.headers());
         let judged = self.judge(entry.status, &entry.headers, received.received);
@@ -101,18 +102,17 @@ impl<E: Env> Fetch<'_, E> {
                 status.ttl = Some(entry.ttl(received.received));
                 status.stored = true;
                 self.refresh(entry.clone(), spec);
-                answer(app, shared, incoming, resource, entry, status)
+                answer(shared, incoming, resource, entry, status, now)
             }
             Err(why) => {
                 self.forget();
-                answer(app, shared, incoming, resource, entry, status.because(why.as_str()))
+                answer(shared, incoming, resource, entry, status.because(why.as_str()), now)
             }
         }
     }
 
     fn stamp(&self, entry: &mut Entry, spec: &str) {
         entry.selecting = self.selecting.values(spec);
-        entry.soft = self.lease.soft();
         entry.ledger = self.lease.ledger().clone();
     }
 
@@ -206,7 +206,6 @@ impl<E: Env> Fetch<'_, E> {
             initial_age: initial_age(headers, requested, received),
             policy: storable.policy,
             ledger: self.lease.ledger().clone(),
-            soft: self.lease.soft(),
             status: code,
             tags: tags(&storable.headers),
             headers: storable.headers,
@@ -247,7 +246,7 @@ fn date(headers: &mut HeaderMap, received: Timestamp) {
 /// Waits for the first piece, so that it can leave together with the head; a content that is all there
 /// then is held as a whole. Head and content that leave apart cost a client with delayed acknowledgements
 /// 40 ms.
-async fn first_piece(mut body: Body, declared: Option<u64>) -> Body {
+pub(super) async fn first_piece(mut body: Body, declared: Option<u64>) -> Body {
     let Body::Stream(_) = &body else { return body };
     match body.chunk().await {
         None => Body::Empty,
@@ -271,7 +270,7 @@ fn store_passing<E: Env>(env: &E, fill: Fill<E>, body: Body) -> Body {
 }
 
 /// The one `Content-Length` there is; several lines or anything but digits count as none.
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     let mut lines = headers.get_all(CONTENT_LENGTH).iter();
     let first = lines.next()?.to_str().ok()?;
     let digits = lines.next().is_none() && first.bytes().all(|byte| byte.is_ascii_digit());

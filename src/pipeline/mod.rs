@@ -31,6 +31,8 @@ use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
 use crate::field::{forward, hop};
 use crate::problem::Problem;
+use crate::redis::RedisError;
+use crate::time::Timestamp;
 use http::header::{CONTENT_LENGTH, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use http::{Method, Request, Response, StatusCode};
 use std::rc::Rc;
@@ -106,47 +108,48 @@ async fn cached<E: Env>(
     incoming: Incoming,
 ) -> Answer {
     let selecting = Selecting::of(&incoming.headers, &policy.key);
-    let found = match shared.store.lookup(key, &selecting).await {
+    let found = match shared.store.lookup(&key, selecting).await {
         Ok(found) => found,
-        Err(error) => {
-            return pass(app, incoming, CacheStatus::forward(Forward::Bypass).because(error.reason())).await;
-        }
+        Err(error) => return without_redis(app, incoming, &error).await,
     };
     let wanted = RequestDirectives::of(&incoming.headers);
     let now = app.env.now();
-    let miss = if found.other_variants { Forward::VaryMiss } else { Forward::UriMiss };
-    match evaluate(&wanted, found.entry, found.soft_purged, now) {
+    let miss = CacheStatus::forward(if found.other_variants { Forward::VaryMiss } else { Forward::UriMiss });
+    let verdict = match evaluate(&wanted, found.entry, found.soft_purged, now) {
         Verdict::Fresh(fresh) => {
             let status = CacheStatus::hit(fresh.entry.ttl(now));
-            answer(app, shared, &incoming, found.lease.resource, fresh.entry, status)
+            return answer(shared, &incoming, key, fresh.entry, status, now);
         }
-        Verdict::Unsatisfiable => unsatisfiable(),
-        Verdict::Missing if incoming.method == Method::HEAD => {
-            pass(app, incoming, CacheStatus::forward(miss)).await
-        }
-        Verdict::Missing => {
-            let fetch =
-                fetch::Fetch { app, shared, policy, incoming: &incoming, selecting, lease: found.lease };
-            fetch.missing(CacheStatus::forward(miss)).await
-        }
-        Verdict::Stale(stale) => {
-            let fetch =
-                fetch::Fetch { app, shared, policy, incoming: &incoming, selecting, lease: found.lease };
-            fetch.stale(stale).await
-        }
+        Verdict::Unsatisfiable => return unsatisfiable(),
+        Verdict::Missing if incoming.method == Method::HEAD => return pass(app, incoming, miss).await,
+        verdict => verdict,
+    };
+    let lease = match shared.store.begin(key).await {
+        Ok(lease) => lease,
+        Err(error) => return without_redis(app, incoming, &error).await,
+    };
+    let fetch = fetch::Fetch { app, shared, policy, incoming: &incoming, selecting, lease };
+    match verdict {
+        Verdict::Stale(stale) => fetch.stale(stale).await,
+        _ => fetch.missing(miss).await,
     }
+}
+
+/// Redis did not answer: the origin does.
+async fn without_redis<E: Env>(app: &App<E>, incoming: Incoming, error: &RedisError) -> Answer {
+    pass(app, incoming, CacheStatus::forward(Forward::Bypass).because(error.reason())).await
 }
 
 /// The answer that a stored response gives.
 fn answer<E: Env>(
-    app: &App<E>,
     shared: &Shared<E>,
     incoming: &Incoming,
     resource: ResourceKey,
     entry: Entry,
     status: CacheStatus,
+    now: Timestamp,
 ) -> Answer {
-    let (code, headers, send) = respond::head(&incoming.method, &incoming.headers, &entry, app.env.now());
+    let (code, headers, send) = respond::head(&incoming.method, &incoming.headers, &entry, now);
     let body = match send {
         Send::Content => fill::content(&shared.store, resource, entry.content),
         Send::HeadOnly => Body::Empty,
@@ -168,7 +171,9 @@ async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheSta
                 status = status.because("invalidation-failed");
             }
             hop::strip(response.headers_mut());
-            Answer { response, status }
+            let (head, body) = response.into_parts();
+            let body = fetch::first_piece(body, fetch::declared_length(&head.headers)).await;
+            Answer { response: Response::from_parts(head, body), status }
         }
         Err(error) => Answer { response: upstream_failed(app, &incoming, &error), status },
     }

@@ -10,7 +10,6 @@ use futures_util::future::try_join_all;
 use serde::Serialize;
 use std::rc::Rc;
 
-static SOFT: Script = Script::new(include_str!("../redis/lua/soft_purge.lua"));
 static LEDGER: Script = Script::new(include_str!("../redis/lua/ledger.lua"));
 
 /// The most entries of the ledger: beyond, the oldest are dropped, and what is older than those counts as
@@ -44,10 +43,16 @@ impl<E: Env> Purger<E> {
     /// # Errors
     /// [`RedisError`]: then some of the targets may not be purged. Purging again is safe.
     pub async fn purge(&self, targets: &[Target], soft: bool) -> Result<Report, RedisError> {
+        let mut members: Vec<String> =
+            targets.iter().filter_map(|target| ledger::member(target, soft)).collect();
         let resources: Vec<ResourceKey> = targets.iter().flat_map(|target| self.resources(target)).collect();
-        let members: Vec<String> = targets.iter().filter_map(|target| ledger::member(target, soft)).collect();
-        try_join_all(resources.iter().map(|resource| self.purge_resource(resource, soft))).await?;
         let report = Report { urls: targets.len() - members.len(), ledger: members.len() };
+        if soft {
+            members.extend(resources.iter().map(|resource| ledger::soft_url(resource.url())));
+            members.dedup();
+        } else {
+            try_join_all(resources.iter().map(|resource| self.store.forget(resource))).await?;
+        }
         self.write(members).await?;
         Ok(report)
     }
@@ -63,15 +68,6 @@ impl<E: Env> Purger<E> {
             RoutePolicy::Bypass => &none,
         };
         ResourceKey::of(uri, rules).into_iter().chain(ResourceKey::other_scheme(uri, rules)).collect()
-    }
-
-    async fn purge_resource(&self, resource: &ResourceKey, soft: bool) -> Result<(), RedisError> {
-        if !soft {
-            return self.store.forget(resource).await;
-        }
-        let key = self.store.keys.resource(resource.id());
-        let [_found] = exactly(self.store.redis.run(&SOFT, &[&key], Vec::new()).await?)?;
-        Ok(())
     }
 
     async fn write(&self, members: Vec<String>) -> Result<(), RedisError> {

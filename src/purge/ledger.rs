@@ -116,9 +116,11 @@ impl Ledger {
         }
         let tags = subject.tags.iter().filter_map(|tag| self.exact.get(&format!("t{tag}")));
         let path = self.exact.get(&format!("p{}", path_of(subject.url)));
+        let url = self.exact.get(&format!("u{}", without_scheme(subject.url)));
         let patterns = self.patterns.iter().filter(|(pattern, _)| pattern_matches(pattern, subject.url));
         let prefixes = self.prefixes.iter().filter(|(prefix, _)| prefix_matches(prefix, subject.url));
         tags.chain(path)
+            .chain(url)
             .chain(patterns.chain(prefixes).map(|(_, numbers)| numbers))
             .map(|numbers| numbers.since(mark.seq))
             .max()
@@ -138,8 +140,8 @@ impl Numbers {
     }
 }
 
-/// How a target stands in the ledger: its kind, `h` for hard or `s` for soft, its text. `None` for a URL,
-/// which is purged at its own key.
+/// How a target stands in the ledger: its kind, `h` for hard or `s` for soft, its text. `None` for a URL:
+/// purged hard, it goes at its own key; for soft there is [`soft_url`].
 #[must_use]
 pub fn member(target: &Target, soft: bool) -> Option<String> {
     let (kind, text) = match target {
@@ -150,6 +152,12 @@ pub fn member(target: &Target, soft: bool) -> Option<String> {
         Target::Prefix(prefix) => ('x', prefix),
     };
     Some(format!("{kind}{}{text}", if soft { 's' } else { 'h' }))
+}
+
+/// How a URL that is purged softly stands in the ledger, whichever of http and https it has.
+#[must_use]
+pub fn soft_url(url: &str) -> String {
+    format!("us{}", without_scheme(url))
 }
 
 /// Whether a pattern matches a URL, whichever of http and https it was asked by: behind a proxy that ends

@@ -144,6 +144,9 @@ impl<E: Env> Client<E> {
 
     /// The open connection, and whether this call opened it.
     async fn connection(&self) -> Result<(Rc<E::Connection>, bool), RedisError> {
+        if let Link::Open { connection, .. } = &*self.link.borrow() {
+            return Ok((Rc::clone(connection), false));
+        }
         let started = self.env.now();
         loop {
             let now = self.env.now();

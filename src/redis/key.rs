@@ -36,10 +36,22 @@ impl Keys {
         Self { prefix: prefix.to_owned() }
     }
 
-    /// The hash of a resource: its generation, the fields it varies on and its stored responses.
+    /// What is stored for a resource: its response, or an index of its variants.
     #[must_use]
     pub fn resource(&self, id: &str) -> Key {
         Key(format!("{}:{{{id}}}", self.prefix))
+    }
+
+    /// The generation of a resource: who began a fetch under it may store what comes.
+    #[must_use]
+    pub fn generation(&self, id: &str) -> Key {
+        Key(format!("{}:{{{id}}}:g", self.prefix))
+    }
+
+    /// A stored response of a resource that varies; without `variant`, what these keys begin with.
+    #[must_use]
+    pub fn variant(&self, id: &str, variant: &str) -> Key {
+        Key(format!("{}:{{{id}}}:v:{variant}", self.prefix))
     }
 
     /// One piece of a body that is too large for its resource's hash.

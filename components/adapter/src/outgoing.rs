@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, HeaderError};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
 use spin_sdk::wasip3::{self, wit_future, wit_stream};
@@ -42,9 +42,11 @@ pub(crate) async fn response(response: http::Response<Body>) -> Result<types::Re
     let fields = fields(&headers).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
     let (contents, trailers) = start(body).await;
     let (response, _sent) = types::Response::new(fields, contents, trailers);
-    response
-        .set_status_code(head.status.as_u16())
-        .map_err(|()| ErrorCode::InternalError(Some(format!("the host refuses status {}", head.status))))?;
+    // A new response is 200 already, and every call of the host counts.
+    if head.status != StatusCode::OK {
+        let set = response.set_status_code(head.status.as_u16());
+        set.map_err(|()| ErrorCode::InternalError(Some(format!("the host refuses status {}", head.status))))?;
+    }
     Ok(response)
 }
 

@@ -19,7 +19,6 @@ fn sample(content: Content) -> Entry {
             stale_if_error: DeltaSeconds::from_secs(5),
         },
         ledger: LedgerMark { id: "ab12".to_owned(), seq: 9 },
-        soft: 2,
         status: StatusCode::OK,
         headers,
         tags: vec!["a".to_owned(), "b".to_owned()],

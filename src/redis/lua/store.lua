@@ -1,23 +1,29 @@
 -- Stores a response, unless its resource was purged since the fetch began.
--- KEYS: resource
--- ARGV: generation the fetch began with, fields varied on, field of the entry, entry, time to live (ms),
---       most variants of a resource
+-- KEYS: generation, resource, variant (the resource again where nothing is varied on)
+-- ARGV: generation the fetch began with, fields varied on or '', variant, entry, time to live (ms),
+--       most variants of a resource, what the keys of its variants begin with
 -- Reply: 1 stored, 0 refused
-if redis.call('HGET', KEYS[1], 'g') ~= ARGV[1] then return 0 end
-local vary = redis.call('HGET', KEYS[1], 'v')
-if vary and vary ~= ARGV[2] then
-  -- What was stored under other selecting fields can no longer be found.
-  local soft = redis.call('HGET', KEYS[1], 's')
-  redis.call('UNLINK', KEYS[1])
-  redis.call('HSET', KEYS[1], 'g', ARGV[1], 's', soft or 0)
+-- The resource holds "E" and its entry, or an index: "V", its name, the fields varied on, the variants.
+-- A variant holds the name of its index, so that none outlives it.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then
+  redis.call('SET', KEYS[2], 'E' .. ARGV[4], 'PX', ARGV[5])
+  return 1
 end
-if redis.call('HEXISTS', KEYS[1], ARGV[3]) == 0 then
-  local stored = {}
-  for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-    if string.sub(field, 1, 1) == 'e' then stored[#stored + 1] = field end
+local name, fields, variants = string.match(redis.call('GET', KEYS[2]) or '', '^V(%x+) (%S+)(.*)$')
+if fields ~= ARGV[2] then
+  name, variants = ARGV[1], ''
+end
+if not string.find(variants, ARGV[3], 1, true) then
+  variants = variants .. ' ' .. ARGV[3]
+  local _, count = string.gsub(variants, ' ', '')
+  if count > tonumber(ARGV[6]) then
+    local oldest, rest = string.match(variants, '^ (%x+)(.*)$')
+    redis.call('UNLINK', ARGV[7] .. oldest)
+    variants = rest
   end
-  if #stored >= tonumber(ARGV[6]) then redis.call('HDEL', KEYS[1], stored[math.random(#stored)]) end
 end
-redis.call('HSET', KEYS[1], 'v', ARGV[2], ARGV[3], ARGV[4])
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[5]) then redis.call('PEXPIRE', KEYS[1], ARGV[5]) end
+local ttl = math.max(tonumber(ARGV[5]), redis.call('PTTL', KEYS[2]))
+redis.call('SET', KEYS[2], 'V' .. name .. ' ' .. ARGV[2] .. variants, 'PX', string.format('%.0f', ttl))
+redis.call('SET', KEYS[3], name .. ' ' .. ARGV[4], 'PX', ARGV[5])
 return 1
