@@ -257,18 +257,7 @@ impl Entry {
             1 => Content::Chunked { body: String::new(), chunks: 0, length: 0 },
             _ => return Err(Corrupt::Damaged),
         };
-        Ok(Self {
-            key,
-            selecting,
-            received,
-            initial_age,
-            policy,
-            ledger,
-            status,
-            headers,
-            tags,
-            content,
-        })
+        Ok(Self { key, selecting, received, initial_age, policy, ledger, status, headers, tags, content })
     }
 }
 
@@ -291,8 +280,8 @@ pub const MAX_TAGS: usize = 256;
 /// The tags of a response: `Cache-Tag`, separated by commas, and `Surrogate-Key`, separated by spaces.
 #[must_use]
 pub fn tags(headers: &HeaderMap) -> Vec<String> {
-    let cache_tag = headers.get_all("cache-tag").iter().filter_map(|line| line.to_str().ok());
-    let surrogate_key = headers.get_all("surrogate-key").iter().filter_map(|line| line.to_str().ok());
+    let lines = |name| headers.get_all(name).iter().filter_map(|line| str::from_utf8(line.as_bytes()).ok());
+    let (cache_tag, surrogate_key) = (lines("cache-tag"), lines("surrogate-key"));
     let mut tags: Vec<String> = cache_tag
         .flat_map(|line| list::split_at(line, b','))
         .chain(surrogate_key.flat_map(str::split_ascii_whitespace))

@@ -2,9 +2,10 @@
 
 use super::list;
 use http::header::{
-    CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Always removed: those of RFC 9110 §7.6.1, and those Spin's host forbids to set.
 const HOP_BY_HOP: [HeaderName; 11] = [
@@ -39,12 +40,23 @@ pub fn strip(headers: &mut HeaderMap) {
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
+    single_length(headers);
+}
+
+/// "A recipient of a message with multiple field lines having the same Content-Length value ... MUST either
+/// reject the message as invalid or replace" them with one (RFC 9110 §8.6). The host has read the content by
+/// that value and refuses to send more than one line; where the values differ, it has rejected the message.
+fn single_length(headers: &mut HeaderMap) {
+    let mut members = list::members(headers, CONTENT_LENGTH);
+    let Some(first) = members.next().and_then(|first| HeaderValue::from_str(first).ok()) else { return };
+    if members.next().is_some() {
+        headers.insert(CONTENT_LENGTH, first);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
     fn fields_named_by_connection_go_and_the_rest_stays() {
@@ -62,5 +74,15 @@ mod tests {
         }
         strip(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-end-to-end"]);
+    }
+
+    #[test]
+    fn lengths_that_agree_become_one() {
+        for lines in [&["4"][..], &["4", "4"], &["4, 4"]] {
+            let mut headers: HeaderMap =
+                lines.iter().map(|line| (CONTENT_LENGTH, HeaderValue::from_static(line))).collect();
+            strip(&mut headers);
+            assert_eq!(headers.get_all(CONTENT_LENGTH).iter().collect::<Vec<_>>(), ["4"], "{lines:?}");
+        }
     }
 }

@@ -89,7 +89,9 @@ impl<E: Env> Fetch<'_, E> {
     fn validated(self, mut entry: Entry, received: Received, mut status: CacheStatus) -> Answer {
         let (shared, incoming, now) = (self.shared, self.incoming, received.received);
         let resource = self.lease.resource.clone();
-        entry.freshen(received.response.headers());
+        let mut update = received.response.headers().clone();
+        date(&mut update, received.received);
+        entry.freshen(&update);
         let judged = self.judge(entry.status, &entry.headers, received.received);
         entry.received = received.received;
         entry.initial_age = initial_age(&entry.headers, received.requested, received.received);

@@ -3,7 +3,8 @@
 //! Redis holds its head (`id:seq:floor`) and, scored by their number, the targets purged. A stored response
 //! carries the head's `id` and `seq` from before it was fetched ([`LedgerMark`]). It was purged when a later
 //! entry of the ledger matches it, and also when that cannot be known any more: another `id` means that the
-//! ledger was lost, a `seq` below `floor` that entries were dropped to keep the ledger short.
+//! ledger was lost, a `seq` below `floor` that entries were dropped to keep the ledger short, and without the
+//! entry of its last purge it has lost its entries.
 
 use super::Target;
 use crate::cache::entry::LedgerMark;
@@ -56,9 +57,13 @@ pub struct Subject<'a> {
 #[derive(Debug, Default)]
 pub struct Ledger {
     known: LedgerMark,
+    /// What is older than this may have been purged by an entry that was lost.
+    lost: u64,
     exact: HashMap<String, Numbers>,
     patterns: HashMap<String, Numbers>,
     prefixes: HashMap<String, Numbers>,
+    /// What is older than this may have been purged by an entry that Redis lost.
+    lost: u64,
 }
 
 /// The number of the last purge of a target, by its kind.
@@ -85,7 +90,15 @@ impl Ledger {
         if self.known.id != head.mark.id {
             *self = Self { known: LedgerMark { id: head.mark.id.clone(), seq: 0 }, ..Self::default() };
         }
+        // The newest entry has the head's number.
+        if entries.iter().all(|(_, number)| *number < head.mark.seq) {
+            self.lost = self.lost.max(head.mark.seq);
+        }
         self.known.seq = self.known.seq.max(head.mark.seq);
+        // The entry of the last purge is always among those read, unless Redis has evicted them.
+        if entries.iter().all(|&(_, number)| number < head.mark.seq) {
+            self.lost = head.mark.seq;
+        }
         for (member, number) in entries {
             self.known.seq = self.known.seq.max(number);
             self.note(&member, number);
@@ -108,7 +121,7 @@ impl Ledger {
     #[must_use]
     pub fn judge(&self, head: &Head, subject: Subject<'_>) -> Purged {
         let mark = subject.mark;
-        if mark.id != head.mark.id || mark.seq < head.floor {
+        if mark.id != head.mark.id || mark.seq < head.floor.max(self.lost) {
             return Purged::Hard;
         }
         if mark.seq >= head.mark.seq {
@@ -242,7 +255,7 @@ mod tests {
     #[test]
     fn only_purges_after_the_fetch_began_count() {
         let mut ledger = Ledger::default();
-        ledger.learn(&head(5), vec![("tha".to_owned(), 3)]);
+        ledger.learn(&head(5), vec![("tha".to_owned(), 3), ("thb".to_owned(), 5)]);
         let tags = ["a".to_owned()];
         let at = |seq| ledger.judge(&head(5), Subject { mark: &mark(seq), url: "http://h/", tags: &tags });
         assert_eq!((at(2), at(3), at(5)), (Purged::Hard, Purged::No, Purged::No));
@@ -259,12 +272,37 @@ mod tests {
     }
 
     #[test]
+    fn what_lost_entries_may_have_purged_is_purged() {
+        let mut ledger = Ledger::default();
+        ledger.learn(&head(5), vec![]);
+        let at = |ledger: &Ledger, seq, now| {
+            ledger.judge(&head(now), Subject { mark: &mark(seq), url: "http://h/", tags: &[] })
+        };
+        assert_eq!((at(&ledger, 4, 5), at(&ledger, 5, 5)), (Purged::Hard, Purged::No));
+        ledger.learn(&head(6), vec![("tha".to_owned(), 6)]);
+        assert_eq!((at(&ledger, 4, 6), at(&ledger, 5, 6)), (Purged::Hard, Purged::No));
+    }
+
+    #[test]
+    fn entries_that_were_lost_without_their_head_are_noticed() {
+        let mut ledger = Ledger::default();
+        ledger.learn(&head(5), vec![("tha".to_owned(), 3)]);
+        let judged = |ledger: &Ledger, seq| {
+            ledger.judge(&head(5), Subject { mark: &mark(seq), url: "http://h/", tags: &[] })
+        };
+        assert_eq!((judged(&ledger, 4), judged(&ledger, 5)), (Purged::Hard, Purged::No));
+        let mut empty = Ledger::default();
+        empty.learn(&head(5), vec![]);
+        assert_eq!(judged(&empty, 4), Purged::Hard);
+    }
+
+    #[test]
     fn only_what_is_new_is_read() {
         let mut ledger = Ledger::default();
         assert_eq!(ledger.missing(&head(0), &mark(0)), None);
         assert_eq!(ledger.missing(&head(5), &mark(4)), Some(0));
         assert_eq!(ledger.missing(&head(5), &mark(5)), None);
-        ledger.learn(&head(5), vec![]);
+        ledger.learn(&head(5), vec![("tha".to_owned(), 5)]);
         assert_eq!(ledger.missing(&head(5), &mark(4)), None);
         assert_eq!(ledger.missing(&head(7), &mark(4)), Some(5));
     }

@@ -100,6 +100,13 @@ fn tags_come_from_both_fields() {
     assert_eq!(tags(&headers), ["a", "b/c", "x", "y,z"]);
 }
 
+#[test]
+fn a_tag_beyond_ascii_is_a_tag_and_takes_no_other_with_it() {
+    let mut headers = HeaderMap::new();
+    headers.append("cache-tag", HeaderValue::from_bytes("news, größe".as_bytes()).unwrap());
+    assert_eq!(tags(&headers), ["größe", "news"]);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_an_entry_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

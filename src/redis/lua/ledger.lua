@@ -3,12 +3,15 @@
 -- ARGV: ledger to begin with, time to live (ms), most entries, then the targets
 -- Reply: ledger
 local head = redis.call('GET', KEYS[1])
-if not head then
-  -- A ledger that was lost proves nothing: entries made under it are recognised by its identity.
+-- A ledger that was lost, or lost its entries, proves nothing: what was stored under it is recognised by its
+-- identity, and a new one begins.
+if not head or (redis.call('EXISTS', KEYS[2]) == 0 and not string.find(head, ':0:0$')) then
   redis.call('UNLINK', KEYS[2])
   head = ARGV[1]
 end
 local id, seq, floor = string.match(head, '^(%x+):(%d+):(%d+)$')
+-- Entries that were lost prove nothing either.
+if redis.call('EXISTS', KEYS[2]) == 0 then floor = seq end
 for i = 4, #ARGV do
   seq = string.format('%.0f', seq + 1)
   redis.call('ZADD', KEYS[2], seq, ARGV[i])
