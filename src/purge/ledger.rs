@@ -57,8 +57,6 @@ pub struct Subject<'a> {
 #[derive(Debug, Default)]
 pub struct Ledger {
     known: LedgerMark,
-    /// What is older than this may have been purged by an entry that was lost.
-    lost: u64,
     exact: HashMap<String, Numbers>,
     patterns: HashMap<String, Numbers>,
     prefixes: HashMap<String, Numbers>,
@@ -89,10 +87,6 @@ impl Ledger {
     pub fn learn(&mut self, head: &Head, entries: Vec<(String, u64)>) {
         if self.known.id != head.mark.id {
             *self = Self { known: LedgerMark { id: head.mark.id.clone(), seq: 0 }, ..Self::default() };
-        }
-        // The newest entry has the head's number.
-        if entries.iter().all(|(_, number)| *number < head.mark.seq) {
-            self.lost = self.lost.max(head.mark.seq);
         }
         self.known.seq = self.known.seq.max(head.mark.seq);
         // The entry of the last purge is always among those read, unless Redis has evicted them.

@@ -3,9 +3,8 @@
 -- ARGV: ledger to begin with, time to live (ms), most entries, then the targets
 -- Reply: ledger
 local head = redis.call('GET', KEYS[1])
--- A ledger that was lost, or lost its entries, proves nothing: what was stored under it is recognised by its
--- identity, and a new one begins.
-if not head or (redis.call('EXISTS', KEYS[2]) == 0 and not string.find(head, ':0:0$')) then
+-- A ledger that was lost proves nothing: what was stored under it is recognised by its identity.
+if not head then
   redis.call('UNLINK', KEYS[2])
   head = ARGV[1]
 end
