@@ -47,10 +47,11 @@ pub fn strip(headers: &mut HeaderMap) {
 /// reject the message as invalid or replace" them with one (RFC 9110 §8.6). The host has read the content by
 /// that value and refuses to send more than one line; where the values differ, it has rejected the message.
 fn single_length(headers: &mut HeaderMap) {
-    let mut members = list::members(headers, CONTENT_LENGTH);
-    let Some(first) = members.next().and_then(|first| HeaderValue::from_str(first).ok()) else { return };
-    if members.next().is_some() {
-        headers.insert(CONTENT_LENGTH, first);
+    let all: Vec<_> = list::members(headers, CONTENT_LENGTH).collect();
+    if let [first, _, ..] = all[..]
+        && let Ok(length) = HeaderValue::from_str(first)
+    {
+        headers.insert(CONTENT_LENGTH, length);
     }
 }
 
