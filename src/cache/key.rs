@@ -13,6 +13,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, Uri};
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// The effective URI of a request, and the 128-bit hash that names it in Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,9 @@ impl ResourceKey {
         let mut text = String::with_capacity(32 + authority.len() + path.len() + query.map_or(0, str::len));
         for part in [Some(scheme.as_str()), Some(authority.as_str()), Some(path), query] {
             match part {
-                Some(part) => text.push_str(&format!("{}:{part}", part.len())),
+                Some(part) => {
+                    let _ = write!(text, "{}:{part}", part.len());
+                }
                 None => text.push('-'),
             }
         }

@@ -18,17 +18,17 @@ pub enum Send {
     HeadOnly,
 }
 
-/// The head of the response that `entry` gives to a request.
+/// The head of the response that `entry` gives to a request. It takes the fields out of the entry.
 ///
 /// 304 when the client has it already (RFC 9110 §13.1.2, §13.1.3), which only a 200 can turn into.
 #[must_use]
 pub fn head(
     method: &Method,
     request: &HeaderMap,
-    entry: &Entry,
+    entry: &mut Entry,
     now: Timestamp,
 ) -> (StatusCode, HeaderMap, Send) {
-    let mut headers = entry.headers.clone();
+    let mut headers = std::mem::take(&mut entry.headers);
     // RFC 9111 §5.1: "a cache MUST generate an Age header field" for what it serves without validation.
     headers.insert(AGE, HeaderValue::from(entry.age(now)));
     if entry.status == StatusCode::OK && not_modified(request, &headers) {

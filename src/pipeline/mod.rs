@@ -145,11 +145,11 @@ fn answer<E: Env>(
     shared: &Shared<E>,
     incoming: &Incoming,
     resource: ResourceKey,
-    entry: Entry,
+    mut entry: Entry,
     status: CacheStatus,
     now: Timestamp,
 ) -> Answer {
-    let (code, headers, send) = respond::head(&incoming.method, &incoming.headers, &entry, now);
+    let (code, headers, send) = respond::head(&incoming.method, &incoming.headers, &mut entry, now);
     let body = match send {
         Send::Content => fill::content(&shared.store, resource, entry.content),
         Send::HeadOnly => Body::Empty,

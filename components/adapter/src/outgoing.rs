@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, HeaderError};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
 use spin_sdk::wasip3::{self, wit_future, wit_stream};
@@ -52,11 +52,10 @@ pub(crate) async fn response(response: http::Response<Body>) -> Result<types::Re
 
 /// What the host takes of our fields.
 pub(crate) fn fields(headers: &HeaderMap) -> Result<Fields, HeaderError> {
-    let allowed = |name: &&HeaderName| !FORBIDDEN.contains(&name.as_str());
+    let allowed = |(name, _): &(&HeaderName, &HeaderValue)| !FORBIDDEN.contains(&name.as_str());
     let all: Vec<(String, Vec<u8>)> = headers
-        .keys()
+        .iter()
         .filter(allowed)
-        .flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)))
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
         .collect();
     Fields::from_list(&all)
