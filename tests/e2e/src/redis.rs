@@ -149,29 +149,53 @@ impl Redis {
         }
     }
 
-    /// The keys of stored resources: hashes that hold a generation.
+    /// The keys of resources that something is stored for, with what they hold: a response, or the index of
+    /// its variants.
     #[must_use]
     #[track_caller]
-    pub fn resources(&self) -> Vec<String> {
-        let is_resource = |key: &String| {
-            self.query::<String>(&["TYPE", key]) == "hash" && self.query::<bool>(&["HEXISTS", key, "g"])
+    pub fn resources(&self) -> BTreeMap<String, Vec<u8>> {
+        let named = |key: &String| {
+            let id = key.strip_suffix('}').and_then(|rest| rest.rsplit('{').next());
+            id.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
         };
-        self.keys().into_iter().filter(is_resource).collect()
+        let all = self.keys().into_iter().filter(named);
+        all.filter_map(|key| self.text(&key).map(|value| (key, value))).collect()
     }
 
-    /// The stored responses: resource and field, with their bytes.
+    /// The stored responses: their keys, and all that these hold.
     #[must_use]
     #[track_caller]
-    pub fn entries(&self) -> BTreeMap<(String, String), Vec<u8>> {
+    pub fn entries(&self) -> BTreeMap<String, Vec<u8>> {
         let mut entries = BTreeMap::new();
-        for resource in self.resources() {
-            for (field, value) in self.query::<BTreeMap<String, Vec<u8>>>(&["HGETALL", &resource]) {
-                if field.starts_with('e') {
-                    entries.insert((resource.clone(), field), value);
-                }
+        for (resource, value) in self.resources() {
+            if value.starts_with(b"E") {
+                entries.insert(resource, value);
+                continue;
+            }
+            // V<name> <fields> <variant> <variant> ...
+            let index = String::from_utf8_lossy(&value).into_owned();
+            let mut words = index.strip_prefix('V').unwrap_or_default().split(' ');
+            let name = words.next().unwrap_or_default();
+            for variant in words.skip(1) {
+                let key = format!("{resource}:v:{variant}");
+                // A variant of an older index does not count any more.
+                let entry = self.text(&key).filter(|entry| entry.starts_with(name.as_bytes()));
+                entries.extend(entry.map(|entry| (key, entry)));
             }
         }
         entries
+    }
+
+    /// What a key holds; `None` where that is no text.
+    fn text(&self, key: &str) -> Option<Vec<u8>> {
+        let is_text = self.query::<String>(&["TYPE", key]) == "string";
+        if is_text { self.query(&["GET", key]) } else { None }
+    }
+
+    /// Puts other bytes in the place of what a key holds, for as long as that would have lived.
+    #[track_caller]
+    pub fn replace(&self, key: &str, value: &[u8]) {
+        let _: String = self.query_bytes(&[b"SET", key.as_bytes(), value, b"KEEPTTL"]);
     }
 
     /// Waits until exactly so many responses are stored: storing goes on after a response has left.
@@ -182,7 +206,7 @@ impl Redis {
 
     /// Waits until something else is stored than `before`.
     #[track_caller]
-    pub fn await_other_entries(&self, before: &BTreeMap<(String, String), Vec<u8>>) {
+    pub fn await_other_entries(&self, before: &BTreeMap<String, Vec<u8>>) {
         eventually("other stored responses", || self.entries() != *before);
     }
 

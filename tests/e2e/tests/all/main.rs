@@ -1,12 +1,19 @@
 //! End-to-end tests: one binary, since linking costs more than running.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod api;
+mod bodies;
 mod caching;
+mod config;
 mod freshness;
 mod invalidation;
 mod isolation;
 mod privacy;
 mod proxy;
+mod purge;
+mod redis_failure;
+mod redis_layout;
+mod subscriber;
 mod support;
 mod validation;
 mod vary;

@@ -1,0 +1,187 @@
+//! The reserved paths below `/_spindrift/`.
+
+use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request, TOKEN};
+
+fn origin() -> Origin {
+    Origin::always(Reply::fresh("of the origin"))
+}
+
+#[test]
+fn health_says_that_the_instance_runs() {
+    let origin = origin();
+    let gateway = Gateway::before(&origin).start();
+    let health = gateway.get("/_spindrift/health");
+    assert_eq!((health.status, health.header("content-type")), (200, Some("application/json")));
+    assert_eq!(
+        (health.json()["status"].as_str(), health.header("cache-control")),
+        (Some("ok"), Some("no-store"))
+    );
+    assert!(health.json()["version"].is_string());
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn readiness_follows_redis() {
+    let origin = origin();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).start();
+    let ready = gateway.get("/_spindrift/health/redis");
+    assert_eq!((ready.status, ready.json()["status"].as_str()), (200, Some("ok")));
+    redis.stop();
+    let down = gateway.until(&Request::get("/_spindrift/health/redis"), |it| it.status == 503);
+    assert_eq!(down.json()["status"], "unavailable");
+    assert!(down.json()["reason"].as_str().unwrap().starts_with("redis-"), "{down:?}");
+    redis.restart();
+    gateway.until(&Request::get("/_spindrift/health/redis"), |it| it.status == 200);
+    let off = Gateway::before(&origin).variable("redis_enabled", "false").start();
+    assert_eq!(off.get("/_spindrift/health/redis").json()["status"], "disabled");
+}
+
+#[test]
+fn nothing_below_the_prefix_reaches_the_origin_or_the_cache() {
+    let origin = origin();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    for target in [
+        "/_spindrift",
+        "/_spindrift/",
+        "/_spindrift/x",
+        "/_spindrift/v1/x",
+        "/_spindrift/health/x",
+        "/_spindrift//health",
+    ] {
+        let _ = gateway.get(target).problem(404);
+    }
+    assert_eq!(origin.count(), 0);
+    assert!(redis.entries().is_empty());
+    assert_eq!(gateway.get("/_spindrifts").text(), "of the origin");
+    assert_eq!(gateway.get("/x/_spindrift/health").text(), "of the origin");
+}
+
+#[test]
+fn without_a_token_configured_the_management_api_is_403_and_says_how_to_set_it() {
+    let origin = origin();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).start();
+    for request in [
+        Request::post("/_spindrift/v1/purge", r#"{"tags":["t"]}"#),
+        Request::post("/_spindrift/v1/purge", "").bearer(""),
+        Request::get("/_spindrift/stats").bearer("x"),
+    ] {
+        let problem = gateway.send(&request).problem(403);
+        assert!(problem["detail"].as_str().unwrap().contains("admin_token"), "{problem}");
+    }
+}
+
+#[test]
+fn a_missing_or_wrong_token_is_401_with_a_challenge() {
+    let origin = origin();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    let purge = || Request::post("/_spindrift/v1/purge", r#"{"tags":["t"]}"#);
+    for request in [
+        purge(),
+        purge().bearer("wrong"),
+        purge().bearer(""),
+        purge().bearer(&TOKEN[..TOKEN.len() - 1]),
+        purge().bearer(&format!("{TOKEN}x")),
+        purge().bearer(&TOKEN.to_uppercase()),
+        purge().header("authorization", &format!("Basic {TOKEN}")),
+        purge().header("authorization", TOKEN),
+        purge().header("x-authorization", &format!("Bearer {TOKEN}")),
+        Request::get("/_spindrift/stats"),
+        Request::get(&format!("/_spindrift/stats?token={TOKEN}")),
+    ] {
+        let response = gateway.send(&request);
+        let problem = response.problem(401);
+        assert!(response.header("www-authenticate").unwrap().starts_with("Bearer"), "{response:?}");
+        assert!(!problem.to_string().contains(TOKEN));
+    }
+    let right = purge().header("authorization", &format!("bEARER {TOKEN}"));
+    assert_eq!(gateway.send(&right).status, 200);
+    assert!(!gateway.log().contains(TOKEN));
+}
+
+#[test]
+fn a_wrong_method_is_405_and_says_which_is_right() {
+    let origin = origin();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    for (target, right) in [
+        ("/_spindrift/v1/purge", "POST"),
+        ("/_spindrift/health", "GET"),
+        ("/_spindrift/health/redis", "GET"),
+        ("/_spindrift/stats", "GET"),
+    ] {
+        for method in ["GET", "POST", "PUT", "DELETE", "BREW"].into_iter().filter(|method| *method != right) {
+            let response = gateway.send(&Request::new(method, target).bearer(TOKEN));
+            let _ = response.problem(405);
+            assert_eq!(response.header("allow"), Some(right), "{method} {target}");
+        }
+    }
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn a_malformed_purge_is_400_with_every_problem() {
+    let origin = origin();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    for json in [
+        "",
+        "nonsense",
+        "{\"tag\":[\"t\"]}",
+        "{\"tags\":\"t\"}",
+        "{\"tags\":[1]}",
+        "{\"soft\":1}",
+        "{",
+        "\u{0}",
+    ] {
+        let problem = gateway.manage("/_spindrift/v1/purge", json).problem(400);
+        assert!(problem["detail"].as_str().unwrap().starts_with("expected "), "{json}: {problem}");
+    }
+    let json = r#"{"urls":["ftp://x/","example.com/a",""],"prefixes":["x"],"tags":[""]}"#;
+    let problem = gateway.manage("/_spindrift/v1/purge", json).problem(400);
+    let errors: Vec<&str> =
+        problem["errors"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    assert_eq!(errors.len(), 5, "{errors:?}");
+    for (error, place) in errors.iter().zip(["urls[0]", "urls[1]", "urls[2]", "tags[0]", "prefixes[0]"]) {
+        assert!(error.starts_with(place), "{error}");
+    }
+    for nothing in ["{}", "[]", r#"{"tags":[]}"#] {
+        let _ = gateway.manage("/_spindrift/v1/purge", nothing).problem(400);
+    }
+    let many = format!("{{\"tags\":[{}]}}", vec!["\"t\""; 1001].join(","));
+    let _ = gateway.manage("/_spindrift/v1/purge", &many).problem(400);
+}
+
+#[test]
+fn a_purge_that_is_too_long_is_413() {
+    let origin = origin();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    let _ = gateway.manage("/_spindrift/v1/purge", &" ".repeat(1024 * 1024 + 1)).problem(413);
+    let padded = format!("{}{{\"tags\":[\"t\"]}}", " ".repeat(1000 * 1024));
+    assert_eq!(gateway.manage("/_spindrift/v1/purge", &padded).status, 200);
+}
+
+#[test]
+fn a_purge_that_redis_cannot_do_is_503_with_the_reason() {
+    let origin = origin();
+    let gateway = Gateway::before(&origin).managed().start();
+    let problem = gateway.manage("/_spindrift/v1/purge", r#"{"tags":["t"]}"#).problem(503);
+    assert!(problem["reason"].as_str().unwrap().starts_with("redis-"), "{problem}");
+    let off = Gateway::before(&origin).managed().variable("redis_enabled", "false").start();
+    let problem = off.manage("/_spindrift/v1/purge", r#"{"tags":["t"]}"#).problem(503);
+    assert!(problem["detail"].as_str().unwrap().contains("redis_enabled"), "{problem}");
+}
+
+#[test]
+fn statistics_count_messages() {
+    let origin = origin();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    let stats = gateway.send(&Request::get("/_spindrift/stats").bearer(TOKEN));
+    assert_eq!((stats.status, stats.header("content-type")), (200, Some("application/json")));
+    assert!(stats.json()["counters"].as_object().unwrap().is_empty());
+}

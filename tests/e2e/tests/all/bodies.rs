@@ -1,0 +1,276 @@
+//! Content of every size and in every state.
+
+use crate::support::{EACH_REUSE, hit, miss, names, stored, stored_as};
+use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply, Request, Streaming, eventually};
+
+const CHUNK: usize = 256 * 1024;
+
+/// Content in which every part is different.
+fn content(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at / 251 + at % 251) as u8).collect()
+}
+
+/// An origin whose path says how long its page is, and whether it comes in chunks.
+fn sized() -> Origin {
+    Origin::start(|exchange| {
+        let target = exchange.request.target.clone();
+        let body = content(target.rsplit('/').next().unwrap().parse().unwrap());
+        let pieces: Vec<&[u8]> = body.chunks(10_000).collect();
+        let chunked = target.starts_with("/chunked/");
+        exchange.reply(&if chunked { Reply::fresh("").chunks(&pieces) } else { Reply::fresh(body.clone()) });
+    })
+}
+
+#[test]
+fn content_of_any_length_is_stored_and_repeated_byte_for_byte() {
+    for (requests, at_once) in EACH_REUSE {
+        let origin = sized();
+        let redis = Redis::start();
+        let gateway = Gateway::before(&origin).redis(&redis).reuse(requests, at_once).start();
+        let mut count = 0;
+        for length in
+            [0, 1, 1000, 16_384, 65_536, 65_537, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 7]
+        {
+            for kind in ["plain", "chunked"] {
+                count += 1;
+                let request = Request::get(&format!("/{kind}/{length}"));
+                let first = stored_as(&gateway, &redis, &request, count);
+                assert!(first.complete && first.body == content(length), "{kind} {length}");
+                let again = hit(&gateway, &request);
+                assert!(again.complete && again.body == content(length), "{kind} {length}");
+                assert_eq!(again.header("content-length"), Some(&*length.to_string()));
+            }
+        }
+        assert_eq!(origin.count(), count);
+    }
+}
+
+#[test]
+fn large_content_stands_in_pieces_and_small_does_not() {
+    let origin = sized();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).start();
+    stored_as(&gateway, &redis, &Request::get(&format!("/plain/{CHUNK}")), 1);
+    assert_eq!(redis.chunks().len(), 0);
+    stored_as(&gateway, &redis, &Request::get(&format!("/plain/{}", 3 * CHUNK + 1)), 2);
+    assert_eq!(redis.chunks().len(), 4);
+    for bytes in redis.entries().values() {
+        assert!(bytes.len() <= CHUNK + 1000);
+    }
+}
+
+#[test]
+fn a_lost_or_damaged_piece_is_never_served_as_whole() {
+    let origin = sized();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).start();
+    let length = 3 * CHUNK;
+    let request = Request::get(&format!("/plain/{length}"));
+    stored(&gateway, &redis, &request);
+    for lost in redis.chunks() {
+        gateway.until(&request, |response| response.cache_status().is_hit());
+        let _: i64 = redis.query(&["UNLINK", &lost]);
+        let answer = gateway.send(&request);
+        assert!(answer.complete && answer.body == content(length), "without {lost}");
+    }
+    let before = redis.entries();
+    let _: i64 = redis.query_bytes(&[b"UNLINK", before.keys().next().unwrap().as_bytes()]);
+    stored(&gateway, &redis, &request);
+    // Of a damaged piece the gateway learns after the head has left: then the connection breaks off.
+    let name = |key: &String| key.rsplit_once(':').unwrap().0.to_owned();
+    let pieces = redis.chunks();
+    let current = pieces.iter().find(|key| {
+        let bytes = redis.entries().into_values().next().unwrap();
+        let body = name(key).rsplit_once(':').unwrap().1.to_owned();
+        bytes.windows(body.len()).any(|window| window == body.as_bytes())
+    });
+    let current = name(current.unwrap());
+    redis.replace(&format!("{current}:1"), b"nonsense");
+    let answer = gateway.send(&request);
+    assert!(!answer.complete && answer.body == content(length)[..answer.body.len()]);
+}
+
+#[test]
+fn twenty_megabytes_pass_through_and_are_stored_and_read_back() {
+    let length = 20_000_000;
+    let origin = sized();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).start();
+    for kind in ["plain", "chunked"] {
+        let request = Request::get(&format!("/{kind}/{length}"));
+        let first = gateway.send(&request);
+        assert!(first.complete && first.body == content(length), "{kind}");
+        let again = gateway.until(&request, |response| response.cache_status().is_hit());
+        assert!(again.complete && again.body == content(length), "{kind}");
+    }
+}
+
+#[test]
+fn twenty_megabytes_pass_through_to_the_origin() {
+    let origin = Origin::always(Reply::ok("thanks"));
+    let gateway = Gateway::before(&origin).start();
+    let body = content(20_000_000);
+    assert_eq!(gateway.send(&Request::new("PUT", "/up").body(body.clone())).text(), "thanks");
+    assert!(origin.last().body == body);
+}
+
+#[test]
+fn content_that_ends_early_reaches_the_client_as_broken_and_is_never_stored() {
+    let cut =
+        "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    let replies = [
+        Reply::fresh("half").declaring(8),
+        Reply::fresh(content(CHUNK * 2)).declaring(CHUNK * 3),
+        Reply::raw(cut),
+        Reply::raw(format!("{cut}ff\r\nless")),
+        Reply::raw(format!("{cut}nonsense\r\n")),
+    ];
+    for reply in replies {
+        let origin = Origin::always(reply);
+        let redis = Redis::start();
+        let gateway = Gateway::before(&origin).redis(&redis).start();
+        for asked in 1..=2 {
+            let mut client = gateway.client();
+            client.start(&Request::get("/a"));
+            // The connection may break off before even the head has left.
+            let response = client.try_response(false).map(Streaming::read);
+            assert!(response.is_none_or(|response| !response.complete));
+            assert_eq!(origin.count(), asked);
+        }
+        gateway.await_log("not stored");
+        assert!(redis.entries().is_empty());
+    }
+}
+
+#[test]
+fn content_longer_than_declared_is_cut_at_its_length_or_not_stored() {
+    let origin = Origin::always(Reply::fresh("page and more").declaring(4));
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).start();
+    for _ in 0..3 {
+        let response = gateway.get("/a");
+        assert_eq!((response.text(), response.complete), ("page".into(), true));
+    }
+    // What was left over is no response to anybody.
+    assert_eq!(gateway.get("/b").text(), "page");
+}
+
+#[test]
+fn content_that_ends_with_the_connection_is_whole() {
+    let origin = Origin::always(Reply::fresh("").until_close("to the end"));
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).start();
+    assert_eq!(stored(&gateway, &redis, &Request::get("/a")).text(), "to the end");
+    let again = hit(&gateway, &Request::get("/a"));
+    assert_eq!((again.text(), again.header("content-length")), ("to the end".into(), Some("10")));
+}
+
+#[test]
+fn several_content_lengths_are_one_where_they_agree_and_an_error_where_not() {
+    for (lengths, status) in [
+        ("content-length: 4\r\ncontent-length: 4\r\n", 200),
+        ("content-length: 4, 4\r\n", 200),
+        ("content-length: 4\r\ncontent-length: 5\r\n", 502),
+        ("content-length: +4\r\n", 502),
+    ] {
+        let raw =
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncache-control: max-age=60\r\n{lengths}\r\npage");
+        let origin = Origin::always(Reply::raw(raw));
+        let redis = Redis::start();
+        for gateway in [Gateway::before(&origin).start(), Gateway::before(&origin).redis(&redis).start()] {
+            let response = gateway.get("/a");
+            let _ = response.cache_status();
+            assert_eq!(response.status, status, "{lengths}");
+            if status == 200 {
+                assert_eq!(
+                    (response.headers.all("content-length"), response.text()),
+                    (vec!["4"], "page".into())
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_length_that_a_client_sends_twice_reaches_the_origin_once() {
+    let origin = Origin::always(Reply::ok("thanks"));
+    let gateway = Gateway::before(&origin).start();
+    let request = Request::post("/a", "four").header("content-length", "4");
+    assert_eq!(gateway.send(&request).text(), "thanks");
+    assert_eq!(origin.last().headers.all("content-length"), ["4"]);
+    assert_eq!(origin.last().body, b"four");
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_the_gateway_whole() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::start(move |exchange| {
+        if exchange.request.target == "/slow" {
+            exchange.send(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 9\r\n\r\nfirst");
+            held.pass();
+            exchange.send(b"rest");
+        } else {
+            exchange.reply(&Reply::fresh("other"));
+        }
+    });
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).one_instance().start();
+    for _ in 0..3 {
+        let mut client = gateway.client();
+        client.start(&Request::get("/slow"));
+        assert_eq!(client.response(false).exactly(5), b"first");
+        drop(client);
+        assert_eq!(gateway.get("/other").text(), "other");
+    }
+    gate.open();
+    let whole = gateway.until(&Request::get("/slow"), |response| response.cache_status().is_hit());
+    assert_eq!((whole.text(), whole.complete), ("firstrest".into(), true));
+}
+
+#[test]
+fn an_upload_that_breaks_off_is_not_passed_on_as_whole() {
+    let origin = Origin::always(Reply::ok("thanks"));
+    let gateway = Gateway::before(&origin).start();
+    let mut client = gateway.client();
+    client.write(b"POST /up HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\nhalf");
+    origin.await_requests(1);
+    eventually("the first half arrives", || origin.last().body == b"half");
+    drop(client);
+    // The origin would answer once it had it all; the gateway goes on for others.
+    assert_eq!(gateway.get("/next").text(), "thanks");
+    assert_eq!(names(&origin), ["POST /up", "GET /next"]);
+    assert_eq!(origin.requests()[0].body, b"half");
+}
+
+#[test]
+fn responses_without_content_stay_so() {
+    let origin = Origin::start(|exchange| {
+        let reply = match exchange.request.target.as_str() {
+            "/204" => Reply::status(204).header("cache-control", "max-age=60"),
+            _ => Reply::fresh(""),
+        };
+        exchange.reply(&reply);
+    });
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).start();
+    let mut client = gateway.client();
+    for (count, target) in ["/204", "/empty"].into_iter().enumerate() {
+        stored_as(&gateway, &redis, &Request::get(target), count + 1);
+        for request in [Request::get(target), Request::head(target)] {
+            let answer = client.send(&request);
+            assert!(answer.cache_status().is_hit() && answer.body.is_empty() && answer.complete);
+        }
+    }
+    assert!(!client.send(&Request::get("/204")).headers.has("content-length"));
+}
+
+#[test]
+fn an_empty_response_does_not_take_the_place_of_a_page_unless_it_may_be_stored() {
+    let origin = Origin::sequence([Reply::stale("page", "\"1\""), Reply::status(204), Reply::fresh("page")]);
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).start();
+    stored(&gateway, &redis, &Request::get("/a"));
+    assert_eq!(gateway.get("/a").status, 204);
+    assert_eq!(miss(&gateway, &Request::get("/a")).text(), "page");
+}

@@ -1,0 +1,473 @@
+//! Purges through the management API.
+
+use crate::support::{EACH_REUSE, hit, miss, stored, stored_as};
+use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply, Request};
+
+/// Pages with tags: `/tagged/a,b` has the tags a and b, by one of the two fields.
+fn tagged() -> Origin {
+    Origin::start(|exchange| {
+        let target = exchange.request.target.clone();
+        let reply = Reply::fresh(target.clone()).header("etag", "\"1\"");
+        exchange.reply(&match target.split_once("/tagged/").map(|(_, tags)| tags) {
+            Some(tags) => reply.header("cache-tag", tags),
+            None => match target.split_once("/keyed/").map(|(_, tags)| tags) {
+                Some(tags) => reply.header("surrogate-key", &tags.replace(',', " ")),
+                None => reply,
+            },
+        });
+    })
+}
+
+/// A gateway with one stored response for each of these paths of `site.example`.
+fn filled(setup: spindrift_e2e::Setup, redis: &Redis, targets: &[&str]) -> Gateway {
+    let gateway = setup.redis(redis).managed().start();
+    for (number, target) in targets.iter().enumerate() {
+        stored_as(&gateway, redis, &at(target), number + 1);
+    }
+    gateway
+}
+
+fn at(target: &str) -> Request {
+    Request::get(target).host("site.example")
+}
+
+/// Which of these are not answered from the cache.
+fn gone<'a>(gateway: &Gateway, targets: &[&'a str]) -> Vec<&'a str> {
+    let is_gone = |target: &&str| !gateway.send(&at(target)).cache_status().is_hit();
+    targets.iter().copied().filter(is_gone).collect()
+}
+
+#[test]
+fn a_url_is_purged_with_all_its_variants_and_no_other() {
+    for (requests, at_once) in EACH_REUSE {
+        let origin = Origin::start(|exchange| exchange.reply(&Reply::fresh("x").header("vary", "x-a")));
+        let redis = Redis::start();
+        let setup = Gateway::before(&origin).redis(&redis).managed().reuse(requests, at_once);
+        let gateway = setup.start();
+        stored_as(&gateway, &redis, &at("/a?b").header("x-a", "1"), 1);
+        stored_as(&gateway, &redis, &at("/a?b").header("x-a", "2"), 2);
+        stored_as(&gateway, &redis, &at("/a"), 3);
+        stored_as(&gateway, &redis, &Request::get("/a?b").host("other.example"), 4);
+        let report = gateway.purge(r#"{"urls":["http://site.example/a?b"]}"#);
+        assert_eq!(report["urls"], 1, "{report}");
+        redis.await_entries(2);
+        miss(&gateway, &at("/a?b").header("x-a", "1"));
+        miss(&gateway, &at("/a?b").header("x-a", "2"));
+        miss(&gateway, &Request::head("/a?b").host("site.example").header("x-a", "3"));
+        hit(&gateway, &at("/a"));
+        hit(&gateway, &Request::get("/a?b").host("other.example"));
+    }
+}
+
+#[test]
+fn a_url_is_purged_whichever_scheme_and_host_spelling_it_has() {
+    for url in ["https://site.example/a", "http://SITE.example/a", "http://site.example:80/a"] {
+        let origin = tagged();
+        let redis = Redis::start();
+        let gateway = filled(Gateway::before(&origin), &redis, &["/a", "/b"]);
+        gateway.purge(&format!(r#"{{"urls":["{url}"]}}"#));
+        assert_eq!(gone(&gateway, &["/a", "/b"]), ["/a"], "{url}");
+    }
+}
+
+#[test]
+fn a_url_is_purged_by_the_key_rules_of_its_route() {
+    let origin = tagged();
+    let redis = Redis::start();
+    let setup = Gateway::before(&origin).config("[[route]]\npath = \"/p/*\"\ncache.key.query = \"none\"");
+    let gateway = filled(setup, &redis, &["/p/x?session=1", "/q?session=1"]);
+    gateway.purge(r#"{"urls":["http://site.example/p/x?anything"]}"#);
+    assert_eq!(gone(&gateway, &["/p/x?session=2", "/q?session=1"]), ["/p/x?session=2"]);
+}
+
+#[test]
+fn a_path_is_purged_on_every_host_and_whole() {
+    for (requests, at_once) in EACH_REUSE {
+        let origin = tagged();
+        let redis = Redis::start();
+        let setup = Gateway::before(&origin).reuse(requests, at_once);
+        let all = ["/a", "/a?b", "/a/b", "/ab"];
+        let gateway = filled(setup, &redis, &all);
+        stored_as(&gateway, &redis, &Request::get("/a").host("other.example"), 5);
+        let report = gateway.purge(r#"{"urls":["/a"]}"#);
+        assert_eq!((&report["urls"], &report["ledger"]), (&0.into(), &1.into()));
+        assert_eq!(gone(&gateway, &all), ["/a"]);
+        miss(&gateway, &Request::get("/a").host("other.example"));
+    }
+}
+
+#[test]
+fn tags_are_compared_whole_in_both_fields() {
+    for (requests, at_once) in EACH_REUSE {
+        let origin = tagged();
+        let redis = Redis::start();
+        let setup = Gateway::before(&origin).reuse(requests, at_once);
+        let all = [
+            "/tagged/a",
+            "/tagged/a,b",
+            "/tagged/b",
+            "/tagged/ab",
+            "/tagged/A",
+            "/tagged/a/b",
+            "/tagged/a%62",
+            "/keyed/a",
+            "/keyed/b,a",
+            "/keyed/ab",
+            "/a",
+        ];
+        let gateway = filled(setup, &redis, &all);
+        gateway.purge(r#"{"tags":["a"]}"#);
+        assert_eq!(gone(&gateway, &all), ["/tagged/a", "/tagged/a,b", "/keyed/a", "/keyed/b,a"]);
+        assert_eq!(gone(&gateway, &["/tagged/a%62"]), Vec::<&str>::new());
+    }
+}
+
+#[test]
+fn tags_with_unusual_characters_are_just_text() {
+    let tags = ["a*", "a?", "[a]", "a.b", "\\\\d", "%61", "a b", "'; --", "{a}"];
+    let origin = Origin::start(|exchange| {
+        let tag = exchange.request.header("x-tag").unwrap_or_default().to_owned();
+        exchange.reply(&Reply::fresh("x").header("cache-tag", &tag));
+    });
+    for tag in tags {
+        let redis = Redis::start();
+        let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+        let text: String = serde_json::from_str(&format!("\"{tag}\"")).unwrap();
+        stored_as(&gateway, &redis, &at("/it").header("x-tag", &text), 1);
+        stored_as(&gateway, &redis, &at("/aa").header("x-tag", "aa"), 2);
+        gateway.purge(&format!(r#"{{"tags":["{tag}"]}}"#));
+        assert_eq!(gone(&gateway, &["/it", "/aa"]), ["/it"], "{tag}");
+    }
+}
+
+#[test]
+fn a_tag_beyond_ascii_takes_no_other_tag_with_it() {
+    for tag in ["größe", "news"] {
+        let origin = Origin::always(Reply::fresh("x").header("cache-tag", "news, größe"));
+        let redis = Redis::start();
+        let gateway = filled(Gateway::before(&origin), &redis, &["/a"]);
+        gateway.purge(&format!(r#"{{"tags":["{tag}"]}}"#));
+        assert_eq!(gone(&gateway, &["/a"]), ["/a"], "{tag}");
+    }
+}
+
+#[test]
+fn a_pattern_is_a_glob_over_the_whole_url() {
+    let all = ["/img/1.png", "/img/12.png", "/img/1.jpg", "/x/img/1.png", "/img/a*b?c", "/a"];
+    for (pattern, expected) in [
+        ("http://site.example/img/*", &["/img/1.png", "/img/12.png", "/img/1.jpg", "/img/a*b?c"][..]),
+        ("https://site.example/img/?.png", &["/img/1.png"]),
+        ("*.png", &["/img/1.png", "/img/12.png", "/x/img/1.png"]),
+        ("*://*.example/a", &["/a"]),
+        ("/img/*", &[]),
+        ("img", &[]),
+        ("*", &all),
+    ] {
+        let origin = tagged();
+        let redis = Redis::start();
+        let gateway = filled(Gateway::before(&origin), &redis, &all);
+        gateway.purge(&format!(r#"{{"patterns":["{pattern}"]}}"#));
+        assert_eq!(gone(&gateway, &all), expected, "{pattern}");
+    }
+}
+
+#[test]
+fn a_prefix_is_the_beginning_of_a_url_or_of_a_path_and_no_glob() {
+    let all = ["/a", "/a/b", "/ab?c", "/b/a", "/a*c"];
+    for (prefix, expected) in [
+        ("http://site.example/a", &["/a", "/a/b", "/ab?c", "/a*c"][..]),
+        ("https://site.example/a/", &["/a/b"]),
+        ("/a", &["/a", "/a/b", "/ab?c", "/a*c"]),
+        ("/a*", &["/a*c"]),
+        ("/ab?", &["/ab?c"]),
+        ("http://site.example", &all),
+        ("http://other.example", &[]),
+    ] {
+        let origin = tagged();
+        let redis = Redis::start();
+        let gateway = filled(Gateway::before(&origin), &redis, &all);
+        gateway.purge(&format!(r#"{{"prefixes":["{prefix}"]}}"#));
+        assert_eq!(gone(&gateway, &all), expected, "{prefix}");
+    }
+}
+
+#[test]
+fn several_targets_go_in_one_purge() {
+    let origin = tagged();
+    let redis = Redis::start();
+    let all = ["/u", "/tagged/t", "/p/1", "/x/1", "/stays"];
+    let gateway = filled(Gateway::before(&origin), &redis, &all);
+    let report = gateway
+        .purge(r#"{"urls":["http://site.example/u"],"tags":["t"],"patterns":["*/p/*"],"prefixes":["/x/"]}"#);
+    assert_eq!((&report["urls"], &report["ledger"]), (&1.into(), &3.into()));
+    assert_eq!(gone(&gateway, &all), ["/u", "/tagged/t", "/p/1", "/x/1"]);
+    assert_eq!(gone(&gateway, &["/stays"]), Vec::<&str>::new());
+}
+
+#[test]
+fn what_is_fetched_after_a_purge_is_stored_again() {
+    let origin = tagged();
+    let redis = Redis::start();
+    let gateway = filled(Gateway::before(&origin).one_instance(), &redis, &["/tagged/t"]);
+    for purge in [r#"{"tags":["t"]}"#, r#"{"patterns":["*"]}"#, r#"{"urls":["/tagged/t"]}"#] {
+        gateway.purge(purge);
+        let before = redis.entries();
+        miss(&gateway, &at("/tagged/t"));
+        redis.await_other_entries(&before);
+        hit(&gateway, &at("/tagged/t"));
+        hit(&gateway, &at("/tagged/t"));
+    }
+}
+
+#[test]
+fn a_soft_purge_makes_stale_and_a_304_makes_fresh_again() {
+    for purge in [
+        r#"{"urls":["http://site.example/tagged/t"],"soft":true}"#,
+        r#"{"urls":["/tagged/t"],"soft":true}"#,
+        r#"{"tags":["t"],"soft":true}"#,
+        r#"{"patterns":["*"],"soft":true}"#,
+        r#"{"prefixes":["/tagged"],"soft":true}"#,
+    ] {
+        let origin = Origin::start(|exchange| {
+            let reply = if exchange.request.headers.has("if-none-match") {
+                Reply::status(304)
+            } else {
+                Reply::fresh("page").header("etag", "\"1\"")
+            };
+            exchange.reply(&reply.header("cache-tag", "t"));
+        });
+        let redis = Redis::start();
+        let gateway = filled(Gateway::before(&origin), &redis, &["/tagged/t"]);
+        gateway.purge(purge);
+        let before = redis.entries();
+        let response = gateway.send(&at("/tagged/t"));
+        assert_eq!(response.text(), "page");
+        let status = response.cache_status();
+        assert_eq!((status.forward(), status.forward_status()), (Some("stale"), Some("304")), "{purge}");
+        redis.await_other_entries(&before);
+        hit(&gateway, &at("/tagged/t"));
+        assert_eq!(origin.count(), 2);
+    }
+}
+
+#[test]
+fn softly_purged_content_still_answers_while_the_origin_is_away() {
+    let origin = Origin::sequence([Reply::fresh("page").header("etag", "\"1\""), Reply::raw("")]);
+    let redis = Redis::start();
+    let gateway = filled(Gateway::before(&origin), &redis, &["/a"]);
+    gateway.purge(r#"{"urls":["http://site.example/a"],"soft":true}"#);
+    let response = gateway.send(&at("/a"));
+    assert_eq!(
+        (response.text(), response.cache_status().detail()),
+        ("page".into(), Some("origin-unreachable"))
+    );
+    gateway.purge(r#"{"urls":["http://site.example/a"]}"#);
+    assert_eq!(gateway.send(&at("/a")).status, 502);
+}
+
+#[test]
+fn a_hard_purge_after_a_soft_one_is_hard() {
+    let origin = tagged();
+    let redis = Redis::start();
+    let gateway = filled(Gateway::before(&origin).one_instance(), &redis, &["/tagged/t"]);
+    gateway.purge(r#"{"tags":["t"],"soft":true}"#);
+    gateway.purge(r#"{"tags":["t"]}"#);
+    gateway.purge(r#"{"tags":["t"],"soft":true}"#);
+    assert_eq!(gateway.send(&at("/tagged/t")).cache_status().forward(), Some("uri-miss"));
+}
+
+/// Every purge, by what it says of `/tagged/t`.
+const PURGES: [&str; 9] = [
+    r#"{"urls":["http://site.example/tagged/t"]}"#,
+    r#"{"urls":["/tagged/t"]}"#,
+    r#"{"tags":["t"]}"#,
+    r#"{"patterns":["*/t"]}"#,
+    r#"{"prefixes":["/tagged"]}"#,
+    r#"{"urls":["http://site.example/tagged/t"],"soft":true}"#,
+    r#"{"tags":["t"],"soft":true}"#,
+    r#"{"patterns":["*/t"],"soft":true}"#,
+    r#"{"prefixes":["/tagged"],"soft":true}"#,
+];
+
+#[test]
+fn a_fetch_under_way_does_not_bring_back_what_is_purged_meanwhile() {
+    for purge in PURGES {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let origin = Origin::start(move |exchange| {
+            exchange.send(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncache-tag: t\r\ntransfer-encoding: chunked\r\n\r\n3\r\nold\r\n");
+            held.pass();
+            exchange.send(b"0\r\n\r\n");
+        });
+        let redis = Redis::start();
+        let gateway = Gateway::before(&origin).redis(&redis).managed().one_instance().start();
+        let mut client = gateway.client();
+        client.start(&at("/tagged/t"));
+        let mut response = client.response(false);
+        assert_eq!(response.exactly(3), b"old");
+        gateway.purge(purge);
+        gate.open();
+        assert!(response.read().complete);
+        // Stored or refused, it is over when the connection to Redis has nothing more to say.
+        gateway.get("/_spindrift/health/redis");
+        let after = gateway.send(&at("/tagged/t"));
+        assert!(!after.cache_status().is_hit(), "{purge} {after:?}");
+    }
+}
+
+#[test]
+fn a_purge_before_the_origin_answers_counts_too() {
+    for purge in PURGES {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let origin = Origin::start(move |exchange| {
+            held.pass();
+            exchange.reply(&Reply::fresh("old").header("cache-tag", "t"));
+        });
+        let redis = Redis::start();
+        let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+        let mut client = gateway.client();
+        client.start(&at("/tagged/t"));
+        gate.await_arrivals(1);
+        gateway.purge(purge);
+        gate.open();
+        assert_eq!(client.response(false).read().text(), "old");
+        gateway.get("/_spindrift/health/redis");
+        let after = gateway.send(&at("/tagged/t"));
+        assert!(!after.cache_status().is_hit(), "{purge} {after:?}");
+    }
+}
+
+#[test]
+fn a_purge_during_validation_is_not_undone_by_the_304() {
+    for purge in PURGES {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let origin = Origin::start(move |exchange| {
+            if exchange.request.headers.has("if-none-match") {
+                held.pass();
+                exchange.reply(&Reply::status(304).header("cache-control", "max-age=1000"));
+            } else {
+                exchange.reply(&Reply::stale("old", "\"1\"").header("cache-tag", "t"));
+            }
+        });
+        let redis = Redis::start();
+        let gateway = filled(Gateway::before(&origin), &redis, &["/tagged/t"]);
+        let mut client = gateway.client();
+        client.start(&at("/tagged/t"));
+        gate.await_arrivals(1);
+        gateway.purge(purge);
+        gate.open();
+        assert_eq!(client.response(false).read().text(), "old");
+        gateway.get("/_spindrift/health/redis");
+        let after = gateway.send(&at("/tagged/t"));
+        assert!(!after.cache_status().is_hit(), "{purge} {after:?}");
+    }
+}
+
+#[test]
+fn a_purge_is_seen_by_other_gateways_at_once() {
+    let origin = tagged();
+    let redis = Redis::start();
+    let here = filled(Gateway::before(&origin).one_instance(), &redis, &["/tagged/t", "/u"]);
+    let there = Gateway::before(&origin).redis(&redis).managed().one_instance().start();
+    hit(&there, &at("/tagged/t"));
+    hit(&there, &at("/u"));
+    here.purge(r#"{"tags":["t"],"urls":["http://site.example/u"]}"#);
+    miss(&there, &at("/tagged/t"));
+    miss(&there, &at("/u"));
+}
+
+/// Purged content stays away whichever one key Redis loses before, between and after.
+#[test]
+fn losing_any_one_key_never_brings_purged_content_back() {
+    for purge in PURGES {
+        let origin = tagged();
+        let redis = Redis::start();
+        let gateway = filled(Gateway::before(&origin), &redis, &["/tagged/t", "/other"]);
+        gateway.purge(purge);
+        for lost in redis.keys() {
+            let bytes: Vec<u8> = redis.query(&["DUMP", &lost]);
+            let ttl: i64 = redis.query(&["PTTL", &lost]);
+            let _: i64 = redis.query(&["UNLINK", &lost]);
+            // A gateway that knows nothing of the purge yet.
+            let other = Gateway::before(&origin).redis(&redis).start();
+            let response = other.send(&at("/tagged/t").header("cache-control", "only-if-cached"));
+            assert!(!response.cache_status().is_hit(), "{purge}, lost {lost}: {response:?}");
+            let _: String = redis.query_bytes(&[
+                b"RESTORE",
+                lost.as_bytes(),
+                ttl.to_string().as_bytes(),
+                &bytes,
+                b"REPLACE",
+            ]);
+        }
+    }
+}
+
+#[test]
+fn a_purge_still_works_after_redis_lost_any_one_key() {
+    let origin = tagged();
+    let redis = Redis::start();
+    let gateway = filled(Gateway::before(&origin).one_instance(), &redis, &["/tagged/t"]);
+    for lost in redis.keys() {
+        let _: i64 = redis.query(&["UNLINK", &lost]);
+        // Whatever answers now, afterwards it is purged.
+        gateway.send(&at("/tagged/t"));
+        redis.await_entries(1);
+        hit(&gateway, &at("/tagged/t"));
+        gateway.purge(r#"{"tags":["t"]}"#);
+        miss(&gateway, &at("/tagged/t"));
+    }
+}
+
+#[test]
+fn many_purges_keep_the_ledger_short_and_stay_purges() {
+    let origin = tagged();
+    let redis = Redis::start();
+    let gateway = filled(Gateway::before(&origin).one_instance(), &redis, &["/tagged/t", "/other"]);
+    gateway.purge(r#"{"tags":["t"]}"#);
+    for round in 0..11 {
+        let tags: Vec<String> = (0..1000).map(|number| format!("\"{round}-{number}\"")).collect();
+        gateway.purge(&format!(r#"{{"tags":[{}]}}"#, tags.join(",")));
+    }
+    let ledger =
+        redis.keys().into_iter().find(|key| redis.query::<String>(&["TYPE", key]) == "zset").unwrap();
+    let length: u64 = redis.query(&["ZCARD", &ledger]);
+    assert!(length <= 10_000, "{length}");
+    // The purge of t was dropped from the ledger; what it purged is gone all the same.
+    miss(&gateway, &at("/tagged/t"));
+}
+
+#[test]
+fn an_invalid_tag_purge_touches_nothing() {
+    let origin = tagged();
+    let redis = Redis::start();
+    let gateway = filled(Gateway::before(&origin), &redis, &["/tagged/t"]);
+    let response = gateway.manage("/_spindrift/v1/purge", r#"{"tags":["t",""]}"#);
+    assert_eq!(response.problem(400)["errors"].as_array().unwrap().len(), 1);
+    stays(&gateway);
+    let unsigned = gateway.send(&Request::post("/_spindrift/v1/purge", r#"{"tags":["t"]}"#));
+    let _ = unsigned.problem(401);
+    stays(&gateway);
+    // A method of other caches is just a method here.
+    let _ = gateway.send(&Request::new("PURGE", "/other").host("site.example"));
+    stays(&gateway);
+}
+
+#[track_caller]
+fn stays(gateway: &Gateway) {
+    hit(gateway, &at("/tagged/t"));
+}
+
+#[test]
+fn purging_what_was_never_stored_is_no_mistake() {
+    let origin = tagged();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    for purge in PURGES {
+        gateway.purge(purge);
+    }
+    stored(&gateway, &redis, &at("/tagged/t"));
+    hit(&gateway, &at("/tagged/t"));
+}
