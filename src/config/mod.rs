@@ -53,7 +53,7 @@ pub use query::{NameSet, QueryRule};
 pub use route::Route;
 pub use secret::Secret;
 pub use section::{CacheConfig, CacheName, Fraction, OriginConfig, RedisConfig};
-pub use settings::{Settings, Strings};
+pub use settings::{Settings, Strings, VARIABLES};
 pub use value::{format_duration, parse_duration, parse_size};
 
 use policy::Draft;
@@ -165,7 +165,7 @@ fn is_blank_or_comment(line: &str) -> bool {
 
 /// Where a key belongs that is not known at the top.
 fn elsewhere(key: &str) -> Option<&'static str> {
-    if settings::VARIABLES.contains(&key) {
+    if VARIABLES.contains(&key) {
         return Some("it is a Spin variable (--variable or SPIN_VARIABLE_...)");
     }
     policy::KEYS.contains(&key).then_some("it belongs into [cache] or [route.cache]")
@@ -326,7 +326,7 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
         for example in examples {
             assert_eq!(Config::parse(example, "example").map(|_| ()), Ok(()), "{example}");
         }
-        for key in policy::KEYS.iter().chain(&settings::VARIABLES) {
+        for key in policy::KEYS.iter().chain(&VARIABLES) {
             assert!(manual.contains(&format!("`{key}`")), "{key} is missing in the manual");
         }
     }

@@ -18,7 +18,7 @@ impl<F: Fn(&str) -> Option<String>> Strings for F {
 }
 
 /// The names of all variables.
-pub(super) const VARIABLES: [&str; 9] = [
+pub const VARIABLES: [&str; 9] = [
     "origin_url",
     "redis_url",
     "redis_host",

@@ -4,23 +4,11 @@ use crate::env::SpinEnv;
 use futures_util::future::join_all;
 use http::StatusCode;
 use spindrift::app::App;
-use spindrift::config::ConfigErrors;
+use spindrift::config::{ConfigErrors, VARIABLES};
 use spindrift::problem::Problem;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-
-const VARIABLES: [&str; 9] = [
-    "origin_url",
-    "redis_url",
-    "redis_host",
-    "redis_cluster_nodes",
-    "redis_enabled",
-    "redis_channel",
-    "admin_token",
-    "session_keys",
-    "config",
-];
 
 /// Where Spin puts the file that the manifest names.
 const FILE: &str = "/spindrift.toml";
