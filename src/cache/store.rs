@@ -175,13 +175,13 @@ impl<E: Env> Store<E> {
 
     /// A damaged entry, one of another version or of another key (a collision) counts as none.
     fn decode(&self, bytes: Bytes, resource: &ResourceKey, values: &str) -> Option<Entry> {
-        match Entry::decode(bytes) {
-            Ok(entry) => (entry.key == resource.text() && entry.selecting == values).then_some(entry),
-            Err(corrupt) => {
-                self.env.log(&format!("ignoring a stored response of {}: {corrupt}", resource.url()));
-                None
-            }
-        }
+        let why = match Entry::decode(bytes) {
+            Ok(entry) if entry.key == resource.text() && entry.selecting == values => return Some(entry),
+            Ok(_) => "it is of another request".to_owned(),
+            Err(corrupt) => corrupt.to_string(),
+        };
+        self.env.log(&format!("ignoring a stored response of {}: {why}", resource.url()));
+        None
     }
 
     async fn unpurged(
