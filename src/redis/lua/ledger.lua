@@ -2,13 +2,10 @@
 -- KEYS: ledger, its entries
 -- ARGV: ledger to begin with, time to live (ms), most entries, then the targets
 -- Reply: ledger
-local head = redis.call('GET', KEYS[1])
 -- A ledger that was lost proves nothing: what was stored under it is recognised by its identity.
-if not head then
-  redis.call('UNLINK', KEYS[2])
-  head = ARGV[1]
-end
-local id, seq, floor = string.match(head, '^(%x+):(%d+):(%d+)$')
+local id, seq, floor = string.match(redis.call('GET', KEYS[1]) or ARGV[1], '^(%x+):(%d+):(%d+)$')
+-- One that begins here, or began with a fetch, has no entries yet: those that are there were the lost one's.
+if seq == '0' then redis.call('UNLINK', KEYS[2]) end
 -- Entries that were lost prove nothing either.
 if redis.call('EXISTS', KEYS[2]) == 0 then floor = seq end
 for i = 4, #ARGV do
@@ -20,7 +17,7 @@ if over > 0 then
   local dropped = redis.call('ZPOPMIN', KEYS[2], over)
   floor = string.format('%.0f', dropped[#dropped])
 end
-head = id .. ':' .. seq .. ':' .. floor
+local head = id .. ':' .. seq .. ':' .. floor
 redis.call('SET', KEYS[1], head, 'PX', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
 return head
