@@ -1,0 +1,100 @@
+//! One connection: opened once, mended, and scripts that a server may forget.
+
+use crate::support::proxy::{Mode, Proxy};
+use crate::support::{Instance, PREFIX, World, on_redis};
+use futures_util::future::join_all;
+use spindrift::redis::{Arg, Keys, RedisError, Script, Value};
+
+static ECHO: Script = Script::new("return {KEYS[1], ARGV[1]}");
+
+async fn ping(instance: &Instance) -> Result<Vec<Value>, RedisError> {
+    instance.redis().call("PING", vec![]).await
+}
+
+fn pong() -> Result<Vec<Value>, RedisError> {
+    Ok(vec![Value::Status("PONG".to_owned())])
+}
+
+async fn kill_clients(world: &World) {
+    world.tell(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+}
+
+#[test]
+fn concurrent_calls_open_one_connection() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let all = join_all((0..50).map(|_| ping(&instance))).await;
+        assert!(all.iter().all(|reply| *reply == pong()), "{all:?}");
+        assert_eq!(instance.env.wire().opened(), 1);
+    });
+}
+
+#[test]
+fn a_broken_connection_is_reopened_and_the_call_repeated_once() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        assert_eq!(ping(&instance).await, pong());
+        kill_clients(world).await;
+        instance.env.wire().take_commands();
+        assert_eq!(ping(&instance).await, pong());
+        assert_eq!(instance.env.wire().take_commands(), ["PING", "PING"]);
+        assert_eq!(instance.env.wire().opened(), 2);
+    });
+}
+
+#[test]
+fn many_calls_on_a_broken_connection_share_the_new_one() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        assert_eq!(ping(&instance).await, pong());
+        kill_clients(world).await;
+        let all = join_all((0..50).map(|_| ping(&instance))).await;
+        assert!(all.iter().all(|reply| *reply == pong()), "{all:?}");
+        assert_eq!(instance.env.wire().opened(), 2);
+    });
+}
+
+#[test]
+fn a_call_is_repeated_no_more_than_once() {
+    on_redis(async |world| {
+        let proxy = Proxy::start(world.server.port()).await;
+        let instance = world.instance_at(&proxy.url(), "");
+        assert_eq!(ping(&instance).await, pong());
+        proxy.set(Mode::Hangup);
+        instance.env.wire().take_commands();
+        let reply = ping(&instance).await;
+        assert!(matches!(reply, Err(RedisError::Unreachable(_))), "{reply:?}");
+        assert_eq!(instance.env.wire().take_commands(), ["PING", "PING"]);
+        proxy.set(Mode::Forward);
+        assert_eq!(ping(&instance).await, pong());
+    });
+}
+
+#[test]
+fn a_script_the_server_does_not_know_is_sent_whole_once() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let key = Keys::new(PREFIX).counters();
+        let run = async || instance.redis().run(&ECHO, &[&key], vec![Arg::from("x")]).await;
+        let expected = Ok(vec![Value::Bytes(key.as_str().into()), Value::Bytes("x".into())]);
+        assert_eq!(run().await, expected);
+        assert_eq!(instance.env.wire().take_commands(), ["EVALSHA", "EVAL"]);
+        assert_eq!(run().await, expected);
+        assert_eq!(instance.env.wire().take_commands(), ["EVALSHA"]);
+        world.tell(&["SCRIPT", "FLUSH"]).await;
+        assert_eq!(run().await, expected);
+        assert_eq!(instance.env.wire().take_commands(), ["EVALSHA", "EVAL"]);
+    });
+}
+
+#[test]
+fn replies_are_flat() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let script = "return {1, {2, {'three', false}}, {}, redis.status_reply('FOUR')}";
+        let reply = instance.redis().call("EVAL", vec![Arg::from(script), Arg::Int(0)]).await;
+        let bytes = |text: &str| Value::Bytes(text.into());
+        let status = Value::Status("FOUR".to_owned());
+        assert_eq!(reply, Ok(vec![Value::Int(1), Value::Int(2), bytes("three"), Value::Nil, status]));
+    });
+}

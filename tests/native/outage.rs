@@ -1,0 +1,218 @@
+//! Redis gone, silent or deaf: bounded waits, backoff, and coming back.
+
+use crate::support::proxy::{Mode, Proxy};
+use crate::support::{Instance, World, on_redis};
+use futures_util::future::{join, join_all};
+use spindrift::redis::{RedisError, Value};
+use std::time::Duration;
+
+/// Longer than any backoff: 5 s, and 200 ms of jitter.
+const LONGEST: Duration = Duration::from_millis(5_200);
+
+async fn ping(instance: &Instance) -> Result<Vec<Value>, RedisError> {
+    instance.redis().call("PING", vec![]).await
+}
+
+/// A call that goes to a server which does not answer it, ended at its deadline.
+async fn ping_in_vain(proxy: &Proxy, instance: &Instance) -> Result<Vec<Value>, RedisError> {
+    let heard = proxy.heard();
+    let expire = async {
+        proxy.heard_more_than(heard).await;
+        instance.env.expire_deadlines();
+    };
+    join(ping(instance), expire).await.0
+}
+
+/// How long the client leaves the server alone from now on.
+async fn rest(instance: &Instance) -> Duration {
+    match ping(instance).await {
+        Err(RedisError::Down { retry_in, .. }) => retry_in,
+        other => panic!("expected Redis to be known to be down, found {other:?}"),
+    }
+}
+
+async fn behind_proxy(world: &World) -> (Proxy, Instance) {
+    let proxy = Proxy::start(world.server.port()).await;
+    let instance = world.instance_at(&proxy.url(), "");
+    (proxy, instance)
+}
+
+fn answered(reply: &Result<Vec<Value>, RedisError>) -> bool {
+    reply.as_ref().is_ok_and(|values| *values == [Value::Status("PONG".to_owned())])
+}
+
+#[test]
+fn a_silent_server_costs_one_deadline_and_is_then_left_alone() {
+    on_redis(async |world| {
+        let (proxy, instance) = behind_proxy(world).await;
+        proxy.set(Mode::Silent);
+        let first = ping_in_vain(&proxy, &instance).await;
+        assert!(matches!(first, Err(RedisError::TimedOut(_))), "{first:?}");
+        let all = join_all((0..20).map(|_| ping(&instance))).await;
+        assert!(all.iter().all(|reply| matches!(reply, Err(RedisError::Down { .. }))), "{all:?}");
+        assert_eq!(proxy.accepted(), 1);
+        assert!(instance.env.logged("next try in"), "{:?}", instance.env.log_lines());
+
+        proxy.set(Mode::Forward);
+        world.clock.advance(rest(&instance).await);
+        assert!(answered(&ping(&instance).await));
+        assert_eq!(proxy.accepted(), 2);
+    });
+}
+
+#[test]
+fn calls_wait_together_for_a_server_that_falls_silent() {
+    on_redis(async |world| {
+        let (proxy, instance) = behind_proxy(world).await;
+        assert!(answered(&ping(&instance).await));
+        proxy.set(Mode::Silent);
+        let expire = async {
+            proxy.heard_more_than(0).await;
+            instance.env.expire_deadlines();
+        };
+        let (all, ()) = join(join_all((0..20).map(|_| ping(&instance))), expire).await;
+        assert!(all.iter().all(|reply| matches!(reply, Err(RedisError::TimedOut(_)))), "{all:?}");
+        assert!(rest(&instance).await < Duration::from_millis(250), "twenty calls are one failure");
+        assert_eq!(proxy.accepted(), 1);
+    });
+}
+
+#[test]
+fn the_backoff_grows_while_a_server_accepts_and_never_answers() {
+    on_redis(async |world| {
+        let (proxy, instance) = behind_proxy(world).await;
+        proxy.set(Mode::Deaf);
+        let mut rests = Vec::new();
+        for _ in 0..8 {
+            let reply = ping_in_vain(&proxy, &instance).await;
+            assert!(matches!(reply, Err(RedisError::TimedOut(_))), "{reply:?}");
+            rests.push(rest(&instance).await);
+            world.clock.advance(LONGEST);
+        }
+        // 50 ms doubled each time up to 5 s, and up to 200 ms of jitter.
+        for (rest, least) in rests.iter().zip([50, 100, 200, 400, 800, 1600, 3200, 5000]) {
+            let bounds = Duration::from_millis(least)..Duration::from_millis(least + 200);
+            assert!(bounds.contains(rest), "{rests:?}");
+        }
+        proxy.set(Mode::Forward);
+        assert!(answered(&ping(&instance).await));
+        proxy.set(Mode::Silent);
+        ping_in_vain(&proxy, &instance).await.unwrap_err();
+        assert!(rest(&instance).await < Duration::from_millis(250), "an answer makes good for all failures");
+    });
+}
+
+#[test]
+fn while_one_call_tries_again_the_others_do_not_wait() {
+    on_redis(async |world| {
+        let (proxy, instance) = behind_proxy(world).await;
+        proxy.set(Mode::Silent);
+        ping_in_vain(&proxy, &instance).await.unwrap_err();
+        world.clock.advance(LONGEST);
+        let heard = proxy.heard();
+        let others = async {
+            proxy.heard_more_than(heard).await;
+            let reply = ping(&instance).await;
+            assert!(matches!(reply, Err(RedisError::Down { .. })), "{reply:?}");
+            instance.env.expire_deadlines();
+        };
+        let (probe, ()) = join(ping(&instance), others).await;
+        assert!(matches!(probe, Err(RedisError::TimedOut(_))), "{probe:?}");
+        assert_eq!(proxy.accepted(), 2);
+    });
+}
+
+#[test]
+fn a_refused_connection_is_an_outage_that_ends() {
+    on_redis(async |world| {
+        let (mut proxy, instance) = behind_proxy(world).await;
+        proxy.refuse().await;
+        let reply = ping(&instance).await;
+        assert!(matches!(reply, Err(RedisError::Unreachable(_))), "{reply:?}");
+        assert!(matches!(ping(&instance).await, Err(RedisError::Down { .. })));
+        proxy.listen().await;
+        assert!(matches!(ping(&instance).await, Err(RedisError::Down { .. })));
+        assert_eq!(proxy.accepted(), 0);
+        world.clock.advance(LONGEST);
+        assert!(answered(&ping(&instance).await));
+    });
+}
+
+#[test]
+fn a_server_that_closes_every_connection_is_an_outage_that_ends() {
+    on_redis(async |world| {
+        let (proxy, instance) = behind_proxy(world).await;
+        proxy.set(Mode::Drop);
+        let reply = ping(&instance).await;
+        assert!(matches!(reply, Err(RedisError::Unreachable(_))), "{reply:?}");
+        assert!(matches!(ping(&instance).await, Err(RedisError::Down { .. })));
+        assert_eq!(proxy.accepted(), 1);
+        proxy.set(Mode::Forward);
+        world.clock.advance(LONGEST);
+        assert!(answered(&ping(&instance).await));
+    });
+}
+
+#[test]
+fn a_connection_cut_while_a_call_is_under_way_is_mended_within_the_call() {
+    on_redis(async |world| {
+        let (proxy, instance) = behind_proxy(world).await;
+        assert!(answered(&ping(&instance).await));
+        proxy.set(Mode::Silent);
+        let cut = async {
+            proxy.heard_more_than(0).await;
+            proxy.set(Mode::Forward);
+            proxy.cut();
+        };
+        let (reply, ()) = join(ping(&instance), cut).await;
+        assert!(answered(&reply), "{reply:?}");
+        assert_eq!(proxy.accepted(), 2);
+    });
+}
+
+#[test]
+fn a_caller_that_leaves_while_opening_does_not_wedge_the_client() {
+    on_redis(async |world| {
+        let (proxy, instance) = behind_proxy(world).await;
+        proxy.set(Mode::Silent);
+        tokio::select! {
+            reply = ping(&instance) => panic!("a silent server answered: {reply:?}"),
+            () = proxy.heard_more_than(0) => {}
+        }
+        proxy.set(Mode::Forward);
+        assert!(answered(&ping(&instance).await));
+    });
+}
+
+#[test]
+fn callers_that_wait_for_one_that_left_open_the_connection_themselves() {
+    on_redis(async |world| {
+        let (proxy, instance) = behind_proxy(world).await;
+        proxy.set(Mode::Silent);
+        let leaves = async {
+            tokio::select! {
+                reply = ping(&instance) => panic!("a silent server answered: {reply:?}"),
+                () = proxy.heard_more_than(0) => proxy.set(Mode::Forward),
+            }
+        };
+        let ((), all) = join(leaves, join_all((0..5).map(|_| ping(&instance)))).await;
+        assert!(all.iter().all(answered), "{all:?}");
+        assert_eq!(proxy.accepted(), 2);
+    });
+}
+
+#[test]
+fn a_caller_that_leaves_during_a_command_does_not_disturb_the_next() {
+    on_redis(async |world| {
+        let (proxy, instance) = behind_proxy(world).await;
+        assert!(answered(&ping(&instance).await));
+        let blocked = instance.redis().call("BLPOP", vec!["sd:none".into(), 0u64.into()]);
+        tokio::select! {
+            biased;
+            reply = blocked => panic!("nothing was pushed: {reply:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+        proxy.cut();
+        assert!(answered(&ping(&instance).await));
+    });
+}

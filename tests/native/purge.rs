@@ -1,0 +1,182 @@
+//! Purges of every kind, seen by an instance that has read the ledger before.
+
+use crate::support::{Instance, World, on_redis};
+use futures_util::future::join;
+use spindrift::purge::Purge;
+
+fn list(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
+/// Which of the paths below are still there after `purge`, as an instance sees it that knew the ledger before.
+async fn left(world: &World, purge: Purge) -> Vec<&'static str> {
+    const ALL: [(&str, &[&str]); 4] = [
+        ("/img/1.png", &["img", "a"]),
+        ("/img/2.png", &["img", "b c"]),
+        ("/news", &["a"]),
+        ("/IMG/1.png", &[]),
+    ];
+    world.tell(&["FLUSHALL"]).await;
+    let (one, other) = (world.instance(), world.instance());
+    for (path, tags) in ALL {
+        one.put(path, tags, path).await;
+    }
+    one.purge_tag("unrelated").await;
+    for (path, _) in ALL {
+        assert!(other.find(path).await.entry.is_some());
+    }
+    one.purge(&purge).await.unwrap();
+    let mut left = Vec::new();
+    for (path, _) in ALL {
+        if other.find(path).await.entry.is_some() {
+            left.push(path);
+        }
+    }
+    left
+}
+
+#[test]
+fn tags_are_compared_whole() {
+    on_redis(async |world| {
+        let purge = |tags: &[&str]| Purge { tags: list(tags), ..Purge::default() };
+        assert_eq!(left(world, purge(&["a"])).await, ["/img/2.png", "/IMG/1.png"]);
+        assert_eq!(left(world, purge(&["b c"])).await, ["/img/1.png", "/news", "/IMG/1.png"]);
+        assert_eq!(left(world, purge(&["b", "c", "im", "img*", "A"])).await.len(), 4);
+        assert_eq!(left(world, purge(&["a", "img"])).await, ["/IMG/1.png"]);
+    });
+}
+
+#[test]
+fn paths_mean_every_host() {
+    on_redis(async |world| {
+        let purge = |urls: &[&str]| Purge { urls: list(urls), ..Purge::default() };
+        assert_eq!(left(world, purge(&["/news"])).await, ["/img/1.png", "/img/2.png", "/IMG/1.png"]);
+        assert_eq!(left(world, purge(&["/new", "/news?", "/news/", "/img/"])).await.len(), 4);
+        assert_eq!(left(world, purge(&["http://other/news"])).await.len(), 4);
+        assert_eq!(left(world, purge(&["http://h/news", "/img/1.png"])).await, ["/img/2.png", "/IMG/1.png"]);
+    });
+}
+
+#[test]
+fn patterns_are_globs_over_the_whole_url() {
+    on_redis(async |world| {
+        let purge = |patterns: &[&str]| Purge { patterns: list(patterns), ..Purge::default() };
+        assert_eq!(left(world, purge(&["*/img/*.png"])).await, ["/news", "/IMG/1.png"]);
+        assert_eq!(left(world, purge(&["https://h/img/?.png"])).await, ["/news", "/IMG/1.png"]);
+        assert_eq!(left(world, purge(&["/img/*", "img", "*.PNG"])).await.len(), 4);
+        assert_eq!(left(world, purge(&["*"])).await, Vec::<&str>::new());
+    });
+}
+
+#[test]
+fn prefixes_are_beginnings_of_urls_or_of_paths() {
+    on_redis(async |world| {
+        let purge = |prefixes: &[&str]| Purge { prefixes: list(prefixes), ..Purge::default() };
+        assert_eq!(left(world, purge(&["/img/"])).await, ["/news", "/IMG/1.png"]);
+        assert_eq!(left(world, purge(&["http://h/img"])).await, ["/news", "/IMG/1.png"]);
+        assert_eq!(left(world, purge(&["http://other/", "/img/*"])).await.len(), 4);
+    });
+}
+
+#[test]
+fn all_kinds_at_once() {
+    on_redis(async |world| {
+        let purge = Purge {
+            urls: list(&["http://h/img/1.png"]),
+            tags: list(&["b c"]),
+            patterns: list(&["*/IMG/*"]),
+            prefixes: list(&["/ne"]),
+            soft: false,
+        };
+        assert_eq!(left(world, purge).await, Vec::<&str>::new());
+    });
+}
+
+#[test]
+fn a_soft_purge_of_any_kind_makes_stale_what_it_covers() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let covering = [
+            Purge { urls: list(&["http://h/a"]), ..Purge::default() },
+            Purge { urls: list(&["https://H/a"]), ..Purge::default() },
+            Purge { urls: list(&["/a"]), ..Purge::default() },
+            Purge { tags: list(&["t"]), ..Purge::default() },
+            Purge { patterns: list(&["*/a"]), ..Purge::default() },
+            Purge { prefixes: list(&["/a"]), ..Purge::default() },
+        ];
+        for purge in covering {
+            instance.put("/a", &["t"], "a").await;
+            instance.put("/b", &["u"], "b").await;
+            assert!(!instance.find("/a").await.soft_purged);
+            instance.purge(&Purge { soft: true, ..purge.clone() }).await.unwrap();
+            let (a, b) = (instance.find("/a").await, instance.find("/b").await);
+            assert!(a.entry.is_some() && a.soft_purged, "{purge:?}");
+            assert!(b.entry.is_some() && !b.soft_purged, "{purge:?}");
+            instance.purge(&purge).await.unwrap();
+            assert!(instance.find("/a").await.entry.is_none(), "a hard one after a soft one, {purge:?}");
+        }
+    });
+}
+
+/// Stores under a lease from before `purge` and says what is found then.
+async fn stored_across(instance: &Instance, purge: Purge) -> Option<String> {
+    let lease = instance.begin("/a").await;
+    let mut entry = crate::support::entries::entry(
+        &instance.env,
+        &lease,
+        "",
+        &crate::support::entries::selecting(&[]),
+        "old",
+    );
+    entry.tags = list(&["t"]);
+    instance.purge(&purge).await.unwrap();
+    let now = spindrift::env::Clock::now(&instance.env);
+    let _ = instance.store().store(&lease, "", &entry, now).await.unwrap();
+    instance.content("/a").await
+}
+
+#[test]
+fn what_was_being_fetched_when_it_was_purged_is_not_brought_back() {
+    on_redis(async |world| {
+        let purges = [
+            Purge { urls: list(&["http://h/a"]), ..Purge::default() },
+            Purge { urls: list(&["/a"]), ..Purge::default() },
+            Purge { tags: list(&["t"]), ..Purge::default() },
+            Purge { patterns: list(&["*a"]), ..Purge::default() },
+            Purge { prefixes: list(&["http://h/"]), ..Purge::default() },
+        ];
+        for purge in purges {
+            assert_eq!(stored_across(&world.instance(), purge.clone()).await, None, "{purge:?}");
+        }
+        let other = Purge { tags: list(&["other"]), ..Purge::default() };
+        assert_eq!(stored_across(&world.instance(), other).await.as_deref(), Some("old"));
+    });
+}
+
+#[test]
+fn purges_at_the_same_time_all_count() {
+    on_redis(async |world| {
+        let (one, other, reader) = (world.instance(), world.instance(), world.instance());
+        for number in 0..20 {
+            one.put(&format!("/{number}"), &[&format!("t{number}")], "x").await;
+        }
+        let purge = async |instance: &Instance, odd: usize| {
+            for number in (odd..20).step_by(2) {
+                instance.purge_tag(&format!("t{number}")).await;
+                assert!(reader.find(&format!("/{number}")).await.entry.is_none(), "{number}");
+            }
+        };
+        join(purge(&one, 0), purge(&other, 1)).await;
+    });
+}
+
+#[test]
+fn a_purge_of_nothing_known_is_no_error() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        instance.purge_url("http://nowhere/").await;
+        instance.purge_tag("nothing").await;
+        instance.put("/a", &[], "a").await;
+        assert!(instance.find("/a").await.entry.is_some());
+    });
+}

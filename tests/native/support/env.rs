@@ -1,0 +1,162 @@
+//! The ports for tests: a clock moved by hand, entropy from a seed, background work that can be waited for.
+
+use super::origin::Origin;
+use super::wire::Wire;
+use spindrift::body::Body;
+use spindrift::env::{Background, Clock, Entropy, Log, Timeouts, Upstream, UpstreamError};
+use spindrift::time::Timestamp;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// The wall clock, the same for all instances of one test.
+#[derive(Clone, Debug)]
+pub(crate) struct ManualClock(Rc<Cell<Timestamp>>);
+
+impl ManualClock {
+    /// A clock that stands in November 2023.
+    pub(crate) fn new() -> Self {
+        Self(Rc::new(Cell::new(Timestamp::from_millis(1_700_000_000_000))))
+    }
+
+    /// What it shows.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.get()
+    }
+
+    /// Moves it on.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.0.set(self.0.get().plus(by));
+    }
+
+    /// Moves it on by whole seconds.
+    pub(crate) fn advance_secs(&self, seconds: u64) {
+        self.advance(Duration::from_secs(seconds));
+    }
+}
+
+/// One instance's world.
+#[derive(Clone)]
+pub(crate) struct TestEnv(Rc<Inner>);
+
+struct Inner {
+    clock: ManualClock,
+    random: Cell<u64>,
+    tasks: Rc<Tasks>,
+    log: RefCell<Vec<String>>,
+    deadlines: Notify,
+    wire: Rc<Wire>,
+    origin: Rc<Origin>,
+}
+
+/// Background work that is not done yet.
+#[derive(Default)]
+struct Tasks {
+    running: Cell<usize>,
+    ended: Notify,
+}
+
+struct Running(Rc<Tasks>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.set(self.0.running.get() - 1);
+        self.0.ended.notify_waiters();
+    }
+}
+
+impl TestEnv {
+    /// A world of its own but for clock and origin; `seed` is what its entropy comes from.
+    pub(crate) fn new(clock: ManualClock, origin: Rc<Origin>, seed: u64) -> Self {
+        Self(Rc::new(Inner {
+            clock,
+            random: Cell::new(seed),
+            tasks: Rc::default(),
+            log: RefCell::default(),
+            deadlines: Notify::new(),
+            wire: Rc::default(),
+            origin,
+        }))
+    }
+
+    /// Returns once all background work is done.
+    pub(crate) async fn settle(&self) {
+        while self.0.tasks.running.get() > 0 {
+            self.0.tasks.ended.notified().await;
+        }
+    }
+
+    /// Ends every wait that is under way, as if its time had come.
+    pub(crate) fn expire_deadlines(&self) {
+        self.0.deadlines.notify_waiters();
+    }
+
+    /// The lines logged so far.
+    pub(crate) fn log_lines(&self) -> Vec<String> {
+        self.0.log.borrow().clone()
+    }
+
+    /// Whether a line with `text` in it was logged.
+    pub(crate) fn logged(&self, text: &str) -> bool {
+        self.0.log.borrow().iter().any(|line| line.contains(text))
+    }
+
+    /// What went to Redis.
+    pub(crate) fn wire(&self) -> &Rc<Wire> {
+        &self.0.wire
+    }
+}
+
+impl Clock for TestEnv {
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(duration) => {}
+            () = self.0.deadlines.notified() => {}
+        }
+    }
+}
+
+impl Entropy for TestEnv {
+    /// SplitMix64.
+    fn fill(&self, buffer: &mut [u8]) {
+        for piece in buffer.chunks_mut(8) {
+            let state = self.0.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+            self.0.random.set(state);
+            let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            piece.copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes()[..piece.len()]);
+        }
+    }
+}
+
+impl Background for TestEnv {
+    fn spawn(&self, work: impl Future<Output = ()> + 'static) {
+        self.0.tasks.running.set(self.0.tasks.running.get() + 1);
+        let running = Running(Rc::clone(&self.0.tasks));
+        tokio::task::spawn_local(async move {
+            let _running = running;
+            work.await;
+        });
+    }
+}
+
+impl Log for TestEnv {
+    fn log(&self, line: &str) {
+        self.0.log.borrow_mut().push(line.to_owned());
+    }
+}
+
+impl Upstream for TestEnv {
+    async fn send(
+        &self,
+        request: http::Request<Body>,
+        _timeouts: Timeouts,
+    ) -> Result<http::Response<Body>, UpstreamError> {
+        self.0.origin.answer(request).await
+    }
+}

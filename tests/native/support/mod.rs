@@ -1,0 +1,200 @@
+//! What the tests stand on: a Redis of their own, instances of the library, an origin, a clock.
+
+pub(crate) mod entries;
+pub(crate) mod env;
+pub(crate) mod exchange;
+pub(crate) mod origin;
+pub(crate) mod proxy;
+pub(crate) mod server;
+pub(crate) mod wire;
+
+use env::{ManualClock, TestEnv};
+use origin::Origin;
+use redis::FromRedisValue;
+use redis::aio::MultiplexedConnection;
+use server::RedisServer;
+use spindrift::app::{App, Shared};
+use spindrift::cache::store::Store;
+use spindrift::event::Channel;
+use spindrift::purge::{Purge, Report};
+use spindrift::redis::{Client, RedisError};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A test that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What every key begins with, unless configured otherwise.
+pub(crate) const PREFIX: &str = "sd";
+
+/// Deadlines that a slow machine does not miss. Tests of deadlines end them by hand.
+const PATIENT: &str = "[redis]\ntimeout = \"1m\"\nconnect_timeout = \"1m\"\n";
+
+/// Runs `test` on a Redis of its own, then looks at what it left there.
+pub(crate) fn on_redis(test: impl AsyncFnOnce(&World)) {
+    run(async || {
+        let world = World::start(RedisServer::start()).await;
+        test(&world).await;
+        world.check_keys().await;
+    });
+}
+
+/// Runs `test`, which starts what it needs.
+pub(crate) fn run(test: impl AsyncFnOnce()) {
+    if server::skipped() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let limited = async { tokio::time::timeout(PATIENCE, test()).await.expect("the test hangs") };
+    tokio::task::LocalSet::new().block_on(&runtime, limited);
+}
+
+/// A Redis, and what all instances of a test share.
+pub(crate) struct World {
+    /// The server.
+    pub(crate) server: RedisServer,
+    /// The wall clock.
+    pub(crate) clock: ManualClock,
+    /// The origin.
+    pub(crate) origin: Rc<Origin>,
+    admin: MultiplexedConnection,
+    instances: Cell<u64>,
+}
+
+impl World {
+    /// A world on `server`.
+    pub(crate) async fn start(server: RedisServer) -> Self {
+        let client = redis::Client::open(server.url()).unwrap();
+        let admin = client.get_multiplexed_async_connection().await.unwrap();
+        let (clock, origin) = (ManualClock::new(), Rc::new(Origin::new()));
+        Self { server, clock, origin, admin, instances: Cell::new(0) }
+    }
+
+    /// A new instance with the default configuration.
+    pub(crate) fn instance(&self) -> Instance {
+        self.instance_with("")
+    }
+
+    /// A new instance with this `spindrift.toml`.
+    pub(crate) fn instance_with(&self, file: &str) -> Instance {
+        self.instance_at(&self.server.url(), file)
+    }
+
+    /// A new instance that finds Redis at `address`.
+    pub(crate) fn instance_at(&self, address: &str, file: &str) -> Instance {
+        self.instances.set(self.instances.get() + 1);
+        let seed = self.instances.get() << 32;
+        let env = TestEnv::new(self.clock.clone(), Rc::clone(&self.origin), seed);
+        let variables = |name: &str| match name {
+            "origin_url" => Some("http://origin.test".to_owned()),
+            "redis_url" => Some(address.to_owned()),
+            _ => None,
+        };
+        let app = App::new(env.clone(), &variables, &format!("{PATIENT}{file}")).unwrap();
+        Instance { app: Rc::new(app), env }
+    }
+
+    /// Asks Redis as its administrator.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        self.ask_bytes(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>()).await
+    }
+
+    /// The same with any bytes.
+    pub(crate) async fn ask_bytes<T: FromRedisValue>(&self, words: &[&[u8]]) -> T {
+        let mut command = redis::Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        command.query_async(&mut self.admin.clone()).await.unwrap()
+    }
+
+    /// Tells Redis something as its administrator.
+    pub(crate) async fn tell(&self, words: &[&str]) {
+        self.ask::<redis::Value>(words).await;
+    }
+
+    /// All keys, sorted.
+    pub(crate) async fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.ask(&["KEYS", "*"]).await;
+        keys.sort();
+        keys
+    }
+
+    /// The keys of pieces of bodies, sorted.
+    pub(crate) async fn chunks(&self) -> Vec<String> {
+        let piece = |rest: &str| rest.matches(':').count() == 2 && !rest.starts_with(":v:");
+        let keys = self.keys().await.into_iter();
+        keys.filter(|key| key.split('}').nth(1).is_some_and(piece)).collect()
+    }
+
+    /// The keys of variants, sorted.
+    pub(crate) async fn variants(&self) -> Vec<String> {
+        self.keys().await.into_iter().filter(|key| key.contains("}:v:")).collect()
+    }
+
+    /// How often each command was carried out, by the server's own account, those of scripts included.
+    pub(crate) async fn commandstats(&self) -> BTreeMap<String, u64> {
+        let text: String = self.ask(&["INFO", "commandstats"]).await;
+        let read = |line: &str| {
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
+        };
+        text.lines().filter_map(read).collect()
+    }
+
+    /// Every key begins with the prefix and ends some time.
+    pub(crate) async fn check_keys(&self) {
+        for key in self.keys().await {
+            assert!(key.starts_with("sd:") || key.starts_with("sdb:"), "{key} is without the prefix");
+            let ttl: i64 = self.ask(&["PTTL", &key]).await;
+            assert_ne!(ttl, -1, "{key} never ends");
+        }
+    }
+}
+
+/// An instance of the library.
+pub(crate) struct Instance {
+    /// What it holds.
+    pub(crate) app: Rc<App<TestEnv>>,
+    /// Its world.
+    pub(crate) env: TestEnv,
+}
+
+impl Instance {
+    /// What it reaches Redis with.
+    pub(crate) fn shared(&self) -> &Shared<TestEnv> {
+        self.app.shared.as_ref().unwrap()
+    }
+
+    /// Its connection.
+    pub(crate) fn redis(&self) -> &Rc<Client<TestEnv>> {
+        &self.shared().redis
+    }
+
+    /// Its store.
+    pub(crate) fn store(&self) -> &Rc<Store<TestEnv>> {
+        &self.shared().store
+    }
+
+    /// Its channel.
+    pub(crate) fn channel(&self) -> &Channel<TestEnv> {
+        &self.shared().channel
+    }
+
+    /// Purges, as the management API does.
+    pub(crate) async fn purge(&self, purge: &Purge) -> Result<Report, RedisError> {
+        self.shared().purger.purge(&purge.targets().unwrap(), purge.soft).await
+    }
+
+    /// Purges one tag.
+    pub(crate) async fn purge_tag(&self, tag: &str) {
+        self.purge(&Purge { tags: vec![tag.to_owned()], ..Purge::default() }).await.unwrap();
+    }
+
+    /// Purges one URL.
+    pub(crate) async fn purge_url(&self, url: &str) {
+        self.purge(&Purge { urls: vec![url.to_owned()], ..Purge::default() }).await.unwrap();
+    }
+}

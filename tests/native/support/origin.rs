@@ -1,0 +1,139 @@
+//! An origin that answers by script, remembers what it was asked, and waits where a test wants it to.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use spindrift::body::{Body, BodyError};
+use spindrift::env::UpstreamError;
+use std::cell::{Cell, RefCell};
+use tokio::sync::Notify;
+
+/// What the origin gives back.
+pub(crate) type Outcome = Result<Response<Body>, UpstreamError>;
+
+type Script = Box<dyn FnMut(&Seen) -> Outcome>;
+
+/// A request as the origin saw it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// Its method.
+    pub(crate) method: Method,
+    /// Its URI.
+    pub(crate) uri: Uri,
+    /// Its fields.
+    pub(crate) headers: HeaderMap,
+    /// Its content.
+    pub(crate) body: Bytes,
+}
+
+impl Seen {
+    /// A field of it, empty where it is missing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// The origin, the same for all instances of one test.
+pub(crate) struct Origin {
+    script: RefCell<Script>,
+    seen: RefCell<Vec<Seen>>,
+    changed: Notify,
+    held: Cell<bool>,
+    released: Notify,
+}
+
+impl Origin {
+    /// One that answers everything with 200, fresh for a minute.
+    pub(crate) fn new() -> Self {
+        let script: Script = Box::new(|_| Ok(reply(200, &[("cache-control", "max-age=60")], "hello")));
+        Self {
+            script: RefCell::new(script),
+            seen: RefCell::default(),
+            changed: Notify::new(),
+            held: Cell::new(false),
+            released: Notify::new(),
+        }
+    }
+
+    /// From now on it answers by `script`.
+    pub(crate) fn answers(&self, script: impl FnMut(&Seen) -> Outcome + 'static) {
+        *self.script.borrow_mut() = Box::new(script);
+    }
+
+    /// From now on it always gives the same.
+    pub(crate) fn gives(
+        &self,
+        status: u16,
+        fields: &'static [(&'static str, &'static str)],
+        body: &'static str,
+    ) {
+        self.answers(move |_| Ok(reply(status, fields, body)));
+    }
+
+    /// From now on it cannot be reached.
+    pub(crate) fn is_away(&self) {
+        self.answers(|_| Err(UpstreamError::Unreachable("connection refused".to_owned())));
+    }
+
+    /// From now on answers are made at once, but not handed over until [`Origin::release`].
+    pub(crate) fn hold(&self) {
+        self.held.set(true);
+    }
+
+    /// Hands over what was held.
+    pub(crate) fn release(&self) {
+        self.held.set(false);
+        self.released.notify_waiters();
+    }
+
+    /// Returns once it has been asked `count` times in all.
+    pub(crate) async fn asked(&self, count: usize) {
+        while self.count() < count {
+            self.changed.notified().await;
+        }
+    }
+
+    /// How often it was asked.
+    pub(crate) fn count(&self) -> usize {
+        self.seen.borrow().len()
+    }
+
+    /// What it was asked last.
+    pub(crate) fn last(&self) -> Seen {
+        self.seen.borrow().last().expect("the origin was asked").clone()
+    }
+
+    pub(super) async fn answer(&self, request: Request<Body>) -> Outcome {
+        let (parts, body) = request.into_parts();
+        let body = body.collect(usize::MAX).await.map_err(|e| UpstreamError::Invalid(e.to_string()))?;
+        let seen = Seen { method: parts.method, uri: parts.uri, headers: parts.headers, body };
+        let outcome = (self.script.borrow_mut())(&seen);
+        self.seen.borrow_mut().push(seen);
+        self.changed.notify_waiters();
+        while self.held.get() {
+            self.released.notified().await;
+        }
+        outcome
+    }
+}
+
+/// A response with `body` as a whole.
+pub(crate) fn reply(status: u16, fields: &[(&str, &str)], body: impl Into<Bytes>) -> Response<Body> {
+    with_body(status, fields, Body::from(body.into()))
+}
+
+/// A response whose body comes in `pieces`; a piece that is an error breaks it.
+pub(crate) fn streamed(
+    status: u16,
+    fields: &[(&str, &str)],
+    pieces: Vec<Result<Bytes, BodyError>>,
+) -> Response<Body> {
+    with_body(status, fields, Body::from_pieces(None, futures_util::stream::iter(pieces)))
+}
+
+fn with_body(status: u16, fields: &[(&str, &str)], body: Body) -> Response<Body> {
+    let mut response = Response::builder().status(status);
+    for (name, value) in fields {
+        response = response.header(*name, *value);
+    }
+    response.body(body).unwrap()
+}

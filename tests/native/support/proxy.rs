@@ -1,0 +1,166 @@
+//! A TCP proxy in front of Redis that misbehaves when told to.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// How it treats what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Passes everything on, both ways.
+    Forward,
+    /// Accepts connections and never answers.
+    Silent,
+    /// Lets a connection be set up, then never answers.
+    Deaf,
+    /// Lets a connection be set up, then closes it at the first command.
+    Hangup,
+    /// Accepts connections and closes them.
+    Drop,
+}
+
+/// The proxy; it ends with this value.
+pub(crate) struct Proxy {
+    port: u16,
+    state: Rc<State>,
+    listening: Option<JoinHandle<()>>,
+}
+
+struct State {
+    redis: u16,
+    mode: Cell<Mode>,
+    accepted: Cell<usize>,
+    heard: Cell<usize>,
+    changed: Notify,
+    cut: Notify,
+}
+
+impl Proxy {
+    /// A proxy in front of the server at port `redis`.
+    pub(crate) async fn start(redis: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = State {
+            redis,
+            mode: Cell::new(Mode::Forward),
+            accepted: Cell::new(0),
+            heard: Cell::new(0),
+            changed: Notify::new(),
+            cut: Notify::new(),
+        };
+        let state = Rc::new(state);
+        let listening = tokio::task::spawn_local(accept(listener, Rc::clone(&state)));
+        Self { port, state, listening: Some(listening) }
+    }
+
+    /// Its address as a URL.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Treats everything so from now on.
+    pub(crate) fn set(&self, mode: Mode) {
+        self.state.mode.set(mode);
+    }
+
+    /// Closes every connection there is.
+    pub(crate) fn cut(&self) {
+        self.state.cut.notify_waiters();
+    }
+
+    /// Nobody listens any more: connections are refused.
+    pub(crate) async fn refuse(&mut self) {
+        self.cut();
+        if let Some(listening) = self.listening.take() {
+            listening.abort();
+            let _ = listening.await;
+        }
+    }
+
+    /// Listens again.
+    pub(crate) async fn listen(&mut self) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
+        self.listening = Some(tokio::task::spawn_local(accept(listener, Rc::clone(&self.state))));
+    }
+
+    /// How many connections it accepted.
+    pub(crate) fn accepted(&self) -> usize {
+        self.state.accepted.get()
+    }
+
+    /// Returns once a client has said something more than it had when `count` was read.
+    pub(crate) async fn heard_more_than(&self, count: usize) {
+        while self.state.heard.get() <= count {
+            self.state.changed.notified().await;
+        }
+    }
+
+    /// How often clients said something that was not passed on.
+    pub(crate) fn heard(&self) -> usize {
+        self.state.heard.get()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(listening) = &self.listening {
+            listening.abort();
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, state: Rc<State>) {
+    while let Ok((client, _)) = listener.accept().await {
+        state.accepted.set(state.accepted.get() + 1);
+        state.changed.notify_waiters();
+        if state.mode.get() != Mode::Drop {
+            tokio::task::spawn_local(serve(client, Rc::clone(&state)));
+        }
+    }
+}
+
+async fn serve(client: TcpStream, state: Rc<State>) {
+    tokio::select! {
+        () = pass(client, &state) => {}
+        () = state.cut.notified() => {}
+    }
+}
+
+async fn pass(client: TcpStream, state: &State) {
+    let Ok(redis) = TcpStream::connect(("127.0.0.1", state.redis)).await else { return };
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_redis, mut to_redis) = redis.into_split();
+    let forth = async {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
+            if passes(state.mode.get(), &buffer[..length]) {
+                let _ = to_redis.write_all(&buffer[..length]).await;
+            } else {
+                state.heard.set(state.heard.get() + 1);
+                state.changed.notify_waiters();
+                if state.mode.get() == Mode::Hangup {
+                    return;
+                }
+            }
+        }
+    };
+    let back = async {
+        let _ = tokio::io::copy(&mut from_redis, &mut to_client).await;
+    };
+    tokio::select! {
+        () = forth => {}
+        () = back => {}
+    }
+}
+
+fn passes(mode: Mode, said: &[u8]) -> bool {
+    match mode {
+        Mode::Forward => true,
+        Mode::Silent | Mode::Drop => false,
+        // What the `redis` crate says when it sets a connection up.
+        Mode::Deaf | Mode::Hangup => said.windows(7).any(|word| word == b"SETINFO"),
+    }
+}

@@ -1,0 +1,135 @@
+//! A redis-server of one test's own: a free port, a directory that goes away, nothing written to disk.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+
+/// Names the program to run.
+const BINARY: &str = "SPINDRIFT_REDIS_SERVER";
+/// Set to 1, no test here runs at all.
+const SKIP: &str = "SPINDRIFT_SKIP_REDIS";
+
+/// A running server; it ends with this value.
+pub(crate) struct RedisServer {
+    child: Child,
+    port: u16,
+    directory: PathBuf,
+}
+
+/// Whether the one who runs the tests wants to do without Redis.
+pub(crate) fn skipped() -> bool {
+    std::env::var(SKIP).is_ok_and(|value| value == "1")
+}
+
+impl RedisServer {
+    /// Starts one that persists nothing.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&["--save", ""], &[], "Ready to accept connections")
+    }
+
+    /// Starts one with more `options`, and waits for a line of its log that contains `ready`. Files go into its
+    /// directory first.
+    pub(crate) fn start_with(options: &[&str], files: &[(&str, &[u8])], ready: &str) -> Self {
+        // Between finding a free port and using it another process may take it.
+        for _ in 0..10 {
+            if let Some(server) = Self::try_start(options, files, ready) {
+                return server;
+            }
+        }
+        panic!("redis-server did not start in ten tries");
+    }
+
+    fn try_start(options: &[&str], files: &[(&str, &[u8])], ready: &str) -> Option<Self> {
+        let port = free_port();
+        let directory = new_directory();
+        for (name, content) in files {
+            std::fs::write(directory.join(name), content).unwrap();
+        }
+        let mut child = Command::new(binary())
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "no", "--dir"])
+            .arg(&directory)
+            .args(["--loglevel", "notice", "--daemonize", "no", "--enable-debug-command", "yes"])
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} cannot be run: {error}; see {BINARY}", binary().display()));
+        let lines = lines(&mut child);
+        let server = Self { child, port, directory };
+        lines.iter().any(|line| line.contains(ready)).then_some(server)
+    }
+
+    /// The port it listens on.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its address as a URL.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// A file of its directory.
+    pub(crate) fn file(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.directory.join(name)).unwrap()
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// What it says, line by line. Read to the end, so that it never waits for a reader.
+fn lines(child: &mut Child) -> Receiver<String> {
+    let output = child.stdout.take().unwrap();
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+fn binary() -> PathBuf {
+    if let Some(named) = std::env::var_os(BINARY) {
+        return named.into();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = ["redis-server", "valkey-server"]
+        .iter()
+        .flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)))
+        .find(|candidate| candidate.is_file());
+    found.unwrap_or_else(|| {
+        panic!(
+            "expected redis-server or valkey-server on PATH, or its path in {BINARY}, found neither; \
+             {SKIP}=1 leaves these tests out"
+        )
+    })
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn new_directory() -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("spindrift-native-{}-{number}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
