@@ -18,9 +18,12 @@ use crate::field::conditional::{not_modified, validate_with};
 use crate::field::hop;
 use crate::time::Timestamp;
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What a fetch needs to know.
 pub(super) struct Fetch<'a, E: Env> {
@@ -172,7 +175,7 @@ impl<E: Env> Fetch<'_, E> {
             Err(Unstorable::Method)
         };
         hop::strip(&mut head.headers);
-        let body = first_piece(body, declared).await;
+        let body = first_piece(&app.env, body, declared).await;
         let body = match fill {
             Ok((fill, ttl)) => {
                 (status.stored, status.ttl) = (true, Some(ttl));
@@ -245,15 +248,24 @@ fn date(headers: &mut HeaderMap, received: Timestamp) {
     }
 }
 
-/// Waits for the first piece, so that it can leave together with the head; a content that is all there
-/// then is held as a whole. Head and content that leave apart cost a client with delayed acknowledgements
-/// 40 ms.
-pub(super) async fn first_piece(mut body: Body, declared: Option<u64>) -> Body {
+/// How long the head of a response waits for the first piece of its content: no longer than the wait that
+/// leaving together saves.
+const FIRST_PIECE: Duration = Duration::from_millis(40);
+
+/// Waits a little for the first piece, so that it can leave together with the head; a content that is all
+/// there then is held as a whole. Head and content that leave apart cost a client with delayed
+/// acknowledgements 40 ms.
+pub(super) async fn first_piece<E: Env>(env: &E, mut body: Body, declared: Option<u64>) -> Body {
     let Body::Stream(_) = &body else { return body };
-    match body.chunk().await {
-        None => Body::Empty,
-        Some(Ok(piece)) if declared == Some(piece.len() as u64) => Body::Full(piece),
-        Some(first) => body.after(first, declared),
+    let first = match select(pin!(body.chunk()), pin!(env.sleep(FIRST_PIECE))).await {
+        Either::Left((first, _)) => Some(first),
+        Either::Right(_) => None,
+    };
+    match first {
+        None => body,
+        Some(None) => Body::Empty,
+        Some(Some(Ok(piece))) if declared == Some(piece.len() as u64) => Body::Full(piece),
+        Some(Some(first)) => body.after(first, declared),
     }
 }
 

@@ -47,7 +47,8 @@ pub struct Answer {
 pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response<Body> {
     let incoming = receive(request, app.config.origin.trust_forwarded);
     if api::is_reserved(incoming.uri.path()) {
-        return api::serve(app, incoming).await;
+        let response = api::serve(app, incoming).await;
+        return respond(app, Answer { response, status: CacheStatus::default().because("reserved-path") });
     }
     if forward::loops(&incoming.headers, app.config.name.as_str()) {
         return respond(app, loop_detected());
@@ -172,7 +173,7 @@ async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheSta
             }
             hop::strip(response.headers_mut());
             let (head, body) = response.into_parts();
-            let body = fetch::first_piece(body, fetch::declared_length(&head.headers)).await;
+            let body = fetch::first_piece(&app.env, body, fetch::declared_length(&head.headers)).await;
             Answer { response: Response::from_parts(head, body), status }
         }
         Err(error) => Answer { response: upstream_failed(app, &incoming, &error), status },
