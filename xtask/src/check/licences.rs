@@ -112,7 +112,10 @@ fn one(words: Words<'_, '_>, allowed: &[&str]) -> bool {
             let holds = either(words, allowed);
             words.next_if_eq(&")").is_some() && holds
         }
-        Some(licence) => allowed.contains(&licence.replace("_WITH_", " WITH ").as_str()),
+        // `MPL-2.0+`: that version or a later one, at the user's choice.
+        Some(licence) => {
+            allowed.contains(&licence.trim_end_matches('+').replace("_WITH_", " WITH ").as_str())
+        }
         None => false,
     }
 }
@@ -131,7 +134,8 @@ mod tests {
 
     #[test]
     fn expressions_are_read_as_spdx_means_them() {
-        for licence in ["MIT", "GPL-3.0 OR MIT", "MIT/GPL-3.0", "(MIT OR X) AND Apache-2.0", "X AND X OR MIT"]
+        for licence in
+            ["MIT", "GPL-3.0 OR MIT", "MIT/GPL-3.0", "MIT+", "(MIT OR X) AND Apache-2.0", "X AND X OR MIT"]
         {
             assert!(is_allowed(licence, &ALLOWED), "{licence}");
         }
