@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 pub struct Client {
     wire: Wire,
     host: String,
+    interim: Vec<u16>,
 }
 
 /// A response whose content is still coming.
@@ -28,7 +29,7 @@ impl Client {
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
-        Self { wire: Wire::new(stream), host: address.to_string() }
+        Self { wire: Wire::new(stream), host: address.to_string(), interim: vec![] }
     }
 
     /// Sends a request and reads its response; the connection stays open.
@@ -60,6 +61,12 @@ impl Client {
         self.wire.write(bytes).unwrap();
     }
 
+    /// The interim responses (1xx) that came before final ones.
+    #[must_use]
+    pub fn interim(&self) -> &[u16] {
+        &self.interim
+    }
+
     /// Waits for the head of the next response; `to_head` when the request was HEAD.
     ///
     /// # Panics
@@ -76,6 +83,7 @@ impl Client {
             let head = self.wire.head().ok()??;
             let status: u16 = head.start.split(' ').nth(1)?.parse().ok()?;
             if (100..200).contains(&status) {
+                self.interim.push(status);
                 continue;
             }
             let none = to_head || status == 204 || status == 304;

@@ -113,8 +113,9 @@ impl Setup {
         let mut command = Command::new(program);
         command.current_dir(workspace()).args(["up", "-f", self.manifest]);
         let is_spin = matches!(host, Host::Spin(_));
-        if is_spin {
-            command.arg("--state-dir").arg(state_directory());
+        let state = is_spin.then(state_directory);
+        if let Some(state) = &state {
+            command.arg("--state-dir").arg(state);
         }
         if http {
             let port = if is_spin { free_port() } else { 0 };
@@ -129,7 +130,7 @@ impl Setup {
                 command.env_remove(name);
             }
         }
-        Process::start(command, is_spin)
+        Process::start(command, state)
     }
 }
 

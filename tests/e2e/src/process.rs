@@ -3,6 +3,7 @@
 use crate::wait::PATIENCE;
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
@@ -10,7 +11,8 @@ use std::time::Instant;
 /// A running program.
 pub(crate) struct Process {
     child: Child,
-    group: bool,
+    /// The directory of a program that starts others: these end with it, as one process group.
+    state: Option<PathBuf>,
     output: Arc<Output>,
 }
 
@@ -27,10 +29,10 @@ struct Lines {
 }
 
 impl Process {
-    /// Starts `command`. With `group` it leads a process group, which ends as a whole; without, a signal
-    /// to the tests' own group ends it too.
-    pub(crate) fn start(mut command: Command, group: bool) -> Self {
-        if group {
+    /// Starts `command`. With `state`, a directory that is removed in the end, it leads a process group, which
+    /// ends as a whole; without, a signal to the tests' own group ends it too.
+    pub(crate) fn start(mut command: Command, state: Option<PathBuf>) -> Self {
+        if state.is_some() {
             command.process_group(0);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -38,7 +40,7 @@ impl Process {
         let output = Arc::new(Output::default());
         collect(child.stdout.take().unwrap(), Arc::clone(&output));
         collect(child.stderr.take().unwrap(), Arc::clone(&output));
-        Self { child, group, output }
+        Self { child, state, output }
     }
 
     /// Waits for the first line that `wanted` finds something in; the whole output when it ended before.
@@ -69,18 +71,22 @@ impl Process {
 
     /// Sends a signal by name, as kill(1) takes it.
     pub(crate) fn signal(&self, name: &str) {
-        let id = if self.group { format!("-{}", self.child.id()) } else { self.child.id().to_string() };
+        let id =
+            if self.state.is_some() { format!("-{}", self.child.id()) } else { self.child.id().to_string() };
         let done = Command::new("kill").args(["-s", name, "--", &id]).stderr(Stdio::null()).status();
         assert!(done.is_ok(), "kill(1) is missing");
     }
 
     /// Ends it at once.
     pub(crate) fn kill(&mut self) {
-        if self.group {
+        if self.state.is_some() {
             self.signal("KILL");
         }
         _ = self.child.kill();
         _ = self.child.wait();
+        if let Some(state) = self.state.take() {
+            _ = std::fs::remove_dir_all(state);
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl Redis {
         let mut command = Command::new(redis_server());
         let port = self.port.to_string();
         command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
-        let process = Process::start(command, false);
+        let process = Process::start(command, None);
         process.wait_for(|line| line.contains("eady to accept connections").then_some(()))?;
         *self.process.lock().unwrap() = Some(process);
         Ok(())

@@ -166,42 +166,6 @@ fn content_that_ends_with_the_connection_is_whole() {
 }
 
 #[test]
-fn several_content_lengths_are_one_where_they_agree_and_an_error_where_not() {
-    for (lengths, status) in [
-        ("content-length: 4\r\ncontent-length: 4\r\n", 200),
-        ("content-length: 4, 4\r\n", 200),
-        ("content-length: 4\r\ncontent-length: 5\r\n", 502),
-        ("content-length: +4\r\n", 502),
-    ] {
-        let raw =
-            format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncache-control: max-age=60\r\n{lengths}\r\npage");
-        let origin = Origin::always(Reply::raw(raw));
-        let redis = Redis::start();
-        for gateway in [Gateway::before(&origin).start(), Gateway::before(&origin).redis(&redis).start()] {
-            let response = gateway.get("/a");
-            let _ = response.cache_status();
-            assert_eq!(response.status, status, "{lengths}");
-            if status == 200 {
-                assert_eq!(
-                    (response.headers.all("content-length"), response.text()),
-                    (vec!["4"], "page".into())
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn a_length_that_a_client_sends_twice_reaches_the_origin_once() {
-    let origin = Origin::always(Reply::ok("thanks"));
-    let gateway = Gateway::before(&origin).start();
-    let request = Request::post("/a", "four").header("content-length", "4");
-    assert_eq!(gateway.send(&request).text(), "thanks");
-    assert_eq!(origin.last().headers.all("content-length"), ["4"]);
-    assert_eq!(origin.last().body, b"four");
-}
-
-#[test]
 fn a_client_that_goes_away_leaves_the_gateway_whole() {
     let gate = Gate::new();
     let held = gate.clone();

@@ -46,12 +46,7 @@ fn a_configured_ttl_never_overrides_what_is_private() {
     never_shared(config, with("no-store"), &request, "no-store");
     never_shared(config, with("private"), &request, "private");
     never_shared(config, Reply::ok("x").header("set-cookie", "sid=1"), &request, "set-cookie");
-    never_shared(
-        config,
-        Reply::ok("x"),
-        &request.clone().header("authorization", "Basic x"),
-        "authorization",
-    );
+    never_shared(config, Reply::ok("x"), &request.header("authorization", "Basic x"), "authorization");
 }
 
 #[test]

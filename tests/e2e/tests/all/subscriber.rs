@@ -5,7 +5,7 @@ use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request, Subscriber, eventual
 
 fn pages() -> Origin {
     Origin::start(|exchange| {
-        exchange.reply(&Reply::fresh("page").header("cache-tag", "t").header("etag", "\"1\""))
+        exchange.reply(&Reply::fresh("page").header("cache-tag", "t").header("etag", "\"1\""));
     })
 }
 

@@ -1,6 +1,6 @@
 //! What several of the tests need.
 
-use spindrift_e2e::{Gateway, Headers, Origin, Redis, Request, Response};
+use spindrift_e2e::{Gateway, Headers, Origin, Redis, Reply, Request, Response, Setup};
 
 /// The two ways an instance lives that matter: for one request, and for many at once.
 pub(crate) const EACH_REUSE: [(usize, usize); 2] = [(1, 1), (128, 16)];
@@ -44,4 +44,33 @@ pub(crate) fn miss(gateway: &Gateway, request: &Request) -> Response {
     let response = gateway.send(request);
     assert!(!response.cache_status().is_hit(), "{response:?}");
     response
+}
+
+/// Pages with tags: `/tagged/a,b` has the tags a and b, by one of the two fields.
+pub(crate) fn tagged() -> Origin {
+    Origin::start(|exchange| {
+        let target = exchange.request.target.clone();
+        let reply = Reply::fresh(target.clone()).header("etag", "\"1\"");
+        exchange.reply(&match target.split_once("/tagged/").map(|(_, tags)| tags) {
+            Some(tags) => reply.header("cache-tag", tags),
+            None => match target.split_once("/keyed/").map(|(_, tags)| tags) {
+                Some(tags) => reply.header("surrogate-key", &tags.replace(',', " ")),
+                None => reply,
+            },
+        });
+    })
+}
+
+/// A gateway with one stored response for each of these paths of `site.example`.
+pub(crate) fn filled(setup: Setup, redis: &Redis, targets: &[&str]) -> Gateway {
+    let gateway = setup.redis(redis).managed().start();
+    for (number, target) in targets.iter().enumerate() {
+        stored_as(&gateway, redis, &at(target), number + 1);
+    }
+    gateway
+}
+
+/// A GET of `site.example`.
+pub(crate) fn at(target: &str) -> Request {
+    Request::get(target).host("site.example")
 }
