@@ -115,7 +115,7 @@ fn ctrl_c_ends_everything_that_was_started() {
     up.signal("-INT");
     let status = up.process.wait().unwrap();
     assert!(status.success(), "{status}: {}", up.read("output"));
-    assert!(!up.runs("host.pid") && !up.runs("grandchild.pid"));
+    wait_for(|| !up.runs("host.pid") && !up.runs("grandchild.pid"), "the host and its child to end");
 
     let environment = up.read("host.env");
     assert!(environment.contains("SPIN_VARIABLE_REDIS_URL=redis://me:hunter2@127.0.0.1:1/3\n"));
@@ -146,5 +146,5 @@ fn a_host_that_ends_by_itself_is_a_failure() {
     let status = up.process.wait().unwrap();
     assert_eq!(status.code(), Some(1));
     assert!(up.read("output").contains("the host ended by itself"), "{}", up.read("output"));
-    assert!(!up.runs("grandchild.pid"));
+    wait_for(|| !up.runs("grandchild.pid"), "the host's child to end");
 }
