@@ -120,7 +120,7 @@ fn an_address_that_is_none_is_denied_at_once() {
 fn a_server_that_is_loading_is_unavailable() {
     run(async || {
         let file = {
-            let world = World::start(RedisServer::start()).await;
+            let world = World::start(RedisServer::start().into()).await;
             world.tell(&["DEBUG", "POPULATE", "20000", "sd", "100"]).await;
             world.tell(&["SAVE"]).await;
             world.server.file("dump.rdb")
@@ -129,7 +129,7 @@ fn a_server_that_is_loading_is_unavailable() {
         let options =
             ["--save", "", "--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024"];
         let server = RedisServer::start_with(&options, &[("dump.rdb", &file)], "Loading RDB");
-        let world = World::start(server).await;
+        let world = World::start(server.into()).await;
         let instance = world.instance();
         unavailable(&call(&instance, "GET", &["sd:1"]).await, "BusyLoadingError");
         still_connected(&instance).await;

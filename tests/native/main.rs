@@ -5,12 +5,19 @@
 //! deadlines are ended by hand: nothing here sleeps or measures.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod agreement;
 mod bodies;
 mod client;
+mod degraded;
 mod errors;
+mod event;
 mod ledger;
+mod model;
 mod outage;
+mod privacy;
 mod purge;
+mod serve;
 mod store;
 mod support;
+mod validation;
 mod variants;

@@ -10,6 +10,8 @@ pub(crate) mod wire;
 
 use env::{ManualClock, TestEnv};
 use origin::Origin;
+use proptest::prelude::{ProptestConfig, Strategy};
+use proptest::test_runner::TestRunner;
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 use server::RedisServer;
@@ -35,7 +37,7 @@ const PATIENT: &str = "[redis]\ntimeout = \"1m\"\nconnect_timeout = \"1m\"\n";
 /// Runs `test` on a Redis of its own, then looks at what it left there.
 pub(crate) fn on_redis(test: impl AsyncFnOnce(&World)) {
     run(async || {
-        let world = World::start(RedisServer::start()).await;
+        let world = World::start(Rc::new(RedisServer::start())).await;
         test(&world).await;
         world.check_keys().await;
     });
@@ -51,10 +53,34 @@ pub(crate) fn run(test: impl AsyncFnOnce()) {
     tokio::task::LocalSet::new().block_on(&runtime, limited);
 }
 
+/// Checks that `test` holds for `cases` values of `values`, all on one Redis, which is emptied before each.
+pub(crate) fn property<S: Strategy>(cases: u32, values: &S, test: &impl AsyncFn(&World, S::Value)) {
+    if server::skipped() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tasks = tokio::task::LocalSet::new();
+    let server = Rc::new(RedisServer::start());
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let case = |value: S::Value| {
+        let case = async {
+            let world = World::start(Rc::clone(&server)).await;
+            world.tell(&["FLUSHALL"]).await;
+            test(&world, value).await;
+            world.check_keys().await;
+        };
+        tasks.block_on(&runtime, async {
+            tokio::time::timeout(PATIENCE, case).await.expect("the test hangs");
+        });
+        Ok(())
+    };
+    TestRunner::new(config).run(values, case).unwrap_or_else(|failure| panic!("{failure}"));
+}
+
 /// A Redis, and what all instances of a test share.
 pub(crate) struct World {
     /// The server.
-    pub(crate) server: RedisServer,
+    pub(crate) server: Rc<RedisServer>,
     /// The wall clock.
     pub(crate) clock: ManualClock,
     /// The origin.
@@ -65,7 +91,7 @@ pub(crate) struct World {
 
 impl World {
     /// A world on `server`.
-    pub(crate) async fn start(server: RedisServer) -> Self {
+    pub(crate) async fn start(server: Rc<RedisServer>) -> Self {
         let client = redis::Client::open(server.url()).unwrap();
         let admin = client.get_multiplexed_async_connection().await.unwrap();
         let (clock, origin) = (ManualClock::new(), Rc::new(Origin::new()));

@@ -38,6 +38,7 @@ pub(crate) struct Origin {
     seen: RefCell<Vec<Seen>>,
     changed: Notify,
     held: Cell<bool>,
+    passes: RefCell<Option<Method>>,
     released: Notify,
 }
 
@@ -50,6 +51,7 @@ impl Origin {
             seen: RefCell::default(),
             changed: Notify::new(),
             held: Cell::new(false),
+            passes: RefCell::default(),
             released: Notify::new(),
         }
     }
@@ -77,6 +79,12 @@ impl Origin {
     /// From now on answers are made at once, but not handed over until [`Origin::release`].
     pub(crate) fn hold(&self) {
         self.held.set(true);
+    }
+
+    /// The same, but for requests with this method.
+    pub(crate) fn hold_all_but(&self, method: &'static str) {
+        self.held.set(true);
+        *self.passes.borrow_mut() = Some(Method::from_bytes(method.as_bytes()).unwrap());
     }
 
     /// Hands over what was held.
@@ -107,9 +115,10 @@ impl Origin {
         let body = body.collect(usize::MAX).await.map_err(|e| UpstreamError::Invalid(e.to_string()))?;
         let seen = Seen { method: parts.method, uri: parts.uri, headers: parts.headers, body };
         let outcome = (self.script.borrow_mut())(&seen);
+        let passes = self.passes.borrow().as_ref() == Some(&seen.method);
         self.seen.borrow_mut().push(seen);
         self.changed.notify_waiters();
-        while self.held.get() {
+        while self.held.get() && !passes {
             self.released.notified().await;
         }
         outcome

@@ -1,0 +1,136 @@
+//! Messages from the channel: done once, counted, retried.
+
+use crate::support::{Instance, PREFIX, World, on_redis};
+use futures_util::StreamExt as _;
+use futures_util::future::{join, join_all};
+use spindrift::event::{Handled, handle};
+use spindrift::purge::Purge;
+use spindrift::redis::Keys;
+
+fn purge_message(id: &str) -> Vec<u8> {
+    format!(r#"{{"v":1,"topic":"purge","id":"{id}","data":{{"tags":["news"]}}}}"#).into_bytes()
+}
+
+async fn counter(instance: &Instance, name: &str) -> i64 {
+    let counters = instance.channel().counters().await.unwrap();
+    counters.into_iter().find(|(found, _)| found == name).map_or(0, |(_, count)| count)
+}
+
+async fn there(instance: &Instance) -> bool {
+    instance.find("/a").await.entry.is_some()
+}
+
+#[test]
+fn a_purge_message_is_acted_on() {
+    on_redis(async |world| {
+        let (gateway, subscriber) = (world.instance(), world.instance());
+        gateway.put("/a", &["news"], "a").await;
+        assert_eq!(handle(&subscriber.app, &purge_message("1")).await, Handled::Done);
+        assert!(!there(&gateway).await);
+        assert_eq!(counter(&gateway, "messages_done").await, 1);
+    });
+}
+
+#[test]
+fn a_message_of_two_subscribers_acts_once() {
+    on_redis(async |world| {
+        let (gateway, one, other) = (world.instance(), world.instance(), world.instance());
+        let message = purge_message("same");
+        let both = join(handle(&one.app, &message), handle(&other.app, &message)).await;
+        assert!(
+            matches!(both, (Handled::Done, Handled::Duplicate) | (Handled::Duplicate, Handled::Done)),
+            "{both:?}"
+        );
+        gateway.put("/a", &["news"], "new").await;
+        assert_eq!(handle(&one.app, &message).await, Handled::Duplicate);
+        assert!(there(&gateway).await, "what was stored after the purge stays");
+        assert_eq!(handle(&one.app, &purge_message("next")).await, Handled::Done);
+        assert!(!there(&gateway).await);
+        let counts = (counter(&one, "messages_done").await, counter(&one, "messages_duplicate").await);
+        assert_eq!(counts, (2, 2));
+    });
+}
+
+#[test]
+fn a_message_without_id_is_acted_on_by_every_subscriber() {
+    on_redis(async |world| {
+        let message = br#"{"v":1,"topic":"purge","data":{"urls":["http://h/a"]}}"#;
+        let instances = [world.instance(), world.instance()];
+        let handled = join_all(instances.iter().map(|instance| handle(&instance.app, message))).await;
+        assert_eq!(handled, [Handled::Done; 2]);
+    });
+}
+
+#[test]
+fn a_malformed_message_is_logged_counted_and_does_no_harm() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        instance.put("/a", &["news"], "a").await;
+        let malformed: [&[u8]; 8] = [
+            b"",
+            b"nonsense",
+            b"\xff\xfe",
+            br#"{"v":2,"topic":"purge","data":{"tags":["news"]}}"#,
+            br#"{"v":1,"topic":"explode","data":{}}"#,
+            br#"{"v":1,"topic":"purge","id":"a b","data":{"tags":["news"]}}"#,
+            br#"{"v":1,"topic":"purge","data":{"tags":["news"],"urls":["no url"]}}"#,
+            &vec![b' '; spindrift::event::MAX_MESSAGE + 1],
+        ];
+        for (number, payload) in (1..).zip(malformed) {
+            assert_eq!(handle(&instance.app, payload).await, Handled::Malformed);
+            assert_eq!(counter(&instance, "messages_malformed").await, number);
+            assert_eq!(instance.env.log_lines().len(), usize::try_from(number).unwrap());
+        }
+        assert!(there(&instance).await);
+    });
+}
+
+#[test]
+fn a_failed_message_can_be_tried_again() {
+    on_redis(async |world| {
+        let (gateway, subscriber) = (world.instance(), world.instance());
+        gateway.put("/a", &["news"], "a").await;
+        let entries = Keys::new(PREFIX).ledger_entries();
+        // A key of another type makes the purge fail after the message was claimed.
+        gateway.purge_tag("before").await;
+        world.tell(&["SET", entries.as_str(), "of another type", "EX", "99"]).await;
+        assert_eq!(handle(&subscriber.app, &purge_message("1")).await, Handled::Failed);
+        assert_eq!(counter(&gateway, "messages_failed").await, 1);
+        world.tell(&["DEL", entries.as_str()]).await;
+        assert_eq!(handle(&subscriber.app, &purge_message("1")).await, Handled::Done);
+        assert!(!there(&gateway).await);
+    });
+}
+
+#[test]
+fn a_message_that_could_not_be_claimed_can_be_tried_again() {
+    on_redis(async |world| {
+        let subscriber = world.instance();
+        world.tell(&["CONFIG", "SET", "maxmemory", "1"]).await;
+        assert_eq!(handle(&subscriber.app, &purge_message("1")).await, Handled::Failed);
+        world.tell(&["CONFIG", "SET", "maxmemory", "0"]).await;
+        assert_eq!(handle(&subscriber.app, &purge_message("1")).await, Handled::Done);
+    });
+}
+
+#[test]
+fn an_announcement_reaches_subscribers_and_is_done_already() {
+    on_redis(async |world| {
+        let (gateway, subscriber) = (world.instance(), world.instance());
+        let mut messages = subscribed(world, &gateway.app.settings.channel).await;
+        let purge = Purge { tags: vec!["news".into()], ..Purge::default() };
+        gateway.purge(&purge).await.unwrap();
+        gateway.channel().announce_purge(&purge).await.unwrap();
+        gateway.put("/a", &["news"], "new").await;
+        let payload: Vec<u8> = messages.on_message().next().await.unwrap().get_payload().unwrap();
+        assert_eq!(handle(&subscriber.app, &payload).await, Handled::Duplicate);
+        assert!(there(&gateway).await);
+    });
+}
+
+async fn subscribed(world: &World, channel: &str) -> redis::aio::PubSub {
+    let client = redis::Client::open(world.server.url()).unwrap();
+    let mut messages = client.get_async_pubsub().await.unwrap();
+    messages.subscribe(channel).await.unwrap();
+    messages
+}

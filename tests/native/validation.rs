@@ -1,0 +1,193 @@
+//! Stale responses: validated, replaced, or used because the origin fails.
+
+use crate::support::origin::reply;
+use crate::support::{Instance, World, on_redis};
+use spindrift::env::UpstreamError;
+
+const A: &str = "http://h/a";
+
+/// Stores "hello" with an entity tag and these directives, then lets it become stale.
+async fn stale(world: &World, cache_control: &'static str) -> Instance {
+    let instance = world.instance();
+    world.origin.answers(move |_| {
+        Ok(reply(200, &[("cache-control", cache_control), ("etag", "\"1\""), ("x-old", "1")], "hello"))
+    });
+    assert!(instance.get(A).await.is_stored());
+    world.clock.advance_secs(61);
+    instance
+}
+
+#[test]
+fn a_304_makes_it_fresh_again_and_updates_its_fields() {
+    on_redis(async |world| {
+        let instance = stale(world, "max-age=60").await;
+        world.origin.gives(304, &[("cache-control", "max-age=30"), ("x-old", "2"), ("x-new", "3")], "");
+        let validated = instance.get(A).await;
+        assert_eq!(world.origin.last().header("if-none-match"), "\"1\"");
+        assert_eq!((validated.status, validated.text(), validated.forwarded()), (200, "hello", "stale"));
+        assert_eq!(validated.parameter("fwd-status"), "304");
+        world.clock.advance_secs(10);
+        let hit = instance.get(A).await;
+        assert!(hit.is_hit());
+        assert_eq!((hit.text(), hit.ttl(), hit.header("age")), ("hello", 20, "10"));
+        assert_eq!((hit.header("x-old"), hit.header("x-new"), hit.header("etag")), ("2", "3", "\"1\""));
+        assert_eq!(world.origin.count(), 2);
+    });
+}
+
+#[test]
+fn a_304_keeps_a_large_body() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        world.origin.answers(|seen| {
+            let fields = [("cache-control", "max-age=60"), ("etag", "\"1\"")];
+            let known = seen.header("if-none-match") == "\"1\"";
+            Ok(if known { reply(304, &fields, "") } else { reply(200, &fields, vec![b'x'; 600_000]) })
+        });
+        for _ in 0..3 {
+            let got = instance.get(A).await;
+            assert_eq!(got.body.unwrap(), vec![b'x'; 600_000]);
+            assert!(instance.get(A).await.is_hit());
+            world.clock.advance_secs(61);
+        }
+    });
+}
+
+#[test]
+fn another_200_takes_its_place() {
+    on_redis(async |world| {
+        let instance = stale(world, "max-age=60").await;
+        world.origin.gives(200, &[("cache-control", "max-age=60"), ("etag", "\"2\"")], "new");
+        let replaced = instance.get(A).await;
+        assert_eq!((replaced.text(), replaced.forwarded(), replaced.is_stored()), ("new", "stale", true));
+        let hit = instance.get(A).await;
+        assert_eq!((hit.text(), hit.is_hit(), hit.header("x-old")), ("new", true, ""));
+    });
+}
+
+#[test]
+fn a_304_that_forbids_storing_drops_what_is_stored() {
+    on_redis(async |world| {
+        let instance = stale(world, "max-age=60").await;
+        world.origin.gives(304, &[("cache-control", "no-store")], "");
+        assert_eq!(instance.get(A).await.text(), "hello");
+        world.origin.gives(200, &[("cache-control", "max-age=60")], "new");
+        let next = instance.get(A).await;
+        assert_eq!((next.text(), next.forwarded()), ("new", "uri-miss"));
+    });
+}
+
+#[test]
+fn an_error_is_covered_for_as_long_as_the_response_allows() {
+    on_redis(async |world| {
+        let instance = stale(world, "max-age=60, stale-if-error=100").await;
+        for status in [500, 502, 503, 504] {
+            world.origin.gives(status, &[], "error");
+            let got = instance.get(A).await;
+            assert_eq!((got.status, got.text(), got.detail()), (200, "hello", "stale-if-error"));
+            assert_eq!(got.parameter("fwd-status"), status.to_string());
+        }
+        world.origin.gives(404, &[], "not found");
+        assert_eq!(instance.get(A).await.status, 404);
+        world.origin.gives(503, &[], "error");
+        world.clock.advance_secs(100);
+        assert_eq!(instance.get(A).await.status, 503);
+    });
+}
+
+#[test]
+fn an_error_is_not_covered_unless_allowed() {
+    on_redis(async |world| {
+        for cache_control in ["max-age=60", "max-age=60, stale-if-error=100, must-revalidate"] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = stale(world, cache_control).await;
+            world.origin.gives(503, &[], "error");
+            assert_eq!(instance.get(A).await.status, 503, "{cache_control}");
+            world.origin.gives(304, &[("cache-control", "max-age=60")], "");
+            assert_eq!(instance.get(A).await.text(), "hello", "the error took nothing away");
+        }
+    });
+}
+
+#[test]
+fn a_stale_response_is_used_while_the_origin_is_away() {
+    on_redis(async |world| {
+        let instance = stale(world, "max-age=60").await;
+        world.origin.is_away();
+        let got = instance.get(A).await;
+        assert_eq!((got.status, got.text(), got.detail()), (200, "hello", "origin-unreachable"));
+        assert_eq!((got.header("age"), got.ttl()), ("61", -1));
+        world.origin.gives(200, &[("cache-control", "max-age=60")], "back");
+        assert_eq!(instance.get(A).await.text(), "back");
+    });
+}
+
+#[test]
+fn a_stale_response_that_must_be_validated_is_not() {
+    on_redis(async |world| {
+        for directive in ["must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache"] {
+            world.tell(&["FLUSHALL"]).await;
+            let text: &'static str = Box::leak(format!("max-age=60, {directive}").into_boxed_str());
+            let instance = stale(world, text).await;
+            world.origin.is_away();
+            assert_eq!(instance.get(A).await.status, 502, "{directive}");
+        }
+    });
+}
+
+#[test]
+fn an_origin_that_is_away_with_nothing_stored_is_an_error_that_names_no_origin() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let failures = [
+            (UpstreamError::Unreachable("origin.test:80".into()), 502),
+            (UpstreamError::TimedOut("origin.test".into()), 504),
+            (UpstreamError::Denied("origin.test".into()), 502),
+            (UpstreamError::Invalid("origin.test".into()), 502),
+        ];
+        for (error, status) in failures {
+            let text = error.to_string();
+            world.origin.answers(move |_| Err(error.clone()));
+            let got = instance.get(A).await;
+            assert_eq!((got.status, got.header("content-type")), (status, "application/problem+json"));
+            assert!(!got.text().contains("origin.test"), "{}", got.text());
+            assert!(instance.env.logged(&text), "{:?}", instance.env.log_lines());
+        }
+        world.origin.gives(200, &[], "back");
+        assert_eq!(instance.get(A).await.status, 200);
+    });
+}
+
+#[test]
+fn only_if_cached_never_asks_the_origin() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let only = [("cache-control", "only-if-cached")];
+        let nothing = instance.get_with(A, &only).await;
+        assert_eq!((nothing.status, nothing.detail()), (504, "only-if-cached"));
+        assert_eq!(world.origin.count(), 0);
+        instance.get(A).await;
+        let hit = instance.get_with(A, &only).await;
+        assert_eq!((hit.status, hit.text()), (200, "hello"));
+        world.clock.advance_secs(61);
+        assert_eq!(instance.get_with(A, &only).await.status, 504);
+        assert_eq!(world.origin.count(), 1);
+    });
+}
+
+#[test]
+fn a_client_may_ask_for_more_than_fresh_and_for_less() {
+    on_redis(async |world| {
+        let instance = stale(world, "max-age=60").await;
+        let lenient = instance.get_with(A, &[("cache-control", "max-stale=5")]).await;
+        assert!(lenient.is_hit());
+        assert_eq!((lenient.text(), lenient.ttl()), ("hello", -1));
+        world.origin.gives(200, &[("cache-control", "max-age=60")], "new");
+        let strict = instance.get_with(A, &[("cache-control", "max-stale=0")]).await;
+        assert_eq!(strict.text(), "new");
+        world.origin.gives(200, &[("cache-control", "max-age=60")], "newer");
+        let forced = instance.get_with(A, &[("cache-control", "no-cache")]).await;
+        assert_eq!((forced.text(), forced.forwarded()), ("newer", "request"));
+        assert_eq!(instance.get(A).await.text(), "newer");
+    });
+}
