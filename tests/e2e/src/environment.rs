@@ -17,12 +17,13 @@ pub(crate) enum Host {
     Spin(PathBuf),
 }
 
-/// The root of the workspace.
+/// Where the manifests and the components are: the root of the workspace.
 pub(crate) fn workspace() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        root.canonicalize().expect("the workspace is where it was compiled")
+        let built = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let root = named("SPINDRIFT_APP_DIR").unwrap_or_else(built);
+        root.canonicalize().unwrap_or_else(|error| panic!("{}: {error}: {HOW}", root.display()))
     })
 }
 

@@ -20,6 +20,7 @@ pub const TOKEN: &str = "a-token-of-the-tests";
 #[derive(Clone, Debug)]
 pub struct Setup {
     manifest: &'static str,
+    config: String,
     variables: Vec<(String, String)>,
     arguments: Vec<String>,
 }
@@ -29,7 +30,8 @@ impl Setup {
     /// is expected.
     #[must_use]
     pub fn of(manifest: &'static str) -> Self {
-        Self { manifest, variables: vec![], arguments: vec![] }.redis_url(&Redis::stopped().url())
+        let setup = Self { manifest, config: String::new(), variables: vec![], arguments: vec![] };
+        setup.redis_url(&Redis::stopped().url())
     }
 
     /// Sets a variable.
@@ -58,10 +60,22 @@ impl Setup {
         self.variable("redis_url", url).variable("redis_host", url)
     }
 
-    /// Sets what `spindrift.toml` would say.
+    /// Sets what `spindrift.toml` would say. Where that does not say how long Redis may take, it may take long:
+    /// on a busy machine the defaults would end what works.
     #[must_use]
-    pub fn config(self, toml: &str) -> Self {
-        self.variable("config", toml)
+    pub fn config(mut self, toml: &str) -> Self {
+        self.config = toml.into();
+        self
+    }
+
+    /// The configuration as it is given to the app.
+    fn whole_config(&self) -> String {
+        const PATIENT: &str = "timeout = \"15s\"\nconnect_timeout = \"15s\"\n";
+        match self.config.split_once("[redis]\n") {
+            Some((_, keys)) if keys.contains("timeout") => self.config.clone(),
+            Some((before, keys)) => format!("{before}[redis]\n{PATIENT}{keys}"),
+            None => format!("{}\n[redis]\n{PATIENT}", self.config),
+        }
     }
 
     /// Switches the management API on.
@@ -125,6 +139,7 @@ impl Setup {
         for (name, value) in &self.variables {
             command.args(["--variable", &format!("{name}={value}")]);
         }
+        command.args(["--variable", &format!("config={}", self.whole_config())]);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SPIN_") {
                 command.env_remove(name);

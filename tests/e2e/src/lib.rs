@@ -17,6 +17,7 @@
 //! | environment | meaning |
 //! |---|---|
 //! | `SPINDRIFT_HOST_BIN` | the embedded host; default `target/debug/spindrift-host` |
+//! | `SPINDRIFT_APP_DIR` | where `spin.toml` and the built components are; default the workspace |
 //! | `SPIN_BIN` | a real `spin` to run the same tests with |
 //! | `SPINDRIFT_REDIS_SERVER` | the Redis server; default `redis-server` or `valkey-server` on `PATH` |
 //! | `SPINDRIFT_SKIP_E2E=1` | leave all of it out |

@@ -59,6 +59,24 @@ fn nothing_below_the_prefix_reaches_the_origin_or_the_cache() {
 }
 
 #[test]
+fn every_path_of_our_own_carries_cache_status_too() {
+    let origin = origin();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    for request in [
+        Request::get("/_spindrift/health"),
+        Request::get("/_spindrift/health/redis"),
+        Request::get("/_spindrift/nothing"),
+        Request::get("/_spindrift/v1/purge"),
+        Request::post("/_spindrift/v1/purge", "{}"),
+        Request::get("/_spindrift/stats").bearer(TOKEN),
+    ] {
+        let status = gateway.send(&request).cache_status();
+        assert_eq!((status.cache.as_str(), status.is_hit(), status.is_stored()), ("spindrift", false, false));
+    }
+}
+
+#[test]
 fn without_a_token_configured_the_management_api_is_403_and_says_how_to_set_it() {
     let origin = origin();
     let redis = Redis::start();
