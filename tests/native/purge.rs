@@ -180,3 +180,43 @@ fn a_purge_of_nothing_known_is_no_error() {
         assert!(instance.find("/a").await.entry.is_some());
     });
 }
+
+#[test]
+fn a_url_is_purged_under_the_key_rules_of_its_route() {
+    on_redis(async |world| {
+        let file = "[[route]]\npath = \"/a\"\ncache.key.sort_query = true\ncache.key.query = { except = [\"utm_*\"] }\n";
+        let (one, other) = (world.instance_with(file), world.instance_with(file));
+        for asked in ["http://h/a?x=1&y=2&utm_source=mail", "http://h/a?y=2&x=1"] {
+            one.get("http://h/a?x=1&y=2").await;
+            assert!(other.get(asked).await.is_hit(), "{asked}");
+            other.purge_url(asked).await;
+            assert!(!one.get("http://h/a?x=1&y=2").await.is_hit(), "{asked}");
+        }
+    });
+}
+
+#[test]
+fn a_purge_while_a_body_streams_by_keeps_it_out_of_the_store() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        for purge in [
+            Purge { urls: list(&["http://h/a"]), ..Purge::default() },
+            Purge { tags: list(&["t"]), ..Purge::default() },
+        ] {
+            world.origin.answers(|_| {
+                let piece = || Ok(bytes::Bytes::from(vec![b'x'; 300_000]));
+                let fields = [("cache-control", "max-age=60"), ("cache-tag", "t")];
+                Ok(crate::support::origin::streamed(200, &fields, vec![piece(), piece()]))
+            });
+            let request = crate::support::exchange::get("http://h/a", &[]);
+            let mut response = spindrift::pipeline::serve(&instance.app, request).await;
+            assert!(response.body_mut().chunk().await.unwrap().is_ok());
+            instance.purge(&purge).await.unwrap();
+            while let Some(piece) = response.body_mut().chunk().await {
+                assert!(piece.is_ok());
+            }
+            instance.env.settle().await;
+            assert!(!instance.get("http://h/a").await.is_hit(), "{purge:?}");
+        }
+    });
+}

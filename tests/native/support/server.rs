@@ -43,12 +43,12 @@ impl RedisServer {
     }
 
     fn try_start(options: &[&str], files: &[(&str, &[u8])], ready: &str) -> Option<Self> {
-        let port = free_port();
+        let (binary, port) = (binary(), free_port());
         let directory = new_directory();
         for (name, content) in files {
             std::fs::write(directory.join(name), content).unwrap();
         }
-        let mut child = Command::new(binary())
+        let mut child = Command::new(&binary)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "no", "--dir"])
             .arg(&directory)
             .args(["--loglevel", "notice", "--daemonize", "no", "--enable-debug-command", "yes"])
@@ -56,7 +56,7 @@ impl RedisServer {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{} cannot be run: {error}; see {BINARY}", binary().display()));
+            .unwrap_or_else(|error| panic!("{} cannot be run: {error}; see {BINARY}", binary.display()));
         let lines = lines(&mut child);
         let server = Self { child, port, directory };
         lines.iter().any(|line| line.contains(ready)).then_some(server)
