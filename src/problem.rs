@@ -2,13 +2,14 @@
 
 use crate::body::Body;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 /// An error answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
     detail: String,
+    field: Option<(HeaderName, &'static str)>,
     members: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -16,7 +17,14 @@ impl Problem {
     /// A problem with its status code and a sentence on this occurrence.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), members: serde_json::Map::new() }
+        Self { status, detail: detail.into(), field: None, members: serde_json::Map::new() }
+    }
+
+    /// Adds the header field that the status code asks for, such as `Allow` for 405.
+    #[must_use]
+    pub fn with_field(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.field = Some((name, value));
+        self
     }
 
     /// Adds an extension member (RFC 9457 §3.2).
@@ -51,6 +59,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.field.map(|(name, value)| (name, HeaderValue::from_static(value))));
         response
     }
 }

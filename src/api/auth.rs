@@ -1,25 +1,23 @@
 //! Who may use the management API: whoever has the token (RFC 6750).
 
 use crate::app::App;
-use crate::body::Body;
 use crate::env::Env;
 use crate::pipeline::Incoming;
 use crate::problem::Problem;
+use http::StatusCode;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderValue, Response, StatusCode};
 use subtle::ConstantTimeEq;
 
 /// Passes a request with the right bearer token.
 ///
 /// # Errors
-/// The answer: 403 where no token is configured, 401 where it is missing or wrong.
-pub(super) fn check<E: Env>(app: &App<E>, incoming: &Incoming) -> Result<(), Response<Body>> {
+/// 403 where no token is configured, 401 where it is missing or wrong.
+pub(super) fn check<E: Env>(app: &App<E>, incoming: &Incoming) -> Result<(), Problem> {
     let Some(expected) = &app.settings.admin_token else {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "the management API is off: set the variable admin_token (SPIN_VARIABLE_ADMIN_TOKEN) to switch it on",
-        )
-        .into_response());
+        ));
     };
     let given = incoming.headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
     if given.is_some_and(|given| same(given, expected.expose().as_bytes())) {
@@ -29,9 +27,8 @@ pub(super) fn check<E: Env>(app: &App<E>, incoming: &Incoming) -> Result<(), Res
         None => "expected Authorization: Bearer <admin_token>, found none",
         Some(_) => "the bearer token is not the admin_token",
     };
-    let mut response = Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"spindrift\""));
-    Err(response)
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, detail);
+    Err(problem.with_field(WWW_AUTHENTICATE, "Bearer realm=\"spindrift\""))
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {

@@ -34,19 +34,15 @@ pub async fn serve<E: Env>(app: &App<E>, incoming: Incoming) -> Response<Body> {
         ("v1/purge", &Method::POST) => purge(app, incoming).await,
         ("health" | "health/redis" | "stats", _) => Err(method_not_allowed("GET")),
         ("v1/purge", _) => Err(method_not_allowed("POST")),
-        _ => Err(Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {PREFIX}{path}"))
-            .into_response()),
+        _ => Err(Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {PREFIX}{path}"))),
     };
-    result.unwrap_or_else(|refused| refused)
+    result.unwrap_or_else(Problem::into_response)
 }
 
-type Outcome = Result<Response<Body>, Response<Body>>;
+type Outcome = Result<Response<Body>, Problem>;
 
-fn method_not_allowed(allowed: &'static str) -> Response<Body> {
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("expected {allowed}"));
-    let mut response = problem.into_response();
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    response
+fn method_not_allowed(allowed: &'static str) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("expected {allowed}")).with_field(ALLOW, allowed)
 }
 
 fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
@@ -97,12 +93,10 @@ async fn purge<E: Env>(app: &App<E>, incoming: Incoming) -> Outcome {
     let content = incoming.body.collect(MAX_CONTENT).await.map_err(|error| unreadable(&error))?;
     let purge: Purge = serde_json::from_slice(&content).map_err(|error| {
         let form = r#"{"urls":[],"tags":[],"patterns":[],"prefixes":[],"soft":false}"#;
-        Problem::new(StatusCode::BAD_REQUEST, format!("expected {form}: {error}")).into_response()
+        Problem::new(StatusCode::BAD_REQUEST, format!("expected {form}: {error}"))
     })?;
     let targets = purge.targets().map_err(|problems| {
-        Problem::new(StatusCode::BAD_REQUEST, "the purge names something it cannot")
-            .with("errors", problems)
-            .into_response()
+        Problem::new(StatusCode::BAD_REQUEST, "the purge names something it cannot").with("errors", problems)
     })?;
     let report = shared.purger.purge(&targets, purge.soft).await.map_err(|error| unavailable(&error))?;
     let announced = shared.channel.announce_purge(&purge).await;
@@ -115,23 +109,20 @@ async fn purge<E: Env>(app: &App<E>, incoming: Incoming) -> Outcome {
     ))
 }
 
-fn shared<E: Env>(app: &App<E>) -> Result<&Shared<E>, Response<Body>> {
+fn shared<E: Env>(app: &App<E>) -> Result<&Shared<E>, Problem> {
     app.shared.as_ref().ok_or_else(|| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Redis is switched off: redis_enabled is false")
-            .into_response()
     })
 }
 
-fn unavailable(error: &crate::redis::RedisError) -> Response<Body> {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
-        .with("reason", error.reason())
-        .into_response()
+fn unavailable(error: &crate::redis::RedisError) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).with("reason", error.reason())
 }
 
-fn unreadable(error: &CollectError) -> Response<Body> {
+fn unreadable(error: &CollectError) -> Problem {
     let status = match error {
         CollectError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         CollectError::Broken(_) => StatusCode::BAD_REQUEST,
     };
-    Problem::new(status, error.to_string()).into_response()
+    Problem::new(status, error.to_string())
 }

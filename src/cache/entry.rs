@@ -209,7 +209,7 @@ impl Entry {
     ///
     /// # Errors
     /// [`Corrupt`] for anything else.
-    pub fn decode(bytes: Bytes) -> Result<Self, Corrupt> {
+    pub fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
         let version = *bytes.first().ok_or(Corrupt::Damaged)?;
         if version != VERSION {
             return Err(Corrupt::Version(version));

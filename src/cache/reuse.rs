@@ -44,12 +44,10 @@ struct OnError {
 impl Stale {
     /// The response again, when the origin cannot be reached and it may be used all the same: "A cache MUST
     /// NOT generate a stale response unless it is disconnected or doing so is explicitly permitted" (RFC
-    /// 9111 §4.2.4).
-    ///
-    /// # Errors
-    /// Itself, when it must not.
-    pub fn when_disconnected(self) -> Result<Entry, Self> {
-        if self.on_error.disconnected { Ok(self.entry) } else { Err(self) }
+    /// 9111 §4.2.4). `None` when it must not.
+    #[must_use]
+    pub fn when_disconnected(self) -> Option<Entry> {
+        self.on_error.disconnected.then_some(self.entry)
     }
 
     /// Whether it is used in place of a 500, 502, 503 or 504 of the origin (RFC 5861 §4).
@@ -218,7 +216,7 @@ mod tests {
             false,
             NOW.plus(Duration::from_secs(after)),
         ) {
-            Verdict::Stale(stale) => (stale.covers_error(), stale.when_disconnected().is_ok()),
+            Verdict::Stale(stale) => (stale.covers_error(), stale.when_disconnected().is_some()),
             _ => panic!("not stale"),
         };
         assert_eq!(covers(|p| p.stale_if_error = DeltaSeconds::from_secs(5), 14), (true, true));

@@ -128,7 +128,7 @@ impl<E: Env> Store<E> {
         let entry = if varies {
             self.find_variant(&stored, resource, selecting, guess, next()?).await?
         } else {
-            self.decode(Bytes::from(stored).slice(1..), resource, "")
+            self.decode(&Bytes::from(stored).slice(1..), resource, "")
         };
         let other_variants = varies && entry.is_none();
         let (entry, purged) = self.unpurged(entry, &head, resource).await?;
@@ -170,11 +170,11 @@ impl<E: Env> Store<E> {
         let Some(found) = found.map(Bytes::from) else { return Ok(None) };
         // A variant of an older index was purged with it.
         let current = found.starts_with(name.as_bytes()) && found.get(name.len()) == Some(&b' ');
-        Ok(current.then(|| self.decode(found.slice(name.len() + 1..), resource, &guess.values)).flatten())
+        Ok(current.then(|| self.decode(&found.slice(name.len() + 1..), resource, &guess.values)).flatten())
     }
 
     /// A damaged entry, one of another version or of another key (a collision) counts as none.
-    fn decode(&self, bytes: Bytes, resource: &ResourceKey, values: &str) -> Option<Entry> {
+    fn decode(&self, bytes: &Bytes, resource: &ResourceKey, values: &str) -> Option<Entry> {
         let why = match Entry::decode(bytes) {
             Ok(entry) if entry.key == resource.text() && entry.selecting == values => return Some(entry),
             Ok(_) => "it is of another request".to_owned(),

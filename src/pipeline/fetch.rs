@@ -62,7 +62,7 @@ impl<E: Env> Fetch<'_, E> {
                 let code = received.response.status();
                 status.forward_status = Some(code.as_u16());
                 match code {
-                    StatusCode::NOT_MODIFIED if conditional => self.validated(stale.entry, received, status),
+                    StatusCode::NOT_MODIFIED if conditional => self.validated(stale.entry, &received, status),
                     code if is_error(code) && stale.covers_error() => {
                         self.reuse(stale.entry, status.because("stale-if-error"))
                     }
@@ -70,8 +70,8 @@ impl<E: Env> Fetch<'_, E> {
                 }
             }
             Err(error) => match stale.when_disconnected() {
-                Ok(entry) => self.reuse(entry, status.because("origin-unreachable")),
-                Err(_) => Answer { response: upstream_failed(self.app, self.incoming, &error), status },
+                Some(entry) => self.reuse(entry, status.because("origin-unreachable")),
+                None => Answer { response: upstream_failed(self.app, self.incoming, &error), status },
             },
         }
     }
@@ -89,7 +89,7 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     /// The origin said 304: what is stored is good again, and takes over what the 304 says (RFC 9111 §4.3.4).
-    fn validated(self, mut entry: Entry, received: Received, mut status: CacheStatus) -> Answer {
+    fn validated(self, mut entry: Entry, received: &Received, mut status: CacheStatus) -> Answer {
         let (shared, incoming, now) = (self.shared, self.incoming, received.received);
         let resource = self.lease.resource.clone();
         let mut update = received.response.headers().clone();

@@ -61,7 +61,7 @@ impl Purge {
     pub fn targets(&self) -> Result<Vec<Target>, Vec<String>> {
         let mut found = Vec::new();
         let mut problems = Vec::new();
-        let lists: [(&str, &[String], fn(&str) -> Result<Target, String>); 4] = [
+        let lists: [(&str, &[String], Parse); 4] = [
             ("urls", &self.urls, url),
             ("tags", &self.tags, tag),
             ("patterns", &self.patterns, pattern),
@@ -84,6 +84,9 @@ impl Purge {
         if problems.is_empty() { Ok(found) } else { Err(problems) }
     }
 }
+
+/// Reads one target of a list.
+type Parse = fn(&str) -> Result<Target, String>;
 
 fn bounded(text: &str) -> Result<&str, String> {
     match text.len() {

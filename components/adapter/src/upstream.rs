@@ -16,7 +16,14 @@ impl Upstream for SpinEnv {
     ) -> Result<Response<Body>, UpstreamError> {
         let request = outgoing_request(request, timeouts).await?;
         let response = spin_sdk::wasip3::http::client::send(request).await.map_err(|code| error(&code))?;
-        Ok(incoming::response(response))
+        let response = incoming::response(response);
+        // RFC 9110 §15: a status code outside of 100 to 599 is invalid, and the host takes none from us.
+        match response.status().as_u16() {
+            100..=599 => Ok(response),
+            status => {
+                Err(UpstreamError::Invalid(format!("expected a status code from 100 to 599, found {status}")))
+            }
+        }
     }
 }
 

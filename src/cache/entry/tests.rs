@@ -33,7 +33,7 @@ fn what_is_written_is_read() {
         [Content::Inline(Bytes::new()), Content::Inline(Bytes::from_static(b"\0hello\xff")), chunked]
     {
         let entry = sample(content);
-        assert_eq!(Entry::decode(entry.encode().into()), Ok(entry));
+        assert_eq!(Entry::decode(&entry.encode().into()), Ok(entry));
     }
 }
 
@@ -41,8 +41,8 @@ fn what_is_written_is_read() {
 fn another_version_is_no_entry() {
     let mut bytes = sample(Content::Inline(Bytes::new())).encode();
     bytes[0] = 2;
-    assert_eq!(Entry::decode(bytes.into()), Err(Corrupt::Version(2)));
-    assert_eq!(Entry::decode(Bytes::new()), Err(Corrupt::Damaged));
+    assert_eq!(Entry::decode(&bytes.into()), Err(Corrupt::Version(2)));
+    assert_eq!(Entry::decode(&Bytes::new()), Err(Corrupt::Damaged));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_tag_beyond_ascii_is_a_tag_and_takes_no_other_with_it() {
 proptest! {
     #[test]
     fn any_bytes_are_an_entry_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Entry::decode(bytes.into());
+        let _ = Entry::decode(&bytes.into());
     }
 
     #[test]
@@ -119,13 +119,13 @@ proptest! {
         let mut bytes = original.clone();
         let at = at % (bytes.len() - 4);
         bytes[at] ^= flip;
-        prop_assert!(Entry::decode(bytes.into()).is_err());
+        prop_assert!(Entry::decode(&bytes.into()).is_err());
     }
 
     #[test]
     fn no_truncated_entry_is_read(cut in 1usize..200) {
         let mut bytes = sample(Content::Inline(Bytes::from_static(b"body"))).encode();
         bytes.truncate(bytes.len().saturating_sub(cut));
-        prop_assert!(Entry::decode(bytes.into()).is_err());
+        prop_assert!(Entry::decode(&bytes.into()).is_err());
     }
 }

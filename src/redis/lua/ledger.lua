@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Writes purges into the ledger. The newest purge of a target replaces older ones of the same.
 -- KEYS: ledger, its entries
 -- ARGV: ledger to begin with, time to live (ms), most entries, then the targets

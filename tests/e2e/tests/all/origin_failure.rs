@@ -3,7 +3,6 @@
 use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply, Request};
 
 #[test]
-#[ignore = "the adapter answers a bare 500: the host takes 100 to 599 only (components/adapter/src/outgoing.rs)"]
 fn a_status_that_no_component_may_send_is_502() {
     let origin = Origin::always(Reply::status(999));
     let gateway = Gateway::before(&origin).start();
