@@ -36,8 +36,8 @@ pub enum Unstorable {
     TooLarge,
     /// Its content ended early or was longer than declared.
     Incomplete,
-    /// The route is not cached.
-    Route,
+    /// Redis gave no right to store: it is read-only, full or away.
+    NoLease,
 }
 
 impl Unstorable {
@@ -56,7 +56,7 @@ impl Unstorable {
             Self::NoFreshness => "no-freshness",
             Self::TooLarge => "too-large",
             Self::Incomplete => "incomplete",
-            Self::Route => "route",
+            Self::NoLease => "redis-no-lease",
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::body::Body;
 use crate::cache::entry::{Content, Entry, tags};
 use crate::cache::fill::Fill;
 use crate::cache::freshness::{Heuristic, initial_age};
-use crate::cache::key::Selecting;
+use crate::cache::key::{ResourceKey, Selecting};
 use crate::cache::respond::only_metadata;
 use crate::cache::reuse::Stale;
 use crate::cache::storable::{Exchange, Storable, Unstorable, judge};
@@ -32,7 +32,9 @@ pub(super) struct Fetch<'a, E: Env> {
     pub(super) policy: &'a CachePolicy,
     pub(super) incoming: &'a Incoming,
     pub(super) selecting: Selecting<'a>,
-    pub(super) lease: FillLease,
+    pub(super) key: ResourceKey,
+    /// The right to store; `None` when Redis gave none.
+    pub(super) lease: Option<FillLease>,
 }
 
 /// A response of the origin, and when it was asked for and came.
@@ -85,13 +87,13 @@ impl<E: Env> Fetch<'_, E> {
     fn reuse(self, entry: Entry, mut status: CacheStatus) -> Answer {
         let now = self.app.env.now();
         status.ttl = Some(entry.ttl(now));
-        answer(self.shared, self.incoming, self.lease.resource, entry, status, now)
+        answer(self.shared, self.incoming, self.key, entry, status, now)
     }
 
     /// The origin said 304: what is stored is good again, and takes over what the 304 says (RFC 9111 §4.3.4).
     fn validated(self, mut entry: Entry, received: &Received, mut status: CacheStatus) -> Answer {
         let (shared, incoming, now) = (self.shared, self.incoming, received.received);
-        let resource = self.lease.resource.clone();
+        let resource = self.key.clone();
         let mut update = received.response.headers().clone();
         date(&mut update, received.received);
         entry.freshen(&update);
@@ -103,10 +105,8 @@ impl<E: Env> Fetch<'_, E> {
             Ok((storable, spec)) => {
                 entry.policy = storable.policy;
                 entry.headers = storable.headers;
-                self.stamp(&mut entry, &spec);
                 status.ttl = Some(entry.ttl(received.received));
-                status.stored = true;
-                self.refresh(entry.clone(), spec);
+                status.stored = self.refresh(&mut entry, spec);
                 answer(shared, incoming, resource, entry, status, now)
             }
             Err(why) => {
@@ -116,25 +116,23 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    fn stamp(&self, entry: &mut Entry, spec: &str) {
-        entry.selecting = self.selecting.values(spec);
-        entry.ledger = self.lease.ledger().clone();
-    }
-
-    /// Writes a validated entry back, in the background.
-    fn refresh(self, entry: Entry, spec: String) {
-        let (env, store, lease) = (self.app.env.clone(), Rc::clone(&self.shared.store), self.lease);
+    /// Writes a validated entry back, in the background; `false` without the right to.
+    fn refresh(self, entry: &mut Entry, spec: String) -> bool {
+        let Some(lease) = self.lease else { return false };
+        entry.selecting = self.selecting.values(&spec);
+        entry.ledger = lease.ledger().clone();
+        let (env, store, entry) = (self.app.env.clone(), Rc::clone(&self.shared.store), entry.clone());
         self.app.env.spawn(async move {
             if let Err(error) = store.refresh(&lease, &spec, &entry, env.now()).await {
                 env.log(&format!("not refreshed: {}: {error}", lease.resource.url()));
             }
         });
+        true
     }
 
     /// What must not be stored any more goes, in the background.
     fn forget(&self) {
-        let (env, store, resource) =
-            (self.app.env.clone(), Rc::clone(&self.shared.store), self.lease.resource.clone());
+        let (env, store, resource) = (self.app.env.clone(), Rc::clone(&self.shared.store), self.key.clone());
         self.app.env.spawn(async move {
             if let Err(error) = store.forget(&resource).await {
                 env.log(&format!("not forgotten: {}: {error}", resource.url()));
@@ -204,22 +202,22 @@ impl<E: Env> Fetch<'_, E> {
     ) -> Result<(Fill<E>, i64), Unstorable> {
         let storable = self.judge(code, headers, received)?;
         let spec = self.spec(&storable)?;
-        let mut entry = Entry {
-            key: self.lease.resource.text().to_owned(),
-            selecting: String::new(),
+        let lease = self.lease.ok_or(Unstorable::NoLease)?;
+        let entry = Entry {
+            key: self.key.text().to_owned(),
+            selecting: self.selecting.values(&spec),
             received,
             initial_age: initial_age(headers, requested, received),
             policy: storable.policy,
-            ledger: self.lease.ledger().clone(),
+            ledger: lease.ledger().clone(),
             status: code,
             tags: tags(&storable.headers),
             headers: storable.headers,
             content: Content::Inline(Bytes::new()),
         };
-        self.stamp(&mut entry, &spec);
         let ttl = entry.ttl(received);
         let limit = self.app.config.cache.max_object_size;
-        let fill = Fill::begin(Rc::clone(&self.shared.store), self.lease, spec, entry, declared, limit)?;
+        let fill = Fill::begin(Rc::clone(&self.shared.store), lease, spec, entry, declared, limit)?;
         Ok((fill, ttl))
     }
 }

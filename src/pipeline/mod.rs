@@ -125,14 +125,20 @@ async fn cached<E: Env>(
         Verdict::Missing if incoming.method == Method::HEAD => return pass(app, incoming, miss).await,
         verdict => verdict,
     };
-    let lease = match shared.store.begin(key).await {
-        Ok(lease) => lease,
-        Err(error) => return without_redis(app, incoming, &error).await,
-    };
-    let fetch = fetch::Fetch { app, shared, policy, incoming: &incoming, selecting, lease };
-    match verdict {
-        Verdict::Stale(stale) => fetch.stale(stale).await,
-        _ => fetch.missing(miss).await,
+    let lease = shared.store.begin(key.clone()).await;
+    match (verdict, lease) {
+        (Verdict::Stale(stale), lease) => {
+            // Without a lease what comes back is not stored; what is stored may still be good.
+            let fetch =
+                fetch::Fetch { app, shared, policy, incoming: &incoming, selecting, key, lease: lease.ok() };
+            fetch.stale(stale).await
+        }
+        (_, Ok(lease)) => {
+            let fetch =
+                fetch::Fetch { app, shared, policy, incoming: &incoming, selecting, key, lease: Some(lease) };
+            fetch.missing(miss).await
+        }
+        (_, Err(error)) => without_redis(app, incoming, &error).await,
     }
 }
 

@@ -175,7 +175,6 @@ fn a_redis_that_lost_everything_is_filled_again() {
 }
 
 #[test]
-#[ignore = "what was looked up is given away when the fetch cannot begin: the origin's failure is passed on"]
 fn a_stale_response_covers_an_absent_origin_on_a_read_only_redis_too() {
     on_redis(async |world| {
         let instance = world.instance();
