@@ -1,5 +1,6 @@
 //! Asking the origin for something that may be stored, and taking in what it answers.
 
+use super::content::first_piece;
 use super::{Answer, Incoming, answer, upstream_failed};
 use crate::app::{App, Shared};
 use crate::body::Body;
@@ -18,12 +19,9 @@ use crate::field::conditional::{not_modified, validate_with};
 use crate::field::hop;
 use crate::time::Timestamp;
 use bytes::Bytes;
-use futures_util::future::{Either, select};
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// What a fetch needs to know.
 pub(super) struct Fetch<'a, E: Env> {
@@ -243,45 +241,6 @@ fn date(headers: &mut HeaderMap, received: Timestamp) {
         && let Ok(value) = HeaderValue::from_str(&received.to_http_date())
     {
         headers.insert(DATE, value);
-    }
-}
-
-/// How long the head of a response waits for its content: no longer than the wait that leaving together
-/// saves.
-const FIRST_PIECE: Duration = Duration::from_millis(40);
-
-/// A content of a declared length up to this, in bytes, is awaited whole.
-const WHOLE: u64 = 256 * 1024;
-
-/// Waits a little for the first piece, or for a small content as a whole, so that it can leave together with
-/// the head. Small writes one after the other cost a client with delayed acknowledgements 40 ms each.
-pub(super) async fn first_piece<E: Env>(env: &E, mut body: Body, declared: Option<u64>) -> Body {
-    let Body::Stream(_) = &body else { return body };
-    let wanted = declared.filter(|length| *length <= WHOLE).unwrap_or(1);
-    let mut held = Vec::new();
-    let mut late = pin!(env.sleep(FIRST_PIECE));
-    while (held.len() as u64) < wanted {
-        let next = match select(pin!(body.chunk()), late.as_mut()).await {
-            Either::Left((next, _)) => Some(next),
-            Either::Right(_) => None,
-        };
-        match next {
-            Some(Some(Ok(piece))) if held.is_empty() => held = piece.into(),
-            Some(Some(Ok(piece))) => held.extend_from_slice(&piece),
-            Some(Some(Err(error))) => {
-                return Body::from_pieces(
-                    declared,
-                    futures_util::stream::iter([Ok(held.into()), Err(error)]),
-                );
-            }
-            Some(None) => return held.into(),
-            None => break,
-        }
-    }
-    match held {
-        held if declared == Some(held.len() as u64) => held.into(),
-        held if held.is_empty() => body,
-        held => body.after(Ok(held.into()), declared),
     }
 }
 

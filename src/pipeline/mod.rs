@@ -11,6 +11,7 @@
 //! `receive`, `route`, `plan`, `key`, `evaluate`, `judge` and `head` are pure. Every way out ends in
 //! [`respond`], which is the one place that writes `Cache-Status`.
 
+mod content;
 mod fetch;
 mod incoming;
 
@@ -179,7 +180,7 @@ async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheSta
             }
             hop::strip(response.headers_mut());
             let (head, body) = response.into_parts();
-            let body = fetch::first_piece(&app.env, body, fetch::declared_length(&head.headers)).await;
+            let body = content::first_piece(&app.env, body, fetch::declared_length(&head.headers)).await;
             Answer { response: Response::from_parts(head, body), status }
         }
         Err(error) => Answer { response: upstream_failed(app, &incoming, &error), status },
