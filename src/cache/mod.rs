@@ -1,9 +1,9 @@
 //! The HTTP cache (RFC 9111): decisions as pure functions, and the store on Redis.
 //!
 //! Life of a stored response: a request makes a [`key::ResourceKey`]; [`store::Store::lookup`] finds what is
-//! stored and gives a [`store::FillLease`]; [`reuse::evaluate`] says what may be done with it; what the
-//! origin answers is judged by [`storable::judge`], written by [`fill::Fill`], refreshed by
-//! [`entry::Entry::freshen`] and dropped as [`invalidate`] says.
+//! stored; [`reuse::evaluate`] says what may be done with it; [`store::Store::begin`] gives the right to
+//! store what is fetched, a [`store::FillLease`]; what the origin answers is judged by [`storable::judge`],
+//! written by [`fill::Fill`], refreshed by [`entry::Entry::freshen`] and dropped as [`invalidate`] says.
 
 pub mod entry;
 pub mod fill;

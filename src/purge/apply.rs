@@ -1,6 +1,6 @@
 //! Carrying out a purge.
 
-use super::{Purge, Target, ledger};
+use super::{Target, ledger};
 use crate::cache::key::ResourceKey;
 use crate::cache::store::Store;
 use crate::config::{Config, KeyRules, RoutePolicy};
@@ -16,7 +16,7 @@ static LEDGER: Script = Script::new(include_str!("../redis/lua/ledger.lua"));
 /// purged.
 const MAX_ENTRIES: u64 = 10_000;
 
-/// Purges what a [`Purge`] names.
+/// Purges what a [`Purge`](super::Purge) names.
 pub struct Purger<E: Env> {
     store: Rc<Store<E>>,
     config: Rc<Config>,
@@ -83,13 +83,5 @@ impl<E: Env> Purger<E> {
         arguments.extend(members.into_iter().map(Arg::from));
         let [_head] = exactly(self.store.redis.run(&LEDGER, &[&keys.0, &keys.1], arguments).await?)?;
         Ok(())
-    }
-}
-
-impl Purge {
-    /// Whether it names nothing at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        [&self.urls, &self.tags, &self.patterns, &self.prefixes].iter().all(|list| list.is_empty())
     }
 }
