@@ -4,6 +4,7 @@ use crate::cache::store::{Store, StoreLimits};
 use crate::config::{Config, ConfigErrors, Settings, Strings};
 use crate::env::Env;
 use crate::event::Channel;
+use crate::nonce::Nonces;
 use crate::purge::Purger;
 use crate::redis::{Client, Keys, Limits};
 use std::rc::Rc;
@@ -24,6 +25,10 @@ pub struct App<E: Env> {
 pub struct Shared<E: Env> {
     /// The connection.
     pub redis: Rc<Client<E>>,
+    /// Every key.
+    pub keys: Keys,
+    /// Names for what this instance makes.
+    pub nonces: Rc<Nonces>,
     /// The response cache.
     pub store: Rc<Store<E>>,
     /// Purges.
@@ -61,9 +66,11 @@ impl<E: Env> Shared<E> {
             max_ttl: config.cache.max_ttl,
             max_variants: u64::from(config.cache.max_variants.get()),
         };
-        let store = Rc::new(Store::new(env.clone(), Rc::clone(&redis), keys.clone(), bounds));
+        let nonces = Rc::new(Nonces::new(env));
+        let store =
+            Rc::new(Store::new(env.clone(), Rc::clone(&redis), keys.clone(), Rc::clone(&nonces), bounds));
         let purger = Purger::new(Rc::clone(&store), Rc::clone(config));
-        let channel = Channel::new(env.clone(), Rc::clone(&redis), keys, channel.to_owned());
-        Self { redis, store, purger, channel }
+        let channel = Channel::new(env.clone(), Rc::clone(&redis), keys.clone(), channel.to_owned());
+        Self { redis, keys, nonces, store, purger, channel }
     }
 }

@@ -10,8 +10,8 @@
 //! that several subscribers, or the sender itself, do a thing once.
 
 use crate::app::App;
-use crate::cache::store::nonce;
 use crate::env::Env;
+use crate::nonce;
 use crate::purge::Purge;
 use crate::redis::{Arg, Client, Keys, RedisError, Value};
 use serde::{Deserialize, Serialize};
@@ -129,7 +129,7 @@ impl<E: Env> Channel<E> {
     /// # Errors
     /// [`RedisError`]: then subscribers may not hear of it.
     pub async fn announce_purge(&self, purge: &Purge) -> Result<String, RedisError> {
-        let id = nonce(&self.env);
+        let id = nonce::random(&self.env);
         self.claim(&id).await?;
         let data = serde_json::to_value(purge).unwrap_or_default();
         let envelope = Envelope { v: VERSION, topic: "purge".to_owned(), id: Some(id.clone()), data };

@@ -21,7 +21,7 @@
 //! | [`redis`] | connection, deadline, backoff; replies and errors as Spin gives them |
 //! | [`api`] | the reserved paths below `/_spindrift/` |
 //! | [`problem`] | errors of our own as RFC 9457 problem details |
-//! | [`body`], [`time`] | message bodies; points in time and time to live |
+//! | [`body`], [`time`], [`nonce`] | message bodies; points in time and time to live; unique names |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![expect(async_fn_in_trait, reason = "one wasm instance is one thread: futures need not be Send")]
@@ -34,6 +34,7 @@ pub mod config;
 pub mod env;
 pub mod event;
 pub mod field;
+pub mod nonce;
 pub mod pipeline;
 pub mod problem;
 pub mod purge;

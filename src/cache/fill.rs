@@ -107,7 +107,7 @@ impl<E: Env> Fill<E> {
 
     async fn write(&mut self, chunk: Bytes) -> Result<(), Abandoned> {
         let store = &self.store;
-        let pieces = self.pieces.get_or_insert_with(|| Pieces { body: store.nonce(), count: 0 });
+        let pieces = self.pieces.get_or_insert_with(|| Pieces { body: store.nonces.next(), count: 0 });
         let key = self.store.chunk_key(&self.lease.resource, &pieces.body, pieces.count);
         pieces.count += 1;
         // Longer than the entry that will name it.

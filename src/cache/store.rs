@@ -17,13 +17,14 @@
 
 use super::entry::{Content, Entry, LedgerMark};
 use super::key::{ResourceKey, Selecting, variant};
-use crate::env::{Entropy, Env};
-use crate::purge::ledger::{Head, Ledger, Purged, Subject};
-use crate::redis::{Arg, Client, Key, Keys, RedisError, Script, Value, exactly, hex};
+use crate::env::Env;
+use crate::nonce::Nonces;
+use crate::purge::Book;
+use crate::purge::ledger::{Head, Purged, Subject};
+use crate::redis::{Arg, Client, Key, Keys, RedisError, Script, Value, exactly};
 use crate::time::{Timestamp, Ttl, millis};
 use bytes::Bytes;
-use futures_util::future::try_join;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -53,12 +54,11 @@ pub struct Store<E: Env> {
     pub(crate) env: E,
     pub(crate) redis: Rc<Client<E>>,
     pub(crate) keys: Keys,
+    pub(crate) nonces: Rc<Nonces>,
+    pub(crate) book: Book<E>,
     limits: StoreLimits,
-    ledger: RefCell<Ledger>,
     /// What the last varying response varied on: a good guess for the next.
     usual: RefCell<String>,
-    seed: String,
-    names: Cell<u32>,
 }
 
 /// What a lookup found.
@@ -100,10 +100,12 @@ struct Guess {
 impl<E: Env> Store<E> {
     /// A store over `redis`, with its keys made by `keys`.
     #[must_use]
-    pub fn new(env: E, redis: Rc<Client<E>>, keys: Keys, limits: StoreLimits) -> Self {
-        let seed = nonce(&env);
-        let (ledger, usual) = (RefCell::default(), RefCell::new(USUAL.to_owned()));
-        Self { env, redis, keys, limits, ledger, usual, seed, names: Cell::new(0) }
+    pub fn new(env: E, redis: Rc<Client<E>>, keys: Keys, nonces: Rc<Nonces>, limits: StoreLimits) -> Self {
+        // A ledger outlives every entry that refers to it.
+        let lifetime = Ttl::new(limits.max_ttl.saturating_mul(2)).unwrap_or(Ttl::MIN);
+        let ledger = (keys.ledger(), keys.ledger_entries());
+        let book = Book::new(Rc::clone(&redis), Rc::clone(&nonces), ledger, lifetime);
+        Self { env, redis, keys, nonces, book, limits, usual: RefCell::new(USUAL.to_owned()) }
     }
 
     /// Finds what is stored for `resource` and selected by `selecting`.
@@ -116,14 +118,14 @@ impl<E: Env> Store<E> {
         selecting: Selecting<'_>,
     ) -> Result<Lookup, RedisError> {
         let guess = self.guess(resource, selecting);
-        let mut keys = vec![Arg::from(&self.keys.resource(resource.id())), Arg::from(&self.keys.ledger())];
+        let mut keys = vec![Arg::from(&self.keys.resource(resource.id())), Arg::from(self.book.head_key())];
         keys.extend(guess.as_ref().map(|guess| Arg::from(&guess.key)));
         let mut reply = self.redis.call("MGET", keys).await?.into_iter();
         let mut next = || reply.next().unwrap_or(Value::Nil).bytes();
         let (stored, head) = (next()?.filter(|stored| !stored.is_empty()), next()?);
         // Without a ledger nothing proves that what is stored was not purged.
         let (Some(stored), Some(head)) = (stored, head) else { return Ok(Lookup::default()) };
-        let head = parse_head(&head)?;
+        let head = Book::<E>::parse(&head)?;
         let varies = stored.first() == Some(&b'V');
         let entry = if varies {
             self.find_variant(&stored, resource, selecting, guess, next()?).await?
@@ -191,32 +193,9 @@ impl<E: Env> Store<E> {
         resource: &ResourceKey,
     ) -> Result<(Option<Entry>, Purged), RedisError> {
         let Some(entry) = entry else { return Ok((None, Purged::No)) };
-        let missing = self.ledger.borrow().missing(head, &entry.ledger);
-        if let Some(from) = missing {
-            let entries = self.ledger_entries(from).await?;
-            self.ledger.borrow_mut().learn(head, entries);
-        }
         let subject = Subject { mark: &entry.ledger, url: resource.url(), tags: &entry.tags };
-        let purged = self.ledger.borrow().judge(head, subject);
+        let purged = self.book.judge(head, subject).await?;
         Ok(((purged != Purged::Hard).then_some(entry), purged))
-    }
-
-    async fn ledger_entries(&self, after: u64) -> Result<Vec<(String, u64)>, RedisError> {
-        let arguments = vec![
-            Arg::from(&self.keys.ledger_entries()),
-            Arg::from(format!("({after}")),
-            Arg::from("+inf"),
-            Arg::from("WITHSCORES"),
-        ];
-        let reply = self.redis.call("ZRANGEBYSCORE", arguments).await?;
-        let mut entries = Vec::with_capacity(reply.len() / 2);
-        let mut reply = reply.into_iter();
-        while let (Some(member), Some(score)) = (reply.next(), reply.next()) {
-            let member = String::from_utf8(member.bytes()?.unwrap_or_default())
-                .map_err(|_| RedisError::reply("a ledger entry in UTF-8", "other bytes"))?;
-            entries.push((member, u64::try_from(score.int()?).unwrap_or(0)));
-        }
-        Ok(entries)
     }
 
     /// A body in pieces is there as a whole or not at all.
@@ -239,14 +218,14 @@ impl<E: Env> Store<E> {
     pub async fn begin(&self, resource: ResourceKey) -> Result<FillLease, RedisError> {
         let key = self.keys.generation(resource.id());
         let arguments = vec![
-            Arg::from(self.nonce()),
+            Arg::from(self.nonces.next()),
             Arg::from(millis(FILL_TIME)),
-            Arg::from(self.new_ledger()),
-            Arg::from(self.ledger_ttl()),
+            Arg::from(self.book.beginning()),
+            Arg::from(self.book.lifetime()),
         ];
         let [generation, head] =
-            exactly(self.redis.run(&BEGIN, &[&key, &self.keys.ledger()], arguments).await?)?;
-        let head = parse_head(&head.bytes()?.unwrap_or_default())?;
+            exactly(self.redis.run(&BEGIN, &[&key, self.book.head_key()], arguments).await?)?;
+        let head = Book::<E>::parse(&head.bytes()?.unwrap_or_default())?;
         Ok(FillLease { resource, generation: generation.bytes()?.unwrap_or_default(), ledger: head.mark })
     }
 
@@ -275,7 +254,7 @@ impl<E: Env> Store<E> {
         ];
         let keys = [&self.keys.generation(id), &resource, &variant_key];
         let stored = exactly::<1>(self.redis.run(&STORE, &keys, arguments).await?)?[0].int()? == 1;
-        self.prolong_ledger().await?;
+        self.book.prolong().await?;
         Ok(stored)
     }
 
@@ -300,13 +279,6 @@ impl<E: Env> Store<E> {
         self.store(lease, spec, entry, now).await
     }
 
-    /// A ledger outlives every entry that refers to it.
-    async fn prolong_ledger(&self) -> Result<(), RedisError> {
-        let prolong =
-            |key: Key| self.redis.call("PEXPIRE", vec![Arg::from(&key), Arg::from(self.ledger_ttl())]);
-        try_join(prolong(self.keys.ledger()), prolong(self.keys.ledger_entries())).await.map(|_| ())
-    }
-
     /// Drops a resource with all its variants, and with it the right of every fetch under way to store.
     ///
     /// # Errors
@@ -326,36 +298,9 @@ impl<E: Env> Store<E> {
         Ttl::new(whole).unwrap_or(Ttl::MIN)
     }
 
-    /// A name that no other instance and no other call has: a random beginning, drawn once, and a number.
-    pub(crate) fn nonce(&self) -> String {
-        let number = self.names.get();
-        self.names.set(number.wrapping_add(1));
-        format!("{}{number:08x}", self.seed)
-    }
-
-    pub(crate) fn new_ledger(&self) -> String {
-        format!("{}:0:0", self.nonce())
-    }
-
-    pub(crate) fn ledger_ttl(&self) -> Ttl {
-        Ttl::new(self.limits.max_ttl.saturating_mul(2)).unwrap_or(Ttl::MIN)
-    }
-
     pub(crate) fn chunk_key(&self, resource: &ResourceKey, body: &str, number: u32) -> Key {
         self.keys.chunk(resource.id(), body, number)
     }
-}
-
-/// 128 random bits in hexadecimal.
-pub(crate) fn nonce(entropy: &impl Entropy) -> String {
-    let mut random = [0; 16];
-    entropy.fill(&mut random);
-    hex(&random)
-}
-
-fn parse_head(bytes: &[u8]) -> Result<Head, RedisError> {
-    let text = String::from_utf8_lossy(bytes);
-    Head::parse(&text).ok_or_else(|| RedisError::reply("a purge ledger id:seq:floor", &format!("{text:?}")))
 }
 
 /// The name of an index and the fields it varies on: `V<name> <spec> <variants>`.

@@ -5,16 +5,10 @@ use crate::cache::key::ResourceKey;
 use crate::cache::store::Store;
 use crate::config::{Config, KeyRules, RoutePolicy};
 use crate::env::Env;
-use crate::redis::{Arg, RedisError, Script, exactly};
+use crate::redis::RedisError;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use std::rc::Rc;
-
-static LEDGER: Script = Script::new(include_str!("../redis/lua/ledger.lua"));
-
-/// The most entries of the ledger: beyond, the oldest are dropped, and what is older than those counts as
-/// purged.
-const MAX_ENTRIES: u64 = 10_000;
 
 /// Purges what a [`Purge`](super::Purge) names.
 pub struct Purger<E: Env> {
@@ -53,7 +47,7 @@ impl<E: Env> Purger<E> {
         } else {
             try_join_all(resources.iter().map(|resource| self.store.forget(resource))).await?;
         }
-        self.write(members).await?;
+        self.store.book.write(members).await?;
         Ok(report)
     }
 
@@ -68,20 +62,5 @@ impl<E: Env> Purger<E> {
             RoutePolicy::Bypass => &none,
         };
         ResourceKey::of(uri, rules).into_iter().chain(ResourceKey::other_scheme(uri, rules)).collect()
-    }
-
-    async fn write(&self, members: Vec<String>) -> Result<(), RedisError> {
-        if members.is_empty() {
-            return Ok(());
-        }
-        let keys = (self.store.keys.ledger(), self.store.keys.ledger_entries());
-        let mut arguments = vec![
-            Arg::from(self.store.new_ledger()),
-            Arg::from(self.store.ledger_ttl()),
-            Arg::from(MAX_ENTRIES),
-        ];
-        arguments.extend(members.into_iter().map(Arg::from));
-        let [_head] = exactly(self.store.redis.run(&LEDGER, &[&keys.0, &keys.1], arguments).await?)?;
-        Ok(())
     }
 }

@@ -6,9 +6,11 @@
 //! nothing has to be found or counted, and losing the ledger loses the entries rather than the purge.
 
 mod apply;
+mod book;
 pub mod ledger;
 
 pub use apply::{Purger, Report};
+pub use book::Book;
 
 use serde::{Deserialize, Serialize};
 

@@ -76,6 +76,15 @@ impl<E: Env> Client<E> {
         }
     }
 
+    /// Carries out a command that must not be sent twice.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn once(&self, command: &str, arguments: Vec<Arg>) -> Result<Vec<Value>, RedisError> {
+        let (connection, _) = self.connection().await?;
+        self.execute(&connection, command, arguments).await
+    }
+
     /// Runs a script that may safely run twice: by its digest, and by its text where the server does not
     /// know it yet.
     ///
@@ -87,17 +96,30 @@ impl<E: Env> Client<E> {
         keys: &[&Key],
         arguments: Vec<Arg>,
     ) -> Result<Vec<Value>, RedisError> {
-        let call = |code: &str| {
-            let head = [Arg::from(code), Arg::from(keys.len() as u64)];
-            head.into_iter().chain(keys.iter().map(|key| Arg::from(*key))).collect::<Vec<_>>()
-        };
-        let mut by_digest = call(script.digest());
-        by_digest.extend(arguments.iter().cloned());
+        let by_digest = script_call(script.digest(), keys, arguments.iter().cloned());
         match self.call("EVALSHA", by_digest).await {
             Err(RedisError::NoScript) => {
-                let mut by_text = call(script.source());
-                by_text.extend(arguments);
-                self.call("EVAL", by_text).await
+                self.call("EVAL", script_call(script.source(), keys, arguments)).await
+            }
+            result => result,
+        }
+    }
+
+    /// Runs a script that must not run twice.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn run_once(
+        &self,
+        script: &Script,
+        keys: &[&Key],
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let by_digest = script_call(script.digest(), keys, arguments.iter().cloned());
+        match self.once("EVALSHA", by_digest).await {
+            // It did not run.
+            Err(RedisError::NoScript) => {
+                self.once("EVAL", script_call(script.source(), keys, arguments)).await
             }
             result => result,
         }
@@ -211,6 +233,12 @@ impl<E: Env> Client<E> {
             Either::Right(((), _)) => Err(RedisError::TimedOut(deadline)),
         }
     }
+}
+
+/// The arguments of `EVAL` and `EVALSHA`.
+fn script_call(code: &str, keys: &[&Key], arguments: impl IntoIterator<Item = Arg>) -> Vec<Arg> {
+    let head = [Arg::from(code), Arg::from(keys.len() as u64)];
+    head.into_iter().chain(keys.iter().map(|key| Arg::from(*key))).chain(arguments).collect()
 }
 
 impl Outage {

@@ -42,16 +42,13 @@ fn nothing_below_the_prefix_reaches_the_origin_or_the_cache() {
     let origin = origin();
     let redis = Redis::start();
     let gateway = Gateway::before(&origin).redis(&redis).managed().start();
-    for target in [
-        "/_spindrift",
-        "/_spindrift/",
-        "/_spindrift/x",
-        "/_spindrift/v1/x",
-        "/_spindrift/health/x",
-        "/_spindrift//health",
-    ] {
+    for target in
+        ["/_spindrift", "/_spindrift/", "/_spindrift/x", "/_spindrift/health/x", "/_spindrift//health"]
+    {
         let _ = gateway.get(target).problem(404);
     }
+    let _ = gateway.get("/_spindrift/v1/x").problem(401);
+    let _ = gateway.send(&Request::get("/_spindrift/v1/x").bearer(TOKEN)).problem(404);
     assert_eq!(origin.count(), 0);
     assert!(redis.entries().is_empty());
     assert_eq!(gateway.get("/_spindrifts").text(), "of the origin");

@@ -1,0 +1,132 @@
+//! One request to our API, taken apart.
+
+use super::auth;
+use crate::app::{App, Shared};
+use crate::body::CollectError;
+use crate::env::Env;
+use crate::pipeline::Incoming;
+use crate::problem::Problem;
+use crate::redis::RedisError;
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::ALLOW;
+use serde::de::DeserializeOwned;
+
+/// The largest request content of the management API, in bytes.
+pub(super) const MAX_CONTENT: usize = 1024 * 1024;
+
+/// A request below `/_spindrift/`.
+pub(super) struct Call<'a, E: Env> {
+    /// The instance.
+    pub(super) app: &'a App<E>,
+    /// The request as it came.
+    pub(super) incoming: Incoming,
+    /// Names and values of the query, percent-decoded.
+    query: Vec<(String, String)>,
+}
+
+impl<'a, E: Env> Call<'a, E> {
+    /// Takes a request apart. Also gives the segments of its path below `/_spindrift/`, percent-decoded: `/` in
+    /// a name is written `%2F`.
+    ///
+    /// # Errors
+    /// 400 for percent-encoding that is no UTF-8.
+    pub(super) fn new(app: &'a App<E>, incoming: Incoming) -> Result<(Self, Vec<String>), Problem> {
+        let path = incoming.uri.path().strip_prefix(super::PREFIX).unwrap_or_default();
+        let segments =
+            path.split('/').map(|segment| decoded(segment, "the path")).collect::<Result<_, _>>()?;
+        let query = incoming.uri.query().unwrap_or_default();
+        let query = query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                Ok((decoded(name, "the query")?, decoded(&value.replace('+', " "), "the query")?))
+            })
+            .collect::<Result<_, Problem>>()?;
+        Ok((Self { app, incoming, query }, segments))
+    }
+
+    /// Passes a request with the management token.
+    ///
+    /// # Errors
+    /// As [`auth::check`].
+    pub(super) fn authorised(&self) -> Result<(), Problem> {
+        auth::check(self.app, &self.incoming)
+    }
+
+    /// Redis and what is kept there.
+    ///
+    /// # Errors
+    /// 503 when it is switched off.
+    pub(super) fn shared(&self) -> Result<&'a Shared<E>, Problem> {
+        self.app.shared.as_ref().ok_or_else(|| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Redis is switched off: redis_enabled is false")
+        })
+    }
+
+    /// The content as JSON of the form that `form` shows.
+    ///
+    /// # Errors
+    /// 400 when it has another form, 413 when it is too long.
+    pub(super) async fn json<T: DeserializeOwned>(&mut self, form: &str) -> Result<T, Problem> {
+        let content = self.content(MAX_CONTENT).await?;
+        serde_json::from_slice(&content)
+            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("expected {form}: {error}")))
+    }
+
+    /// The content as it is, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// 413 when it is longer, 400 when it ends early.
+    pub(super) async fn content(&mut self, limit: usize) -> Result<Bytes, Problem> {
+        let body = std::mem::take(&mut self.incoming.body);
+        body.collect(limit).await.map_err(|error| {
+            let status = match error {
+                CollectError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                CollectError::Broken(_) => StatusCode::BAD_REQUEST,
+            };
+            Problem::new(status, error.to_string())
+        })
+    }
+
+    #[allow(dead_code, reason = "for the services to come")]
+    /// The first value of a parameter of the query.
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Checks that the query has no parameters but these.
+    ///
+    /// # Errors
+    /// 400 with the first that is not among them.
+    pub(super) fn only_query(&self, known: &[&str]) -> Result<(), Problem> {
+        match self.query.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let expected = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let detail = format!("expected as parameters of the query: {expected}; found {name:?}");
+                Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+            }
+        }
+    }
+}
+
+fn decoded(text: &str, place: &str) -> Result<String, Problem> {
+    percent_encoding::percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("expected UTF-8 behind the percent-encoding of {place}"),
+        )
+    })
+}
+
+/// 503 for what Redis would not do.
+pub(super) fn unavailable(error: &RedisError) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).with("reason", error.reason())
+}
+
+/// 405 with the methods there are.
+pub(super) fn method_not_allowed(allowed: &'static str) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("expected {allowed}")).with_field(ALLOW, allowed)
+}

@@ -1,0 +1,26 @@
+//! Purging by HTTP.
+
+use super::call::{Call, unavailable};
+use super::reply::{Outcome, json};
+use crate::env::Env;
+use crate::problem::Problem;
+use crate::purge::Purge;
+use http::StatusCode;
+use serde_json::json;
+
+/// Purges at once, then announces it.
+pub(super) async fn purge<E: Env>(mut call: Call<'_, E>) -> Outcome {
+    call.only_query(&[])?;
+    let shared = call.shared()?;
+    let purge: Purge = call.json(r#"{"urls":[],"tags":[],"patterns":[],"prefixes":[],"soft":false}"#).await?;
+    let targets = purge.targets().map_err(|problems| {
+        Problem::new(StatusCode::BAD_REQUEST, "the purge names something it cannot").with("errors", problems)
+    })?;
+    let report = shared.purger.purge(&targets, purge.soft).await.map_err(|error| unavailable(&error))?;
+    let announced = shared.channel.announce_purge(&purge).await;
+    if let Err(error) = &announced {
+        call.app.env.log(&format!("a purge was done but not announced: {error}"));
+    }
+    let value = json!({"urls": report.urls, "ledger": report.ledger, "message": announced.ok()});
+    Ok(json(StatusCode::OK, &value))
+}
