@@ -13,7 +13,6 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, Uri};
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// The effective URI of a request, and the 128-bit hash that names it in Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,22 +29,21 @@ impl ResourceKey {
     /// §4.2.3); the rest counts byte for byte.
     #[must_use]
     pub fn new(scheme: &str, authority: &str, path: &str, query: Option<&str>) -> Self {
-        let scheme = scheme.to_ascii_lowercase();
-        let authority = normal_authority(&scheme, authority);
-        let mut text = String::with_capacity(32 + authority.len() + path.len() + query.map_or(0, str::len));
-        for part in [Some(scheme.as_str()), Some(authority.as_str()), Some(path), query] {
-            match part {
-                Some(part) => {
-                    let _ = write!(text, "{}:{part}", part.len());
-                }
-                None => text.push('-'),
-            }
+        let (scheme, authority) = normal(scheme, authority);
+        let length = scheme.len() + authority.len() + path.len() + query.map_or(0, str::len);
+        let mut text = String::with_capacity(length + 24);
+        for part in [Some(&*scheme), Some(&*authority), Some(path), query] {
+            push_part(&mut text, part);
         }
         let id = hex(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
-        let url = match query {
-            Some(query) => format!("{scheme}://{authority}{path}?{query}"),
-            None => format!("{scheme}://{authority}{path}"),
-        };
+        let mut url = String::with_capacity(length + 4);
+        for part in [&*scheme, "://", &*authority, path] {
+            url.push_str(part);
+        }
+        if let Some(query) = query {
+            url.push('?');
+            url.push_str(query);
+        }
         Self { text, url, id }
     }
 
@@ -95,14 +93,42 @@ pub fn query<'a>(uri: &'a Uri, rules: &KeyRules) -> Option<Cow<'a, str>> {
     (raw.is_empty() || !counts.is_empty()).then_some(counts)
 }
 
-fn normal_authority(scheme: &str, authority: &str) -> String {
-    let lower = authority.to_ascii_lowercase();
-    let default_port = match scheme {
+/// A part after its length, or `-` where there is none.
+fn push_part(text: &mut String, part: Option<&str>) {
+    match part {
+        Some(part) => {
+            text.push_str(itoa::Buffer::new().format(part.len()));
+            text.push(':');
+            text.push_str(part);
+        }
+        None => text.push('-'),
+    }
+}
+
+/// Scheme and authority in lower case, without the scheme's default port.
+fn normal<'a>(scheme: &'a str, authority: &'a str) -> (Cow<'a, str>, Cow<'a, str>) {
+    let (scheme, authority) = (lower(scheme), lower(authority));
+    let default_port = match &*scheme {
         "http" => ":80",
         "https" => ":443",
-        _ => return lower,
+        _ => return (scheme, authority),
     };
-    lower.strip_suffix(default_port).map(str::to_owned).unwrap_or(lower)
+    let authority = match authority {
+        Cow::Borrowed(text) => Cow::Borrowed(text.strip_suffix(default_port).unwrap_or(text)),
+        Cow::Owned(text) => match text.strip_suffix(default_port) {
+            Some(rest) => Cow::Owned(rest.to_owned()),
+            None => Cow::Owned(text),
+        },
+    };
+    (scheme, authority)
+}
+
+fn lower(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// Fields a response must not vary on to be stored: they are private, belong to the exchange with us, or
@@ -292,7 +318,7 @@ mod tests {
         fn parts_cannot_move_between_each_other(a in "\\PC{0,8}", b in "\\PC{0,8}", c in "\\PC{0,8}", d in "\\PC{0,8}",
                                                 e in proptest::option::of("\\PC{0,8}"), f in proptest::option::of("\\PC{0,8}")) {
             let (one, other) = (ResourceKey::new("http", &a, &b, e.as_deref()), ResourceKey::new("http", &c, &d, f.as_deref()));
-            let same = normal_authority("http", &a) == normal_authority("http", &c) && b == d && e == f;
+            let same = normal("http", &a) == normal("http", &c) && b == d && e == f;
             prop_assert_eq!(one.text() == other.text(), same);
         }
     }

@@ -118,7 +118,7 @@ impl<E: Env> Store<E> {
         selecting: Selecting<'_>,
     ) -> Result<Lookup, RedisError> {
         let guess = self.guess(resource, selecting);
-        let mut keys = vec![Arg::from(&self.keys.resource(resource.id())), Arg::from(self.book.head_key())];
+        let mut keys = vec![Arg::from(self.keys.resource(resource.id())), Arg::from(self.book.head_key())];
         keys.extend(guess.as_ref().map(|guess| Arg::from(&guess.key)));
         let mut reply = self.redis.call("MGET", keys).await?.into_iter();
         let mut next = || reply.next().unwrap_or(Value::Nil).bytes();

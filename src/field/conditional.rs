@@ -69,11 +69,9 @@ fn none_match_fails(request: &HeaderMap, response: &HeaderMap) -> bool {
 /// RFC 9111 §4.3.2: compared with `Last-Modified`, without it with `Date`. More than one field line, or
 /// one that is no date, is ignored (RFC 9110 §13.1.3).
 fn not_modified_since(request: &HeaderMap, response: &HeaderMap) -> bool {
+    let Some(since) = single_date(request, &IF_MODIFIED_SINCE) else { return false };
     let modified = single_date(response, &LAST_MODIFIED).or_else(|| single_date(response, &DATE));
-    match (single_date(request, &IF_MODIFIED_SINCE), modified) {
-        (Some(since), Some(modified)) => modified <= since,
-        _ => false,
-    }
+    modified.is_some_and(|modified| modified <= since)
 }
 
 /// The date of a field that has exactly one line with one.

@@ -28,13 +28,11 @@ pub fn client_address(headers: &HeaderMap) -> Option<IpAddr> {
     (!ip.is_unspecified()).then_some(ip)
 }
 
-/// Removes every `spin-*` field: they speak to this component, not to the origin, and a client can send
-/// its own.
-pub fn strip_spin(headers: &mut HeaderMap) {
-    let own: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("spin-")).cloned().collect();
-    for name in own {
-        headers.remove(name);
-    }
+/// Whether a field is one of `spin-*`: they speak to this component, not to the origin, and a client can
+/// send its own.
+#[must_use]
+pub fn is_spin(name: &HeaderName) -> bool {
+    name.as_str().starts_with("spin-")
 }
 
 /// How a request reached us.
@@ -50,11 +48,11 @@ pub struct Hop<'a> {
     pub forwarded: bool,
 }
 
-/// Removes what a client claims of itself and of earlier hops, where nobody trusted is in front.
-pub fn strip_claims(headers: &mut HeaderMap) {
-    for claim in &CLAIMS {
-        headers.remove(claim);
-    }
+/// Whether a field claims something of the client and of earlier hops: not to be believed where nobody
+/// trusted is in front.
+#[must_use]
+pub fn is_claim(name: &HeaderName) -> bool {
+    CLAIMS.contains(name)
 }
 
 /// Tells the origin who asked, for what and through whom. `name` is our pseudonym. What earlier hops said
@@ -151,7 +149,7 @@ mod tests {
             ("x-real-ip", "6.6.6.6"),
             ("x-forwarded-port", "1"),
         ]);
-        strip_claims(&mut headers);
+        crate::field::hop::strip_with(&mut headers, is_claim);
         announce(&mut headers, &hop("192.0.2.1"), "spindrift");
         assert_eq!(headers["x-forwarded-for"], "192.0.2.1");
         assert_eq!(headers["x-forwarded-host"], "example.com:8080");
@@ -180,7 +178,7 @@ mod tests {
     #[test]
     fn no_spin_field_survives() {
         let mut headers = map(&[("spin-full-url", "x"), ("spin-x", "y"), ("spinner", "z")]);
-        strip_spin(&mut headers);
+        crate::field::hop::strip_with(&mut headers, is_spin);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["spinner"]);
     }
 }

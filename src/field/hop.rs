@@ -29,15 +29,17 @@ const HOP_BY_HOP: [HeaderName; 11] = [
 /// name" (RFC 9110 §7.6.1). Spin 4.1 removes `Connection` itself before a component sees it, so there the
 /// fields it named cannot be known.
 pub fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<_> = list::members(headers, CONNECTION)
-            .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    for name in &HOP_BY_HOP {
+    strip_with(headers, |_| false);
+}
+
+/// The same, and every field that `also` says.
+pub fn strip_with(headers: &mut HeaderMap, also: impl Fn(&HeaderName) -> bool) {
+    let mut gone: Vec<HeaderName> = list::members(headers, CONNECTION)
+        .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
+        .collect();
+    // One pass over the fields there are: mostly there is nothing to remove.
+    gone.extend(headers.keys().filter(|name| HOP_BY_HOP.contains(name) || also(name)).cloned());
+    for name in gone {
         headers.remove(name);
     }
     single_length(headers);
@@ -47,10 +49,11 @@ pub fn strip(headers: &mut HeaderMap) {
 /// reject the message as invalid or replace" them with one (RFC 9110 §8.6). The host has read the content by
 /// that value and refuses to send more than one line; where the values differ, it has rejected the message.
 fn single_length(headers: &mut HeaderMap) {
-    let all: Vec<_> = list::members(headers, CONTENT_LENGTH).collect();
-    if let [first, _, ..] = all[..]
-        && let Ok(length) = HeaderValue::from_str(first)
-    {
+    let mut all = list::members(headers, CONTENT_LENGTH);
+    let first = all.next().map(HeaderValue::from_str);
+    let several = all.next().is_some();
+    drop(all);
+    if let (true, Some(Ok(length))) = (several, first) {
         headers.insert(CONTENT_LENGTH, length);
     }
 }

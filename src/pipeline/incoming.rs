@@ -33,11 +33,9 @@ pub fn receive(request: Request<Body>, trust_forwarded: bool) -> Incoming {
     let (parts, body) = request.into_parts();
     let mut headers = parts.headers;
     let client = forward::client_address(&headers);
-    forward::strip_spin(&mut headers);
-    hop::strip(&mut headers);
-    if !trust_forwarded {
-        forward::strip_claims(&mut headers);
-    }
+    hop::strip_with(&mut headers, |name| {
+        forward::is_spin(name) || (!trust_forwarded && forward::is_claim(name))
+    });
     Incoming { method: parts.method, uri: parts.uri, headers, body, client }
 }
 

@@ -20,6 +20,12 @@ impl fmt::Debug for Key {
     }
 }
 
+impl From<Key> for super::Arg {
+    fn from(key: Key) -> Self {
+        Self::from(key.0)
+    }
+}
+
 /// Builds every key Spindrift uses, below one prefix.
 ///
 /// Keys of one aggregate share a hash tag (`{...}`), so that a script may touch them together on a cluster.
@@ -39,7 +45,16 @@ impl Keys {
     /// What is stored for a resource: its response, or an index of its variants.
     #[must_use]
     pub fn resource(&self, id: &str) -> Key {
-        Key(format!("{}:{{{id}}}", self.prefix))
+        self.join(&[":{", id, "}"])
+    }
+
+    /// The prefix and these parts. Every hit makes some: `format!` would cost several times as much.
+    fn join(&self, parts: &[&str]) -> Key {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let mut key = String::with_capacity(self.prefix.len() + length);
+        key.push_str(&self.prefix);
+        key.extend(parts.iter().copied());
+        Key(key)
     }
 
     /// The generation of a resource: who began a fetch under it may store what comes.
@@ -51,7 +66,7 @@ impl Keys {
     /// A stored response of a resource that varies; without `variant`, what these keys begin with.
     #[must_use]
     pub fn variant(&self, id: &str, variant: &str) -> Key {
-        Key(format!("{}:{{{id}}}:v:{variant}", self.prefix))
+        self.join(&[":{", id, "}:v:", variant])
     }
 
     /// One piece of a body that is too large for its resource's hash.

@@ -17,7 +17,7 @@ pub(crate) fn request(request: types::Request) -> Result<http::Request<Body>, Er
     let mut message = http::Request::new(Body::Empty);
     *message.method_mut() = method(request.get_method())?;
     *message.uri_mut() = uri(&request)?;
-    *message.headers_mut() = headers(&request.get_headers());
+    *message.headers_mut() = request_headers(&request.get_headers());
     if has_content(message.method(), message.headers()) {
         let (done, result) = wit_future::new(|| Ok(()));
         let (stream, trailers) = types::Request::consume_body(request, result);
@@ -39,16 +39,30 @@ fn has_content(method: &Method, headers: &HeaderMap) -> bool {
 pub(crate) fn response(response: types::Response) -> http::Response<Body> {
     let mut message = http::Response::new(Body::Empty);
     *message.status_mut() = http::StatusCode::from_u16(response.get_status_code()).unwrap_or_default();
-    *message.headers_mut() = headers(&response.get_headers());
+    *message.headers_mut() = headers(response.get_headers().copy_all());
     let (done, result) = wit_future::new(|| Ok(()));
     let (stream, trailers) = types::Response::consume_body(response, result);
     *message.body_mut() = body(stream, trailers, done, None);
     message
 }
 
+/// What Spin says of the client's address: the last of this name, since it appends its own.
+const CLIENT: &str = "spin-client-addr";
+
+/// The fields of a request, without Spin's own and whatever a client sent under such a name. Nobody needs those
+/// but the client's address, and to take them out of a map again would cost more than all else that is done
+/// with it.
+fn request_headers(fields: &Fields) -> HeaderMap {
+    let mut all = fields.copy_all();
+    let client = all.iter().rposition(|(name, _)| name == CLIENT);
+    let client = client.map(|at| all.swap_remove(at));
+    all.retain(|(name, _)| !name.starts_with("spin-"));
+    all.extend(client);
+    headers(all)
+}
+
 /// All fields. The host has checked them; one that is no field all the same is passed over.
-fn headers(fields: &Fields) -> HeaderMap {
-    let all = fields.copy_all();
+fn headers(all: Vec<(String, Vec<u8>)>) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(all.len());
     for (name, value) in all {
         if let (Ok(name), Ok(value)) =

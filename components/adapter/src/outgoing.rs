@@ -2,14 +2,15 @@
 //!
 //! The host does not set TCP_NODELAY. A body that leaves in a later packet than its head waits for the
 //! client's delayed acknowledgement, about 40 ms. So the write of the first piece is started before the
-//! head is handed over, and what is in memory is written at once.
+//! head is handed over, what is in memory is written at once, and the task yields before it returns: see
+//! [`response`].
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, HeaderError};
-use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter};
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter, yield_async};
 use spin_sdk::wasip3::{self, wit_future, wit_stream};
 use spindrift::body::Body;
 use std::future::poll_fn;
@@ -31,6 +32,12 @@ const FORBIDDEN: [&str; 9] = [
 ];
 
 /// Our response.
+///
+/// The host gives head and content to its HTTP server one after the other, in one turn of the instance's
+/// task, and the server sends both together if it gets to run only after that turn. So it does, unless the
+/// instance was woken by a reply of Redis that came so quickly that all who have part in it ran in one go: then
+/// the host's scheduler hands the server to another thread at once, which finds the head alone. After a yield
+/// the turn begins anew. Measured on a busy machine, one connection: p99 of a hit 43 ms without, 8 ms with it.
 pub(crate) async fn response(response: http::Response<Body>) -> Result<types::Response, ErrorCode> {
     let (head, body) = response.into_parts();
     let mut headers = head.headers;
@@ -41,11 +48,15 @@ pub(crate) async fn response(response: http::Response<Body>) -> Result<types::Re
     }
     let fields = fields(&headers).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
     let (contents, trailers) = start(body).await;
+    let has_content = contents.is_some();
     let (response, _sent) = types::Response::new(fields, contents, trailers);
     // A new response is 200 already, and every call of the host counts.
     if head.status != StatusCode::OK {
         let set = response.set_status_code(head.status.as_u16());
         set.map_err(|()| ErrorCode::InternalError(Some(format!("the host refuses status {}", head.status))))?;
+    }
+    if has_content {
+        yield_async().await;
     }
     Ok(response)
 }
