@@ -5,6 +5,7 @@ use crate::config::{Config, ConfigErrors, Settings, Strings};
 use crate::env::Env;
 use crate::event::Channel;
 use crate::nonce::Nonces;
+use crate::pipeline::Flights;
 use crate::purge::Purger;
 use crate::redis::{Client, Keys, Limits};
 use std::rc::Rc;
@@ -35,6 +36,8 @@ pub struct Shared<E: Env> {
     pub purger: Purger<E>,
     /// The pub/sub channel and its counters.
     pub channel: Channel<E>,
+    /// What requests of this instance wait for.
+    pub flights: Flights,
 }
 
 impl<E: Env> App<E> {
@@ -71,6 +74,6 @@ impl<E: Env> Shared<E> {
             Rc::new(Store::new(env.clone(), Rc::clone(&redis), keys.clone(), Rc::clone(&nonces), bounds));
         let purger = Purger::new(Rc::clone(&store), Rc::clone(config));
         let channel = Channel::new(env.clone(), Rc::clone(&redis), keys.clone(), channel.to_owned());
-        Self { redis, keys, nonces, store, purger, channel }
+        Self { redis, keys, nonces, store, purger, channel, flights: Flights::default() }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! entry  = version(1) crc32(head)(4) length(head)(4) head body
-//! head   = key selecting received initial_age lifetime flags stale_if_error ledger(id seq)
-//!          status fields tags content
+//! head   = key selecting received initial_age lifetime flags stale_if_error stale_while_revalidate
+//!          ledger(id seq) status fields tags content
 //! ```
 //! Numbers are big-endian, texts stand after their length. An unknown version, a wrong checksum or a length
 //! that does not fit is a [`Corrupt`] entry and counts as none at all.
@@ -17,7 +17,7 @@ use codec::{Reader, Writer};
 use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const PREAMBLE: usize = 1 + 4 + 4;
 
 /// Why bytes are no entry.
@@ -45,6 +45,8 @@ pub struct Policy {
     pub forbids_stale: bool,
     /// Stale for so long while the origin fails (RFC 5861 §4).
     pub stale_if_error: DeltaSeconds,
+    /// Stale for so long while it is refreshed in the background (RFC 5861 §3).
+    pub stale_while_revalidate: DeltaSeconds,
 }
 
 /// A point in the life of the purge ledger: which ledger, and how many purges it had seen.
@@ -73,6 +75,9 @@ pub enum Content {
 }
 
 impl Content {
+    /// Nothing.
+    pub const NONE: Self = Self::Inline(Bytes::new());
+
     /// Bytes in all.
     #[must_use]
     pub const fn length(&self) -> u64 {
@@ -179,6 +184,7 @@ impl Entry {
         out.u64(self.policy.lifetime.as_secs());
         out.u8(u8::from(self.policy.always_validate) | u8::from(self.policy.forbids_stale) << 1);
         out.u64(self.policy.stale_if_error.as_secs());
+        out.u64(self.policy.stale_while_revalidate.as_secs());
         out.text(&self.ledger.id);
         out.u64(self.ledger.seq);
         out.u16(self.status.as_u16());
@@ -242,11 +248,13 @@ impl Entry {
         let lifetime = DeltaSeconds::from_secs(head.u64()?);
         let flags = head.u8()?;
         let stale_if_error = DeltaSeconds::from_secs(head.u64()?);
+        let stale_while_revalidate = DeltaSeconds::from_secs(head.u64()?);
         let policy = Policy {
             lifetime,
             always_validate: flags & 1 != 0,
             forbids_stale: flags & 2 != 0,
             stale_if_error,
+            stale_while_revalidate,
         };
         let ledger = LedgerMark { id: head.text()?, seq: head.u64()? };
         let status = StatusCode::from_u16(head.u16()?).map_err(|_| Corrupt::Damaged)?;

@@ -1,20 +1,29 @@
 //! Storing a response while it passes by: piece after piece, in bounded memory.
 //!
 //! A body up to [`CHUNK`] is stored in its entry. A larger one goes into pieces of that size, each under a
-//! key of its own, and the entry is written last, once all of them are there and the length is right.
+//! key of its own, and the entry is written last, once all of them are there and the length is right. From the
+//! first piece on, those who wait for the response can read it as it comes.
+//!
+//! The entry is written before the client has the end of the response, unless that takes too long: who has
+//! read it finds it stored. And it is written even if the client goes away half way.
 
 use super::entry::{Content, Entry};
+use super::lease::{FillLease, RENEW_EVERY, Streaming};
+use super::pieces::{CHUNK, seal};
 use super::storable::Unstorable;
-use super::store::{FILL_TIME, FillLease, Store};
+use super::store::{FILL_TIME, Store};
 use crate::body::{Body, BodyError};
 use crate::env::Env;
 use crate::redis::{Arg, RedisError};
 use crate::time::{Timestamp, millis};
 use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
-/// The size of a piece, and the largest body that is stored in its entry, in bytes.
-pub const CHUNK: usize = 256 * 1024;
+/// How long the end of a response waits until it is stored.
+const BRIEFLY: Duration = Duration::from_millis(50);
 
 /// A response on its way into the store.
 pub struct Fill<E: Env> {
@@ -25,6 +34,7 @@ pub struct Fill<E: Env> {
     declared: Option<u64>,
     limit: u64,
     began: Timestamp,
+    renewed: Timestamp,
     buffer: BytesMut,
     length: u64,
     pieces: Option<Pieces>,
@@ -53,7 +63,7 @@ impl<E: Env> Fill<E> {
     /// where the origin declared a length.
     ///
     /// # Errors
-    /// [`Unstorable::TooLarge`] when more than `limit` is declared.
+    /// [`Unstorable::TooLarge`] when more than `limit` is declared; the lease is given back.
     pub fn begin(
         store: Rc<Store<E>>,
         lease: FillLease,
@@ -61,24 +71,41 @@ impl<E: Env> Fill<E> {
         entry: Entry,
         declared: Option<u64>,
         limit: u64,
-    ) -> Result<Self, Unstorable> {
+    ) -> Result<Self, (Unstorable, FillLease)> {
         if declared.is_some_and(|declared| declared > limit) {
-            return Err(Unstorable::TooLarge);
+            return Err((Unstorable::TooLarge, lease));
         }
-        let began = entry.received;
-        let (buffer, pieces) = (BytesMut::new(), None);
-        Ok(Self { store, lease, spec, entry, declared, limit, began, buffer, length: 0, pieces })
+        let (began, buffer) = (entry.received, BytesMut::new());
+        let (renewed, pieces) = (began, None);
+        Ok(Self { store, lease, spec, entry, declared, limit, began, renewed, buffer, length: 0, pieces })
     }
 
-    /// Stores a content that is there as a whole.
-    pub async fn whole(mut self, content: Bytes) {
-        let pushed = self.push(content).await;
-        self.end(pushed).await;
+    /// The same body, which is stored as it is read: a content that is there as a whole at once.
+    pub async fn pass(self, body: Body) -> Body {
+        match body {
+            Body::Full(content) => {
+                self.whole(content.clone()).await;
+                Body::Full(content)
+            }
+            Body::Empty => {
+                self.whole(Bytes::new()).await;
+                Body::Empty
+            }
+            Body::Stream(_) => self.tee(body),
+        }
     }
 
-    /// The same body, which is stored as it is read. What is read half is not stored.
-    pub fn tee(self, body: Body) -> Body {
-        let length = body.length();
+    async fn whole(mut self, content: Bytes) {
+        let env = self.store.env.clone();
+        let store = async move {
+            let pushed = self.push(content).await;
+            self.end(pushed).await;
+        };
+        briefly(&env, store).await;
+    }
+
+    fn tee(self, body: Body) -> Body {
+        let length = body.length().or(self.declared);
         let state = Tee { body, fill: Some(self) };
         Body::from_pieces(
             length,
@@ -94,7 +121,8 @@ impl<E: Env> Fill<E> {
         if self.length > self.limit {
             return Err(Abandoned::Unstorable(Unstorable::TooLarge));
         }
-        if self.store.env.now().since(self.began) >= FILL_TIME {
+        let now = self.store.env.now();
+        if now.since(self.began) >= FILL_TIME {
             return Err(Abandoned::Late);
         }
         self.buffer.extend_from_slice(&piece);
@@ -102,30 +130,50 @@ impl<E: Env> Fill<E> {
             let chunk = self.buffer.split_to(CHUNK);
             self.write(chunk.freeze()).await?;
         }
+        if self.lease.leads() && now.since(self.renewed) >= RENEW_EVERY {
+            self.renewed = now;
+            self.store.renew(&self.lease, true).await?;
+        }
         Ok(())
     }
 
     async fn write(&mut self, chunk: Bytes) -> Result<(), Abandoned> {
+        let first = self.pieces.is_none();
         let store = &self.store;
         let pieces = self.pieces.get_or_insert_with(|| Pieces { body: store.nonces.next(), count: 0 });
         let key = self.store.chunk_key(&self.lease.resource, &pieces.body, pieces.count);
         pieces.count += 1;
         // Longer than the entry that will name it.
         let ttl = millis(FILL_TIME) + self.store.ttl(&self.entry, self.entry.received).as_millis();
-        let arguments = vec![Arg::from(&key), Arg::from(seal(&chunk)), Arg::from("PX"), Arg::from(ttl)];
+        let arguments = vec![Arg::from(key), Arg::from(seal(&chunk)), Arg::from("PX"), Arg::from(ttl)];
         self.store.redis.call("SET", arguments).await?;
+        if first && self.lease.leads() {
+            self.publish().await?;
+        }
         Ok(())
     }
 
+    /// Shows the response to those who wait for it, now that there is a piece to read.
+    async fn publish(&mut self) -> Result<(), Abandoned> {
+        let Some(pieces) = &self.pieces else { return Ok(()) };
+        let (body, length) = (pieces.body.clone(), self.declared.unwrap_or(u64::MAX));
+        let content = Content::Chunked { body, chunks: 0, length };
+        let streaming = Streaming { spec: self.spec.clone(), entry: Entry { content, ..self.entry.clone() } };
+        self.store.publish(&self.lease, &streaming).await?;
+        Ok(())
+    }
+
+    /// Writes the entry, or ends the lead without one and says why.
     async fn end(mut self, pushed: Result<(), Abandoned>) {
-        let env = self.store.env.clone();
-        let url = self.lease.resource.url().to_owned();
         let stored = match pushed {
             Ok(()) => self.commit().await,
             Err(abandoned) => Err(abandoned),
         };
-        if let Err(abandoned) = stored {
-            env.log(&format!("not stored: {url}: {abandoned}"));
+        let Err(abandoned) = stored else { return };
+        let url = self.lease.resource.url();
+        self.store.env.log(&format!("not stored: {url}: {abandoned}"));
+        if let Err(error) = self.store.give_up(&self.lease, Duration::ZERO).await {
+            self.store.env.log(&format!("a lead was not ended: {url}: {error}"));
         }
     }
 
@@ -149,6 +197,14 @@ impl<E: Env> Fill<E> {
     }
 }
 
+/// Waits for `work`, but not for long: then it goes on in the background.
+async fn briefly<E: Env>(env: &E, work: impl Future<Output = ()> + 'static) {
+    let mut work = Box::pin(work);
+    if let Either::Right(_) = select(&mut work, pin!(env.sleep(BRIEFLY))).await {
+        env.spawn(work);
+    }
+}
+
 struct Tee<E: Env> {
     body: Body,
     fill: Option<Fill<E>>,
@@ -158,84 +214,50 @@ impl<E: Env> Tee<E> {
     async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         match self.body.chunk().await {
             Some(Ok(piece)) => {
-                if let Some(mut fill) = self.fill.take() {
-                    match fill.push(piece.clone()).await {
-                        Ok(()) => self.fill = Some(fill),
-                        Err(abandoned) => fill.end(Err(abandoned)).await,
-                    }
-                }
+                self.push(piece.clone()).await;
                 Some(Ok(piece))
             }
             Some(Err(error)) => {
-                self.end(Err(Abandoned::Unstorable(Unstorable::Incomplete)));
+                self.end(Err(Abandoned::Unstorable(Unstorable::Incomplete))).await;
                 Some(Err(error))
             }
             None => {
-                self.end(Ok(()));
+                self.end(Ok(())).await;
                 None
             }
         }
     }
 
-    /// The entry is written in the background: the client need not wait for it.
-    fn end(&mut self, pushed: Result<(), Abandoned>) {
+    async fn push(&mut self, piece: Bytes) {
+        let Some(fill) = &mut self.fill else { return };
+        match fill.push(piece).await {
+            // The client takes what it has by the declared length for the whole.
+            Ok(()) if fill.declared == Some(fill.length) => self.end(Ok(())).await,
+            Ok(()) => {}
+            Err(abandoned) => self.end(Err(abandoned)).await,
+        }
+    }
+
+    async fn end(&mut self, pushed: Result<(), Abandoned>) {
         if let Some(fill) = self.fill.take() {
             let env = fill.store.env.clone();
-            env.spawn(async move { fill.end(pushed).await });
+            briefly(&env, fill.end(pushed)).await;
         }
     }
 }
 
-/// The content of an entry, as it is sent.
-pub fn content<E: Env>(store: &Rc<Store<E>>, resource: super::key::ResourceKey, content: Content) -> Body {
-    match content {
-        Content::Inline(bytes) => bytes.into(),
-        Content::Chunked { body, chunks, length } => {
-            let store = Rc::clone(store);
-            let read = move |number: u32| {
-                let (store, key) = (Rc::clone(&store), store.chunk_key(&resource, &body, number));
-                async move {
-                    let missing =
-                        || BodyError(format!("piece {number} of the stored body is missing or damaged"));
-                    let reply = store.redis.call("GET", vec![Arg::from(&key)]).await;
-                    let value = reply.map_err(|error| BodyError(error.to_string()))?.into_iter().next();
-                    value.and_then(|value| value.bytes().ok().flatten()).and_then(unseal).ok_or_else(missing)
+/// A client that goes away half way does not spoil the entry: the rest is read for the store alone.
+impl<E: Env> Drop for Tee<E> {
+    fn drop(&mut self) {
+        let Some(fill) = self.fill.take() else { return };
+        let env = fill.store.env.clone();
+        let mut rest = Self { body: std::mem::take(&mut self.body), fill: Some(fill) };
+        env.spawn(async move {
+            while rest.fill.is_some() {
+                if rest.next().await.is_none() {
+                    return;
                 }
-            };
-            let pieces = futures_util::stream::iter(0..chunks);
-            Body::from_pieces(Some(length), futures_util::StreamExt::then(pieces, read))
-        }
-    }
-}
-
-/// A piece with its checksum in front.
-fn seal(chunk: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(4 + chunk.len());
-    sealed.extend_from_slice(&crc32fast::hash(chunk).to_be_bytes());
-    sealed.extend_from_slice(chunk);
-    sealed
-}
-
-fn unseal(sealed: Vec<u8>) -> Option<Bytes> {
-    let sealed = Bytes::from(sealed);
-    let checksum = u32::from_be_bytes(sealed.get(..4)?.try_into().ok()?);
-    let chunk = sealed.slice(4..);
-    (crc32fast::hash(&chunk) == checksum).then_some(chunk)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_damaged_piece_is_noticed() {
-        let sealed = seal(b"piece");
-        assert_eq!(unseal(sealed.clone()).as_deref(), Some(&b"piece"[..]));
-        for at in 0..sealed.len() {
-            let mut damaged = sealed.clone();
-            damaged[at] ^= 1;
-            assert_eq!(unseal(damaged), None, "{at}");
-        }
-        assert_eq!(unseal(vec![1, 2]), None);
+            }
+        });
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Life of a stored response: a request makes a [`key::ResourceKey`]; [`store::Store::lookup`] finds what is
 //! stored; [`reuse::evaluate`] says what may be done with it; [`store::Store::begin`] gives the right to
-//! store what is fetched, a [`store::FillLease`]; what the origin answers is judged by [`storable::judge`],
+//! store what is fetched, a [`lease::FillLease`], to one of all who ask at once; what the origin answers is judged by [`storable::judge`],
 //! written by [`fill::Fill`], refreshed by [`entry::Entry::freshen`] and dropped as [`invalidate`] says.
 
 pub mod entry;
@@ -10,6 +10,8 @@ pub mod fill;
 pub mod freshness;
 pub mod invalidate;
 pub mod key;
+pub mod lease;
+pub mod pieces;
 pub mod respond;
 pub mod reuse;
 pub mod storable;

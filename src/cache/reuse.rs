@@ -10,6 +10,8 @@ use crate::time::{DeltaSeconds, Timestamp};
 pub enum Verdict {
     /// It answers the request as it is.
     Fresh(Fresh),
+    /// It answers the request as it is, and is refreshed behind the answer (RFC 5861 §3).
+    Refresh(Stale),
     /// It must be validated first.
     Stale(Stale),
     /// There is nothing.
@@ -50,6 +52,13 @@ impl Stale {
         self.on_error.disconnected.then_some(self.entry)
     }
 
+    /// Whether what another request brings may answer this one too. Of a response that is "not to be used to
+    /// satisfy any other request without forwarding it for validation" (RFC 9111 §5.2.2.4) it may not.
+    #[must_use]
+    pub const fn can_be_shared(&self) -> bool {
+        !self.entry.policy.always_validate
+    }
+
     /// Whether it is used in place of a 500, 502, 503 or 504 of the origin (RFC 5861 §4).
     #[must_use]
     pub const fn covers_error(&self) -> bool {
@@ -57,29 +66,42 @@ impl Stale {
     }
 }
 
-/// Judges what is stored. `soft_purged` makes it stale whatever its freshness.
+/// Judges what is stored. `soft_purged` makes it stale whatever its freshness. `waited` is when the request came,
+/// if it has waited for others since: what was received after that is as new as the request can ask for.
 #[must_use]
 pub fn evaluate(
     request: &RequestDirectives,
     entry: Option<Entry>,
     soft_purged: bool,
+    waited: Option<Timestamp>,
     now: Timestamp,
 ) -> Verdict {
     match entry {
         None if request.only_if_cached => Verdict::Unsatisfiable,
         None => Verdict::Missing,
-        Some(entry) => match why_not(request, &entry, soft_purged, now) {
+        Some(entry) => match why_not(request, &entry, soft_purged, waited, now) {
             None => Verdict::Fresh(Fresh { entry }),
-            Some(_) if request.only_if_cached => Verdict::Unsatisfiable,
             Some(reason) => {
                 let on_error = on_error(request, &entry, now);
-                Verdict::Stale(Stale { entry, reason, on_error })
+                let refresh = reason == Forward::Stale && may_be_refreshed_later(request, &entry, now);
+                let stale = Stale { entry, reason, on_error };
+                match (refresh, request.only_if_cached) {
+                    (true, _) => Verdict::Refresh(stale),
+                    (false, true) => Verdict::Unsatisfiable,
+                    (false, false) => Verdict::Stale(stale),
+                }
             }
         },
     }
 }
 
-fn why_not(request: &RequestDirectives, entry: &Entry, soft_purged: bool, now: Timestamp) -> Option<Forward> {
+fn why_not(
+    request: &RequestDirectives,
+    entry: &Entry,
+    soft_purged: bool,
+    waited: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Forward> {
     let (age, ttl) = (entry.age(now), entry.ttl(now));
     // §5.2.2.4: no-cache "MUST NOT be used to satisfy any other request without forwarding it for validation".
     if entry.policy.always_validate || soft_purged {
@@ -90,10 +112,25 @@ fn why_not(request: &RequestDirectives, entry: &Entry, soft_purged: bool, now: T
     if ttl <= 0 && !accepts_stale(request, entry, ttl) {
         return Some(Forward::Stale);
     }
+    if waited.is_some_and(|came| entry.received > came) {
+        return None;
+    }
     // §5.2.1: what the client prefers beyond that.
     let too_old = request.max_age.valid().is_some_and(|max| age > max.as_secs());
     let too_short = request.min_fresh.valid().is_some_and(|min| ttl < i64::from(min));
     (request.no_cache || too_old || too_short).then_some(Forward::Request)
+}
+
+/// RFC 5861 §3: "caches MAY serve the response in which it appears after it becomes stale, up to the indicated
+/// number of seconds". Not against what the response forbids or the client asks for.
+fn may_be_refreshed_later(request: &RequestDirectives, entry: &Entry, now: Timestamp) -> bool {
+    let staleness = entry.ttl(now).saturating_neg().max(0);
+    staleness < i64::from(entry.policy.stale_while_revalidate)
+        && !entry.policy.forbids_stale
+        && !entry.policy.always_validate
+        && !request.no_cache
+        && request.max_age.valid().is_none_or(|max| entry.age(now) <= max.as_secs())
+        && !request.min_fresh.is_present()
 }
 
 /// `max-stale` (§5.2.1.2), unless the response forbids it (§4.2.4).
@@ -134,6 +171,7 @@ mod tests {
             always_validate: false,
             forbids_stale: false,
             stale_if_error: DeltaSeconds::ZERO,
+            stale_while_revalidate: DeltaSeconds::ZERO,
         };
         change(&mut policy);
         Entry {
@@ -157,8 +195,10 @@ mod tests {
     }
 
     fn verdict(cache_control: &'static str, entry: Entry, after: u64) -> &'static str {
-        match evaluate(&request(cache_control), Some(entry), false, NOW.plus(Duration::from_secs(after))) {
+        let now = NOW.plus(Duration::from_secs(after));
+        match evaluate(&request(cache_control), Some(entry), false, None, now) {
             Verdict::Fresh(_) => "fresh",
+            Verdict::Refresh(_) => "refresh",
             Verdict::Stale(stale) if stale.reason == Forward::Request => "request",
             Verdict::Stale(_) => "stale",
             Verdict::Missing => "missing",
@@ -198,13 +238,45 @@ mod tests {
     fn only_if_cached_never_goes_forward() {
         assert_eq!(verdict("only-if-cached", entry(10, |_| {}), 1), "fresh");
         assert_eq!(verdict("only-if-cached", entry(10, |_| {}), 11), "unsatisfiable");
-        assert!(matches!(evaluate(&request("only-if-cached"), None, false, NOW), Verdict::Unsatisfiable));
+        assert!(matches!(
+            evaluate(&request("only-if-cached"), None, false, None, NOW),
+            Verdict::Unsatisfiable
+        ));
+    }
+
+    #[test]
+    fn within_its_window_a_stale_response_is_refreshed_behind_the_answer() {
+        let window = |p: &mut Policy| p.stale_while_revalidate = DeltaSeconds::from_secs(5);
+        assert_eq!(verdict("x", entry(10, window), 9), "fresh");
+        assert_eq!(verdict("x", entry(10, window), 14), "refresh");
+        assert_eq!(verdict("x", entry(10, window), 15), "stale");
+        assert_eq!(verdict("only-if-cached", entry(10, window), 14), "refresh");
+        for insists in ["no-cache", "max-age=5", "min-fresh=1"] {
+            assert_eq!(verdict(insists, entry(10, window), 14), "stale", "{insists}");
+        }
+        let forbids: fn(&mut Policy) = |p| p.forbids_stale = true;
+        assert_eq!(verdict("x", entry(10, |p| (window(p), forbids(p)).1), 14), "stale");
+    }
+
+    #[test]
+    fn what_came_while_waiting_is_as_new_as_can_be_asked_for() {
+        let judged = |cache_control, change: fn(&mut Policy), came| {
+            let verdict = evaluate(&request(cache_control), Some(entry(10, change)), false, Some(came), NOW);
+            matches!(verdict, Verdict::Fresh(_))
+        };
+        let before = Timestamp::from_millis(NOW.as_millis() - 1);
+        assert!(judged("no-cache", |_| {}, before));
+        assert!(!judged("no-cache", |_| {}, NOW));
+        assert!(!judged("x", |p| p.always_validate = true, before));
+        assert!(!judged("x", |p| p.lifetime = DeltaSeconds::ZERO, before));
     }
 
     #[test]
     fn a_soft_purge_makes_it_stale_but_still_usable_on_error() {
         let entry = entry(10, |p| p.stale_if_error = DeltaSeconds::from_secs(60));
-        let Verdict::Stale(stale) = evaluate(&request("x"), Some(entry), true, NOW) else { panic!("fresh") };
+        let Verdict::Stale(stale) = evaluate(&request("x"), Some(entry), true, None, NOW) else {
+            panic!("fresh")
+        };
         assert!(stale.covers_error());
     }
 
@@ -214,6 +286,7 @@ mod tests {
             &request("x"),
             Some(entry(10, change)),
             false,
+            None,
             NOW.plus(Duration::from_secs(after)),
         ) {
             Verdict::Stale(stale) => (stale.covers_error(), stale.when_disconnected().is_some()),

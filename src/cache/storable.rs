@@ -108,6 +108,7 @@ pub fn judge(
             always_validate: directives.no_cache == Scope::All,
             forbids_stale: directives.forbids_stale(),
             stale_if_error: stale_if_error(&directives, route),
+            stale_while_revalidate: stale_while_revalidate(&directives, route),
         },
         headers: stored_fields(exchange.response, &directives, route),
         vary,
@@ -212,13 +213,20 @@ fn reusable(
     let validator = exchange.response.contains_key(ETAG) || exchange.response.contains_key(LAST_MODIFIED);
     let useful = lifetime.seconds() > DeltaSeconds::ZERO
         || validator
-        || stale_if_error(directives, route) > DeltaSeconds::ZERO && !directives.forbids_stale();
+        || stale_if_error(directives, route).max(stale_while_revalidate(directives, route))
+            > DeltaSeconds::ZERO
+            && !directives.forbids_stale();
     if explicit && useful { Ok(()) } else { Err(Unstorable::NoFreshness) }
 }
 
 fn stale_if_error(directives: &ResponseDirectives, route: &CachePolicy) -> DeltaSeconds {
     let configured = route.stale_if_error.map(|window| DeltaSeconds::from_secs(window.as_secs()));
     directives.stale_if_error.valid().or(configured).unwrap_or_default()
+}
+
+fn stale_while_revalidate(directives: &ResponseDirectives, route: &CachePolicy) -> DeltaSeconds {
+    let configured = route.stale_while_revalidate.map(|window| DeltaSeconds::from_secs(window.as_secs()));
+    directives.stale_while_revalidate.valid().or(configured).unwrap_or_default()
 }
 
 /// RFC 9111 §3.1: "Caches MUST include all received response header fields ... when storing a response",

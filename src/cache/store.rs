@@ -5,18 +5,21 @@
 //! | `{id}` | of a resource that does not vary, `E` and its entry; of another, `V` and the index of its variants |
 //! | `{id}:v:<variant>` | the name of the index, and the entry of the variant |
 //! | `{id}:g` | the generation, while something is fetched |
+//! | `{id}:f:`, `{id}:m:` | who leads a fetch, and what is not worth waiting for: see [`lease`](super::lease) |
+//! | `{id}:<body>:<n>` | a piece of a large body |
 //! | `{purge}`, `{purge}:z` | the head and the entries of the purge ledger |
 //!
 //! A hit is one `MGET`: of the resource, of the ledger's head, and, for a request with fields that responses
 //! usually vary on, of the variant these would select. Only for other variants, and when a purge happened
 //! since this instance looked last, a second round trip is needed.
 //!
-//! A fetch begins with a [`FillLease`]: it carries the generation, and stores only into that same generation.
-//! Purging a resource drops its generation with it, so that what was purged, or lost to eviction, in between
-//! is not brought back.
+//! A [`FillLease`] carries the generation in which its fetch began, and stores only into that same one. Purging a
+//! resource drops its generation with it, so that what was purged, or lost to eviction, in between is not
+//! brought back.
 
 use super::entry::{Content, Entry, LedgerMark};
 use super::key::{ResourceKey, Selecting, variant};
+use super::lease::FillLease;
 use crate::env::Env;
 use crate::nonce::Nonces;
 use crate::purge::Book;
@@ -28,11 +31,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-static BEGIN: Script = Script::new(include_str!("../redis/lua/begin.lua"));
 static STORE: Script = Script::new(include_str!("../redis/lua/store.lua"));
 
 /// How long a fetch may take before what it brings is not stored any more.
-pub const FILL_TIME: Duration = Duration::from_secs(60);
+pub const FILL_TIME: Duration = Duration::from_secs(600);
 
 /// How long a stale response is kept for validation and for times when the origin is away.
 const KEEP: Duration = Duration::from_secs(3600);
@@ -70,30 +72,18 @@ pub struct Lookup {
     pub soft_purged: bool,
     /// Something is stored for the resource, though not what the request selects.
     pub other_variants: bool,
-}
-
-/// The right to store a response, from before its fetch began.
-#[derive(Debug)]
-#[must_use]
-pub struct FillLease {
-    /// What will be stored.
-    pub resource: ResourceKey,
-    generation: Vec<u8>,
-    ledger: LedgerMark,
-}
-
-impl FillLease {
-    /// The purge ledger as it was when the fetch began.
-    #[must_use]
-    pub const fn ledger(&self) -> &LedgerMark {
-        &self.ledger
-    }
+    /// The purge ledger, where there is one.
+    pub mark: Option<LedgerMark>,
+    /// What the request selects of the resource, as far as that is known: requests that select the same are
+    /// one flight. Empty where it is not known.
+    pub flight: String,
 }
 
 /// The variant a request would select, if the resource varied on `spec`.
 struct Guess {
     spec: String,
     values: String,
+    name: String,
     key: Key,
 }
 
@@ -124,18 +114,23 @@ impl<E: Env> Store<E> {
         let mut next = || reply.next().unwrap_or(Value::Nil).bytes();
         let (stored, head) = (next()?.filter(|stored| !stored.is_empty()), next()?);
         // Without a ledger nothing proves that what is stored was not purged.
-        let (Some(stored), Some(head)) = (stored, head) else { return Ok(Lookup::default()) };
-        let head = Book::<E>::parse(&head)?;
+        let Some(head) = head.map(|head| Book::<E>::parse(&head)).transpose()? else {
+            return Ok(Lookup::default());
+        };
+        let Some(stored) = stored else {
+            return Ok(Lookup { mark: Some(head.mark), ..Lookup::default() });
+        };
         let varies = stored.first() == Some(&b'V');
-        let entry = if varies {
+        let (entry, flight) = if varies {
             self.find_variant(&stored, resource, selecting, guess, next()?).await?
         } else {
-            self.decode(&Bytes::from(stored).slice(1..), resource, "")
+            (self.decode(&Bytes::from(stored).slice(1..), resource, ""), String::new())
         };
         let other_variants = varies && entry.is_none();
         let (entry, purged) = self.unpurged(entry, &head, resource).await?;
         let entry = self.whole(entry, resource).await?;
-        Ok(Lookup { entry, soft_purged: purged == Purged::Soft, other_variants })
+        let (soft_purged, mark) = (purged == Purged::Soft, Some(head.mark));
+        Ok(Lookup { entry, soft_purged, other_variants, mark, flight })
     }
 
     fn guess(&self, resource: &ResourceKey, selecting: Selecting<'_>) -> Option<Guess> {
@@ -146,11 +141,12 @@ impl<E: Env> Store<E> {
 
     fn guess_of(&self, resource: &ResourceKey, selecting: Selecting<'_>, spec: String) -> Guess {
         let values = selecting.values(&spec);
-        let key = self.keys.variant(resource.id(), &variant(&values));
-        Guess { spec, values, key }
+        let name = variant(&values);
+        let key = self.keys.variant(resource.id(), &name);
+        Guess { spec, values, name, key }
     }
 
-    /// The variant that an index leads to: the one that was guessed, or else it is read now.
+    /// The variant that an index leads to, and its name: the one that was guessed, or else it is read now.
     async fn find_variant(
         &self,
         index: &[u8],
@@ -158,8 +154,8 @@ impl<E: Env> Store<E> {
         selecting: Selecting<'_>,
         guess: Option<Guess>,
         guessed: Option<Vec<u8>>,
-    ) -> Result<Option<Entry>, RedisError> {
-        let Some((name, spec)) = parse_index(index) else { return Ok(None) };
+    ) -> Result<(Option<Entry>, String), RedisError> {
+        let Some((name, spec)) = parse_index(index) else { return Ok((None, String::new())) };
         let (guess, found) = match guess.filter(|guess| guess.spec == spec) {
             Some(guess) => (guess, guessed),
             None => {
@@ -169,10 +165,11 @@ impl<E: Env> Store<E> {
                 (guess, found.bytes()?)
             }
         };
-        let Some(found) = found.map(Bytes::from) else { return Ok(None) };
+        let Some(found) = found.map(Bytes::from) else { return Ok((None, guess.name)) };
         // A variant of an older index was purged with it.
         let current = found.starts_with(name.as_bytes()) && found.get(name.len()) == Some(&b' ');
-        Ok(current.then(|| self.decode(&found.slice(name.len() + 1..), resource, &guess.values)).flatten())
+        let entry = current.then(|| self.decode(&found.slice(name.len() + 1..), resource, &guess.values));
+        Ok((entry.flatten(), guess.name))
     }
 
     /// A damaged entry, one of another version or of another key (a collision) counts as none.
@@ -211,24 +208,6 @@ impl<E: Env> Store<E> {
         Ok(entry.filter(|_| there == i64::from(chunks)))
     }
 
-    /// Begins a fetch: what it brings may be stored, unless its resource is purged meanwhile.
-    ///
-    /// # Errors
-    /// [`RedisError`]: then nothing can be stored.
-    pub async fn begin(&self, resource: ResourceKey) -> Result<FillLease, RedisError> {
-        let key = self.keys.generation(resource.id());
-        let arguments = vec![
-            Arg::from(self.nonces.next()),
-            Arg::from(millis(FILL_TIME)),
-            Arg::from(self.book.beginning()),
-            Arg::from(self.book.lifetime()),
-        ];
-        let [generation, head] =
-            exactly(self.redis.run(&BEGIN, &[&key, self.book.head_key()], arguments).await?)?;
-        let head = Book::<E>::parse(&head.bytes()?.unwrap_or_default())?;
-        Ok(FillLease { resource, generation: generation.bytes()?.unwrap_or_default(), ledger: head.mark })
-    }
-
     /// Stores a response that was fetched under `lease`. `false` when its resource was purged meanwhile.
     ///
     /// # Errors
@@ -243,7 +222,12 @@ impl<E: Env> Store<E> {
         let id = lease.resource.id();
         let (resource, variant) = (self.keys.resource(id), variant(&entry.selecting));
         let variant_key = if spec.is_empty() { resource.clone() } else { self.keys.variant(id, &variant) };
-        let arguments = vec![
+        let pieces = match &entry.content {
+            Content::Chunked { chunks, length, .. } => format!("{chunks} {length}"),
+            Content::Inline(_) => String::new(),
+        };
+        let (lead, of_lead) = self.lead_arguments(lease, pieces);
+        let mut arguments = vec![
             Arg::from(lease.generation.clone()),
             Arg::from(spec),
             Arg::from(variant),
@@ -252,7 +236,8 @@ impl<E: Env> Store<E> {
             Arg::from(self.limits.max_variants),
             Arg::from(&self.keys.variant(id, "")),
         ];
-        let keys = [&self.keys.generation(id), &resource, &variant_key];
+        arguments.extend(of_lead);
+        let keys = [&self.keys.generation(id), &resource, &variant_key, &lead];
         let stored = exactly::<1>(self.redis.run(&STORE, &keys, arguments).await?)?[0].int()? == 1;
         self.book.prolong().await?;
         Ok(stored)
@@ -293,7 +278,8 @@ impl<E: Env> Store<E> {
     #[must_use]
     pub fn ttl(&self, entry: &Entry, now: Timestamp) -> Ttl {
         let fresh = Duration::from_secs(u64::try_from(entry.ttl(now)).unwrap_or(0));
-        let keep = KEEP.max(entry.policy.stale_if_error.to_duration());
+        let policy = &entry.policy;
+        let keep = policy.stale_if_error.max(policy.stale_while_revalidate).to_duration().max(KEEP);
         let whole = fresh.saturating_add(keep).min(self.limits.max_ttl).max(Duration::from_millis(1));
         Ttl::new(whole).unwrap_or(Ttl::MIN)
     }

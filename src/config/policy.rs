@@ -17,7 +17,7 @@ pub enum RoutePolicy {
 }
 
 /// How the responses of a route are cached: the keys of `[cache]` with those of `[route.cache]` over them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CachePolicy {
     ttl: Option<Duration>,
     default_ttl: Option<Duration>,
@@ -27,8 +27,33 @@ pub struct CachePolicy {
     /// How long after the end of its freshness a stored response still answers while the origin fails, where
     /// the response does not say so itself (`stale-if-error`, RFC 5861 §4). `None` is not at all.
     pub stale_if_error: Option<Duration>,
+    /// How long after the end of its freshness a stored response still answers while it is refreshed in the
+    /// background, where the response does not say so itself (`stale-while-revalidate`, RFC 5861 §3). `None` is
+    /// not at all.
+    pub stale_while_revalidate: Option<Duration>,
     /// What becomes of responses with `Set-Cookie`.
     pub set_cookie: SetCookiePolicy,
+    /// How long a request waits for the fetch of another that wants the same; after that long without progress
+    /// the fetch is taken over. Zero: nobody waits.
+    pub collapse: Duration,
+    /// For how long nobody waits any more for what could not be stored.
+    pub hit_for_miss: Duration,
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self {
+            ttl: None,
+            default_ttl: None,
+            status_ttls: StatusTtls::default(),
+            key: KeyRules::default(),
+            stale_if_error: None,
+            stale_while_revalidate: None,
+            set_cookie: SetCookiePolicy::default(),
+            collapse: Duration::from_secs(5),
+            hit_for_miss: Duration::from_secs(10),
+        }
+    }
 }
 
 /// What becomes of a response with `Set-Cookie` that could be stored otherwise.
@@ -109,7 +134,8 @@ impl From<Draft> for RoutePolicy {
 impl Draft {
     /// Reads the policy keys of `table` over `base`.
     pub(super) fn read(table: &mut Table<'_, '_>, base: &Self, max_ttl: Duration) -> Self {
-        let CachePolicy { ttl, default_ttl, status_ttls, key, stale_if_error, set_cookie } = &base.cache;
+        let CachePolicy { ttl, default_ttl, status_ttls, key, set_cookie, .. } = &base.cache;
+        let waits = Duration::ZERO..=Duration::from_secs(60);
         let modes = [("cache", Mode::Cache), ("bypass", Mode::Bypass)];
         let cookies = [
             ("refuse", SetCookiePolicy::Refuse),
@@ -123,10 +149,16 @@ impl Draft {
                 default_ttl: lifetime(table, "default_ttl", max_ttl).or(*default_ttl),
                 status_ttls: read_status_ttls(table, max_ttl).unwrap_or_else(|| status_ttls.clone()),
                 key: KeyRules::read(table, key),
-                stale_if_error: lifetime(table, "stale_if_error", max_ttl)
-                    .or(*stale_if_error)
-                    .filter(|time| !time.is_zero()),
+                stale_if_error: window(table, "stale_if_error", max_ttl, base.cache.stale_if_error),
+                stale_while_revalidate: window(
+                    table,
+                    "stale_while_revalidate",
+                    max_ttl,
+                    base.cache.stale_while_revalidate,
+                ),
                 set_cookie: table.read("set_cookie", one_of(&cookies)).unwrap_or(*set_cookie),
+                collapse: table.read("collapse", duration(waits.clone())).unwrap_or(base.cache.collapse),
+                hit_for_miss: table.read("hit_for_miss", duration(waits)).unwrap_or(base.cache.hit_for_miss),
             },
         };
         if draft.cache.ttl.is_some() && table.entries().any(|(key, _)| key == "default_ttl") {
@@ -147,8 +179,28 @@ impl Draft {
 }
 
 /// The keys of a policy.
-pub(super) const KEYS: [&str; 7] =
-    ["mode", "ttl", "default_ttl", "ttl_by_status", "key", "stale_if_error", "set_cookie"];
+pub(super) const KEYS: [&str; 10] = [
+    "mode",
+    "ttl",
+    "default_ttl",
+    "ttl_by_status",
+    "key",
+    "stale_if_error",
+    "stale_while_revalidate",
+    "set_cookie",
+    "collapse",
+    "hit_for_miss",
+];
+
+/// A time for which something stale is used; zero is not at all.
+fn window(
+    table: &mut Table<'_, '_>,
+    key: &'static str,
+    max_ttl: Duration,
+    base: Option<Duration>,
+) -> Option<Duration> {
+    lifetime(table, key, max_ttl).or(base).filter(|time| !time.is_zero())
+}
 
 fn lifetime(table: &mut Table<'_, '_>, key: &'static str, max_ttl: Duration) -> Option<Duration> {
     let time = table.read(key, duration(Duration::ZERO..=Duration::MAX))?;

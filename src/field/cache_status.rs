@@ -47,6 +47,8 @@ pub struct CacheStatus {
     pub forward_status: Option<u16>,
     /// What came back is being stored.
     pub stored: bool,
+    /// Another request was forwarded, and its response answers this one too.
+    pub collapsed: bool,
     /// Seconds of freshness left; negative when stale.
     pub ttl: Option<i64>,
     /// More about it, as one token: why it was not stored, or what failed.
@@ -58,6 +60,12 @@ impl CacheStatus {
     #[must_use]
     pub fn hit(ttl: i64) -> Self {
         Self { hit: true, ttl: Some(ttl), ..Self::default() }
+    }
+
+    /// Answered with what another request brought, fresh for `ttl` more seconds.
+    #[must_use]
+    pub fn collapsed(reason: Forward, ttl: i64) -> Self {
+        Self { forward: Some(reason), collapsed: true, ttl: Some(ttl), ..Self::default() }
     }
 
     /// Sent forward because of `reason`.
@@ -92,6 +100,9 @@ impl CacheStatus {
         }
         if self.stored {
             member.push_str("; stored");
+        }
+        if self.collapsed {
+            member.push_str("; collapsed");
         }
         if let Some(ttl) = self.ttl {
             let _ = write!(member, "; ttl={ttl}");

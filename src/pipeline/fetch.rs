@@ -1,36 +1,31 @@
 //! Asking the origin for something that may be stored, and taking in what it answers.
 
 use super::content::first_piece;
-use super::{Answer, Incoming, answer, upstream_failed};
-use crate::app::{App, Shared};
+use super::{Answer, Want, answer, upstream_failed};
+use crate::app::App;
 use crate::body::Body;
 use crate::cache::entry::{Content, Entry, tags};
 use crate::cache::fill::Fill;
 use crate::cache::freshness::{Heuristic, initial_age};
-use crate::cache::key::{ResourceKey, Selecting};
+use crate::cache::lease::{FillLease, RENEW_EVERY};
 use crate::cache::respond::only_metadata;
 use crate::cache::reuse::Stale;
 use crate::cache::storable::{Exchange, Storable, Unstorable, judge};
-use crate::cache::store::FillLease;
-use crate::config::CachePolicy;
 use crate::env::{Env, Timeouts, UpstreamError};
 use crate::field::cache_status::CacheStatus;
 use crate::field::conditional::{not_modified, validate_with};
 use crate::field::hop;
 use crate::time::Timestamp;
-use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What a fetch needs to know.
 pub(super) struct Fetch<'a, E: Env> {
-    pub(super) app: &'a Rc<App<E>>,
-    pub(super) shared: &'a Shared<E>,
-    pub(super) policy: &'a CachePolicy,
-    pub(super) incoming: &'a Incoming,
-    pub(super) selecting: Selecting<'a>,
-    pub(super) key: ResourceKey,
+    pub(super) want: Want<'a, E>,
     /// The right to store; `None` when Redis gave none.
     pub(super) lease: Option<FillLease>,
 }
@@ -45,17 +40,16 @@ struct Received {
 impl<E: Env> Fetch<'_, E> {
     /// Nothing is stored: asks for all of it.
     pub(super) async fn missing(self, status: CacheStatus) -> Answer {
-        let request = self.incoming.unconditional(self.app, &self.policy.key);
+        let request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
         match self.send(request).await {
             Ok(received) => self.absorb(received, status).await,
-            Err(error) => Answer { response: upstream_failed(self.app, self.incoming, &error), status },
+            Err(error) => self.failed(&error, status),
         }
     }
 
     /// What is stored is stale: asks whether it is still good, where there is something to ask with.
-    pub(super) async fn stale(self, stale: Stale) -> Answer {
-        let mut status = CacheStatus::forward(stale.reason);
-        let mut request = self.incoming.unconditional(self.app, &self.policy.key);
+    pub(super) async fn stale(self, stale: Stale, mut status: CacheStatus) -> Answer {
+        let mut request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
         let conditional = validate_with(request.headers_mut(), &stale.entry.headers);
         match self.send(request).await {
             Ok(received) => {
@@ -64,34 +58,64 @@ impl<E: Env> Fetch<'_, E> {
                 match code {
                     StatusCode::NOT_MODIFIED if conditional => self.validated(stale.entry, &received, status),
                     code if is_error(code) && stale.covers_error() => {
-                        self.reuse(stale.entry, status.because("stale-if-error"))
+                        self.end(Ending::Failed(code));
+                        reuse(&self.want, stale.entry, status.because("stale-if-error"))
                     }
                     _ => self.absorb(received, status).await,
                 }
             }
             Err(error) => match stale.when_disconnected() {
-                Some(entry) => self.reuse(entry, status.because("origin-unreachable")),
-                None => Answer { response: upstream_failed(self.app, self.incoming, &error), status },
+                Some(entry) => {
+                    self.end(Ending::Failed(code_of(&error)));
+                    reuse(&self.want, entry, status.because("origin-unreachable"))
+                }
+                None => self.failed(&error, status),
             },
         }
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<Received, UpstreamError> {
-        let requested = self.app.env.now();
-        let response = self.app.env.send(request, timeouts(self.app)).await?;
-        Ok(Received { response, requested, received: self.app.env.now() })
+    fn failed(self, error: &UpstreamError, status: CacheStatus) -> Answer {
+        self.end(Ending::Failed(code_of(error)));
+        Answer { response: upstream_failed(self.want.app, self.want.incoming, error), status }
     }
 
-    fn reuse(self, entry: Entry, mut status: CacheStatus) -> Answer {
-        let now = self.app.env.now();
-        status.ttl = Some(entry.ttl(now));
-        answer(self.shared, self.incoming, self.key, entry, status, now)
+    /// Asks the origin. Whoever leads gives signs of life meanwhile.
+    async fn send(&self, request: Request<Body>) -> Result<Received, UpstreamError> {
+        let app = self.want.app;
+        let requested = app.env.now();
+        let mut asking = pin!(app.env.send(request, timeouts(app)));
+        let leading = self.lease.as_ref().filter(|lease| lease.leads());
+        let response = loop {
+            let Some(lease) = leading else { break asking.await? };
+            match select(asking.as_mut(), pin!(app.env.sleep(RENEW_EVERY))).await {
+                Either::Left((response, _)) => break response?,
+                Either::Right(_) => {
+                    // One that cannot renew its lead goes on without: another may then take over.
+                    let _ = self.want.shared.store.renew(lease, false).await;
+                }
+            }
+        };
+        Ok(Received { response, requested, received: app.env.now() })
+    }
+
+    /// Ends the lead without anything stored, in the background.
+    fn end(&self, ending: Ending) {
+        let Some(lease) = self.lease.as_ref().filter(|lease| lease.leads()) else { return };
+        let (env, store, lease) = (&self.want.app.env, Rc::clone(&self.want.shared.store), lease.clone());
+        env.spawn(async move {
+            let ended = match ending {
+                Ending::Failed(code) => store.fail(&lease, code.as_u16()).await,
+                Ending::Unstored(marked) => store.give_up(&lease, marked).await,
+            };
+            if let Err(error) = ended {
+                store.env.log(&format!("a lead was not ended: {}: {error}", lease.resource.url()));
+            }
+        });
     }
 
     /// The origin said 304: what is stored is good again, and takes over what the 304 says (RFC 9111 §4.3.4).
     fn validated(self, mut entry: Entry, received: &Received, mut status: CacheStatus) -> Answer {
-        let (shared, incoming, now) = (self.shared, self.incoming, received.received);
-        let resource = self.key.clone();
+        let now = received.received;
         let mut update = received.response.headers().clone();
         date(&mut update, received.received);
         entry.freshen(&update);
@@ -105,22 +129,24 @@ impl<E: Env> Fetch<'_, E> {
                 entry.headers = storable.headers;
                 status.ttl = Some(entry.ttl(received.received));
                 status.stored = self.refresh(&mut entry, spec);
-                answer(shared, incoming, resource, entry, status, now)
+                answer(&self.want, entry, status, now)
             }
             Err(why) => {
                 self.forget();
-                answer(shared, incoming, resource, entry, status.because(why.as_str()), now)
+                self.end(Ending::Unstored(Duration::ZERO));
+                answer(&self.want, entry, status.because(why.as_str()), now)
             }
         }
     }
 
     /// Writes a validated entry back, in the background; `false` without the right to.
-    fn refresh(self, entry: &mut Entry, spec: String) -> bool {
-        let Some(lease) = self.lease else { return false };
-        entry.selecting = self.selecting.values(&spec);
+    fn refresh(&self, entry: &mut Entry, spec: String) -> bool {
+        let Some(lease) = self.lease.clone() else { return false };
+        entry.selecting = self.want.selecting.values(&spec);
         entry.ledger = lease.ledger().clone();
-        let (env, store, entry) = (self.app.env.clone(), Rc::clone(&self.shared.store), entry.clone());
-        self.app.env.spawn(async move {
+        let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
+        let entry = entry.clone();
+        self.want.app.env.spawn(async move {
             if let Err(error) = store.refresh(&lease, &spec, &entry, env.now()).await {
                 env.log(&format!("not refreshed: {}: {error}", lease.resource.url()));
             }
@@ -130,8 +156,9 @@ impl<E: Env> Fetch<'_, E> {
 
     /// What must not be stored any more goes, in the background.
     fn forget(&self) {
-        let (env, store, resource) = (self.app.env.clone(), Rc::clone(&self.shared.store), self.key.clone());
-        self.app.env.spawn(async move {
+        let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
+        let resource = self.want.key.clone();
+        self.want.app.env.spawn(async move {
             if let Err(error) = store.forget(&resource).await {
                 env.log(&format!("not forgotten: {}: {error}", resource.url()));
             }
@@ -144,38 +171,34 @@ impl<E: Env> Fetch<'_, E> {
         response: &HeaderMap,
         received: Timestamp,
     ) -> Result<Storable, Unstorable> {
-        let request = &self.incoming.headers;
+        let request = &self.want.incoming.headers;
         let exchange = Exchange { method: &Method::GET, request, status, response, received };
-        let cache = &self.app.config.cache;
+        let cache = &self.want.app.config.cache;
         judge(
             &exchange,
-            self.policy,
+            self.want.policy,
             Heuristic { fraction: cache.heuristic_fraction, max: cache.heuristic_max },
         )
     }
 
     fn spec(&self, storable: &Storable) -> Result<String, Unstorable> {
-        self.selecting.spec(&storable.vary).ok_or(Unstorable::Vary)
+        self.want.selecting.spec(&storable.vary).ok_or(Unstorable::Vary)
     }
 
     /// Takes in a whole response: stores it as it passes by, if it may be stored, and answers with it.
     async fn absorb(self, received: Received, mut status: CacheStatus) -> Answer {
-        let (app, incoming) = (self.app, self.incoming);
+        let (app, incoming) = (self.want.app, self.want.incoming);
         let Received { response, requested, received } = received;
         let (mut head, body) = response.into_parts();
         date(&mut head.headers, received);
         let declared = declared_length(&head.headers);
-        let fill = if incoming.method == Method::GET {
-            self.fill(head.status, &head.headers, declared, requested, received)
-        } else {
-            Err(Unstorable::Method)
-        };
+        let fill = self.fill(head.status, &head.headers, declared, requested, received);
         hop::strip(&mut head.headers);
         let body = first_piece(&app.env, body, declared).await;
         let body = match fill {
             Ok((fill, ttl)) => {
                 (status.stored, status.ttl) = (true, Some(ttl));
-                store_passing(&app.env, fill, body)
+                fill.pass(body).await
             }
             Err(why) => {
                 status.detail = Some(why.as_str());
@@ -189,21 +212,27 @@ impl<E: Env> Fetch<'_, E> {
         Answer { response: Response::from_parts(head, body), status }
     }
 
-    /// The right to store this response, and how long it will be fresh, in seconds.
+    /// The right to store this response, and how long it will be fresh, in seconds. Without it, the lead ends.
     fn fill(
-        self,
+        mut self,
         code: StatusCode,
         headers: &HeaderMap,
         declared: Option<u64>,
         requested: Timestamp,
         received: Timestamp,
     ) -> Result<(Fill<E>, i64), Unstorable> {
-        let storable = self.judge(code, headers, received)?;
-        let spec = self.spec(&storable)?;
-        let lease = self.lease.ok_or(Unstorable::NoLease)?;
+        let storable = match self.storable(code, headers, received) {
+            Ok(storable) => storable,
+            Err(why) => {
+                self.end(Ending::Unstored(self.waiting_is_no_use(why)));
+                return Err(why);
+            }
+        };
+        let (storable, spec) = storable;
+        let lease = self.lease.take().ok_or(Unstorable::NoLease)?;
         let entry = Entry {
-            key: self.key.text().to_owned(),
-            selecting: self.selecting.values(&spec),
+            key: self.want.key.text().to_owned(),
+            selecting: self.want.selecting.values(&spec),
             received,
             initial_age: initial_age(headers, requested, received),
             policy: storable.policy,
@@ -211,12 +240,82 @@ impl<E: Env> Fetch<'_, E> {
             status: code,
             tags: tags(&storable.headers),
             headers: storable.headers,
-            content: Content::Inline(Bytes::new()),
+            content: Content::NONE,
         };
         let ttl = entry.ttl(received);
-        let limit = self.app.config.cache.max_object_size;
-        let fill = Fill::begin(Rc::clone(&self.shared.store), lease, spec, entry, declared, limit)?;
-        Ok((fill, ttl))
+        let limit = self.want.app.config.cache.max_object_size;
+        let store = Rc::clone(&self.want.shared.store);
+        Fill::begin(store, lease, spec, entry, declared, limit).map(|fill| (fill, ttl)).map_err(
+            |(why, lease)| {
+                self.lease = Some(lease);
+                self.end(Ending::Unstored(self.waiting_is_no_use(why)));
+                why
+            },
+        )
+    }
+
+    fn storable(
+        &self,
+        code: StatusCode,
+        headers: &HeaderMap,
+        received: Timestamp,
+    ) -> Result<(Storable, String), Unstorable> {
+        if self.want.incoming.method != Method::GET {
+            return Err(Unstorable::Method);
+        }
+        let storable = self.judge(code, headers, received)?;
+        let spec = self.spec(&storable)?;
+        Ok((storable, spec))
+    }
+
+    /// For how long nobody should wait for a response like this one, because it could not be stored: not where
+    /// that was because of this one request.
+    fn waiting_is_no_use(&self, why: Unstorable) -> Duration {
+        match why {
+            Unstorable::Method | Unstorable::RequestNoStore | Unstorable::Authorization => Duration::ZERO,
+            _ => self.want.policy.hit_for_miss,
+        }
+    }
+}
+
+/// How a lead ends without anything stored.
+enum Ending {
+    /// The origin gave no response, or an error: as much is known to all who wait.
+    Failed(StatusCode),
+    /// What it gave is not stored; for so long nobody waits for the same.
+    Unstored(Duration),
+}
+
+/// What is stored, although it is stale.
+fn reuse<E: Env>(want: &Want<'_, E>, entry: Entry, mut status: CacheStatus) -> Answer {
+    let now = want.app.env.now();
+    status.ttl = Some(entry.ttl(now));
+    answer(want, entry, status, now)
+}
+
+/// Whom this request waited for got no response, or an error in its place, with this status code.
+pub(super) fn failed_elsewhere<E: Env>(
+    want: &Want<'_, E>,
+    code: u16,
+    stale: Option<Stale>,
+    mut status: CacheStatus,
+) -> Answer {
+    (status.collapsed, status.forward_status) = (true, Some(code));
+    if let Some(entry) = stale.and_then(Stale::when_disconnected) {
+        return reuse(want, entry, status.because("origin-unreachable"));
+    }
+    let error = match code {
+        504 => UpstreamError::TimedOut("for another request".to_owned()),
+        _ => UpstreamError::Unreachable("for another request".to_owned()),
+    };
+    Answer { response: upstream_failed(want.app, want.incoming, &error), status }
+}
+
+/// The status code that stands for an error.
+const fn code_of(error: &UpstreamError) -> StatusCode {
+    match error {
+        UpstreamError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::BAD_GATEWAY,
     }
 }
 
@@ -241,20 +340,6 @@ fn date(headers: &mut HeaderMap, received: Timestamp) {
         && let Ok(value) = HeaderValue::from_str(&received.to_http_date())
     {
         headers.insert(DATE, value);
-    }
-}
-
-fn store_passing<E: Env>(env: &E, fill: Fill<E>, body: Body) -> Body {
-    match body {
-        Body::Full(content) => {
-            env.spawn(fill.whole(content.clone()));
-            Body::Full(content)
-        }
-        Body::Empty => {
-            env.spawn(fill.whole(Bytes::new()));
-            Body::Empty
-        }
-        Body::Stream(_) => fill.tee(body),
     }
 }
 

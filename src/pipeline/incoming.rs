@@ -40,6 +40,12 @@ pub fn receive(request: Request<Body>, trust_forwarded: bool) -> Incoming {
 }
 
 impl Incoming {
+    /// A GET for the same, as a cache would send it for itself.
+    pub fn as_plain_get(&self) -> Self {
+        let (uri, headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
+        Self { method: Method::GET, uri, headers, body: Body::Empty, client }
+    }
+
     /// The authority the client asked for; empty if it named none.
     pub fn authority(&self) -> &str {
         self.uri.authority().map_or("", |authority| authority.as_str())

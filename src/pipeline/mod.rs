@@ -1,31 +1,36 @@
 //! The whole request path, top to bottom.
 //!
 //! ```text
-//! receive -> reserved? -> loop? -> route -> plan -+-> pass --------------------------------+-> respond
-//!                                                 |                                        |
-//!                                                 +-> key -> lookup -> evaluate            |
-//!                                                       fresh ---------> answer -----------+
-//!                                                       stale ---------> validate ---------+
-//!                                                       missing -------> fetch -> absorb --+
+//! receive -> reserved? -> loop? -> route -> plan -+-> pass ------------------------------------+-> respond
+//!                                                 |                                            |
+//!                                                 +-> key -> lookup -> evaluate                |
+//!                                                       fresh ------------> answer ------------+
+//!                                                       stale but usable -> answer, refresh ---+
+//!                                                       stale, missing ---> turn               |
+//!                                                         first ----------> fetch -> absorb ---+
+//!                                                         others ---------> lookup again ...   |
 //! ```
 //! `receive`, `route`, `plan`, `key`, `evaluate`, `judge` and `head` are pure. Every way out ends in
 //! [`respond`], which is the one place that writes `Cache-Status`.
 
+mod collapse;
 mod content;
 mod fetch;
 mod incoming;
+mod refresh;
 
+pub use collapse::Flights;
 pub use incoming::{Incoming, receive};
 
 use crate::api;
 use crate::app::{App, Shared};
 use crate::body::Body;
-use crate::cache::entry::Entry;
-use crate::cache::fill;
-use crate::cache::invalidate;
+use crate::cache::entry::{Content, Entry};
 use crate::cache::key::{ResourceKey, Selecting};
+use crate::cache::pieces::{self, Following};
 use crate::cache::respond::{self, Send};
-use crate::cache::reuse::{Verdict, evaluate};
+use crate::cache::reuse::{Stale, Verdict, evaluate};
+use crate::cache::{invalidate, lease::FillLease};
 use crate::config::{CachePolicy, RoutePolicy};
 use crate::env::{Env, UpstreamError};
 use crate::field::cache_control::RequestDirectives;
@@ -34,8 +39,10 @@ use crate::field::{forward, hop};
 use crate::problem::Problem;
 use crate::redis::RedisError;
 use crate::time::Timestamp;
-use http::header::{CONTENT_LENGTH, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
-use http::{Method, Request, Response, StatusCode};
+use collapse::{Follow, Step, Waiting};
+use fetch::Fetch;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use std::rc::Rc;
 
 /// An answer, and what the cache has to say of it.
@@ -101,6 +108,24 @@ fn not_for_a_cache(incoming: &Incoming) -> Option<&'static str> {
     length.is_some_and(|length| length != b"0").then_some("request-content")
 }
 
+/// What a request wants from the cache.
+pub(crate) struct Want<'a, E: Env> {
+    app: &'a Rc<App<E>>,
+    shared: &'a Shared<E>,
+    policy: &'a CachePolicy,
+    incoming: &'a Incoming,
+    selecting: Selecting<'a>,
+    key: ResourceKey,
+}
+
+impl<E: Env> Want<'_, E> {
+    /// Whether it may wait for the response to another request. One with `Authorization` mostly brings what
+    /// is not for others (RFC 9111 §3.5).
+    fn may_wait(&self) -> bool {
+        !self.policy.collapse.is_zero() && !self.incoming.headers.contains_key(AUTHORIZATION)
+    }
+}
+
 /// From the cache, or into it.
 async fn cached<E: Env>(
     app: &Rc<App<E>>,
@@ -110,37 +135,104 @@ async fn cached<E: Env>(
     incoming: Incoming,
 ) -> Answer {
     let selecting = Selecting::of(&incoming.headers, &policy.key);
-    let found = match shared.store.lookup(&key, selecting).await {
-        Ok(found) => found,
-        Err(error) => return without_redis(app, incoming, &error).await,
-    };
-    let wanted = RequestDirectives::of(&incoming.headers);
-    let now = app.env.now();
-    let miss = CacheStatus::forward(if found.other_variants { Forward::VaryMiss } else { Forward::UriMiss });
-    let verdict = match evaluate(&wanted, found.entry, found.soft_purged, now) {
-        Verdict::Fresh(fresh) => {
-            let status = CacheStatus::hit(fresh.entry.ttl(now));
-            return answer(shared, &incoming, key, fresh.entry, status, now);
-        }
-        Verdict::Unsatisfiable => return unsatisfiable(),
-        Verdict::Missing if incoming.method == Method::HEAD => return pass(app, incoming, miss).await,
-        verdict => verdict,
-    };
-    let lease = shared.store.begin(key.clone()).await;
-    match (verdict, lease) {
-        (Verdict::Stale(stale), lease) => {
-            // Without a lease what comes back is not stored; what is stored may still be good.
-            let fetch =
-                fetch::Fetch { app, shared, policy, incoming: &incoming, selecting, key, lease: lease.ok() };
-            fetch.stale(stale).await
-        }
-        (_, Ok(lease)) => {
-            let fetch =
-                fetch::Fetch { app, shared, policy, incoming: &incoming, selecting, key, lease: Some(lease) };
-            fetch.missing(miss).await
-        }
-        (_, Err(error)) => without_redis(app, incoming, &error).await,
+    let want = Want { app, shared, policy, incoming: &incoming, selecting, key };
+    match find(&want).await {
+        Ok(Found::Answer(answer)) => answer,
+        Ok(Found::Stale(stale, status, lease)) => Fetch { want, lease }.stale(stale, status).await,
+        Ok(Found::Missing(status, lease)) => Fetch { want, lease: Some(lease) }.missing(status).await,
+        Err(Unfound::Pass(status)) => pass(app, incoming, status).await,
+        Err(Unfound::Redis(error)) => without_redis(app, incoming, &error).await,
     }
+}
+
+/// What came of looking a request up, and of waiting for others who want the same.
+enum Found {
+    /// This.
+    Answer(Answer),
+    /// A stale response; without a lease what comes back is not stored, but what is stored may still be good.
+    Stale(Stale, CacheStatus, Option<FillLease>),
+    /// Nothing, and a turn to fetch it.
+    Missing(CacheStatus, FillLease),
+}
+
+/// Why a request goes to the origin as it is.
+enum Unfound {
+    Pass(CacheStatus),
+    Redis(RedisError),
+}
+
+impl From<RedisError> for Unfound {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
+    }
+}
+
+async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
+    let arrived = want.app.env.now();
+    let wanted = RequestDirectives::of(&want.incoming.headers);
+    let mut waiting = Waiting::new();
+    loop {
+        let found = want.shared.store.lookup(&want.key, want.selecting).await?;
+        let now = want.app.env.now();
+        let waited = waiting.has_waited().then_some(arrived);
+        let missing = if found.other_variants { Forward::VaryMiss } else { Forward::UriMiss };
+        let stale = match evaluate(&wanted, found.entry, found.soft_purged, waited, now) {
+            Verdict::Fresh(fresh) => {
+                let status = match waited {
+                    None => CacheStatus::hit(fresh.entry.ttl(now)),
+                    Some(_) => CacheStatus::collapsed(missing, fresh.entry.ttl(now)),
+                };
+                return Ok(Found::Answer(answer(want, fresh.entry, status, now)));
+            }
+            Verdict::Refresh(stale) => {
+                let place = (found.flight, found.mark);
+                return Ok(Found::Answer(refresh::behind(want, stale, place, now)));
+            }
+            Verdict::Unsatisfiable => return Ok(Found::Answer(unsatisfiable())),
+            Verdict::Missing if want.incoming.method == Method::HEAD => {
+                return Err(Unfound::Pass(CacheStatus::forward(missing)));
+            }
+            Verdict::Missing => None,
+            Verdict::Stale(stale) => Some(stale),
+        };
+        let status = CacheStatus::forward(stale.as_ref().map_or(missing, |stale| stale.reason));
+        match (collapse::turn(want, &found.flight, found.mark, stale.as_ref(), &mut waiting).await, stale) {
+            (Ok(Step::LookAgain), _) => {}
+            (Ok(Step::Fetch(lease)), Some(stale)) => return Ok(Found::Stale(stale, status, Some(lease))),
+            (Ok(Step::Fetch(lease)), None) => return Ok(Found::Missing(status, lease)),
+            (Ok(Step::Follow(follow)), _) => return Ok(Found::Answer(following(want, *follow, status, now))),
+            (Ok(Step::Failed(code)), stale) => {
+                return Ok(Found::Answer(fetch::failed_elsewhere(want, code, stale, status)));
+            }
+            (Err(_), Some(stale)) => return Ok(Found::Stale(stale, status, None)),
+            (Err(error), None) => return Err(Unfound::Redis(error)),
+        }
+    }
+}
+
+/// The answer that a response gives which is just coming to somebody else.
+fn following<E: Env>(want: &Want<'_, E>, follow: Follow, mut status: CacheStatus, now: Timestamp) -> Answer {
+    let Follow { streaming, flight, token } = follow;
+    let mut entry = streaming.entry;
+    status.collapsed = true;
+    status.ttl = Some(entry.ttl(now));
+    let Content::Chunked { body, length, .. } = std::mem::replace(&mut entry.content, Content::NONE) else {
+        return answer(want, entry, status, now);
+    };
+    let declared = Some(length).filter(|length| *length != u64::MAX);
+    let (code, mut headers, send) =
+        respond::head(&want.incoming.method, &want.incoming.headers, &mut entry, now);
+    let following =
+        Following { store: Rc::clone(&want.shared.store), resource: want.key.clone(), flight, token, body };
+    headers.remove(CONTENT_LENGTH);
+    let content = match send {
+        Send::Content => following.into_body(declared),
+        Send::HeadOnly => Body::Empty,
+    };
+    if let (Some(length), Send::Content) = (declared, send) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    assembled(code, headers, content, status)
 }
 
 /// Redis did not answer: the origin does.
@@ -149,19 +241,16 @@ async fn without_redis<E: Env>(app: &App<E>, incoming: Incoming, error: &RedisEr
 }
 
 /// The answer that a stored response gives.
-fn answer<E: Env>(
-    shared: &Shared<E>,
-    incoming: &Incoming,
-    resource: ResourceKey,
-    mut entry: Entry,
-    status: CacheStatus,
-    now: Timestamp,
-) -> Answer {
-    let (code, headers, send) = respond::head(&incoming.method, &incoming.headers, &mut entry, now);
+fn answer<E: Env>(want: &Want<'_, E>, mut entry: Entry, status: CacheStatus, now: Timestamp) -> Answer {
+    let (code, headers, send) = respond::head(&want.incoming.method, &want.incoming.headers, &mut entry, now);
     let body = match send {
-        Send::Content => fill::content(&shared.store, resource, entry.content),
+        Send::Content => pieces::content(&want.shared.store, want.key.clone(), entry.content),
         Send::HeadOnly => Body::Empty,
     };
+    assembled(code, headers, body, status)
+}
+
+fn assembled(code: StatusCode, headers: HeaderMap, body: Body, status: CacheStatus) -> Answer {
     let mut response = Response::new(body);
     *response.status_mut() = code;
     *response.headers_mut() = headers;

@@ -9,6 +9,7 @@ use futures_util::future::try_join;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+static BEGIN: Script = Script::new(include_str!("../redis/lua/begin_ledger.lua"));
 static LEDGER: Script = Script::new(include_str!("../redis/lua/ledger.lua"));
 
 /// The most entries of a ledger: beyond, the oldest are dropped, and what is older than those counts as
@@ -40,16 +41,18 @@ impl<E: Env> Book<E> {
         &self.head
     }
 
-    /// The head of a ledger to begin with where there is none.
-    #[must_use]
-    pub fn beginning(&self) -> String {
+    fn beginning(&self) -> String {
         format!("{}:0:0", self.nonces.next())
     }
 
-    /// How long it lives after it was last used.
-    #[must_use]
-    pub const fn lifetime(&self) -> Ttl {
-        self.lifetime
+    /// The head as it is now; the ledger begins here where there is none.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn begin(&self) -> Result<Head, RedisError> {
+        let arguments = vec![Arg::from(self.beginning()), Arg::from(self.lifetime)];
+        let [head] = exactly(self.redis.run(&BEGIN, &[&self.head], arguments).await?)?;
+        Self::parse(&head.bytes()?.unwrap_or_default())
     }
 
     /// Reads a head as it stands in Redis.

@@ -63,6 +63,18 @@ impl Keys {
         Key(format!("{}:{{{id}}}:g", self.prefix))
     }
 
+    /// Who leads the fetch of a resource, or of what certain request fields select of it.
+    #[must_use]
+    pub fn lead(&self, id: &str, flight: &str) -> Key {
+        self.join(&[":{", id, "}:f:", flight])
+    }
+
+    /// Marks a fetch as not worth waiting for.
+    #[must_use]
+    pub fn not_worth_waiting(&self, id: &str, flight: &str) -> Key {
+        self.join(&[":{", id, "}:m:", flight])
+    }
+
     /// A stored response of a resource that varies; without `variant`, what these keys begin with.
     #[must_use]
     pub fn variant(&self, id: &str, variant: &str) -> Key {

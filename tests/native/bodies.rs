@@ -5,7 +5,7 @@ use crate::support::{Instance, World, on_redis};
 use bytes::Bytes;
 use spindrift::body::CollectError;
 use spindrift::cache::entry::Content;
-use spindrift::cache::fill::{CHUNK, content};
+use spindrift::cache::pieces::{CHUNK, content};
 
 /// Bytes that differ wherever two pieces could be mixed up.
 fn body(length: usize) -> Bytes {

@@ -4,6 +4,7 @@ use crate::support::entries::resource;
 use crate::support::server::RedisServer;
 use crate::support::{Instance, PREFIX, World, on_redis, run};
 use spindrift::redis::{Arg, Keys, RedisError, Value};
+use std::time::Duration;
 
 async fn call(instance: &Instance, command: &str, words: &[&str]) -> Result<Vec<Value>, RedisError> {
     instance.redis().call(command, words.iter().map(|word| Arg::from(*word)).collect()).await
@@ -109,8 +110,7 @@ fn a_missing_password_is_refused_and_a_wrong_one_too() {
 fn an_address_that_is_none_is_denied_at_once() {
     on_redis(async |world| {
         let env = world.instance().env;
-        let limits =
-            spindrift::redis::Limits { command: std::time::Duration::MAX, connect: std::time::Duration::MAX };
+        let limits = spindrift::redis::Limits { command: Duration::MAX, connect: Duration::MAX };
         let client = spindrift::redis::Client::new(env, "http://not.redis".to_owned(), limits);
         assert_eq!(client.call("PING", vec![]).await, Err(RedisError::Denied));
     });
@@ -171,7 +171,7 @@ fn a_reply_of_another_shape_is_an_error_of_its_own() {
         let instance = world.instance();
         let ledger = Keys::new(PREFIX).ledger();
         world.tell(&["SET", ledger.as_str(), "nonsense", "EX", "99"]).await;
-        let found = instance.store().begin(resource("/")).await;
+        let found = instance.store().begin(&resource("/"), "", None, "", Duration::ZERO).await;
         let error = found.unwrap_err();
         assert!(matches!(error, RedisError::Reply(_)), "{error:?}");
         still_connected(&instance).await;

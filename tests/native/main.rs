@@ -8,6 +8,7 @@
 mod agreement;
 mod bodies;
 mod client;
+mod collapse;
 mod degraded;
 mod errors;
 mod event;
@@ -16,6 +17,7 @@ mod model;
 mod outage;
 mod privacy;
 mod purge;
+mod refresh;
 mod serve;
 mod store;
 mod support;

@@ -179,7 +179,7 @@ fn a_body_of_another_length_than_declared_is_not_stored() {
 }
 
 #[test]
-fn a_client_that_leaves_half_way_leaves_nothing_stored() {
+fn a_client_that_leaves_half_way_does_not_spoil_the_entry() {
     on_redis(async |world| {
         let instance = world.instance();
         world
@@ -189,7 +189,9 @@ fn a_client_that_leaves_half_way_leaves_nothing_stored() {
         assert!(response.body_mut().chunk().await.unwrap().is_ok());
         drop(response);
         instance.env.settle().await;
-        assert!(!instance.get(A).await.is_hit());
+        let hit = instance.get(A).await;
+        assert!(hit.is_hit());
+        assert_eq!(hit.body.unwrap().len(), 900_000);
     });
 }
 

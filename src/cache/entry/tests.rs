@@ -17,6 +17,7 @@ fn sample(content: Content) -> Entry {
             always_validate: true,
             forbids_stale: false,
             stale_if_error: DeltaSeconds::from_secs(5),
+            stale_while_revalidate: DeltaSeconds::from_secs(6),
         },
         ledger: LedgerMark { id: "ab12".to_owned(), seq: 9 },
         status: StatusCode::OK,

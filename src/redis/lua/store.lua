@@ -1,10 +1,17 @@
--- Stores a response, unless its resource was purged since the fetch began.
--- KEYS: generation, resource, variant (the resource again where nothing is varied on)
+-- Stores a response, unless its resource was purged since the fetch began, and ends the lead of its fetch.
+-- KEYS: generation, resource, variant (the resource again where nothing is varied on), lead
 -- ARGV: generation the fetch began with, fields varied on or '', variant, entry, time to live (ms),
---       most variants of a resource, what the keys of its variants begin with
+--       most variants of a resource, what the keys of its variants begin with, token of the lead or '',
+--       what else is said of the lead, how long that stays (ms)
 -- Reply: 1 stored, 0 refused
 -- The resource holds "E" and its entry, or an index: "V", its name, the fields varied on, the variants.
 -- A variant holds the name of its index, so that none outlives it.
+if ARGV[8] ~= '' then
+  local token, of = string.match(redis.call('GET', KEYS[4]) or '', '^[LP](%x+) (%x+)')
+  if token == ARGV[8] then
+    redis.call('SET', KEYS[4], 'D' .. token .. ' ' .. of .. ' 0 ' .. ARGV[9], 'PX', ARGV[10])
+  end
+end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then
   redis.call('SET', KEYS[2], 'E' .. ARGV[4], 'PX', ARGV[5])

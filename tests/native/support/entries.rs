@@ -7,11 +7,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use spindrift::cache::entry::{Content, Entry, Policy};
 use spindrift::cache::fill::Fill;
 use spindrift::cache::key::{ResourceKey, Selecting};
-use spindrift::cache::store::{FillLease, Lookup};
+use spindrift::cache::lease::FillLease;
+use spindrift::cache::store::Lookup;
 use spindrift::config::KeyRules;
 use spindrift::env::Clock as _;
 use spindrift::time::DeltaSeconds;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// The key of `http://h` and this path.
 pub(crate) fn resource(path: &str) -> ResourceKey {
@@ -52,6 +54,7 @@ pub(crate) fn entry(env: &TestEnv, lease: &FillLease, spec: &str, by: &By, conte
         always_validate: false,
         forbids_stale: false,
         stale_if_error: DeltaSeconds::ZERO,
+        stale_while_revalidate: DeltaSeconds::ZERO,
     };
     Entry {
         key: lease.resource.text().to_owned(),
@@ -80,7 +83,7 @@ impl Instance {
 
     /// Begins a fetch of `path`.
     pub(crate) async fn begin(&self, path: &str) -> FillLease {
-        self.store().begin(resource(path)).await.unwrap()
+        self.store().begin(&resource(path), "", None, "", Duration::ZERO).await.unwrap().lease
     }
 
     /// What is stored for `path`, as text.
@@ -117,9 +120,9 @@ impl Instance {
         let lease = self.begin(path).await;
         let entry = entry(&self.env, &lease, "", &selecting(&[]), "");
         let length = body.len() as u64;
-        let fill =
-            Fill::begin(Rc::clone(self.store()), lease, String::new(), entry, Some(length), length).unwrap();
-        fill.whole(body).await;
+        let fill = Fill::begin(Rc::clone(self.store()), lease, String::new(), entry, Some(length), length);
+        fill.ok().unwrap().pass(body.into()).await;
+        self.env.settle().await;
     }
 }
 

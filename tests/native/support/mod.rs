@@ -150,7 +150,8 @@ impl World {
 
     /// The keys of pieces of bodies, sorted.
     pub(crate) async fn chunks(&self) -> Vec<String> {
-        let piece = |rest: &str| rest.matches(':').count() == 2 && !rest.starts_with(":v:");
+        let other = |rest: &str| [":v:", ":f:", ":m:"].iter().any(|kind| rest.starts_with(kind));
+        let piece = |rest: &str| rest.matches(':').count() == 2 && !other(rest);
         let keys = self.keys().await.into_iter();
         keys.filter(|key| key.split('}').nth(1).is_some_and(piece)).collect()
     }

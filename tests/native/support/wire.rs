@@ -7,6 +7,7 @@ use spindrift::env::{Connect, Connection};
 use spindrift::redis::{Arg, RedisError, Value};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use tokio::sync::Notify;
 
 /// What one instance sent to Redis.
 #[derive(Default)]
@@ -15,6 +16,8 @@ pub(crate) struct Wire {
     commands: RefCell<Vec<String>>,
     in_flight: Cell<usize>,
     round_trips: Cell<usize>,
+    held: RefCell<Option<&'static str>>,
+    changed: Notify,
 }
 
 impl Wire {
@@ -33,6 +36,36 @@ impl Wire {
     /// after the other.
     pub(crate) fn round_trips(&self) -> usize {
         self.round_trips.get()
+    }
+
+    /// How often this command was sent since then.
+    pub(crate) fn count(&self, command: &str) -> usize {
+        self.commands.borrow().iter().filter(|sent| *sent == command).count()
+    }
+
+    /// From now on this command is not sent until [`Wire::release`].
+    pub(crate) fn hold(&self, command: &'static str) {
+        *self.held.borrow_mut() = Some(command);
+    }
+
+    /// Returns once this command was to be sent.
+    pub(crate) async fn held(&self, command: &str) {
+        while self.count(command) == 0 {
+            self.changed.notified().await;
+        }
+    }
+
+    /// Sends what was held.
+    pub(crate) fn release(&self) {
+        *self.held.borrow_mut() = None;
+        self.changed.notify_waiters();
+    }
+
+    async fn pass(&self, command: &str) {
+        self.changed.notify_waiters();
+        while self.held.borrow().is_some_and(|held| held == command) {
+            self.changed.notified().await;
+        }
     }
 
     fn begin(self: &Rc<Self>, command: &str) -> Flight {
@@ -74,6 +107,7 @@ impl Connect for TestEnv {
 impl Connection for TestConnection {
     async fn execute(&self, command: &str, arguments: Vec<Arg>) -> Result<Vec<Value>, RedisError> {
         let _flight = self.wire.begin(command);
+        self.wire.pass(command).await;
         let mut redis = self.redis.clone();
         let mut command = redis::cmd(command);
         for argument in arguments {

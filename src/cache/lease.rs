@@ -1,0 +1,294 @@
+//! Fetches: the right to store what one brings, and who leads where several want the same.
+//!
+//! A fetch begins with [`Store::begin`]. It gives a [`FillLease`], which carries the generation of the resource and
+//! the mark of the purge ledger from before the fetch: with these, what was purged meanwhile is not stored, or not
+//! served. It also says whose [`Turn`] it is. Of all that begin at once one leads; the others may wait for what
+//! it brings and look what became of it with [`Store::look_at`]. A lead ends when it is done or has failed; one
+//! that gives no sign of life ([`Store::renew`]) or makes no progress for too long is taken over.
+
+use super::entry::{Entry, LedgerMark};
+use super::key::ResourceKey;
+use super::store::Store;
+use crate::env::Env;
+use crate::redis::{Arg, Key, RedisError, Script, exactly};
+use crate::time::millis;
+use bytes::Bytes;
+use std::time::Duration;
+
+static LEAD: Script = Script::new(include_str!("../redis/lua/lead.lua"));
+static RENEW: Script = Script::new(include_str!("../redis/lua/renew.lua"));
+static DONE: Script = Script::new(include_str!("../redis/lua/done.lua"));
+
+/// How long a generation lasts after the last sign of life of a fetch under it.
+pub const GENERATION: Duration = Duration::from_secs(60);
+
+/// How long a lead lasts without a sign of life.
+const LEAD_TIME: Duration = Duration::from_secs(3);
+
+/// How often whoever leads gives one.
+pub const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+/// How long it is remembered that a lead has ended: longer than any request takes from its lookup to its
+/// beginning of a fetch, or it would fetch again what has just come.
+const REMEMBERED: Duration = Duration::from_secs(2);
+
+/// The right to store a response, from before its fetch began.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct FillLease {
+    /// What will be stored.
+    pub resource: ResourceKey,
+    pub(super) generation: Vec<u8>,
+    pub(super) ledger: LedgerMark,
+    pub(super) lead: Option<Lead>,
+}
+
+/// What whoever leads holds.
+#[derive(Clone, Debug)]
+pub(super) struct Lead {
+    pub(super) key: Key,
+    marker: Key,
+    pub(super) token: String,
+}
+
+impl FillLease {
+    /// The purge ledger as it was when the fetch began.
+    #[must_use]
+    pub const fn ledger(&self) -> &LedgerMark {
+        &self.ledger
+    }
+
+    /// Whether others may be waiting for what this fetch brings.
+    #[must_use]
+    pub const fn leads(&self) -> bool {
+        self.lead.is_some()
+    }
+}
+
+/// A fetch that may begin.
+#[derive(Debug)]
+pub struct Begun {
+    /// Whose turn it is.
+    pub turn: Turn,
+    /// The right to store. Only with [`Turn::Lead`] others wait for it.
+    pub lease: FillLease,
+}
+
+/// Whose turn it is to fetch something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The caller's.
+    Lead,
+    /// Somebody else is at it, under this token.
+    Wait(String),
+    /// Somebody else has just been, under this token. Whoever finds nothing all the same begins again with it.
+    LookAgain(String),
+    /// Everybody's own: what came last could not be stored, so waiting would not help.
+    Solo,
+}
+
+/// What became of a lead.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It goes on.
+    Leading,
+    /// It has published a body under way, and goes on.
+    Streaming(Box<Streaming>),
+    /// It has ended. If something was stored, it can be found.
+    Done {
+        /// The pieces of the body and its bytes, where it was published while under way.
+        pieces: Option<(u32, u64)>,
+    },
+    /// The origin gave no response; the status code that says so.
+    Failed(u16),
+    /// It gave no sign of life, or another has taken over.
+    Gone,
+}
+
+/// A response whose body is still on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Streaming {
+    /// The fields it varies on, as they stand in an index.
+    pub spec: String,
+    /// The response. The length of its content is not known yet.
+    pub entry: Entry,
+}
+
+impl<E: Env> Store<E> {
+    /// Begins a fetch of `resource`; what several request fields select is several fetches (`flight`).
+    ///
+    /// `mark` is the purge ledger as a lookup found it, if it found one. `after` is the token of a lead after whose
+    /// end the caller has looked. A lead that made no progress for `patience` is taken over.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then nothing can be stored.
+    pub async fn begin(
+        &self,
+        resource: &ResourceKey,
+        flight: &str,
+        mark: Option<LedgerMark>,
+        after: &str,
+        patience: Duration,
+    ) -> Result<Begun, RedisError> {
+        let ledger = match mark {
+            Some(mark) => mark,
+            None => self.book.begin().await?.mark,
+        };
+        let id = resource.id();
+        let lead = Lead {
+            key: self.keys.lead(id, flight),
+            marker: self.keys.not_worth_waiting(id, flight),
+            token: self.nonces.next(),
+        };
+        let arguments = vec![
+            Arg::from(self.nonces.next()),
+            Arg::from(millis(GENERATION)),
+            Arg::from(lead.token.as_str()),
+            Arg::from(millis(LEAD_TIME)),
+            Arg::from(millis(patience)),
+            Arg::from(after),
+        ];
+        let keys = [&self.keys.generation(id), &lead.key, &lead.marker];
+        let [code, generation, token] = exactly(self.redis.run(&LEAD, &keys, arguments).await?)?;
+        let token = String::from_utf8_lossy(&token.bytes()?.unwrap_or_default()).into_owned();
+        let turn = match code.int()? {
+            0 => Turn::Wait(token),
+            1 => Turn::Lead,
+            2 => Turn::LookAgain(token),
+            _ => Turn::Solo,
+        };
+        let lead = (turn == Turn::Lead).then_some(lead);
+        let generation = generation.bytes()?.unwrap_or_default();
+        Ok(Begun { turn, lease: FillLease { resource: resource.clone(), generation, ledger, lead } })
+    }
+
+    /// Gives a sign of life, and says whether there was progress. `false` when the lead was lost, or there was none.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn renew(&self, lease: &FillLease, progress: bool) -> Result<bool, RedisError> {
+        self.sign_of_life(lease, progress, Vec::new()).await
+    }
+
+    /// Shows those who wait a response whose body is under way, in pieces that they can read as they come.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn publish(&self, lease: &FillLease, streaming: &Streaming) -> Result<bool, RedisError> {
+        let mut shown = format!("{} ", streaming.spec).into_bytes();
+        shown.extend(streaming.entry.encode());
+        self.sign_of_life(lease, true, shown).await
+    }
+
+    async fn sign_of_life(
+        &self,
+        lease: &FillLease,
+        progress: bool,
+        shown: Vec<u8>,
+    ) -> Result<bool, RedisError> {
+        let Some(lead) = &lease.lead else { return Ok(false) };
+        let arguments = vec![
+            Arg::from(lead.token.as_str()),
+            Arg::from(millis(LEAD_TIME)),
+            Arg::from(millis(GENERATION)),
+            Arg::from(if progress { "1" } else { "0" }),
+            Arg::from(shown),
+        ];
+        let keys = [&lead.key, &self.keys.generation(lease.resource.id())];
+        Ok(exactly::<1>(self.redis.run(&RENEW, &keys, arguments).await?)?[0].int()? == 1)
+    }
+
+    /// Ends a lead without anything stored: those who wait look for themselves. For `marked` from now on, nobody
+    /// waits for the same at all.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then those who wait find out only when the lead runs out.
+    pub async fn give_up(&self, lease: &FillLease, marked: Duration) -> Result<(), RedisError> {
+        self.end(lease, "D", "", marked).await
+    }
+
+    /// Ends a lead because the origin gave no response; those who wait answer with `status` too.
+    ///
+    /// # Errors
+    /// As [`Store::give_up`].
+    pub async fn fail(&self, lease: &FillLease, status: u16) -> Result<(), RedisError> {
+        self.end(lease, "X", &status.to_string(), Duration::ZERO).await
+    }
+
+    async fn end(
+        &self,
+        lease: &FillLease,
+        state: &str,
+        more: &str,
+        marked: Duration,
+    ) -> Result<(), RedisError> {
+        let Some(lead) = &lease.lead else { return Ok(()) };
+        let arguments = vec![
+            Arg::from(lead.token.as_str()),
+            Arg::from(state),
+            Arg::from(more),
+            Arg::from(millis(REMEMBERED)),
+            Arg::from(millis(marked)),
+        ];
+        self.redis.run(&DONE, &[&lead.key, &lead.marker], arguments).await.map(|_| ())
+    }
+
+    /// What became of the lead `token` of a fetch.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then it is unknown.
+    pub async fn look_at(
+        &self,
+        resource: &ResourceKey,
+        flight: &str,
+        token: &str,
+    ) -> Result<Outcome, RedisError> {
+        let id = resource.id();
+        let keys = vec![Arg::from(self.keys.lead(id, flight)), Arg::from(self.keys.generation(id))];
+        let [lead, generation] = exactly(self.redis.call("MGET", keys).await?)?;
+        let (Some(lead), Some(generation)) = (lead.bytes()?, generation.bytes()?) else {
+            return Ok(Outcome::Gone);
+        };
+        // A purge drops the generation: what was begun under it is not for those who come after.
+        Ok(parse(&Bytes::from(lead), token, &generation).unwrap_or(Outcome::Gone))
+    }
+
+    /// What a script needs to end the lead of `lease` together with storing what it brought.
+    pub(super) fn lead_arguments(&self, lease: &FillLease, more: String) -> (Key, [Arg; 3]) {
+        let (key, token) = match &lease.lead {
+            Some(lead) => (lead.key.clone(), lead.token.as_str()),
+            None => (self.keys.lead(lease.resource.id(), ""), ""),
+        };
+        (key, [Arg::from(token), Arg::from(more), Arg::from(millis(REMEMBERED))])
+    }
+}
+
+/// Reads a lead: state, token, generation, time, and more. `None` when it is another's.
+fn parse(lead: &Bytes, token: &str, generation: &[u8]) -> Option<Outcome> {
+    let mut words = lead.splitn(4, |byte| *byte == b' ');
+    let (state, holder) = words.next()?.split_at_checked(1)?;
+    let of = words.next()?;
+    let _since = words.next()?;
+    let more = words.next().unwrap_or_default();
+    if holder != token.as_bytes() || of != generation {
+        return None;
+    }
+    let text = || std::str::from_utf8(more).ok();
+    match state {
+        b"L" => Some(Outcome::Leading),
+        b"P" => {
+            let space = more.iter().position(|byte| *byte == b' ')?;
+            let spec = std::str::from_utf8(&more[..space]).ok()?.to_owned();
+            let entry = Entry::decode(&lead.slice_ref(&more[space + 1..])).ok()?;
+            Some(Outcome::Streaming(Box::new(Streaming { spec, entry })))
+        }
+        b"D" => {
+            let pieces = text()?
+                .split_once(' ')
+                .and_then(|(count, length)| Some((count.parse().ok()?, length.parse().ok()?)));
+            Some(Outcome::Done { pieces })
+        }
+        b"X" => Some(Outcome::Failed(text()?.parse().ok()?)),
+        _ => None,
+    }
+}

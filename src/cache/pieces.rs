@@ -1,0 +1,139 @@
+//! Bodies in pieces: each under a key of its own, with a checksum in front.
+
+use super::entry::Content;
+use super::key::ResourceKey;
+use super::lease::Outcome;
+use super::store::Store;
+use crate::body::{Body, BodyError};
+use crate::env::Env;
+use crate::redis::Arg;
+use bytes::Bytes;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The size of a piece, and the largest body that is stored in its entry, in bytes.
+pub const CHUNK: usize = 256 * 1024;
+
+/// How long a reader of a body under way pauses before it looks for the next piece: doubled each time.
+const PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The content of an entry, as it is sent.
+pub fn content<E: Env>(store: &Rc<Store<E>>, resource: ResourceKey, content: Content) -> Body {
+    match content {
+        Content::Inline(bytes) => bytes.into(),
+        Content::Chunked { body, chunks, length } => {
+            let store = Rc::clone(store);
+            let read = move |number: u32| {
+                let (store, resource, body) = (Rc::clone(&store), resource.clone(), body.clone());
+                async move { piece(&store, &resource, &body, number).await?.ok_or_else(|| missing(number)) }
+            };
+            let pieces = futures_util::stream::iter(0..chunks);
+            Body::from_pieces(Some(length), futures_util::StreamExt::then(pieces, read))
+        }
+    }
+}
+
+/// A piece of a body; `None` where there is none, or it is damaged.
+async fn piece<E: Env>(
+    store: &Store<E>,
+    resource: &ResourceKey,
+    body: &str,
+    number: u32,
+) -> Result<Option<Bytes>, BodyError> {
+    let key = store.chunk_key(resource, body, number);
+    let reply = store.redis.call("GET", vec![Arg::from(key)]).await;
+    let value = reply.map_err(|error| BodyError(error.to_string()))?.into_iter().next();
+    Ok(value.and_then(|value| value.bytes().ok().flatten()).and_then(unseal))
+}
+
+fn missing(number: u32) -> BodyError {
+    BodyError(format!("piece {number} of the stored body is missing or damaged"))
+}
+
+/// A body that somebody else is still storing, read as it comes.
+pub struct Following<E: Env> {
+    /// Where it is stored.
+    pub store: Rc<Store<E>>,
+    /// What it belongs to.
+    pub resource: ResourceKey,
+    /// Which fetch brings it.
+    pub flight: String,
+    /// Who leads that.
+    pub token: String,
+    /// Its name.
+    pub body: String,
+}
+
+impl<E: Env> Following<E> {
+    /// The body, `length` bytes in all where the origin declared that. It breaks off where the fetch does.
+    #[must_use]
+    pub fn into_body(self, length: Option<u64>) -> Body {
+        let pieces = futures_util::stream::unfold((self, 0), |(following, number)| async move {
+            let next = following.next(number).await?;
+            // After an error there is nothing more to ask for.
+            let after = if next.is_ok() { number.saturating_add(1) } else { u32::MAX };
+            Some((next, (following, after)))
+        });
+        Body::from_pieces(length, pieces)
+    }
+
+    async fn next(&self, number: u32) -> Option<Result<Bytes, BodyError>> {
+        if number == u32::MAX {
+            return None;
+        }
+        let mut pause = PAUSE;
+        loop {
+            match piece(&self.store, &self.resource, &self.body, number).await {
+                Ok(None) => {}
+                there => return there.transpose(),
+            }
+            match self.store.look_at(&self.resource, &self.flight, &self.token).await {
+                Ok(Outcome::Streaming(_)) => {}
+                Ok(Outcome::Done { pieces: Some((count, _)) }) if number >= count => return None,
+                // It has ended since the piece was looked for.
+                Ok(Outcome::Done { pieces: Some(_) }) => {
+                    let last = piece(&self.store, &self.resource, &self.body, number).await;
+                    return Some(last.and_then(|piece| piece.ok_or_else(|| missing(number))));
+                }
+                Ok(_) => return Some(Err(BodyError("the fetch it comes from broke off".to_owned()))),
+                Err(error) => return Some(Err(BodyError(error.to_string()))),
+            }
+            self.store.env.sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// A piece with its checksum in front.
+pub(super) fn seal(chunk: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(4 + chunk.len());
+    sealed.extend_from_slice(&crc32fast::hash(chunk).to_be_bytes());
+    sealed.extend_from_slice(chunk);
+    sealed
+}
+
+/// A piece without it; `None` when it does not match.
+pub(super) fn unseal(sealed: Vec<u8>) -> Option<Bytes> {
+    let sealed = Bytes::from(sealed);
+    let checksum = u32::from_be_bytes(sealed.get(..4)?.try_into().ok()?);
+    let chunk = sealed.slice(4..);
+    (crc32fast::hash(&chunk) == checksum).then_some(chunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_piece_is_noticed() {
+        let sealed = seal(b"piece");
+        assert_eq!(unseal(sealed.clone()).as_deref(), Some(&b"piece"[..]));
+        for at in 0..sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[at] ^= 1;
+            assert_eq!(unseal(damaged), None, "{at}");
+        }
+        assert_eq!(unseal(vec![1, 2]), None);
+    }
+}

@@ -1,0 +1,189 @@
+//! One fetch for many (RFC 9111 §4): of all who want the same at once one asks the origin, on whatever instance,
+//! and the others wait for what it brings.
+//!
+//! Those who wait on one instance share the looking: one asks Redis, the others look what it saw. Tasks of a wasm
+//! instance cannot wake one another, so each looks on a timer of its own.
+
+use super::Want;
+use crate::cache::entry::LedgerMark;
+use crate::cache::lease::{FillLease, Outcome, Streaming, Turn};
+use crate::cache::reuse::Stale;
+use crate::env::Env;
+use crate::redis::RedisError;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How often one request waits for others. Then it asks the origin itself, whoever else does.
+const WAITS: u8 = 2;
+
+/// How long it pauses before it looks: doubled each time.
+const PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(40);
+
+/// What a request that needs a fetch does next.
+pub(super) enum Step {
+    /// Ask the origin.
+    Fetch(FillLease),
+    /// Look what is stored: a fetch has just ended.
+    LookAgain,
+    /// Answer with what somebody else is just receiving.
+    Follow(Box<Follow>),
+    /// Answer that the origin gave no response, with this status code.
+    Failed(u16),
+}
+
+/// A response on its way to somebody else.
+pub(super) struct Follow {
+    pub(super) streaming: Streaming,
+    pub(super) flight: String,
+    pub(super) token: String,
+}
+
+/// How far one request has come with waiting.
+pub(super) struct Waiting {
+    /// After the end of whose lead it has looked.
+    after: String,
+    left: u8,
+}
+
+impl Waiting {
+    /// Nothing has been waited for yet.
+    pub(super) const fn new() -> Self {
+        Self { after: String::new(), left: WAITS }
+    }
+
+    /// Whether it has waited for others.
+    pub(super) const fn has_waited(&self) -> bool {
+        self.left < WAITS || !self.after.is_empty()
+    }
+}
+
+/// Takes a turn at fetching what a lookup did not find.
+pub(super) async fn turn<E: Env>(
+    want: &Want<'_, E>,
+    flight: &str,
+    mark: Option<LedgerMark>,
+    stale: Option<&Stale>,
+    waiting: &mut Waiting,
+) -> Result<Step, RedisError> {
+    let (store, patience) = (&want.shared.store, want.policy.collapse);
+    let may_wait = want.may_wait() && stale.is_none_or(Stale::can_be_shared);
+    loop {
+        let begun = store.begin(&want.key, flight, mark.clone(), &waiting.after, patience).await?;
+        let token = match begun.turn {
+            Turn::LookAgain(token) if may_wait => {
+                waiting.after = token;
+                return Ok(Step::LookAgain);
+            }
+            Turn::Wait(token) if waiting.left > 0 && may_wait => token,
+            Turn::Lead | Turn::Solo | Turn::Wait(_) | Turn::LookAgain(_) => {
+                return Ok(Step::Fetch(begun.lease));
+            }
+        };
+        waiting.left -= 1;
+        match wait(want, flight, &token).await? {
+            Outcome::Leading | Outcome::Gone => {}
+            Outcome::Streaming(streaming) if is_for(want, &streaming, mark.as_ref()) => {
+                let (streaming, flight) = (*streaming, flight.to_owned());
+                return Ok(Step::Follow(Box::new(Follow { streaming, flight, token })));
+            }
+            // It is somebody else's variant, or may have been purged: no use in waiting for its end.
+            Outcome::Streaming(_) => return Ok(Step::Fetch(begun.lease)),
+            Outcome::Done { .. } => {
+                waiting.after = token;
+                return Ok(Step::LookAgain);
+            }
+            Outcome::Failed(status) => return Ok(Step::Failed(status)),
+        }
+    }
+}
+
+/// Whether a response under way answers this request: it is what the request selects, it is fresh, and
+/// its fetch began after every purge that the request's own lookup knew of.
+fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, mark: Option<&LedgerMark>) -> bool {
+    let entry = &streaming.entry;
+    let purged = mark.is_some_and(|mark| mark.id != entry.ledger.id || mark.seq > entry.ledger.seq);
+    entry.key == want.key.text()
+        && entry.selecting == want.selecting.values(&streaming.spec)
+        && entry.ttl(want.app.env.now()) > 0
+        && !entry.policy.always_validate
+        && !purged
+}
+
+/// Waits until a lead is over or shows something, or patience is at its end.
+async fn wait<E: Env>(want: &Want<'_, E>, flight: &str, token: &str) -> Result<Outcome, RedisError> {
+    let env = &want.app.env;
+    let seat = want.shared.flights.join(token);
+    let (started, mut pause) = (env.now(), PAUSE);
+    loop {
+        env.sleep(pause).await;
+        if let Some(outcome) = seat.flight.seen.borrow().clone() {
+            return Ok(outcome);
+        }
+        if let Some(_watch) = seat.flight.watch() {
+            let outcome = want.shared.store.look_at(&want.key, flight, token).await?;
+            if outcome != Outcome::Leading {
+                *seat.flight.seen.borrow_mut() = Some(outcome.clone());
+                return Ok(outcome);
+            }
+        }
+        if env.now().since(started) >= want.policy.collapse {
+            return Ok(Outcome::Leading);
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// What the requests of one instance wait for, by the token of the lead.
+#[derive(Default)]
+pub struct Flights(RefCell<HashMap<String, Rc<Flight>>>);
+
+#[derive(Default)]
+struct Flight {
+    /// What was seen of it, once it was over or showed something.
+    seen: RefCell<Option<Outcome>>,
+    /// Somebody here is just asking Redis.
+    watched: Cell<bool>,
+    waiting: Cell<usize>,
+}
+
+/// One who waits.
+struct Seat<'a> {
+    flights: &'a Flights,
+    token: String,
+    flight: Rc<Flight>,
+}
+
+/// The one who asks.
+struct Watch<'a>(&'a Cell<bool>);
+
+impl Flights {
+    fn join(&self, token: &str) -> Seat<'_> {
+        let flight = Rc::clone(self.0.borrow_mut().entry(token.to_owned()).or_default());
+        flight.waiting.set(flight.waiting.get() + 1);
+        Seat { flights: self, token: token.to_owned(), flight }
+    }
+}
+
+impl Flight {
+    fn watch(&self) -> Option<Watch<'_>> {
+        (!self.watched.replace(true)).then(|| Watch(&self.watched))
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.flight.waiting.set(self.flight.waiting.get() - 1);
+        if self.flight.waiting.get() == 0 {
+            self.flights.0.borrow_mut().remove(&self.token);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Refreshing what is stale behind the answer (RFC 5861 §3).
+
+use super::fetch::Fetch;
+use super::{Answer, Incoming, Want, answer};
+use crate::app::App;
+use crate::cache::entry::LedgerMark;
+use crate::cache::key::{ResourceKey, Selecting};
+use crate::cache::lease::{FillLease, Turn};
+use crate::cache::reuse::{Stale, Verdict, evaluate};
+use crate::config::RoutePolicy;
+use crate::env::Env;
+use crate::field::cache_control::RequestDirectives;
+use crate::field::cache_status::CacheStatus;
+use crate::redis::RedisError;
+use crate::time::Timestamp;
+use std::rc::Rc;
+
+/// Answers with what is stale, and has it refreshed in the background, unless somebody else is at it.
+pub(super) fn behind<E: Env>(
+    want: &Want<'_, E>,
+    stale: Stale,
+    (flight, mark): (String, Option<LedgerMark>),
+    now: Timestamp,
+) -> Answer {
+    let status = CacheStatus::hit(stale.entry.ttl(now)).because("stale-while-revalidate");
+    let entry = stale.entry.clone();
+    let (app, key) = (Rc::clone(want.app), want.key.clone());
+    let incoming = want.incoming.as_plain_get();
+    want.app.env.spawn(async move { refresh(&app, &incoming, key, stale, (flight, mark)).await });
+    answer(want, entry, status, now)
+}
+
+async fn refresh<E: Env>(
+    app: &Rc<App<E>>,
+    incoming: &Incoming,
+    key: ResourceKey,
+    stale: Stale,
+    place: (String, Option<LedgerMark>),
+) {
+    let route = app.config.route(incoming.authority(), incoming.uri.path());
+    let (RoutePolicy::Cache(policy), Some(shared)) = (&route.policy, &app.shared) else { return };
+    let selecting = Selecting::of(&incoming.headers, &policy.key);
+    let want = Want { app, shared, policy, incoming, selecting, key };
+    match turn(&want, stale, place).await {
+        Ok(Some((stale, lease))) => {
+            let status = CacheStatus::forward(stale.reason);
+            let answer = Fetch { want, lease: Some(lease) }.stale(stale, status).await;
+            let mut body = answer.response.into_body();
+            // What is read is stored.
+            while let Some(Ok(_)) = body.chunk().await {}
+        }
+        Ok(None) => {}
+        Err(error) => app.env.log(&format!("not refreshed: {}: {error}", want.key.url())),
+    }
+}
+
+/// The right to refresh what is stale; `None` when somebody else does, or has just done so.
+async fn turn<E: Env>(
+    want: &Want<'_, E>,
+    stale: Stale,
+    (flight, mark): (String, Option<LedgerMark>),
+) -> Result<Option<(Stale, FillLease)>, RedisError> {
+    let store = &want.shared.store;
+    let begin =
+        async |after: &str, mark| store.begin(&want.key, &flight, mark, after, want.policy.collapse).await;
+    let begun = begin("", mark).await?;
+    let ended = match begun.turn {
+        Turn::Lead | Turn::Solo => return Ok(Some((stale, begun.lease))),
+        Turn::Wait(_) => return Ok(None),
+        Turn::LookAgain(token) => token,
+    };
+    let found = store.lookup(&want.key, want.selecting).await?;
+    let now = want.app.env.now();
+    let stale = match evaluate(&RequestDirectives::default(), found.entry, found.soft_purged, None, now) {
+        Verdict::Refresh(stale) | Verdict::Stale(stale) => stale,
+        Verdict::Fresh(_) | Verdict::Missing | Verdict::Unsatisfiable => return Ok(None),
+    };
+    let begun = begin(&ended, found.mark).await?;
+    let ours = matches!(begun.turn, Turn::Lead | Turn::Solo);
+    Ok(ours.then_some((stale, begun.lease)))
+}

@@ -1,0 +1,363 @@
+//! One fetch for many: on one instance and on several, and what ends a fetch that others wait for.
+
+use crate::support::exchange::{Got, get};
+use crate::support::origin::{reply, streamed};
+use crate::support::{Instance, World, on_redis};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use spindrift::body::BodyError;
+use spindrift::env::UpstreamError;
+use std::time::Duration;
+
+const A: &str = "http://h/a";
+
+/// So many instances.
+fn instances(world: &World, count: usize, file: &str) -> Vec<Instance> {
+    (0..count).map(|_| world.instance_with(file)).collect()
+}
+
+/// So many requests on each instance at once.
+async fn crowd(instances: &[Instance], each: usize, fields: &[(&str, &str)]) -> Vec<Got> {
+    join_all(instances.iter().flat_map(|it| (0..each).map(move |_| it.get_with(A, fields)))).await
+}
+
+/// Lets the origin answer once `count` requests have asked Redis for a turn.
+async fn release_after(world: &World, instances: &[Instance], count: usize) {
+    let begun = || instances.iter().map(|it| it.env.wire().count("EVALSHA")).sum::<usize>();
+    while begun() < count {
+        tokio::task::yield_now().await;
+    }
+    world.origin.release();
+}
+
+#[test]
+fn a_cold_key_is_fetched_once_whoever_asks() {
+    on_redis(async |world| {
+        let instances = instances(world, 4, "");
+        world.origin.hold();
+        let (all, ()) = tokio::join!(crowd(&instances, 250, &[]), release_after(world, &instances, 1000));
+        assert_eq!(all.len(), 1000);
+        assert!(all.iter().all(|got| got.status == 200 && got.text() == "hello"));
+        assert_eq!(world.origin.count(), 1);
+        let collapsed = all.iter().filter(|got| got.header("cache-status").contains("; collapsed")).count();
+        assert_eq!((collapsed, all.iter().filter(|got| got.is_stored()).count()), (999, 1));
+    });
+}
+
+#[test]
+fn who_comes_just_after_the_fetch_does_not_fetch_again() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        // The other has looked, and not begun, when the first has fetched.
+        other.env.wire().hold("EVALSHA");
+        let late = async {
+            let got = other.get(A).await;
+            assert_eq!(got.text(), "hello");
+        };
+        let first = async {
+            other.env.wire().held("EVALSHA").await;
+            assert!(one.get(A).await.is_stored());
+            other.env.wire().release();
+        };
+        tokio::join!(late, first);
+        assert_eq!(world.origin.count(), 1);
+    });
+}
+
+#[test]
+fn each_variant_is_fetched_once() {
+    on_redis(async |world| {
+        world.origin.answers(|seen| {
+            let fields = [("cache-control", "max-age=60"), ("vary", "accept-language")];
+            Ok(reply(200, &fields, seen.header("accept-language").to_owned()))
+        });
+        let instances = instances(world, 2, "");
+        let languages =
+            [[("accept-language", "de")], [("accept-language", "en")], [("accept-language", "fr")]];
+        let crowds = languages.iter().map(|fields| crowd(&instances, 20, fields));
+        let all = join_all(crowds).await;
+        for (fields, got) in languages.iter().zip(&all) {
+            assert!(got.iter().all(|got| got.text() == fields[0].1), "{fields:?}");
+        }
+        assert_eq!(world.origin.count(), 3);
+    });
+}
+
+#[test]
+fn a_dead_leader_is_replaced() {
+    on_redis(async |world| {
+        let (dead, alive) = (world.instance(), world.instance());
+        world.origin.hold();
+        let lead = async { dead.send_only(get(A, &[])).await };
+        let follow = async {
+            world.origin.asked(1).await;
+            let waiting = async { alive.get(A).await };
+            let kill = async {
+                while alive.env.wire().count("EVALSHA") == 0 {
+                    tokio::task::yield_now().await;
+                }
+                // Its lead has run out, as it does when nobody renews it.
+                for key in world.keys().await.iter().filter(|key| key.contains("}:f:")) {
+                    world.tell(&["DEL", key]).await;
+                }
+                world.origin.asked(2).await;
+                world.origin.release();
+            };
+            tokio::join!(waiting, kill).0
+        };
+        let (_, got) = tokio::join!(lead, follow);
+        dead.env.settle().await;
+        assert_eq!((got.text(), got.is_stored()), ("hello", true));
+    });
+}
+
+#[test]
+fn a_stalled_leader_is_replaced_after_the_configured_time() {
+    on_redis(async |world| {
+        let file = "[cache]\ncollapse = \"50ms\"\n";
+        let instances = instances(world, 2, file);
+        world.origin.hold();
+        let stalled = async { instances[0].send_only(get(A, &[])).await };
+        let follow = async {
+            world.origin.asked(1).await;
+            // The wall clock goes on while it waits.
+            let clock = async {
+                while world.origin.count() < 2 {
+                    world.clock.advance(Duration::from_millis(50));
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                world.origin.release();
+            };
+            tokio::join!(instances[1].get(A), clock).0
+        };
+        let (_, got) = tokio::join!(stalled, follow);
+        instances[0].env.settle().await;
+        assert_eq!(got.text(), "hello");
+        assert_eq!(world.origin.count(), 2);
+    });
+}
+
+#[test]
+fn nobody_waits_for_what_could_not_be_stored() {
+    on_redis(async |world| {
+        let instances = instances(world, 2, "");
+        world.origin.gives(200, &[("cache-control", "private, max-age=60")], "mine");
+        let first = crowd(&instances, 10, &[]).await;
+        assert!(first.iter().all(|got| got.text() == "mine" && !got.is_hit()));
+        assert_eq!(world.origin.count(), 20);
+        // Now it is known: all of them go on at once, although the origin answers none of them yet.
+        world.origin.hold();
+        let (second, ()) = tokio::join!(crowd(&instances, 10, &[]), async {
+            world.origin.asked(40).await;
+            world.origin.release();
+        });
+        assert!(second.iter().all(|got| got.text() == "mine" && got.detail() == "private"));
+    });
+}
+
+#[test]
+fn a_hit_for_miss_ends_by_itself_and_what_can_be_stored_then_is() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[cache]\nhit_for_miss = \"7s\"\n");
+        world.origin.gives(200, &[("cache-control", "no-store")], "hello");
+        instance.get(A).await;
+        let marker = world.keys().await.into_iter().find(|key| key.contains("}:m:")).unwrap();
+        let ttl: i64 = world.ask(&["PTTL", &marker]).await;
+        assert!((6_000..=7_000).contains(&ttl), "{ttl}");
+        world.origin.gives(200, &[("cache-control", "max-age=60")], "hello");
+        assert!(instance.get(A).await.is_stored(), "although nobody would have waited for it");
+        assert!(instance.get(A).await.is_hit());
+    });
+}
+
+#[test]
+fn what_one_request_forbids_does_not_mark_the_url() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        instance.get_with(A, &[("authorization", "Bearer x")]).await;
+        instance.get_with(A, &[("cache-control", "no-store")]).await;
+        assert!(!world.keys().await.iter().any(|key| key.contains("}:m:")));
+    });
+}
+
+#[test]
+fn a_failing_origin_is_asked_once_and_all_who_wait_are_told() {
+    on_redis(async |world| {
+        let instances = instances(world, 2, "");
+        for (error, status) in [
+            (UpstreamError::Unreachable("refused".to_owned()), 502),
+            (UpstreamError::TimedOut("slow".to_owned()), 504),
+        ] {
+            let asked = world.origin.count();
+            world.tell(&["FLUSHALL"]).await;
+            world.origin.answers(move |_| Err(error.clone()));
+            world.origin.hold();
+            let begun: usize = instances.iter().map(|it| it.env.wire().count("EVALSHA")).sum();
+            let (all, ()) =
+                tokio::join!(crowd(&instances, 20, &[]), release_after(world, &instances, begun + 40));
+            assert!(all.iter().all(|got| got.status == status), "{status}");
+            assert_eq!(world.origin.count() - asked, 1);
+        }
+    });
+}
+
+#[test]
+fn a_request_with_authorization_never_waits() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        world.origin.hold();
+        let private = async {
+            world.origin.asked(1).await;
+            instance.send_only(get(A, &[("authorization", "Bearer x")])).await
+        };
+        let release = async {
+            world.origin.asked(2).await;
+            world.origin.release();
+        };
+        let (_, got, ()) = tokio::join!(instance.send_only(get(A, &[])), private, release);
+        assert_eq!(got.detail(), "authorization");
+        instance.env.settle().await;
+    });
+}
+
+#[test]
+fn those_who_insist_share_one_validation() {
+    on_redis(async |world| {
+        let instances = instances(world, 2, "");
+        instances[0].get(A).await;
+        world.clock.advance_secs(3);
+        world.origin.hold();
+        let insist = [("cache-control", "no-cache")];
+        let clock = async {
+            release_after(world, &instances, 42).await;
+        };
+        // What comes is newer than those who wait for it.
+        world.origin.answers({
+            let clock = world.clock.clone();
+            move |_| {
+                clock.advance_secs(1);
+                Ok(reply(200, &[("cache-control", "max-age=60")], "new"))
+            }
+        });
+        let (all, ()) = tokio::join!(crowd(&instances, 20, &insist), clock);
+        assert!(all.iter().all(|got| got.text() == "new"));
+        assert_eq!(world.origin.count(), 2);
+    });
+}
+
+#[test]
+fn a_purge_while_others_wait_is_not_undone() {
+    on_redis(async |world| {
+        let instances = instances(world, 3, "");
+        world.origin.gives(200, &[("cache-control", "max-age=60"), ("cache-tag", "t")], "old");
+        for purge in [true, false] {
+            world.tell(&["FLUSHALL"]).await;
+            world.origin.gives(200, &[("cache-control", "max-age=60"), ("cache-tag", "t")], "old");
+            let asked = world.origin.count();
+            world.origin.hold();
+            let before = async { instances[0].get(A).await };
+            let after = async {
+                world.origin.asked(asked + 1).await;
+                if purge {
+                    instances[2].purge_url(A).await
+                } else {
+                    instances[2].purge_tag("t").await
+                }
+                world.origin.gives(200, &[("cache-control", "max-age=60"), ("cache-tag", "t")], "new");
+                let release = async {
+                    release_after(world, &instances[1..2], instances[1].env.wire().count("EVALSHA") + 1)
+                        .await;
+                };
+                tokio::join!(instances[1].get(A), release).0
+            };
+            let (_, got) = tokio::join!(before, after);
+            assert_eq!(got.text(), "new", "by url: {purge}");
+            assert_eq!(instances[2].get(A).await.text(), "new", "by url: {purge}");
+        }
+    });
+}
+
+/// A body whose second half comes only after `gate` says so.
+fn halves(
+    gate: tokio::sync::oneshot::Receiver<()>,
+) -> impl futures_util::Stream<Item = Result<Bytes, BodyError>> {
+    let first = futures_util::stream::iter([Ok(Bytes::from(vec![b'a'; 300_000]))]);
+    let second = futures_util::stream::once(async move {
+        let _ = gate.await;
+        Ok(Bytes::from(vec![b'b'; 300_000]))
+    });
+    futures_util::StreamExt::chain(first, second)
+}
+
+#[test]
+fn a_large_body_reaches_those_who_wait_while_it_comes() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        let (open, gate) = tokio::sync::oneshot::channel();
+        let mut gate = Some(gate);
+        world.origin.answers(move |_| {
+            let body = spindrift::body::Body::from_pieces(None, halves(gate.take().unwrap()));
+            Ok(http::Response::builder().header("cache-control", "max-age=60").body(body).unwrap())
+        });
+        let lead = async { one.send(get(A, &[])).await };
+        let follow = async {
+            world.origin.asked(1).await;
+            let response = spindrift::pipeline::serve(&other.app, get(A, &[])).await;
+            let (head, mut body) = response.into_parts();
+            let first = body.chunk().await.unwrap().unwrap();
+            assert!(first.iter().all(|byte| *byte == b'a'), "a piece, before the rest has come");
+            open.send(()).unwrap();
+            let rest = body.collect(usize::MAX).await.unwrap();
+            (head, first.len() + rest.len())
+        };
+        let (led, (head, length)) = tokio::join!(lead, follow);
+        assert_eq!((led.body.unwrap().len(), length), (600_000, 600_000));
+        assert!(head.headers["cache-status"].to_str().unwrap().contains("; collapsed"));
+        assert_eq!(world.origin.count(), 1);
+        assert!(other.get(A).await.is_hit());
+    });
+}
+
+#[test]
+fn a_body_that_breaks_breaks_for_all_who_follow_it() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        let (open, gate) = tokio::sync::oneshot::channel::<()>();
+        let mut gate = Some(gate);
+        world.origin.answers(move |_| {
+            let (gate, first) = (gate.take().unwrap(), Bytes::from(vec![b'a'; 300_000]));
+            let broken = futures_util::stream::once(async move {
+                let _ = gate.await;
+                Err(BodyError("reset".to_owned()))
+            });
+            let pieces = futures_util::StreamExt::chain(futures_util::stream::iter([Ok(first)]), broken);
+            let body = spindrift::body::Body::from_pieces(None, pieces);
+            Ok(http::Response::builder().header("cache-control", "max-age=60").body(body).unwrap())
+        });
+        let lead = async { one.send(get(A, &[])).await };
+        let follow = async {
+            world.origin.asked(1).await;
+            let mut response = spindrift::pipeline::serve(&other.app, get(A, &[])).await;
+            assert!(response.body_mut().chunk().await.unwrap().is_ok());
+            open.send(()).unwrap();
+            response.into_body().collect(usize::MAX).await
+        };
+        let (led, followed) = tokio::join!(lead, follow);
+        assert!(led.body.is_err() && followed.is_err());
+        world.origin.answers(|_| Ok(streamed(200, &[("cache-control", "max-age=60")], vec![])));
+        assert!(!other.get(A).await.is_hit());
+    });
+}
+
+#[test]
+fn without_collapsing_everybody_fetches() {
+    on_redis(async |world| {
+        let instances = instances(world, 2, "[cache]\ncollapse = \"0s\"\n");
+        world.origin.hold();
+        let (all, ()) = tokio::join!(crowd(&instances, 5, &[]), async {
+            world.origin.asked(10).await;
+            world.origin.release();
+        });
+        assert!(all.iter().all(|got| got.text() == "hello"));
+    });
+}
