@@ -71,9 +71,9 @@ impl<E: Env> Fill<E> {
         entry: Entry,
         declared: Option<u64>,
         limit: u64,
-    ) -> Result<Self, (Unstorable, FillLease)> {
+    ) -> Result<Self, (Unstorable, Box<FillLease>)> {
         if declared.is_some_and(|declared| declared > limit) {
-            return Err((Unstorable::TooLarge, lease));
+            return Err((Unstorable::TooLarge, Box::new(lease)));
         }
         let (began, buffer) = (entry.received, BytesMut::new());
         let (renewed, pieces) = (began, None);

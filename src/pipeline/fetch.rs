@@ -247,7 +247,7 @@ impl<E: Env> Fetch<'_, E> {
         let store = Rc::clone(&self.want.shared.store);
         Fill::begin(store, lease, spec, entry, declared, limit).map(|fill| (fill, ttl)).map_err(
             |(why, lease)| {
-                self.lease = Some(lease);
+                self.lease = Some(*lease);
                 self.end(Ending::Unstored(self.waiting_is_no_use(why)));
                 why
             },

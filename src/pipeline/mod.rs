@@ -138,7 +138,7 @@ async fn cached<E: Env>(
     let want = Want { app, shared, policy, incoming: &incoming, selecting, key };
     match find(&want).await {
         Ok(Found::Answer(answer)) => answer,
-        Ok(Found::Stale(stale, status, lease)) => Fetch { want, lease }.stale(stale, status).await,
+        Ok(Found::Stale(stale, status, lease)) => Fetch { want, lease }.stale(*stale, status).await,
         Ok(Found::Missing(status, lease)) => Fetch { want, lease: Some(lease) }.missing(status).await,
         Err(Unfound::Pass(status)) => pass(app, incoming, status).await,
         Err(Unfound::Redis(error)) => without_redis(app, incoming, &error).await,
@@ -150,7 +150,7 @@ enum Found {
     /// This.
     Answer(Answer),
     /// A stale response; without a lease what comes back is not stored, but what is stored may still be good.
-    Stale(Stale, CacheStatus, Option<FillLease>),
+    Stale(Box<Stale>, CacheStatus, Option<FillLease>),
     /// Nothing, and a turn to fetch it.
     Missing(CacheStatus, FillLease),
 }
@@ -198,13 +198,15 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
         let status = CacheStatus::forward(stale.as_ref().map_or(missing, |stale| stale.reason));
         match (collapse::turn(want, &found.flight, found.mark, stale.as_ref(), &mut waiting).await, stale) {
             (Ok(Step::LookAgain), _) => {}
-            (Ok(Step::Fetch(lease)), Some(stale)) => return Ok(Found::Stale(stale, status, Some(lease))),
+            (Ok(Step::Fetch(lease)), Some(stale)) => {
+                return Ok(Found::Stale(Box::new(stale), status, Some(lease)));
+            }
             (Ok(Step::Fetch(lease)), None) => return Ok(Found::Missing(status, lease)),
             (Ok(Step::Follow(follow)), _) => return Ok(Found::Answer(following(want, *follow, status, now))),
             (Ok(Step::Failed(code)), stale) => {
                 return Ok(Found::Answer(fetch::failed_elsewhere(want, code, stale, status)));
             }
-            (Err(_), Some(stale)) => return Ok(Found::Stale(stale, status, None)),
+            (Err(_), Some(stale)) => return Ok(Found::Stale(Box::new(stale), status, None)),
             (Err(error), None) => return Err(Unfound::Redis(error)),
         }
     }
