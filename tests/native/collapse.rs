@@ -259,9 +259,9 @@ fn a_purge_while_others_wait_is_not_undone() {
             let after = async {
                 world.origin.asked(asked + 1).await;
                 if purge {
-                    instances[2].purge_url(A).await
+                    instances[2].purge_url(A).await;
                 } else {
-                    instances[2].purge_tag("t").await
+                    instances[2].purge_tag("t").await;
                 }
                 world.origin.gives(200, &[("cache-control", "max-age=60"), ("cache-tag", "t")], "new");
                 let release = async {

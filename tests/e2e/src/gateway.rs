@@ -95,6 +95,13 @@ impl Setup {
         self
     }
 
+    /// No instance gets more memory than this, in bytes.
+    #[must_use]
+    pub fn max_memory(mut self, bytes: usize) -> Self {
+        self.arguments.extend(["--max-instance-memory".to_owned(), bytes.to_string()]);
+        self
+    }
+
     /// One instance for all requests: what it remembers from one is there for the next.
     #[must_use]
     pub fn one_instance(self) -> Self {

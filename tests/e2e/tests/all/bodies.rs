@@ -238,3 +238,41 @@ fn an_empty_response_does_not_take_the_place_of_a_page_unless_it_may_be_stored()
     assert_eq!(gateway.get("/a").status, 204);
     assert_eq!(miss(&gateway, &Request::get("/a")).text(), "page");
 }
+
+/// Sends a gigabyte in one response, and gives the length that arrived.
+fn gigabyte(config: &str) -> u64 {
+    const PIECE: usize = 1 << 20;
+    let origin = Origin::start(|exchange| {
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: {}\r\n\r\n", 1 << 30);
+        exchange.send(head.as_bytes());
+        let piece = vec![b'x'; PIECE];
+        for _ in 0..1024 {
+            exchange.send(&piece);
+        }
+    });
+    let redis = Redis::start();
+    let gateway =
+        Gateway::before(&origin).redis(&redis).config(config).one_instance().max_memory(64 << 20).start();
+    let mut client = gateway.client();
+    client.start(&Request::get("/a"));
+    let mut answer = client.response(false);
+    let mut length = 0;
+    while let Some(piece) = answer.piece() {
+        length += piece.len() as u64;
+    }
+    // The instance lives: one that had asked for more would have ended.
+    assert_eq!(gateway.get("/_spindrift/health").status, 200);
+    length
+}
+
+#[test]
+fn a_gigabyte_passes_an_instance_of_64_mib() {
+    assert_eq!(gigabyte(""), 1 << 30);
+}
+
+#[test]
+fn a_gigabyte_is_stored_from_an_instance_of_64_mib() {
+    // It is stored as a whole, in pieces.
+    assert_eq!(gigabyte("[cache]\nmax_object_size = \"2GiB\""), 1 << 30);
+}

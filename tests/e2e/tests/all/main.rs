@@ -4,6 +4,7 @@
 mod api;
 mod bodies;
 mod caching;
+mod collapse;
 mod config;
 mod forwarding;
 mod framing;

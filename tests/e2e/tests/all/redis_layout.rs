@@ -112,7 +112,7 @@ fn damaged(good: &[u8]) -> Vec<Vec<u8>> {
         good[..good.len() / 2].to_vec(),
         [good, b"x"].concat(),
         // Another version.
-        [b"E\x02", &good[2..]].concat(),
+        [b"E\xfe", &good[2..]].concat(),
         [b"E\x00", &good[2..]].concat(),
         // A length that is beyond all bounds.
         [&good[..6], &[0xff; 4], &good[10..]].concat(),
