@@ -26,6 +26,8 @@ pub const MAX_MESSAGE: usize = 1024 * 1024;
 
 /// How long a message counts as done.
 const DONE: Duration = Duration::from_secs(600);
+/// How long the next message waits while the space of what was purged is given back.
+const SWEEP: Duration = Duration::from_secs(2);
 /// How long counters live without being touched.
 const COUNTERS: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -245,6 +247,9 @@ async fn act<E: Env>(
     match shared.purger.purge(&targets, purge.soft).await {
         Ok(report) => {
             app.env.log(&format!("purged {} URLs, {} ledger entries", report.urls, report.ledger));
+            if report.ledger > 0 && !purge.soft {
+                shared.purger.sweep(SWEEP).await;
+            }
             Ok(Handled::Done)
         }
         Err(error) => {

@@ -7,6 +7,10 @@ use crate::problem::Problem;
 use crate::purge::Purge;
 use http::StatusCode;
 use serde_json::json;
+use std::time::Duration;
+
+/// How long the space of what was purged is given back behind the answer.
+const SWEEP: Duration = Duration::from_secs(20);
 
 /// Purges at once, then announces it.
 pub(super) async fn purge<E: Env>(mut call: Call<'_, E>) -> Outcome {
@@ -17,6 +21,10 @@ pub(super) async fn purge<E: Env>(mut call: Call<'_, E>) -> Outcome {
         Problem::new(StatusCode::BAD_REQUEST, "the purge names something it cannot").with("errors", problems)
     })?;
     let report = shared.purger.purge(&targets, purge.soft).await.map_err(|error| unavailable(&error))?;
+    if report.ledger > 0 && !purge.soft {
+        let purger = shared.purger.clone();
+        call.app.env.spawn(async move { purger.sweep(SWEEP).await });
+    }
     let announced = shared.channel.announce_purge(&purge).await;
     if let Err(error) = &announced {
         call.app.env.log(&format!("a purge was done but not announced: {error}"));

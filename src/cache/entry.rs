@@ -18,7 +18,15 @@ use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 const VERSION: u8 = 2;
-const PREAMBLE: usize = 1 + 4 + 4;
+/// What comes before the head, in bytes.
+pub(crate) const PREAMBLE: usize = 1 + 4 + 4;
+
+/// How long the head is that follows the preamble in `bytes`, if that is all there and of this version.
+pub(crate) fn head_length(bytes: &[u8]) -> Option<usize> {
+    let preamble = bytes.get(..PREAMBLE)?;
+    let length: [u8; 4] = preamble[5..].try_into().ok()?;
+    (preamble[0] == VERSION).then_some(u32::from_be_bytes(length) as usize)
+}
 
 /// Why bytes are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -216,17 +224,8 @@ impl Entry {
     /// # Errors
     /// [`Corrupt`] for anything else.
     pub fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
-        let version = *bytes.first().ok_or(Corrupt::Damaged)?;
-        if version != VERSION {
-            return Err(Corrupt::Version(version));
-        }
-        let mut preamble = Reader::new(bytes.get(1..PREAMBLE).ok_or(Corrupt::Damaged)?);
-        let (checksum, length) = (preamble.u32()?, preamble.u32()? as usize);
-        let end = PREAMBLE.checked_add(length).ok_or(Corrupt::Damaged)?;
-        let head = bytes.get(PREAMBLE..end).ok_or(Corrupt::Damaged)?;
-        if crc32fast::hash(head) != checksum {
-            return Err(Corrupt::Checksum);
-        }
+        let head = Self::checked_head(bytes)?;
+        let end = PREAMBLE + head.len();
         let mut head = Reader::new(head);
         let mut entry = Self::read_head(&mut head)?;
         let rest = bytes.slice(end..);
@@ -238,6 +237,33 @@ impl Entry {
             _ => return Err(Corrupt::Damaged),
         }
         if head.is_empty() { Ok(entry) } else { Err(Corrupt::Damaged) }
+    }
+
+    /// The bytes of the head, which have the version and the checksum that they should.
+    fn checked_head(bytes: &[u8]) -> Result<&[u8], Corrupt> {
+        let version = *bytes.first().ok_or(Corrupt::Damaged)?;
+        if version != VERSION {
+            return Err(Corrupt::Version(version));
+        }
+        let mut preamble = Reader::new(bytes.get(1..PREAMBLE).ok_or(Corrupt::Damaged)?);
+        let (checksum, length) = (preamble.u32()?, preamble.u32()? as usize);
+        let end = PREAMBLE.checked_add(length).ok_or(Corrupt::Damaged)?;
+        let head = bytes.get(PREAMBLE..end).ok_or(Corrupt::Damaged)?;
+        if crc32fast::hash(head) == checksum { Ok(head) } else { Err(Corrupt::Checksum) }
+    }
+
+    /// Reads preamble and head alone; inline content counts as empty.
+    ///
+    /// # Errors
+    /// As [`Entry::decode`].
+    pub(crate) fn decode_head(bytes: &[u8]) -> Result<Self, Corrupt> {
+        let head = Self::checked_head(bytes)?;
+        let mut head = Reader::new(head);
+        let mut entry = Self::read_head(&mut head)?;
+        if let Content::Chunked { body, chunks, length } = &mut entry.content {
+            (*length, *chunks, *body) = (head.u64()?, head.u32()?, head.text()?);
+        }
+        Ok(entry)
     }
 
     /// Reads up to where the content is described; what of it is left stays in `head`.

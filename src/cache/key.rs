@@ -84,6 +84,29 @@ impl ResourceKey {
     }
 }
 
+/// The URL behind the text of a resource key, as purges are matched against it; `None` when it is none.
+pub(crate) fn url_of(text: &str) -> Option<String> {
+    let (scheme, rest) = take_part(text)?;
+    let (authority, rest) = take_part(rest)?;
+    let (path, rest) = take_part(rest)?;
+    let (query, _) = take_part(rest)?;
+    let url = format!("{}://{}{}", scheme?, authority?, path?);
+    Some(match query {
+        Some(query) => format!("{url}?{query}"),
+        None => url,
+    })
+}
+
+/// The first part of a key, as [`push_part`] wrote it, and the rest.
+fn take_part(text: &str) -> Option<(Option<&str>, &str)> {
+    if let Some(rest) = text.strip_prefix('-') {
+        return Some((None, rest));
+    }
+    let (length, rest) = text.split_once(':')?;
+    let (part, rest) = rest.split_at_checked(length.parse().ok()?)?;
+    Some((Some(part), rest))
+}
+
 /// The part of the query that counts under `rules`: what is asked of the origin too, since a parameter that
 /// it sees and the key does not would let one client poison the entry of all others.
 #[must_use]
@@ -303,6 +326,17 @@ mod tests {
                 assert_ne!(key(one).text(), key(other).text(), "{one} {other}");
                 assert_ne!(key(one).id(), key(other).id(), "{one} {other}");
             }
+        }
+    }
+
+    #[test]
+    fn the_url_can_be_read_from_the_key() {
+        for uri in ["http://a/x", "https://a:8443/x?", "http://a/1:2-?y=3:4&-"] {
+            let key = key(uri);
+            assert_eq!(url_of(key.text()).as_deref(), Some(key.url()), "{uri}");
+        }
+        for bad in ["", "x", "4:http", "4:http1:a", "99:a", "-"] {
+            assert_eq!(url_of(bad), None, "{bad}");
         }
     }
 

@@ -31,6 +31,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+static FORGET: Script = Script::new(include_str!("../redis/lua/forget.lua"));
 static STORE: Script = Script::new(include_str!("../redis/lua/store.lua"));
 
 /// How long a fetch may take before what it brings is not stored any more.
@@ -269,8 +270,10 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// [`RedisError`]: then it may or may not be gone.
     pub async fn forget(&self, resource: &ResourceKey) -> Result<(), RedisError> {
-        let keys = [self.keys.generation(resource.id()), self.keys.resource(resource.id())];
-        self.redis.call("UNLINK", keys.iter().map(Arg::from).collect()).await.map(|_| ())
+        let id = resource.id();
+        let keys = [&self.keys.generation(id), &self.keys.resource(id)];
+        let arguments = vec![Arg::from(self.keys.variant(id, ""))];
+        self.redis.run(&FORGET, &keys, arguments).await.map(|_| ())
     }
 
     /// How long an entry stays in Redis: while it is fresh, and then for validation or for times when the

@@ -9,8 +9,10 @@ use crate::redis::RedisError;
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Purges what a [`Purge`](super::Purge) names.
+#[derive(Clone)]
 pub struct Purger<E: Env> {
     store: Rc<Store<E>>,
     config: Rc<Config>,
@@ -62,5 +64,21 @@ impl<E: Env> Purger<E> {
             RoutePolicy::Bypass => &none,
         };
         ResourceKey::of(uri, rules).into_iter().chain(ResourceKey::other_scheme(uri, rules)).collect()
+    }
+
+    /// Gives back the space of what was purged by tag, prefix, pattern or path, for no longer than `budget`. Nobody
+    /// waits for it: what goes wrong is logged.
+    pub async fn sweep(&self, budget: Duration) {
+        let env = &self.store.env;
+        match self.store.sweep(budget).await {
+            Ok(Some(swept)) => env.log(&format!(
+                "swept: {} of {} stored responses were purged and are gone{}",
+                swept.dropped,
+                swept.seen,
+                if swept.finished { "" } else { "; the rest another time" }
+            )),
+            Ok(None) => {}
+            Err(error) => env.log(&format!("a sweep broke off: {error}")),
+        }
     }
 }

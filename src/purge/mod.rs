@@ -8,9 +8,11 @@
 mod apply;
 mod book;
 pub mod ledger;
+mod sweep;
 
 pub use apply::{Purger, Report};
 pub use book::Book;
+pub use sweep::Swept;
 
 use serde::{Deserialize, Serialize};
 

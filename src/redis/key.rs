@@ -14,6 +14,21 @@ impl Key {
     }
 }
 
+impl Key {
+    /// The resource it belongs to, where it belongs to one.
+    #[must_use]
+    pub fn resource(&self) -> Option<&str> {
+        let (_, rest) = self.0.split_once(":{")?;
+        let (id, _) = rest.split_once('}')?;
+        is_id(id).then_some(id)
+    }
+}
+
+/// Whether this names a resource: 128 bits in hexadecimal.
+fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", self.0)
@@ -61,6 +76,27 @@ impl Keys {
     #[must_use]
     pub fn generation(&self, id: &str) -> Key {
         Key(format!("{}:{{{id}}}:g", self.prefix))
+    }
+
+    /// What the keys of resources match (`SCAN`), those of other things too.
+    #[must_use]
+    pub fn pattern_of_resources(&self) -> String {
+        format!("{}:{{????????????????????????????????}}*", self.prefix)
+    }
+
+    /// A key that `SCAN` found, if a response may stand there: of a resource or of a variant.
+    #[must_use]
+    pub fn of_response(&self, found: &str) -> Option<Key> {
+        let rest = found.strip_prefix(&self.prefix)?.strip_prefix(":{")?;
+        let (id, rest) = rest.split_once('}')?;
+        let is_response = rest.is_empty() || rest.strip_prefix(":v:").is_some_and(is_id);
+        (is_id(id) && is_response).then(|| Key(found.to_owned()))
+    }
+
+    /// Who is sweeping.
+    #[must_use]
+    pub fn sweep(&self) -> Key {
+        self.join(&[":{sweep}"])
     }
 
     /// Who leads the fetch of a resource, or of what certain request fields select of it.

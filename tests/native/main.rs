@@ -21,5 +21,6 @@ mod refresh;
 mod serve;
 mod store;
 mod support;
+mod sweep;
 mod validation;
 mod variants;

@@ -1,0 +1,156 @@
+//! Giving back the space of what was purged.
+//!
+//! A purge is a line in the ledger, or drops one key: what it means can be served no more, but most of it still
+//! stands in Redis until its time is up. A sweep goes through the keys in small steps, judges each stored
+//! response as a lookup would, and drops those that were purged. Nothing depends on it: one that is broken off
+//! leaves the rest to the next, or to the end of its time. One sweeps at a time, on whatever instance.
+
+use super::ledger::{Head, Purged, Subject};
+use crate::cache::entry::{Content, Entry, PREAMBLE, head_length};
+use crate::cache::store::Store;
+use crate::env::Env;
+use crate::redis::{Arg, Key, RedisError, Script, Value, exactly};
+use crate::time::{Timestamp, millis};
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use std::time::Duration;
+
+static DROP: Script = Script::new(include_str!("../redis/lua/drop.lua"));
+
+/// How many keys Redis looks at in one step.
+const STEP: u64 = 200;
+
+/// How much of a stored response is read to judge it, in bytes: mostly its whole head.
+const PEEK: usize = 2048;
+
+/// How long a sweep may be without a sign of life before another may begin.
+const HELD: Duration = Duration::from_secs(10);
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Stored responses looked at.
+    pub seen: u64,
+    /// Of these, how many were purged and are gone now.
+    pub dropped: u64,
+    /// Whether it came to the end of all keys.
+    pub finished: bool,
+}
+
+/// A stored response, as far as a sweep reads it.
+struct Peeked {
+    key: Key,
+    /// Its beginning, by which it is recognised when it is dropped.
+    beginning: Bytes,
+    entry: Entry,
+}
+
+impl<E: Env> Store<E> {
+    /// Drops what was purged, for no longer than `budget`. `None` when somebody else is at it.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then the rest stays.
+    pub async fn sweep(&self, budget: Duration) -> Result<Option<Swept>, RedisError> {
+        let (key, token) = (self.keys.sweep(), self.nonces.next());
+        if !self.hold(&key, &token).await? {
+            return Ok(None);
+        }
+        let swept = self.sweep_all(self.env.now().plus(budget), &key).await;
+        self.redis.call("UNLINK", vec![Arg::from(&key)]).await?;
+        swept.map(Some)
+    }
+
+    async fn hold(&self, key: &Key, token: &str) -> Result<bool, RedisError> {
+        let arguments =
+            vec![Arg::from(key), Arg::from(token), Arg::from("NX"), Arg::from("PX"), Arg::from(millis(HELD))];
+        Ok(!matches!(self.redis.call("SET", arguments).await?.first(), Some(Value::Nil) | None))
+    }
+
+    async fn sweep_all(&self, until: Timestamp, held: &Key) -> Result<Swept, RedisError> {
+        let mut swept = Swept::default();
+        let mut cursor = "0".to_owned();
+        while self.env.now() < until {
+            let (next, keys) = self.step(&cursor).await?;
+            let head = self.book.begin().await?;
+            for peeked in self.peek(keys).await? {
+                swept.seen += 1;
+                swept.dropped += u64::from(self.drop_purged(&head, peeked).await?);
+            }
+            self.redis.call("PEXPIRE", vec![Arg::from(held), Arg::from(millis(HELD))]).await?;
+            if next == "0" {
+                return Ok(Swept { finished: true, ..swept });
+            }
+            cursor = next;
+        }
+        Ok(swept)
+    }
+
+    /// The next keys under which a response may stand, and where to go on.
+    async fn step(&self, cursor: &str) -> Result<(String, Vec<Key>), RedisError> {
+        let arguments = vec![
+            Arg::from(cursor),
+            Arg::from("MATCH"),
+            Arg::from(self.keys.pattern_of_resources()),
+            Arg::from("COUNT"),
+            Arg::from(STEP),
+        ];
+        let mut reply = self.redis.call("SCAN", arguments).await?.into_iter();
+        let text = |value: Value| -> Result<String, RedisError> {
+            Ok(String::from_utf8_lossy(&value.bytes()?.unwrap_or_default()).into_owned())
+        };
+        let next = text(reply.next().unwrap_or(Value::Nil))?;
+        let found = reply.map(text).collect::<Result<Vec<_>, _>>()?;
+        Ok((next, found.iter().filter_map(|key| self.keys.of_response(key)).collect()))
+    }
+
+    async fn peek(&self, keys: Vec<Key>) -> Result<Vec<Peeked>, RedisError> {
+        let peeked = try_join_all(keys.into_iter().map(|key| self.peek_at(key))).await?;
+        Ok(peeked.into_iter().flatten().collect())
+    }
+
+    async fn peek_at(&self, key: Key) -> Result<Option<Peeked>, RedisError> {
+        let mut beginning = self.range(&key, PEEK).await?;
+        // A variant stands after the name of its index, anything else after one letter.
+        let Some(at) = start_of_entry(&key, &beginning) else { return Ok(None) };
+        let needed = head_length(&beginning[at..]).map(|length| at + PREAMBLE + length);
+        let Some(needed) = needed else { return Ok(None) };
+        if needed > beginning.len() {
+            beginning = self.range(&key, needed).await?;
+        }
+        let entry = beginning.get(at..needed).and_then(|head| Entry::decode_head(head).ok());
+        Ok(entry.map(|entry| Peeked {
+            key,
+            beginning: beginning.slice(..needed.min(beginning.len())),
+            entry,
+        }))
+    }
+
+    async fn range(&self, key: &Key, length: usize) -> Result<Bytes, RedisError> {
+        let arguments = vec![Arg::from(key), Arg::Int(0), Arg::from(length.saturating_sub(1) as u64)];
+        let [bytes] = exactly(self.redis.call("GETRANGE", arguments).await?)?;
+        Ok(bytes.bytes()?.unwrap_or_default().into())
+    }
+
+    async fn drop_purged(&self, head: &Head, peeked: Peeked) -> Result<bool, RedisError> {
+        let Peeked { key, beginning, entry } = peeked;
+        let Some(url) = crate::cache::key::url_of(&entry.key) else { return Ok(false) };
+        let subject = Subject { mark: &entry.ledger, url: &url, tags: &entry.tags };
+        if self.book.judge(head, subject).await? != Purged::Hard {
+            return Ok(false);
+        }
+        let gone = exactly::<1>(self.redis.run(&DROP, &[&key], vec![Arg::from(beginning.to_vec())]).await?)?;
+        if let (Content::Chunked { body, chunks, .. }, Some(id)) = (&entry.content, key.resource()) {
+            let pieces = (0..*chunks).map(|number| Arg::from(self.keys.chunk(id, body, number)));
+            self.redis.call("UNLINK", pieces.collect()).await?;
+        }
+        Ok(gone[0].int()? == 1)
+    }
+}
+
+/// Where the entry begins: after `E`, or after the name of an index and a blank.
+fn start_of_entry(key: &Key, beginning: &[u8]) -> Option<usize> {
+    if key.as_str().contains("}:v:") {
+        return beginning.iter().position(|byte| *byte == b' ').map(|at| at + 1);
+    }
+    (beginning.first() == Some(&b'E')).then_some(1)
+}

@@ -1,0 +1,6 @@
+-- Drops a key, if it still begins as it did when it was read.
+-- KEYS: key
+-- ARGV: how it began
+-- Reply: 1 dropped, 0 it is another by now
+if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end
+return redis.call('UNLINK', KEYS[1])

@@ -1,0 +1,129 @@
+//! Giving back the space of what was purged.
+
+use crate::support::entries::selecting;
+use crate::support::origin::{reply, streamed};
+use crate::support::{Instance, World, on_redis};
+use bytes::Bytes;
+use spindrift::purge::Swept;
+use std::time::Duration;
+
+const BUDGET: Duration = Duration::from_secs(60);
+
+async fn sweep(instance: &Instance) -> Swept {
+    instance.store().sweep(BUDGET).await.unwrap().expect("nobody else sweeps")
+}
+
+/// How many stored responses there are in Redis, purged or not.
+async fn stored(world: &World) -> usize {
+    let is_response = |key: &String| key.ends_with('}') && key.len() > 30 || key.contains("}:v:");
+    world.keys().await.iter().filter(|key| is_response(key)).count()
+}
+
+#[test]
+fn what_was_purged_goes_and_the_rest_stays() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        for number in 0..500 {
+            let tag = if number % 5 == 0 { "a" } else { "b" };
+            instance.put(&format!("/{number}"), &[tag], "text").await;
+        }
+        instance.purge_tag("a").await;
+        assert_eq!(stored(world).await, 500, "the purge itself drops nothing");
+        assert_eq!(sweep(&instance).await, Swept { seen: 500, dropped: 100, finished: true });
+        assert_eq!(stored(world).await, 400);
+        assert_eq!(instance.content("/1").await.as_deref(), Some("text"));
+        assert_eq!(instance.content("/5").await, None);
+        assert_eq!(sweep(&instance).await.dropped, 0);
+    });
+}
+
+#[test]
+fn variants_and_pieces_go_too() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        world.origin.answers(|seen| {
+            let fields = [("cache-control", "max-age=60"), ("vary", "accept-language"), ("cache-tag", "t")];
+            let size = if seen.header("accept-language") == "de" { 600_000 } else { 3 };
+            Ok(streamed(200, &fields, vec![Ok(Bytes::from(vec![b'x'; size]))]))
+        });
+        for language in ["de", "en", "fr"] {
+            instance.get_with("http://h/a", &[("accept-language", language)]).await;
+        }
+        assert_eq!((world.variants().await.len(), world.chunks().await.len()), (3, 3));
+        instance.purge_tag("t").await;
+        assert_eq!(sweep(&instance).await.dropped, 3);
+        assert_eq!((world.variants().await.len(), world.chunks().await.len()), (0, 0));
+    });
+}
+
+#[test]
+fn a_long_head_is_read_whole() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        world.origin.answers(|_| {
+            let tags = (0..200).map(|number| format!("tag-number-{number}")).collect::<Vec<_>>().join(",");
+            Ok(reply(200, &[("cache-control", "max-age=60"), ("cache-tag", &tags)], "text"))
+        });
+        instance.get("http://h/a").await;
+        instance.purge_tag("tag-number-199").await;
+        assert_eq!(sweep(&instance).await.dropped, 1);
+    });
+}
+
+#[test]
+fn what_was_stored_after_the_purge_stays() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        instance.put("/a", &["t"], "old").await;
+        instance.purge_tag("t").await;
+        instance.put("/a", &["t"], "new").await;
+        assert_eq!(sweep(&instance).await.dropped, 0);
+        assert_eq!(instance.content("/a").await.as_deref(), Some("new"));
+    });
+}
+
+#[test]
+fn a_soft_purge_drops_nothing() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        instance.put("/a", &["t"], "text").await;
+        let soft = spindrift::purge::Purge { tags: vec!["t".to_owned()], soft: true, ..Default::default() };
+        instance.purge(&soft).await.unwrap();
+        assert_eq!(sweep(&instance).await.dropped, 0);
+    });
+}
+
+#[test]
+fn one_sweeps_at_a_time_and_nothing_else_is_touched() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        one.put("/a", &["t"], "text").await;
+        one.purge_tag("t").await;
+        let foreign = "other:{0123456789abcdef0123456789abcdef}";
+        world.tell(&["SET", foreign, "Ewhatever"]).await;
+        let ours = "sd:{0123456789abcdef0123456789abcdef}";
+        world.tell(&["SET", ours, "nonsense", "PX", "60000"]).await;
+        world.tell(&["SET", "sd:{sweep}", "somebody", "PX", "60000"]).await;
+        assert_eq!(other.store().sweep(BUDGET).await.unwrap(), None);
+        world.tell(&["DEL", "sd:{sweep}"]).await;
+        assert_eq!(sweep(&one).await.dropped, 1);
+        let kept: i64 = world.ask(&["EXISTS", foreign, ours]).await;
+        assert_eq!(kept, 2);
+        world.tell(&["DEL", foreign]).await;
+    });
+}
+
+#[test]
+fn a_purged_url_takes_its_variants_along() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        for language in ["de", "en"] {
+            let lease = instance.begin("/a").await;
+            let by = selecting(&[("accept-language", language)]);
+            assert!(instance.keep_by(&lease, "accept-language", &by, language).await);
+        }
+        assert_eq!(world.variants().await.len(), 2);
+        instance.purge_url("http://h/a").await;
+        assert_eq!(world.variants().await.len(), 0);
+    });
+}
