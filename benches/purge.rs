@@ -1,6 +1,12 @@
 //! What a purge of a tag with 100,000 stored responses costs: until it is acknowledged, and while the space is
 //! given back. `cargo bench --bench purge`; needs a redis-server, as the tests do.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement"
+)]
 #![allow(dead_code, unused_imports, reason = "shares what the native tests stand on")]
 
 #[path = "../tests/native/support/mod.rs"]

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::ALLOW;
 use serde::de::DeserializeOwned;
+use std::rc::Rc;
 
 /// The largest request content of the management API, in bytes.
 pub(super) const MAX_CONTENT: usize = 1024 * 1024;
@@ -18,7 +19,7 @@ pub(super) const MAX_CONTENT: usize = 1024 * 1024;
 /// A request below `/_spindrift/`.
 pub(super) struct Call<'a, E: Env> {
     /// The instance.
-    pub(super) app: &'a App<E>,
+    pub(super) app: &'a Rc<App<E>>,
     /// The request as it came.
     pub(super) incoming: Incoming,
     /// Names and values of the query, percent-decoded.
@@ -31,7 +32,7 @@ impl<'a, E: Env> Call<'a, E> {
     ///
     /// # Errors
     /// 400 for percent-encoding that is no UTF-8.
-    pub(super) fn new(app: &'a App<E>, incoming: Incoming) -> Result<(Self, Vec<String>), Problem> {
+    pub(super) fn new(app: &'a Rc<App<E>>, incoming: Incoming) -> Result<(Self, Vec<String>), Problem> {
         let path = incoming.uri.path().strip_prefix(super::PREFIX).unwrap_or_default();
         let segments =
             path.split('/').map(|segment| decoded(segment, "the path")).collect::<Result<_, _>>()?;

@@ -8,6 +8,7 @@ mod health;
 mod openapi;
 mod purge;
 mod reply;
+mod warm;
 
 use crate::app::App;
 use crate::body::Body;
@@ -18,6 +19,7 @@ use call::{Call, method_not_allowed, unavailable};
 use http::{Method, Response, StatusCode};
 use reply::Outcome;
 use serde_json::json;
+use std::rc::Rc;
 
 /// The prefix of our own paths.
 pub const PREFIX: &str = "/_spindrift/";
@@ -29,7 +31,7 @@ pub fn is_reserved(path: &str) -> bool {
 }
 
 /// Answers a request to one of our paths.
-pub async fn serve<E: Env>(app: &App<E>, incoming: Incoming) -> Response<Body> {
+pub async fn serve<E: Env>(app: &Rc<App<E>>, incoming: Incoming) -> Response<Body> {
     let result = match Call::new(app, incoming) {
         Ok((call, segments)) => {
             let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -64,7 +66,8 @@ async fn dispatch<E: Env>(call: Call<'_, E>, segments: &[&str]) -> Outcome {
 async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method) -> Outcome {
     match (segments, method) {
         (["purge"], Method::POST) => purge::purge(call).await,
-        (["purge"], _) => Err(method_not_allowed("POST")),
+        (["warm"], Method::POST) => warm::serve(call).await,
+        (["purge" | "warm"], _) => Err(method_not_allowed("POST")),
         _ => Err(nothing_here(&call)),
     }
 }

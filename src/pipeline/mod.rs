@@ -18,6 +18,7 @@ mod content;
 mod fetch;
 mod incoming;
 mod refresh;
+pub mod warm;
 
 pub use collapse::Flights;
 pub use incoming::{Incoming, receive};

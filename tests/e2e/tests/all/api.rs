@@ -200,3 +200,20 @@ fn statistics_count_messages() {
     assert_eq!((stats.status, stats.header("content-type")), (200, Some("application/json")));
     assert!(stats.json()["counters"].as_object().unwrap().is_empty());
 }
+
+#[test]
+fn what_is_warmed_is_a_hit_for_the_first_client() {
+    let origin = origin();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    let answer = gateway.manage(
+        "/_spindrift/v1/warm",
+        r#"{"urls":["http://site.example/a","http://site.example/b","http://site.example/c"]}"#,
+    );
+    assert_eq!((answer.status, answer.json()["stored"].as_i64()), (200, Some(3)), "{answer:?}");
+    let hit = gateway.send(&Request::get("/b").host("site.example"));
+    assert!(hit.cache_status().is_hit(), "{hit:?}");
+    assert_eq!(origin.count(), 3);
+    let wrong = gateway.manage("/_spindrift/v1/warm", r#"{"urls":["/b"]}"#).problem(400);
+    assert!(wrong["errors"][0].as_str().unwrap().starts_with("urls[0]: expected"), "{wrong}");
+}

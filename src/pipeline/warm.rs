@@ -1,0 +1,99 @@
+//! Warming: fetching URLs into the cache before anybody asks for them.
+
+use super::{Incoming, Plan, cached, plan};
+use crate::app::App;
+use crate::body::Body;
+use crate::env::Env;
+use crate::field::cache_status::CacheStatus;
+use futures_util::StreamExt as _;
+use http::{HeaderMap, Method, StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+
+/// The most URLs of one request or message.
+pub const MAX_URLS: usize = 1000;
+
+/// How many are fetched at once.
+const AT_ONCE: usize = 8;
+
+/// What to warm.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Warm {
+    /// Absolute URLs, as clients ask for them.
+    pub urls: Vec<String>,
+}
+
+/// What became of one URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warmed {
+    /// The URL.
+    pub url: String,
+    /// The status code of its response.
+    pub status: u16,
+    /// Whether it is stored now, by this or from before.
+    pub stored: bool,
+    /// Why not, as one token, or what else is to be said of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<&'static str>,
+}
+
+impl Warm {
+    /// The URLs, checked.
+    ///
+    /// # Errors
+    /// Every problem, each with its place.
+    pub fn targets(&self) -> Result<Vec<Uri>, Vec<String>> {
+        let parsed = self.urls.iter().enumerate().map(|(at, text)| {
+            let uri: Option<Uri> = text.parse().ok();
+            let absolute =
+                |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some();
+            uri.filter(absolute)
+                .ok_or_else(|| format!("urls[{at}]: expected an http:// or https:// URL, found {text:?}"))
+        });
+        let (targets, mut problems): (Vec<_>, Vec<_>) = parsed.partition(Result::is_ok);
+        let mut problems: Vec<String> = problems.drain(..).filter_map(Result::err).collect();
+        if self.urls.is_empty() || self.urls.len() > MAX_URLS {
+            problems.push(format!("expected 1 to {MAX_URLS} urls, found {}", self.urls.len()));
+        }
+        if problems.is_empty() { Ok(targets.into_iter().flatten().collect()) } else { Err(problems) }
+    }
+}
+
+/// Fetches what is not stored yet, some at once, and says what became of each, in their order.
+pub async fn warm<E: Env>(app: &Rc<App<E>>, targets: Vec<Uri>) -> Vec<Warmed> {
+    let each = targets.into_iter().map(|uri| one(app, uri));
+    futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
+}
+
+async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {
+    let url = uri.to_string();
+    let (method, headers, body) = (Method::GET, HeaderMap::new(), Body::Empty);
+    let incoming = Incoming { method, uri, headers, body, client: None };
+    let route = app.config.route(incoming.authority(), incoming.uri.path());
+    let (response, status) = match plan(app, &route.policy, &incoming) {
+        // There is nothing to fetch for what will not be stored.
+        Plan::Pass(status) => (None, status),
+        Plan::Cache { shared, policy, key } => {
+            let answer = cached(app, shared, policy, key, incoming).await;
+            (Some(answer.response), answer.status)
+        }
+    };
+    let code = response.as_ref().map_or(StatusCode::OK, http::Response::status).as_u16();
+    let whole = match response {
+        Some(response) => read(response.into_body()).await,
+        None => false,
+    };
+    let CacheStatus { hit, stored, collapsed, detail, .. } = status;
+    Warmed { url, status: code, stored: whole && (hit || stored || collapsed), detail }
+}
+
+/// Reads a body to its end, since what is read is stored. `false` when it ends early.
+async fn read(mut body: Body) -> bool {
+    while let Some(piece) = body.chunk().await {
+        if piece.is_err() {
+            return false;
+        }
+    }
+    true
+}
