@@ -4,6 +4,7 @@ use crate::cache::store::{Store, StoreLimits};
 use crate::config::{Config, ConfigErrors, Settings, Strings};
 use crate::env::Env;
 use crate::event::Channel;
+use crate::metrics::Metrics;
 use crate::nonce::Nonces;
 use crate::pipeline::Flights;
 use crate::purge::Purger;
@@ -20,6 +21,8 @@ pub struct App<E: Env> {
     pub settings: Settings,
     /// Redis and what is kept there; `None` when it is switched off.
     pub shared: Option<Shared<E>>,
+    /// What was counted.
+    pub metrics: Rc<Metrics<E>>,
 }
 
 /// What is shared with other instances, over Redis.
@@ -38,6 +41,8 @@ pub struct Shared<E: Env> {
     pub channel: Channel<E>,
     /// What requests of this instance wait for.
     pub flights: Flights,
+    /// What was counted.
+    pub metrics: Rc<Metrics<E>>,
 }
 
 impl<E: Env> App<E> {
@@ -56,7 +61,11 @@ impl<E: Env> App<E> {
             .redis
             .as_ref()
             .map(|address| Shared::new(&env, &config, address.url().expose(), &settings.channel));
-        Ok(Self { env, config, settings, shared })
+        let metrics = match &shared {
+            Some(shared) => Rc::clone(&shared.metrics),
+            None => Metrics::new(env.clone(), None, Vec::new()),
+        };
+        Ok(Self { env, config, settings, shared, metrics })
     }
 }
 
@@ -74,6 +83,12 @@ impl<E: Env> Shared<E> {
             Rc::new(Store::new(env.clone(), Rc::clone(&redis), keys.clone(), Rc::clone(&nonces), bounds));
         let purger = Purger::new(Rc::clone(&store), Rc::clone(config));
         let channel = Channel::new(env.clone(), Rc::clone(&redis), keys.clone(), channel.to_owned());
-        Self { redis, keys, nonces, store, purger, channel, flights: Flights::default() }
+        let routes = config.routes().map(|route| route.name.clone()).collect();
+        let counters = config.metrics.enabled.then(|| (Rc::clone(&redis), keys.counters()));
+        let metrics = Metrics::new(env.clone(), counters, routes);
+        if config.metrics.enabled {
+            redis.observe(&metrics);
+        }
+        Self { redis, keys, nonces, store, purger, channel, flights: Flights::default(), metrics }
     }
 }

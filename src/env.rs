@@ -14,6 +14,9 @@ pub trait Clock {
     /// The wall clock.
     fn now(&self) -> Timestamp;
 
+    /// Time since some point in the past, to the microsecond: for measuring how long something took.
+    fn elapsed(&self) -> Duration;
+
     /// Returns after `duration`.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
 }

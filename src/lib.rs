@@ -20,6 +20,7 @@
 //! | [`event`] | the messages on the pub/sub channel |
 //! | [`redis`] | connection, deadline, backoff; replies and errors as Spin gives them |
 //! | [`api`] | the reserved paths below `/_spindrift/` |
+//! | [`metrics`] | what is counted, and how it is shown |
 //! | [`problem`] | errors of our own as RFC 9457 problem details |
 //! | [`body`], [`time`], [`nonce`] | message bodies; points in time and time to live; unique names |
 #![forbid(unsafe_code)]
@@ -34,6 +35,7 @@ pub mod config;
 pub mod env;
 pub mod event;
 pub mod field;
+pub mod metrics;
 pub mod nonce;
 pub mod pipeline;
 pub mod problem;

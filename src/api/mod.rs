@@ -8,6 +8,7 @@ mod health;
 mod openapi;
 mod purge;
 mod reply;
+mod stats;
 mod warm;
 
 use crate::app::App;
@@ -15,10 +16,9 @@ use crate::body::Body;
 use crate::env::Env;
 use crate::pipeline::Incoming;
 use crate::problem::Problem;
-use call::{Call, method_not_allowed, unavailable};
+use call::{Call, method_not_allowed};
 use http::{Method, Response, StatusCode};
 use reply::Outcome;
-use serde_json::json;
 use std::rc::Rc;
 
 /// The prefix of our own paths.
@@ -48,12 +48,18 @@ async fn dispatch<E: Env>(call: Call<'_, E>, segments: &[&str]) -> Outcome {
         (["health"], Method::GET) => Ok(health::instance()),
         (["health", "redis"], Method::GET) => Ok(health::redis(call.app).await),
         (["openapi.json"], Method::GET) => Ok(openapi::document()),
-        (["health" | "openapi.json"] | ["health", "redis"] | ["stats"], method) if method != Method::GET => {
+        (["health" | "openapi.json"] | ["health", "redis"] | ["stats" | "metrics"], method)
+            if method != Method::GET =>
+        {
             Err(method_not_allowed("GET"))
         }
         (["stats"], _) => {
             call.authorised()?;
-            stats(call).await
+            stats::json(call).await
+        }
+        (["metrics"], _) => {
+            call.authorised()?;
+            stats::prometheus(call).await
         }
         (["v1", rest @ ..], method) => {
             call.authorised()?;
@@ -74,12 +80,4 @@ async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method)
 
 fn nothing_here<E: Env>(call: &Call<'_, E>) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", call.incoming.uri.path()))
-}
-
-async fn stats<E: Env>(call: Call<'_, E>) -> Outcome {
-    call.only_query(&[])?;
-    let counters = call.shared()?.channel.counters().await.map_err(|error| unavailable(&error))?;
-    let counters: serde_json::Map<_, _> =
-        counters.into_iter().map(|(name, value)| (name, value.into())).collect();
-    Ok(reply::json(StatusCode::OK, &json!({"counters": counters})))
 }

@@ -52,7 +52,7 @@ pub use policy::{CachePolicy, RoutePolicy, SetCookiePolicy};
 pub use query::{NameSet, QueryRule};
 pub use route::Route;
 pub use secret::Secret;
-pub use section::{CacheConfig, CacheName, Fraction, OriginConfig, RedisConfig};
+pub use section::{CacheConfig, CacheName, Fraction, MetricsConfig, OriginConfig, RedisConfig};
 pub use settings::{Settings, Strings, VARIABLES};
 pub use value::{format_duration, parse_duration, parse_size};
 
@@ -70,6 +70,8 @@ pub struct Config {
     pub origin: OriginConfig,
     /// What holds for the cache as a whole.
     pub cache: CacheConfig,
+    /// What is counted.
+    pub metrics: MetricsConfig,
     routes: Vec<Route>,
     default_route: Route,
 }
@@ -81,6 +83,7 @@ impl Default for Config {
             redis: RedisConfig::default(),
             origin: OriginConfig::default(),
             cache: CacheConfig::default(),
+            metrics: MetricsConfig::default(),
             routes: Vec::new(),
             default_route: Route::default(Draft::default().into()),
         }
@@ -123,6 +126,7 @@ impl Config {
         let name = section::read_name(&mut table);
         let redis = table.table("redis").map(RedisConfig::read).unwrap_or_default();
         let origin = table.table("origin").map(OriginConfig::read).unwrap_or_default();
+        let metrics = table.table("metrics").map(MetricsConfig::read).unwrap_or_default();
         let (cache, base) = match table.table("cache") {
             Some(mut inner) => {
                 let cache = CacheConfig::read(&mut inner);
@@ -134,7 +138,7 @@ impl Config {
         };
         let routes = route::read_all(table.tables("route"), &base, cache.max_ttl);
         table.finish(elsewhere);
-        Self { name, redis, origin, cache, routes, default_route: Route::default(base.into()) }
+        Self { name, redis, origin, cache, metrics, routes, default_route: Route::default(base.into()) }
     }
 
     /// The route of a request: the first in the order of the file that matches, else the default one.
@@ -143,11 +147,18 @@ impl Config {
     /// client sent it.
     #[must_use]
     pub fn route(&self, host: &str, path: &str) -> &Route {
+        self.route_number(host, path).1
+    }
+
+    /// The same, with its place among [`Config::routes`].
+    #[must_use]
+    pub fn route_number(&self, host: &str, path: &str) -> (usize, &Route) {
         if self.routes.is_empty() {
-            return &self.default_route;
+            return (0, &self.default_route);
         }
         let (host, path) = (route::host_name(host), route::normal(path));
-        self.routes.iter().find(|route| route.matches(host, &path)).unwrap_or(&self.default_route)
+        let found = self.routes.iter().enumerate().find(|(_, route)| route.matches(host, &path));
+        found.unwrap_or((self.routes.len(), &self.default_route))
     }
 
     /// All routes in their order, the default one last.

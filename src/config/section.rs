@@ -145,6 +145,27 @@ impl OriginConfig {
     }
 }
 
+/// `[metrics]`: what is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Whether requests, times and errors are counted, in Redis over all instances. Default true.
+    pub enabled: bool,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+impl MetricsConfig {
+    pub(super) fn read(mut table: Table<'_, '_>) -> Self {
+        let enabled = table.read("enabled", boolean).unwrap_or(true);
+        table.finish(|_| None);
+        Self { enabled }
+    }
+}
+
 /// `[cache]`, as far as it is about the whole cache. What it says for single responses is in the
 /// [`CachePolicy`](super::CachePolicy) of every route.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use crate::env::{Env, Timeouts, UpstreamError};
 use crate::field::cache_status::CacheStatus;
 use crate::field::conditional::{not_modified, validate_with};
 use crate::field::hop;
+use crate::metrics::Timed;
 use crate::time::Timestamp;
 use futures_util::future::{Either, select};
 use http::header::{CONTENT_LENGTH, DATE};
@@ -82,7 +83,7 @@ impl<E: Env> Fetch<'_, E> {
     /// Asks the origin. Whoever leads gives signs of life meanwhile.
     async fn send(&self, request: Request<Body>) -> Result<Received, UpstreamError> {
         let app = self.want.app;
-        let requested = app.env.now();
+        let (requested, began) = (app.env.now(), app.env.elapsed());
         let mut asking = pin!(app.env.send(request, timeouts(app)));
         let leading = self.lease.as_ref().filter(|lease| lease.leads());
         let response = loop {
@@ -95,6 +96,7 @@ impl<E: Env> Fetch<'_, E> {
                 }
             }
         };
+        app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
         Ok(Received { response, requested, received: app.env.now() })
     }
 

@@ -37,6 +37,7 @@ use crate::env::{Env, UpstreamError};
 use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
 use crate::field::{forward, hop};
+use crate::metrics::{self, Series, Timed};
 use crate::problem::Problem;
 use crate::redis::RedisError;
 use crate::time::Timestamp;
@@ -45,6 +46,7 @@ use fetch::Fetch;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// An answer, and what the cache has to say of it.
 pub struct Answer {
@@ -62,12 +64,24 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response
     if forward::loops(&incoming.headers, app.config.name.as_str()) {
         return respond(app, loop_detected());
     }
-    let route = app.config.route(incoming.authority(), incoming.uri.path());
+    let began = app.env.elapsed();
+    let (number, route) = app.config.route_number(incoming.authority(), incoming.uri.path());
     let answer = match plan(app, &route.policy, &incoming) {
         Plan::Pass(status) => pass(app, incoming, status).await,
         Plan::Cache { shared, policy, key } => cached(app, shared, policy, key, incoming).await,
     };
+    count(app, number, &answer, began);
     respond(app, answer)
+}
+
+/// Counts a request in the instance; Redis hears of it later.
+fn count<E: Env>(app: &App<E>, route: usize, answer: &Answer, began: Duration) {
+    let outcome = metrics::outcome(answer.response.status(), &answer.status);
+    app.metrics.count(Series::Requests(route, outcome));
+    app.metrics.time(Timed::Response(outcome), app.env.elapsed().saturating_sub(began));
+    if answer.status.stored {
+        app.metrics.count(Series::Stored);
+    }
 }
 
 /// What to do with a request, before anything is asked of Redis.
@@ -265,8 +279,10 @@ fn assembled(code: StatusCode, headers: HeaderMap, body: Body, status: CacheStat
 async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheStatus) -> Answer {
     let body = std::mem::take(&mut incoming.body);
     let request = incoming.outgoing(app, None, body);
+    let began = app.env.elapsed();
     match app.env.send(request, fetch::timeouts(app)).await {
         Ok(mut response) => {
+            app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
             if invalidate::is_unsafe(&incoming.method) && !forget(app, &incoming, &response).await {
                 status = status.because("invalidation-failed");
             }

@@ -2,11 +2,12 @@
 
 use super::{Arg, Key, RedisError, Script, Value};
 use crate::env::{Connection, Env};
+use crate::metrics::{Metrics, Series, Timed};
 use crate::time::Timestamp;
 use futures_util::future::{Either, select};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// How long Redis may take.
@@ -24,6 +25,8 @@ pub struct Client<E: Env> {
     address: String,
     limits: Limits,
     link: RefCell<Link<E::Connection>>,
+    /// Weak: it holds this client.
+    metrics: OnceCell<Weak<Metrics<E>>>,
 }
 
 enum Link<C> {
@@ -56,7 +59,12 @@ impl<E: Env> Client<E> {
     /// A client for the server at `address`, a `redis://` or `rediss://` URL. Does nothing yet.
     #[must_use]
     pub const fn new(env: E, address: String, limits: Limits) -> Self {
-        Self { env, address, limits, link: RefCell::new(Link::Closed) }
+        Self { env, address, limits, link: RefCell::new(Link::Closed), metrics: OnceCell::new() }
+    }
+
+    /// From now on every command is counted.
+    pub fn observe(&self, metrics: &Rc<Metrics<E>>) {
+        let _ = self.metrics.set(Rc::downgrade(metrics));
     }
 
     /// Carries out a command that may safely be sent twice: when a connection that was open turns out to
@@ -125,7 +133,39 @@ impl<E: Env> Client<E> {
         }
     }
 
+    /// Runs a script that must not run twice, and is not counted: it is what counts.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub(crate) async fn run_uncounted(
+        &self,
+        script: &Script,
+        keys: &[&Key],
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let (connection, _) = self.connection().await?;
+        let by_digest = script_call(script.digest(), keys, arguments.iter().cloned());
+        match self.attempt(&connection, "EVALSHA", by_digest).await {
+            Err(RedisError::NoScript) => {
+                self.attempt(&connection, "EVAL", script_call(script.source(), keys, arguments)).await
+            }
+            result => result,
+        }
+    }
+
     async fn execute(
+        &self,
+        connection: &Rc<E::Connection>,
+        command: &str,
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let began = self.env.elapsed();
+        let result = self.attempt(connection, command, arguments).await;
+        self.counted(began, result.as_ref().err());
+        result
+    }
+
+    async fn attempt(
         &self,
         connection: &Rc<E::Connection>,
         command: &str,
@@ -137,6 +177,14 @@ impl<E: Env> Client<E> {
             _ => self.answered(),
         }
         result
+    }
+
+    fn counted(&self, began: Duration, error: Option<&RedisError>) {
+        let Some(metrics) = self.metrics.get().and_then(Weak::upgrade) else { return };
+        metrics.time(Timed::Redis, self.env.elapsed().saturating_sub(began));
+        if let Some(error) = error.filter(|error| **error != RedisError::NoScript) {
+            metrics.count(Series::RedisErrors(error.reason()));
+        }
     }
 
     fn answered(&self) {

@@ -97,6 +97,17 @@ impl RedisError {
         matches!(self, Self::TimedOut(_) | Self::Unreachable(_) | Self::Denied)
     }
 
+    /// Whether the command was surely not carried out.
+    #[must_use]
+    pub const fn was_not_carried_out(&self) -> bool {
+        match self {
+            Self::Down { .. } | Self::Denied | Self::NoScript | Self::Unavailable(_) | Self::Refused(_) => {
+                true
+            }
+            Self::TimedOut(_) | Self::Unreachable(_) | Self::Reply(_) => false,
+        }
+    }
+
     /// The reason as one token, for Cache-Status, metrics and the log alike.
     #[must_use]
     pub const fn reason(&self) -> &'static str {

@@ -15,6 +15,10 @@ impl Clock for SpinEnv {
         Timestamp::from_millis(spindrift::time::millis(since))
     }
 
+    fn elapsed(&self) -> Duration {
+        Duration::from_nanos(wasip3::clocks::monotonic_clock::now())
+    }
+
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {
         spin_sdk::time::sleep(duration)
     }

@@ -113,6 +113,10 @@ impl Clock for TestEnv {
         self.0.clock.now()
     }
 
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.now().as_millis())
+    }
+
     async fn sleep(&self, duration: Duration) {
         tokio::select! {
             () = tokio::time::sleep(duration) => {}

@@ -217,3 +217,41 @@ fn what_is_warmed_is_a_hit_for_the_first_client() {
     let wrong = gateway.manage("/_spindrift/v1/warm", r#"{"urls":["/b"]}"#).problem(400);
     assert!(wrong["errors"][0].as_str().unwrap().starts_with("urls[0]: expected"), "{wrong}");
 }
+
+#[test]
+fn what_was_counted_on_all_instances_is_shown() {
+    let origin = Origin::start(|exchange| {
+        let private = exchange.request.target.starts_with("/private");
+        exchange.reply(&if private {
+            Reply::ok("x").header("cache-control", "private")
+        } else {
+            Reply::fresh("x")
+        });
+    });
+    let redis = Redis::start();
+    let config = "[metrics]\nenabled = true\n[[route]]\nname = \"p\"\npath = \"/private*\"\n";
+    let gateway = Gateway::before(&origin).redis(&redis).managed().config(config).reuse(1, 1).start();
+    for target in ["/a", "/a", "/a", "/private", "/private"] {
+        assert_eq!(gateway.get(target).status, 200);
+    }
+    assert_eq!(gateway.send(&Request::post("/a", "x")).status, 200);
+    let statistics = || gateway.send(&Request::get("/_spindrift/stats").bearer(TOKEN)).json();
+    spindrift_e2e::eventually("all six", || {
+        let counts = statistics()["requests"].clone();
+        ["hits", "misses", "passes"].map(|name| counts[name].as_i64()) == [Some(2), Some(3), Some(1)]
+    });
+    let found = statistics();
+    assert_eq!((&found["requests"]["hit_rate"], &found["routes"]["p"]["misses"]), (&0.4.into(), &2.into()));
+    let metrics = gateway.send(&Request::get("/_spindrift/metrics").bearer(TOKEN));
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    for line in [
+        r#"spindrift_requests_total{route="default",outcome="hit"} 2"#,
+        r#"spindrift_requests_total{route="p",outcome="miss"} 2"#,
+        r#"spindrift_response_seconds_count{outcome="hit"} 2"#,
+        "spindrift_origin_seconds_count 4",
+        "spindrift_stored_total 1",
+    ] {
+        assert!(metrics.text().lines().any(|found| found == line), "{line}\n{}", metrics.text());
+    }
+    let _ = gateway.get("/_spindrift/metrics").problem(401);
+}

@@ -111,10 +111,14 @@ fn losing_any_one_key_never_brings_purged_content_back() {
         let origin = tagged();
         let redis = Redis::start();
         let gateway = filled(Gateway::before(&origin), &redis, &["/tagged/t", "/other"]);
+        // Somebody sweeps already, so what was purged stays in Redis.
+        let _: String = redis.query(&["SET", "sd:{sweep}", "a test", "PX", "600000"]);
         gateway.purge(purge);
         for lost in redis.keys() {
-            let bytes: Vec<u8> = redis.query(&["DUMP", &lost]);
+            let bytes: Option<Vec<u8>> = redis.query(&["DUMP", &lost]);
             let ttl: i64 = redis.query(&["PTTL", &lost]);
+            // Some live for seconds only.
+            let Some(bytes) = bytes.filter(|_| ttl > 0) else { continue };
             let _: i64 = redis.query(&["UNLINK", &lost]);
             // A gateway that knows nothing of the purge yet.
             let other = Gateway::before(&origin).redis(&redis).start();

@@ -1,0 +1,124 @@
+//! Counting: in the instance as it goes, and from there to Redis behind some response.
+//!
+//! A request adds to numbers in memory and no more. Half a second after the first of them all are sent in one
+//! call, which nobody waits for; an instance is not retired before that. What Redis refuses is kept for the next
+//! time; where nobody knows whether it was added, it is not added again.
+
+mod render;
+mod series;
+
+pub use render::{Gauge, Totals, prometheus, statistics};
+pub use series::{BOUNDS, Outcome, Series, Timed};
+
+use crate::env::Env;
+use crate::field::cache_status::{CacheStatus, Forward};
+use crate::redis::{Arg, Client, Key, RedisError, Script};
+use crate::time::millis;
+use http::StatusCode;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+static COUNT: Script = Script::new(include_str!("../redis/lua/count.lua"));
+
+/// How long numbers are gathered before they are sent.
+const GATHER: Duration = Duration::from_millis(500);
+
+/// How many numbers are sent in one call: the loop of the script is bounded.
+const AT_ONCE: usize = 100;
+
+/// How long the numbers live in Redis without being touched.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What one instance has counted.
+pub struct Metrics<E: Env> {
+    env: E,
+    /// Where the numbers go; without Redis they go nowhere.
+    redis: Option<(Rc<Client<E>>, Key)>,
+    routes: Vec<String>,
+    pending: RefCell<BTreeMap<Series, u64>>,
+    scheduled: Cell<bool>,
+}
+
+impl<E: Env> Metrics<E> {
+    /// Nothing counted yet. `routes` are the names of the routes by their numbers.
+    pub fn new(env: E, redis: Option<(Rc<Client<E>>, Key)>, routes: Vec<String>) -> Rc<Self> {
+        let (pending, scheduled) = (RefCell::default(), Cell::new(false));
+        Rc::new(Self { env, redis, routes, pending, scheduled })
+    }
+
+    /// Adds one.
+    pub fn count(self: &Rc<Self>, series: Series) {
+        self.add(series, 1);
+    }
+
+    /// Adds to a number.
+    pub fn add(self: &Rc<Self>, series: Series, more: u64) {
+        if self.redis.is_none() {
+            return;
+        }
+        *self.pending.borrow_mut().entry(series).or_default() += more;
+        if !self.scheduled.replace(true) {
+            let metrics = Rc::clone(self);
+            self.env.spawn(async move {
+                metrics.env.sleep(GATHER).await;
+                metrics.scheduled.set(false);
+                metrics.flush().await;
+            });
+        }
+    }
+
+    /// Counts something that took time.
+    pub fn time(self: &Rc<Self>, timed: Timed, took: Duration) {
+        self.count(Series::bucket(timed, took));
+        self.add(Series::Sum(timed), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Sends what was counted. What cannot be sent stays for the next time.
+    pub async fn flush(&self) {
+        let Some((redis, key)) = &self.redis else { return };
+        let all = std::mem::take(&mut *self.pending.borrow_mut());
+        let all: Vec<(Series, u64)> = all.into_iter().collect();
+        for some in all.chunks(AT_ONCE) {
+            let sent = send(redis, key, some, &self.routes).await;
+            if sent.is_err_and(|error| error.was_not_carried_out()) {
+                let mut pending = self.pending.borrow_mut();
+                for (series, count) in some {
+                    *pending.entry(series.clone()).or_default() += count;
+                }
+            }
+        }
+    }
+}
+
+async fn send<E: Env>(
+    redis: &Client<E>,
+    key: &Key,
+    some: &[(Series, u64)],
+    routes: &[String],
+) -> Result<(), RedisError> {
+    let mut arguments = vec![Arg::from(millis(KEPT))];
+    for (series, count) in some {
+        arguments.extend([Arg::from(series.field(routes)), Arg::from(*count)]);
+    }
+    // Sent twice, it would count twice.
+    redis.run_uncounted(&COUNT, &[key], arguments).await.map(|_| ())
+}
+
+/// What became of a request, from what was answered.
+#[must_use]
+pub fn outcome(code: StatusCode, status: &CacheStatus) -> Outcome {
+    let failed = matches!(code.as_u16(), 502 | 504 | 508) && !status.hit;
+    match status.forward {
+        _ if failed => Outcome::Error,
+        None if status.hit && status.ttl.is_some_and(|ttl| ttl <= 0) => Outcome::Stale,
+        None if status.hit => Outcome::Hit,
+        None => Outcome::Error,
+        _ if status.collapsed => Outcome::Collapsed,
+        Some(Forward::Bypass | Forward::Method) => Outcome::Pass,
+        Some(_) if matches!(status.detail, Some("stale-if-error" | "origin-unreachable")) => Outcome::Stale,
+        Some(_) if status.forward_status == Some(304) => Outcome::Revalidated,
+        Some(_) => Outcome::Miss,
+    }
+}

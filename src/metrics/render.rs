@@ -1,0 +1,235 @@
+//! What was counted, for people and for Prometheus.
+
+use super::series::{BOUNDS, Seconds};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// One family of numbers: its name, its kind, and what it is.
+struct Family(&'static str, Kind, &'static str);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Histogram,
+}
+
+/// Every family there is.
+const FAMILIES: &[Family] = &[
+    Family("requests_total", Kind::Counter, "Requests, by route and by what became of them"),
+    Family("response_seconds", Kind::Histogram, "Time until a response begins"),
+    Family("origin_seconds", Kind::Histogram, "Time until a response of the origin begins"),
+    Family("redis_seconds", Kind::Histogram, "Time of one command of Redis"),
+    Family("redis_errors_total", Kind::Counter, "Commands that Redis did not carry out, by reason"),
+    Family("stored_total", Kind::Counter, "Responses stored"),
+    Family("messages_total", Kind::Counter, "Messages from the channel, by what became of them"),
+];
+
+/// Numbers of the moment, which are not counted but looked at: name, what it is, and its values by labels as
+/// Prometheus writes them (`{queue="a"}`, or nothing).
+pub type Gauge = (&'static str, &'static str, Vec<(String, i64)>);
+
+/// All counters by the fields they are kept under.
+pub type Totals = BTreeMap<String, i64>;
+
+/// The text that Prometheus reads (exposition format 0.0.4).
+#[must_use]
+pub fn prometheus(totals: &Totals, gauges: &[Gauge]) -> String {
+    let mut text = String::with_capacity(4096);
+    for (family, all) in by_family(totals) {
+        let known = FAMILIES.iter().find(|it| it.0 == family);
+        let (kind, help) = known.map_or((Kind::Counter, "Counted by Spindrift"), |it| (it.1, it.2));
+        let name = if kind == Kind::Histogram { "histogram" } else { "counter" };
+        let _ = writeln!(text, "# HELP spindrift_{family} {help}\n# TYPE spindrift_{family} {name}");
+        match kind {
+            Kind::Counter => {
+                for (labels, count) in all {
+                    let _ = writeln!(text, "spindrift_{family}{labels} {count}");
+                }
+            }
+            Kind::Histogram => histogram(&mut text, family, &all),
+        }
+    }
+    for (name, help, values) in gauges {
+        let _ = writeln!(text, "# HELP spindrift_{name} {help}\n# TYPE spindrift_{name} gauge");
+        for (labels, value) in values {
+            let _ = writeln!(text, "spindrift_{name}{labels} {value}");
+        }
+    }
+    text
+}
+
+/// Families with their numbers, each by its labels. Those of a histogram keep their ending in front.
+fn by_family(totals: &Totals) -> BTreeMap<&str, Vec<(String, i64)>> {
+    let mut families: BTreeMap<&str, Vec<(String, i64)>> = BTreeMap::new();
+    for (field, count) in totals {
+        let (name, labels) = field.split_at(field.find('{').unwrap_or(field.len()));
+        let histogram = FAMILIES.iter().find(|it| {
+            it.1 == Kind::Histogram
+                && name.strip_prefix(it.0).is_some_and(|end| end == "_bucket" || end == "_sum")
+        });
+        match (histogram, name.strip_prefix("messages_")) {
+            (Some(family), _) => {
+                let ending = &name[family.0.len()..];
+                families.entry(family.0).or_default().push((format!("{ending}{labels}"), *count));
+            }
+            // Counted under plain names since before there were labels.
+            (None, Some(result)) if result != "total" => {
+                families
+                    .entry("messages_total")
+                    .or_default()
+                    .push((format!("{{result=\"{result}\"}}"), *count));
+            }
+            (None, _) => families.entry(name).or_default().push((labels.to_owned(), *count)),
+        }
+    }
+    families
+}
+
+/// Buckets add up: each has what the ones before it have.
+fn histogram(text: &mut String, family: &str, all: &[(String, i64)]) {
+    let mut series: BTreeMap<String, ([i64; BOUNDS.len() + 1], i64)> = BTreeMap::new();
+    for (name, count) in all {
+        let (ending, labels) = name.split_at(name.find('{').unwrap_or(name.len()));
+        let labels = labels.trim_start_matches('{').trim_end_matches('}');
+        let (others, bound): (Vec<&str>, Vec<&str>) =
+            labels.split(',').filter(|label| !label.is_empty()).partition(|label| !label.starts_with("le="));
+        let entry = series.entry(others.join(",")).or_insert(([0; BOUNDS.len() + 1], 0));
+        match (ending, bound.first()) {
+            ("_sum", _) => entry.1 += count,
+            (_, Some(bound)) => entry.0[place(bound)] += count,
+            (_, None) => {}
+        }
+    }
+    for (labels, (buckets, sum)) in series {
+        let comma = if labels.is_empty() { "" } else { "," };
+        let mut total = 0;
+        for (at, count) in buckets.iter().enumerate() {
+            total += count;
+            let bound = BOUNDS.get(at).map_or_else(|| "+Inf".to_owned(), |bound| Seconds(*bound).to_string());
+            let _ = writeln!(text, "spindrift_{family}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}");
+        }
+        let braced = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+        let sum = Seconds(u64::try_from(sum).unwrap_or(0));
+        let _ =
+            writeln!(text, "spindrift_{family}_sum{braced} {sum}\nspindrift_{family}_count{braced} {total}");
+    }
+}
+
+/// Which bucket `le="0.005"` is.
+fn place(bound: &str) -> usize {
+    let text = bound.trim_start_matches("le=\"").trim_end_matches('"');
+    BOUNDS.iter().position(|bound| Seconds(*bound).to_string() == text).unwrap_or(BOUNDS.len())
+}
+
+#[derive(Default, Serialize)]
+struct Requests {
+    hits: i64,
+    stale: i64,
+    revalidated: i64,
+    misses: i64,
+    collapsed: i64,
+    passes: i64,
+    errors: i64,
+    /// Of the requests that the store was asked for, the part that the origin was not.
+    hit_rate: Option<f64>,
+}
+
+/// The statistics as JSON: what most want to know, then every counter.
+#[must_use]
+pub fn statistics(totals: &Totals) -> Value {
+    let mut requests = Requests::default();
+    let mut routes: BTreeMap<String, Requests> = BTreeMap::new();
+    for (field, count) in totals {
+        let Some(labels) = field.strip_prefix("requests_total{route=") else { continue };
+        let Some((route, outcome)) = labels.rsplit_once(",outcome=\"") else { continue };
+        let route = serde_json::from_str(route).unwrap_or_else(|_| route.to_owned());
+        for it in [&mut requests, routes.entry(route).or_default()] {
+            it.add(outcome.trim_end_matches("\"}"), *count);
+        }
+    }
+    for it in routes.values_mut().chain([&mut requests]) {
+        it.rate();
+    }
+    let counters: Map<String, Value> =
+        totals.iter().map(|(name, count)| (name.clone(), (*count).into())).collect();
+    json!({"requests": requests, "routes": routes, "counters": counters})
+}
+
+impl Requests {
+    fn add(&mut self, outcome: &str, count: i64) {
+        let number = match outcome {
+            "hit" => &mut self.hits,
+            "stale" => &mut self.stale,
+            "revalidated" => &mut self.revalidated,
+            "miss" => &mut self.misses,
+            "collapsed" => &mut self.collapsed,
+            "pass" => &mut self.passes,
+            _ => &mut self.errors,
+        };
+        *number += count;
+    }
+
+    fn rate(&mut self) {
+        let spared = self.hits + self.stale + self.collapsed;
+        let asked = spared + self.revalidated + self.misses;
+        self.hit_rate = (asked > 0).then(|| (spared as f64 / asked as f64 * 10_000.0).round() / 10_000.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(all: &[(&str, i64)]) -> Totals {
+        all.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    }
+
+    #[test]
+    fn counters_and_histograms_are_written_as_prometheus_reads_them() {
+        let text = prometheus(
+            &totals(&[
+                (r#"requests_total{route="a",outcome="hit"}"#, 3),
+                (r#"redis_seconds_bucket{le="0.001"}"#, 2),
+                (r#"redis_seconds_bucket{le="+Inf"}"#, 1),
+                ("redis_seconds_sum", 6_001_500),
+                ("messages_done", 4),
+            ]),
+            &[("queue_jobs", "Jobs by state", vec![(r#"{queue="q",state="ready"}"#.to_owned(), 7)])],
+        );
+        for line in [
+            "# TYPE spindrift_requests_total counter",
+            r#"spindrift_requests_total{route="a",outcome="hit"} 3"#,
+            "# TYPE spindrift_redis_seconds histogram",
+            r#"spindrift_redis_seconds_bucket{le="0.0005"} 0"#,
+            r#"spindrift_redis_seconds_bucket{le="0.001"} 2"#,
+            r#"spindrift_redis_seconds_bucket{le="5"} 2"#,
+            r#"spindrift_redis_seconds_bucket{le="+Inf"} 3"#,
+            "spindrift_redis_seconds_sum 6.0015",
+            "spindrift_redis_seconds_count 3",
+            r#"spindrift_messages_total{result="done"} 4"#,
+            "# TYPE spindrift_queue_jobs gauge",
+            r#"spindrift_queue_jobs{queue="q",state="ready"} 7"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_hit_rate_is_what_the_origin_was_spared() {
+        let found = statistics(&totals(&[
+            (r#"requests_total{route="a",outcome="hit"}"#, 6),
+            (r#"requests_total{route="b,\"",outcome="miss"}"#, 2),
+            (r#"requests_total{route="a",outcome="collapsed"}"#, 2),
+            (r#"requests_total{route="a",outcome="pass"}"#, 90),
+        ]));
+        assert_eq!(found["requests"]["hit_rate"], 0.8);
+        assert_eq!(
+            (&found["requests"]["passes"], &found["routes"]["b,\""]["misses"]),
+            (&json!(90), &json!(2))
+        );
+        assert_eq!(found["routes"]["a"]["hit_rate"], 1.0);
+        assert_eq!(statistics(&Totals::new())["requests"]["hit_rate"], Value::Null);
+    }
+}
