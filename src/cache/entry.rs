@@ -51,10 +51,19 @@ pub struct Policy {
     pub always_validate: bool,
     /// Never stale (`must-revalidate` and its kin).
     pub forbids_stale: bool,
+    /// Does not change while it is fresh (RFC 8246).
+    pub immutable: bool,
     /// Stale for so long while the origin fails (RFC 5861 §4).
     pub stale_if_error: DeltaSeconds,
     /// Stale for so long while it is refreshed in the background (RFC 5861 §3).
     pub stale_while_revalidate: DeltaSeconds,
+}
+
+impl Policy {
+    /// The part of it that is said or not said, as bits.
+    const fn flags(&self) -> u8 {
+        self.always_validate as u8 | (self.forbids_stale as u8) << 1 | (self.immutable as u8) << 2
+    }
 }
 
 /// A point in the life of the purge ledger: which ledger, and how many purges it had seen.
@@ -190,7 +199,7 @@ impl Entry {
         out.u64(self.received.as_millis());
         out.u64(self.initial_age);
         out.u64(self.policy.lifetime.as_secs());
-        out.u8(u8::from(self.policy.always_validate) | u8::from(self.policy.forbids_stale) << 1);
+        out.u8(self.policy.flags());
         out.u64(self.policy.stale_if_error.as_secs());
         out.u64(self.policy.stale_while_revalidate.as_secs());
         out.text(&self.ledger.id);
@@ -273,14 +282,13 @@ impl Entry {
         let initial_age = head.u64()?;
         let lifetime = DeltaSeconds::from_secs(head.u64()?);
         let flags = head.u8()?;
-        let stale_if_error = DeltaSeconds::from_secs(head.u64()?);
-        let stale_while_revalidate = DeltaSeconds::from_secs(head.u64()?);
         let policy = Policy {
             lifetime,
             always_validate: flags & 1 != 0,
             forbids_stale: flags & 2 != 0,
-            stale_if_error,
-            stale_while_revalidate,
+            immutable: flags & 4 != 0,
+            stale_if_error: DeltaSeconds::from_secs(head.u64()?),
+            stale_while_revalidate: DeltaSeconds::from_secs(head.u64()?),
         };
         let ledger = LedgerMark { id: head.text()?, seq: head.u64()? };
         let status = StatusCode::from_u16(head.u16()?).map_err(|_| Corrupt::Damaged)?;

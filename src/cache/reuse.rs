@@ -170,6 +170,8 @@ mod tests {
             lifetime: DeltaSeconds::from_secs(lifetime),
             always_validate: false,
             forbids_stale: false,
+            immutable: false,
+            stale_while_revalidate: DeltaSeconds::ZERO,
             stale_if_error: DeltaSeconds::ZERO,
             stale_while_revalidate: DeltaSeconds::ZERO,
         };

@@ -9,4 +9,5 @@ pub mod conditional;
 pub mod forward;
 pub mod hop;
 pub mod list;
+pub mod targeted;
 pub mod vary;

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::body::Body;
 use crate::cache::entry::{Content, Entry, tags};
 use crate::cache::fill::Fill;
-use crate::cache::freshness::{Heuristic, initial_age};
+use crate::cache::freshness::initial_age;
 use crate::cache::lease::{FillLease, RENEW_EVERY};
 use crate::cache::respond::only_metadata;
 use crate::cache::reuse::Stale;
@@ -173,12 +173,7 @@ impl<E: Env> Fetch<'_, E> {
     ) -> Result<Storable, Unstorable> {
         let request = &self.want.incoming.headers;
         let exchange = Exchange { method: &Method::GET, request, status, response, received };
-        let cache = &self.want.app.config.cache;
-        judge(
-            &exchange,
-            self.want.policy,
-            Heuristic { fraction: cache.heuristic_fraction, max: cache.heuristic_max },
-        )
+        judge(&exchange, self.want.policy, &self.want.app.config.cache)
     }
 
     fn spec(&self, storable: &Storable) -> Result<String, Unstorable> {

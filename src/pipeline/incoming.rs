@@ -79,6 +79,7 @@ impl Incoming {
         for condition in [IF_NONE_MATCH, IF_MODIFIED_SINCE] {
             request.headers_mut().remove(condition);
         }
+        app.config.cache.targets.announce(request.headers_mut());
         request
     }
 

@@ -16,6 +16,7 @@ fn sample(content: Content) -> Entry {
             lifetime: DeltaSeconds::from_secs(60),
             always_validate: true,
             forbids_stale: false,
+            immutable: true,
             stale_if_error: DeltaSeconds::from_secs(5),
             stale_while_revalidate: DeltaSeconds::from_secs(6),
         },
