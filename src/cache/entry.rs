@@ -10,11 +10,12 @@
 
 mod codec;
 
+use crate::field::conditional::is_about;
 use crate::field::{hop, list};
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use codec::{Reader, Writer};
-use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
+use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 const VERSION: u8 = 2;
@@ -144,17 +145,18 @@ impl Entry {
         signed(self.policy.lifetime.as_secs()).saturating_sub(signed(self.age(now)))
     }
 
-    /// Takes over what a 304 says (RFC 9111 §3.2): every field it has but `Content-Length`, and those that
-    /// the stored content depends on. `Age` goes: the origin has just spoken.
+    /// Takes over what a 304, or a 200 to HEAD, says (RFC 9111 §3.2): every field it has but `Content-Length`, and those
+    /// that the stored content depends on. `Age` goes: the origin has just spoken.
     ///
-    /// A 304 that names another strong validator is about another representation: "If the new response
-    /// contains one or more strong validators ... and none of the stored responses match, the cache MUST NOT
-    /// use the 304 to update any stored responses" (§4.3.3).
-    pub fn freshen(&mut self, update: &HeaderMap) {
-        self.headers.remove(AGE);
-        if !self.is_about(update) {
-            return;
+    /// `false`, with nothing taken over, when it is about another representation: "If the new response contains one or
+    /// more strong validators ... and none of the stored responses match, the cache MUST NOT use the 304 to update any
+    /// stored responses" (§4.3.3).
+    #[must_use]
+    pub fn freshen(&mut self, update: &HeaderMap) -> bool {
+        if !is_about(update, &self.headers) {
+            return false;
         }
+        self.headers.remove(AGE);
         let mut update = update.clone();
         hop::strip(&mut update);
         for keep in [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE] {
@@ -167,14 +169,18 @@ impl Entry {
             self.headers.append(name, value.clone());
         }
         self.tags = tags(&self.headers);
+        true
     }
 
-    fn is_about(&self, update: &HeaderMap) -> bool {
-        let tag = |headers: &HeaderMap| headers.get(ETAG).map(|tag| tag.as_bytes().to_vec());
-        match (tag(&self.headers), tag(update)) {
-            (Some(stored), Some(new)) => stored == new || new.starts_with(b"W/"),
-            _ => true,
-        }
+    /// Whether a 200 to HEAD is about this response: "if the stored response and HEAD response have matching values for
+    /// any received validator fields (ETag and Last-Modified) and, if the HEAD response has a Content-Length header field,
+    /// the value of Content-Length matches" (RFC 9111 §4.3.5).
+    #[must_use]
+    pub fn matches_head(&self, head: &HeaderMap) -> bool {
+        let same = |name| head.get(&name).is_none_or(|value| self.headers.get(&name) == Some(value));
+        let length = head.get(CONTENT_LENGTH).map(http::HeaderValue::as_bytes);
+        let fits = length.is_none_or(|length| length == self.content.length().to_string().as_bytes());
+        self.status == StatusCode::OK && same(ETAG) && same(LAST_MODIFIED) && fits
     }
 
     /// The bytes for Redis.

@@ -57,6 +57,9 @@ impl<E: Env> Fetch<'_, E> {
                 status.forward_status = Some(code.as_u16());
                 match code {
                     StatusCode::NOT_MODIFIED if conditional => self.validated(stale.entry, &received, status),
+                    StatusCode::OK if self.incoming.method == Method::HEAD => {
+                        self.described(stale.entry, received, status).await
+                    }
                     code if is_error(code) && stale.covers_error() => {
                         self.end(Ending::Failed(code));
                         reuse(&self.want, stale.entry, status.because("stale-if-error"))
@@ -118,7 +121,10 @@ impl<E: Env> Fetch<'_, E> {
         let now = received.received;
         let mut update = received.response.headers().clone();
         date(&mut update, received.received);
-        entry.freshen(&update);
+        if !entry.freshen(&update) {
+            self.forget();
+            return answer(shared, incoming, resource, entry, status.because("another-validator"), now);
+        }
         let judged = self.judge(entry.status, &entry.headers, received.received);
         entry.received = received.received;
         entry.initial_age = initial_age(&entry.headers, received.requested, received.received);
@@ -137,6 +143,15 @@ impl<E: Env> Fetch<'_, E> {
                 answer(&self.want, entry, status.because(why.as_str()), now)
             }
         }
+    }
+
+    /// A 200 to HEAD makes what is stored good again, or shows that it is not (RFC 9111 §4.3.5).
+    async fn described(self, entry: Entry, received: Received, status: CacheStatus) -> Answer {
+        if entry.matches_head(received.response.headers()) {
+            return self.validated(entry, &received, status);
+        }
+        self.forget();
+        self.absorb(received, status).await
     }
 
     /// Writes a validated entry back, in the background; `false` without the right to.
