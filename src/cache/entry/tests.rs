@@ -102,7 +102,7 @@ fn a_head_response_is_about_it_when_validators_and_length_match() {
     let matches = |lines: &[(&'static str, &'static str)]| {
         let head = lines
             .iter()
-            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         entry.matches_head(&head.collect())
     };
     assert!(matches(&[]) && matches(&[("etag", "\"a\""), ("content-length", "4")]));
