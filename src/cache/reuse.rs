@@ -171,7 +171,6 @@ mod tests {
             always_validate: false,
             forbids_stale: false,
             immutable: false,
-            stale_while_revalidate: DeltaSeconds::ZERO,
             stale_if_error: DeltaSeconds::ZERO,
             stale_while_revalidate: DeltaSeconds::ZERO,
         };

@@ -57,7 +57,7 @@ impl<E: Env> Fetch<'_, E> {
                 status.forward_status = Some(code.as_u16());
                 match code {
                     StatusCode::NOT_MODIFIED if conditional => self.validated(stale.entry, &received, status),
-                    StatusCode::OK if self.incoming.method == Method::HEAD => {
+                    StatusCode::OK if self.want.incoming.method == Method::HEAD => {
                         self.described(stale.entry, received, status).await
                     }
                     code if is_error(code) && stale.covers_error() => {
@@ -123,7 +123,8 @@ impl<E: Env> Fetch<'_, E> {
         date(&mut update, received.received);
         if !entry.freshen(&update) {
             self.forget();
-            return answer(shared, incoming, resource, entry, status.because("another-validator"), now);
+            self.end(Ending::Unstored(Duration::ZERO));
+            return answer(&self.want, entry, status.because("another-validator"), now);
         }
         let judged = self.judge(entry.status, &entry.headers, received.received);
         entry.received = received.received;

@@ -54,7 +54,6 @@ pub(crate) fn entry(env: &TestEnv, lease: &FillLease, spec: &str, by: &By, conte
         always_validate: false,
         forbids_stale: false,
         immutable: false,
-        stale_while_revalidate: DeltaSeconds::ZERO,
         stale_if_error: DeltaSeconds::ZERO,
         stale_while_revalidate: DeltaSeconds::ZERO,
     };
