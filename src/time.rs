@@ -1,5 +1,7 @@
 //! Points in time and times to live. There is no clock here: `now` is always passed in.
 
+mod http_date;
+
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -38,13 +40,12 @@ impl Timestamp {
         Self(self.0.saturating_add(millis(by)))
     }
 
-    /// Parses an HTTP-date (RFC 9110 §5.6.7), in any of its three forms.
+    /// Parses an HTTP-date (RFC 9110 §5.6.7), in any of its three forms and in any case.
     ///
     /// `None` for anything else, and for years before 1970.
     #[must_use]
     pub fn from_http_date(text: &str) -> Option<Self> {
-        let time = httpdate::parse_http_date(text).ok()?;
-        time.duration_since(std::time::UNIX_EPOCH).ok().map(|since| Self(millis(since)))
+        http_date::parse(text).map(|seconds| Self(seconds.saturating_mul(1000)))
     }
 
     /// The IMF-fixdate of this point (RFC 9110 §5.6.7).

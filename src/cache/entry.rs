@@ -10,11 +10,12 @@
 
 mod codec;
 
+use crate::field::conditional::is_about;
 use crate::field::{hop, list};
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use codec::{Reader, Writer};
-use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
+use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 const VERSION: u8 = 2;
@@ -51,10 +52,19 @@ pub struct Policy {
     pub always_validate: bool,
     /// Never stale (`must-revalidate` and its kin).
     pub forbids_stale: bool,
+    /// Does not change while it is fresh (RFC 8246).
+    pub immutable: bool,
     /// Stale for so long while the origin fails (RFC 5861 §4).
     pub stale_if_error: DeltaSeconds,
     /// Stale for so long while it is refreshed in the background (RFC 5861 §3).
     pub stale_while_revalidate: DeltaSeconds,
+}
+
+impl Policy {
+    /// The part of it that is said or not said, as bits.
+    const fn flags(&self) -> u8 {
+        self.always_validate as u8 | (self.forbids_stale as u8) << 1 | (self.immutable as u8) << 2
+    }
 }
 
 /// A point in the life of the purge ledger: which ledger, and how many purges it had seen.
@@ -135,17 +145,18 @@ impl Entry {
         signed(self.policy.lifetime.as_secs()).saturating_sub(signed(self.age(now)))
     }
 
-    /// Takes over what a 304 says (RFC 9111 §3.2): every field it has but `Content-Length`, and those that
-    /// the stored content depends on. `Age` goes: the origin has just spoken.
+    /// Takes over what a 304, or a 200 to HEAD, says (RFC 9111 §3.2): every field it has but `Content-Length`, and those
+    /// that the stored content depends on. `Age` goes: the origin has just spoken.
     ///
-    /// A 304 that names another strong validator is about another representation: "If the new response
-    /// contains one or more strong validators ... and none of the stored responses match, the cache MUST NOT
-    /// use the 304 to update any stored responses" (§4.3.3).
-    pub fn freshen(&mut self, update: &HeaderMap) {
-        self.headers.remove(AGE);
-        if !self.is_about(update) {
-            return;
+    /// `false`, with nothing taken over, when it is about another representation: "If the new response contains one or
+    /// more strong validators ... and none of the stored responses match, the cache MUST NOT use the 304 to update any
+    /// stored responses" (§4.3.3).
+    #[must_use]
+    pub fn freshen(&mut self, update: &HeaderMap) -> bool {
+        if !is_about(update, &self.headers) {
+            return false;
         }
+        self.headers.remove(AGE);
         let mut update = update.clone();
         hop::strip(&mut update);
         for keep in [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE] {
@@ -158,14 +169,18 @@ impl Entry {
             self.headers.append(name, value.clone());
         }
         self.tags = tags(&self.headers);
+        true
     }
 
-    fn is_about(&self, update: &HeaderMap) -> bool {
-        let tag = |headers: &HeaderMap| headers.get(ETAG).map(|tag| tag.as_bytes().to_vec());
-        match (tag(&self.headers), tag(update)) {
-            (Some(stored), Some(new)) => stored == new || new.starts_with(b"W/"),
-            _ => true,
-        }
+    /// Whether a 200 to HEAD is about this response: "if the stored response and HEAD response have matching values for
+    /// any received validator fields (ETag and Last-Modified) and, if the HEAD response has a Content-Length header field,
+    /// the value of Content-Length matches" (RFC 9111 §4.3.5).
+    #[must_use]
+    pub fn matches_head(&self, head: &HeaderMap) -> bool {
+        let same = |name| head.get(&name).is_none_or(|value| self.headers.get(&name) == Some(value));
+        let length = head.get(CONTENT_LENGTH).map(http::HeaderValue::as_bytes);
+        let fits = length.is_none_or(|length| length == self.content.length().to_string().as_bytes());
+        self.status == StatusCode::OK && same(ETAG) && same(LAST_MODIFIED) && fits
     }
 
     /// The bytes for Redis.
@@ -190,7 +205,7 @@ impl Entry {
         out.u64(self.received.as_millis());
         out.u64(self.initial_age);
         out.u64(self.policy.lifetime.as_secs());
-        out.u8(u8::from(self.policy.always_validate) | u8::from(self.policy.forbids_stale) << 1);
+        out.u8(self.policy.flags());
         out.u64(self.policy.stale_if_error.as_secs());
         out.u64(self.policy.stale_while_revalidate.as_secs());
         out.text(&self.ledger.id);
@@ -273,14 +288,13 @@ impl Entry {
         let initial_age = head.u64()?;
         let lifetime = DeltaSeconds::from_secs(head.u64()?);
         let flags = head.u8()?;
-        let stale_if_error = DeltaSeconds::from_secs(head.u64()?);
-        let stale_while_revalidate = DeltaSeconds::from_secs(head.u64()?);
         let policy = Policy {
             lifetime,
             always_validate: flags & 1 != 0,
             forbids_stale: flags & 2 != 0,
-            stale_if_error,
-            stale_while_revalidate,
+            immutable: flags & 4 != 0,
+            stale_if_error: DeltaSeconds::from_secs(head.u64()?),
+            stale_while_revalidate: DeltaSeconds::from_secs(head.u64()?),
         };
         let ledger = LedgerMark { id: head.text()?, seq: head.u64()? };
         let status = StatusCode::from_u16(head.u16()?).map_err(|_| Corrupt::Damaged)?;

@@ -1,9 +1,10 @@
 //! How long a response is fresh and how old it is (RFC 9111 §4.2).
 
 use crate::config::Fraction;
-use crate::field::cache_control::{ResponseDirectives, Seconds};
+use crate::field::cache_control::Seconds;
 use crate::field::conditional::single_date;
 use crate::field::list;
+use crate::field::targeted::Governing;
 use crate::time::{DeltaSeconds, Timestamp};
 use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
@@ -45,13 +46,13 @@ impl Lifetime {
 pub fn lifetime(
     status: StatusCode,
     headers: &HeaderMap,
-    directives: &ResponseDirectives,
+    governing: &Governing,
     heuristic: Heuristic,
     received: Timestamp,
 ) -> Lifetime {
     // "If the cache is shared and the s-maxage response directive is present, use its value, or if the
     // max-age response directive is present, use its value": an invalid one means stale.
-    for directive in [directives.s_maxage, directives.max_age] {
+    for directive in [governing.directives.s_maxage, governing.directives.max_age] {
         match directive {
             Seconds::Is(seconds) => return Lifetime::Explicit(seconds),
             Seconds::Invalid => return Lifetime::Explicit(DeltaSeconds::ZERO),
@@ -60,22 +61,23 @@ pub fn lifetime(
     }
     let date = date_or(headers, received);
     // "or if the Expires response header field is present, use its value minus the value of the Date". More
-    // than one, or one that is no date, means already expired (§5.3).
-    if headers.contains_key(EXPIRES) {
+    // than one, or one that is no date, means already expired (§5.3). Beside a targeted field it does not count
+    // (RFC 9213 §2.2).
+    if headers.contains_key(EXPIRES) && !governing.targeted {
         let left = single_date(headers, &EXPIRES).map_or(0, |expires| expires.since(date).as_secs());
         return Lifetime::Explicit(DeltaSeconds::from_secs(left));
     }
-    guess(status, headers, directives, heuristic, date)
+    guess(status, headers, governing.directives.public, heuristic, date)
 }
 
 fn guess(
     status: StatusCode,
     headers: &HeaderMap,
-    directives: &ResponseDirectives,
+    public: bool,
     heuristic: Heuristic,
     date: Timestamp,
 ) -> Lifetime {
-    if !is_heuristically_cacheable(status) && !directives.public {
+    if !is_heuristically_cacheable(status) && !public {
         return Lifetime::Unknown;
     }
     single_date(headers, &LAST_MODIFIED).map_or(Lifetime::Unknown, |modified| {
@@ -112,6 +114,7 @@ fn date_or(headers: &HeaderMap, received: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::targeted::Targets;
     use http::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 
@@ -132,8 +135,8 @@ mod tests {
 
     fn life(status: u16, lines: &[(&'static str, String)]) -> Lifetime {
         let headers = map(lines);
-        let directives = ResponseDirectives::of(&headers);
-        lifetime(StatusCode::from_u16(status).unwrap(), &headers, &directives, HEURISTIC, NOW)
+        let governing = Governing::of(&headers, &Targets::default());
+        lifetime(StatusCode::from_u16(status).unwrap(), &headers, &governing, HEURISTIC, NOW)
     }
 
     fn explicit(seconds: u64) -> Lifetime {
@@ -158,6 +161,17 @@ mod tests {
             assert_eq!(life(200, &[("expires", bad.to_owned())]), explicit(0), "{bad}");
         }
         assert_eq!(life(200, &[("expires", at(300)), ("expires", at(300))]), explicit(0));
+    }
+
+    #[test]
+    fn a_targeted_field_leaves_no_say_to_the_others() {
+        let with = |target: &str| {
+            let lines = [("cdn-cache-control", target.to_owned()), ("cache-control", "max-age=1".to_owned())];
+            life(200, &[lines.to_vec(), vec![("expires", at(300))]].concat())
+        };
+        assert_eq!(with("max-age=60"), explicit(60));
+        assert_eq!(with("must-revalidate"), Lifetime::Unknown);
+        assert_eq!(with("max-age"), explicit(1));
     }
 
     #[test]

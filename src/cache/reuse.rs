@@ -170,6 +170,7 @@ mod tests {
             lifetime: DeltaSeconds::from_secs(lifetime),
             always_validate: false,
             forbids_stale: false,
+            immutable: false,
             stale_if_error: DeltaSeconds::ZERO,
             stale_while_revalidate: DeltaSeconds::ZERO,
         };

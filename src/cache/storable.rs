@@ -2,9 +2,10 @@
 
 use super::entry::Policy;
 use super::freshness::{Heuristic, Lifetime, is_heuristically_cacheable, lifetime};
-use crate::config::{CachePolicy, SetCookiePolicy};
+use crate::config::{CacheConfig, CachePolicy, SetCookiePolicy};
 use crate::field::cache_control::{RequestDirectives, ResponseDirectives, Scope};
 use crate::field::hop;
+use crate::field::targeted::Governing;
 use crate::field::vary::Vary;
 use crate::time::{DeltaSeconds, Timestamp};
 use http::header::{AUTHORIZATION, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE};
@@ -94,23 +95,25 @@ pub struct Storable {
 pub fn judge(
     exchange: &Exchange<'_>,
     route: &CachePolicy,
-    heuristic: Heuristic,
+    cache: &CacheConfig,
 ) -> Result<Storable, Unstorable> {
-    let directives = ResponseDirectives::of(exchange.response);
-    permitted(exchange, &directives)?;
-    private_enough(exchange, &directives, route)?;
-    let lifetime = route_lifetime(exchange, &directives, route, heuristic);
-    reusable(exchange, &directives, lifetime, route)?;
+    let governing = Governing::of(exchange.response, &cache.targets);
+    let directives = &governing.directives;
+    permitted(exchange, directives)?;
+    private_enough(exchange, directives, route)?;
+    let lifetime = route_lifetime(exchange, &governing, route, cache);
+    reusable(exchange, &governing, lifetime, route)?;
     let Vary::Fields(vary) = Vary::of(exchange.response) else { return Err(Unstorable::Vary) };
     Ok(Storable {
         policy: Policy {
             lifetime: lifetime.seconds(),
             always_validate: directives.no_cache == Scope::All,
             forbids_stale: directives.forbids_stale(),
-            stale_if_error: stale_if_error(&directives, route),
-            stale_while_revalidate: stale_while_revalidate(&directives, route),
+            immutable: directives.immutable,
+            stale_if_error: stale_if_error(directives, route),
+            stale_while_revalidate: stale_while_revalidate(directives, route),
         },
-        headers: stored_fields(exchange.response, &directives, route),
+        headers: stored_fields(exchange.response, directives, route),
         vary,
     })
 }
@@ -179,15 +182,16 @@ fn private_enough(
 /// The route's word on freshness comes before the origin's; `no-cache` and `no-store` stay the origin's.
 fn route_lifetime(
     exchange: &Exchange<'_>,
-    directives: &ResponseDirectives,
+    governing: &Governing,
     route: &CachePolicy,
-    heuristic: Heuristic,
+    cache: &CacheConfig,
 ) -> Lifetime {
     let fixed = |ttl: Duration| Lifetime::Explicit(DeltaSeconds::from_secs(ttl.as_secs()));
     if let Some(ttl) = route.ttl(exchange.status) {
         return fixed(ttl);
     }
-    let said = lifetime(exchange.status, exchange.response, directives, heuristic, exchange.received);
+    let heuristic = Heuristic { fraction: cache.heuristic_fraction, max: cache.heuristic_max };
+    let said = lifetime(exchange.status, exchange.response, governing, heuristic, exchange.received);
     match (said, route.default_ttl(exchange.status)) {
         (Lifetime::Unknown | Lifetime::Heuristic(_), Some(ttl)) => fixed(ttl),
         _ => said,
@@ -196,15 +200,16 @@ fn route_lifetime(
 
 fn reusable(
     exchange: &Exchange<'_>,
-    directives: &ResponseDirectives,
+    governing: &Governing,
     lifetime: Lifetime,
     route: &CachePolicy,
 ) -> Result<(), Unstorable> {
+    let directives = &governing.directives;
     // "the response contains at least one of: a public response directive; ... an Expires header field; a
     // max-age response directive; if the cache is shared, an s-maxage response directive; ... or a status
     // code that is defined as heuristically cacheable".
     let explicit = directives.public
-        || exchange.response.contains_key(EXPIRES)
+        || exchange.response.contains_key(EXPIRES) && !governing.targeted
         || directives.max_age.is_present()
         || directives.s_maxage.is_present()
         || matches!(lifetime, Lifetime::Explicit(_))
@@ -249,8 +254,6 @@ mod tests {
     use http::HeaderValue;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-    const HEURISTIC: Heuristic =
-        Heuristic { fraction: crate::config::Fraction::TENTH, max: Duration::from_secs(86_400) };
 
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -280,7 +283,7 @@ mod tests {
         let status = StatusCode::from_u16(status).unwrap();
         let exchange =
             Exchange { method: &Method::GET, request: &request, status, response: &response, received: NOW };
-        judge(&exchange, route, HEURISTIC)
+        judge(&exchange, route, &CacheConfig::default())
     }
 
     fn get(status: u16, response: Lines<'_>) -> Result<Storable, Unstorable> {
@@ -363,6 +366,19 @@ mod tests {
             judged(&[], 200, &[("cache-control", "max-age=60")], &default).unwrap().policy.lifetime.as_secs(),
             60
         );
+    }
+
+    #[test]
+    fn a_targeted_field_decides_alone() {
+        let with = |target, cc| get(200, &[("cdn-cache-control", target), ("cache-control", cc)]);
+        assert_eq!(with("max-age=60", "no-store").unwrap().policy.lifetime.as_secs(), 60);
+        assert_eq!(with("no-store", "max-age=60").map(|_| ()), Err(Unstorable::NoStore));
+        assert_eq!(with("private", "max-age=60").map(|_| ()), Err(Unstorable::Private));
+        assert_eq!(with("max-age=60, no-cache", "").unwrap().policy.lifetime.as_secs(), 60);
+        assert_eq!(with("max-age=\"60\"", "no-store").map(|_| ()), Err(Unstorable::NoStore), "ignored");
+        let stored = with("max-age=60, stale-while-revalidate=5, immutable", "").unwrap();
+        assert_eq!((stored.policy.stale_while_revalidate.as_secs(), stored.policy.immutable), (5, true));
+        assert!(stored.headers.contains_key("cdn-cache-control"), "passed on to caches behind us");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// What of a request goes into its cache key beside scheme, host and path.
 ///
 /// The default is the whole query as it is, and nothing else.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRules {
     /// Which query parameters count.
     pub query: QueryRule,
@@ -20,6 +20,23 @@ pub struct KeyRules {
     pub headers: Vec<HeaderName>,
     /// Names of cookies whose values are part of the key, without repetition.
     pub cookies: Vec<String>,
+    /// The content codings that `Accept-Encoding` is reduced to, in lower case.
+    pub encodings: Vec<String>,
+    /// The languages that `Accept-Language` is reduced to; none leave it as it is.
+    pub languages: Vec<String>,
+}
+
+impl Default for KeyRules {
+    fn default() -> Self {
+        Self {
+            query: QueryRule::default(),
+            sort_query: false,
+            headers: Vec::new(),
+            cookies: Vec::new(),
+            encodings: ["br", "gzip", "zstd"].map(str::to_owned).into(),
+            languages: Vec::new(),
+        }
+    }
 }
 
 impl KeyRules {
@@ -64,6 +81,12 @@ impl KeyRules {
             cookies: inner
                 .strings("cookies", string("a cookie name, without blanks, \"=\" and \";\"", cookie_name))
                 .map_or_else(|| base.cookies.clone(), unique),
+            encodings: inner
+                .strings("encodings", string("a content coding like \"gzip\"", coding))
+                .map_or_else(|| base.encodings.clone(), unique),
+            languages: inner
+                .strings("languages", string("a language tag like \"de\" or \"pt-BR\"", language))
+                .map_or_else(|| base.languages.clone(), unique),
         };
         inner.finish(|_| None);
         rules
@@ -82,6 +105,21 @@ fn unique<T: PartialEq>(items: Vec<T>) -> Vec<T> {
 fn cookie_name(text: &str) -> Option<String> {
     // A cookie name is a token (RFC 6265 §4.1.1), and so is a method.
     http::Method::from_bytes(text.as_bytes()).ok().map(|_| text.to_owned())
+}
+
+/// A coding other than `identity`, which needs no mention.
+fn coding(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    let token =
+        !lower.is_empty() && lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    (token && lower != "identity").then_some(lower)
+}
+
+/// A tag as RFC 5646 §2.1 begins it: letters and digits in parts of at most eight.
+fn language(text: &str) -> Option<String> {
+    let part =
+        |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    text.split('-').all(part).then(|| text.to_owned())
 }
 
 /// Fields that must not be part of a key, each with the reason.

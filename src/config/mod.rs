@@ -129,7 +129,7 @@ impl Config {
         let metrics = table.table("metrics").map(MetricsConfig::read).unwrap_or_default();
         let (cache, base) = match table.table("cache") {
             Some(mut inner) => {
-                let cache = CacheConfig::read(&mut inner);
+                let cache = CacheConfig::read(&mut inner, &name);
                 let base = Draft::read(&mut inner, &Draft::default(), cache.max_ttl);
                 inner.finish(|_| None);
                 (cache, base)
@@ -185,6 +185,8 @@ fn elsewhere(key: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::targeted::Targets;
+    use http::HeaderName;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -218,6 +220,7 @@ mod tests {
             max_ttl = "1h"
             heuristic_fraction = 0.25
             max_variants = 0x10
+            targets = ["Edge-Cache-Control"]
             cache_status = false
             "#,
             "f",
@@ -232,6 +235,8 @@ mod tests {
         assert_eq!(config.cache.heuristic_max, Duration::from_secs(3600), "never above max_ttl");
         assert_eq!(config.cache.heuristic_fraction.of(Duration::from_secs(100)), Duration::from_secs(25));
         assert_eq!(config.cache.max_variants.get(), 16);
+        let targets = Targets::new(vec![HeaderName::from_static("edge-cache-control")], "edge-1");
+        assert_eq!(config.cache.targets, targets);
         assert!(!config.cache.cache_status);
     }
 

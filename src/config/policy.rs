@@ -303,6 +303,8 @@ mod tests {
             stale_if_error = "0s"
             [route.cache.key]
             cookies = ["theme", "theme"]
+            encodings = ["GZIP", "dcz"]
+            languages = ["de", "pt-BR"]
             sort_query = true
             "#,
         );
@@ -313,6 +315,8 @@ mod tests {
         assert_eq!(policy.key.query, QueryRule::Except(NameSet::new(["utm_*"])));
         assert_eq!(policy.key.headers, ["x-country"]);
         assert_eq!(policy.key.cookies, ["theme"]);
+        assert_eq!(policy.key.encodings, ["gzip", "dcz"]);
+        assert_eq!(policy.key.languages, ["de", "pt-BR"]);
         assert!(policy.key.sort_query);
     }
 
@@ -361,6 +365,9 @@ mod tests {
             ("key.headers = [\"a b\"]", "cache.key.headers[0]: expected a field name"),
             ("key.headers = [\"a\", \"Cookie\"]", "cache.key.headers[1]: expected another field than cookie"),
             ("key.cookies = [\"a=b\"]", "cache.key.cookies[0]: expected a cookie name"),
+            ("key.encodings = [\"identity\"]", "cache.key.encodings[0]: expected a content coding like"),
+            ("key.encodings = \"gzip\"", "cache.key.encodings: expected an array of strings"),
+            ("key.languages = [\"de_DE\"]", "cache.key.languages[0]: expected a language tag like"),
             ("key.header = []", "cache.key.header: unknown key, did you mean \"headers\"?"),
         ] {
             let text = errors(&format!("[cache]\n{line}"));

@@ -3,6 +3,9 @@
 use super::policy::above_max;
 use super::table::Table;
 use super::value::{boolean, duration, expected, integer, size, string};
+use crate::field::targeted::Targets;
+use http::HeaderName;
+use http::header::CACHE_CONTROL;
 use std::fmt;
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -181,6 +184,9 @@ pub struct CacheConfig {
     pub heuristic_max: Duration,
     /// How many variants (`Vary`) of one URL are stored. Default 32.
     pub max_variants: NonZeroU16,
+    /// The response fields with directives for this cache in place of `Cache-Control` (RFC 9213). Default
+    /// `Spindrift-Cache-Control`, then `CDN-Cache-Control`.
+    pub targets: Targets,
     /// Whether clients see `Cache-Status`. Default true.
     pub cache_status: bool,
 }
@@ -193,6 +199,7 @@ impl Default for CacheConfig {
             heuristic_fraction: Fraction::TENTH,
             heuristic_max: DAY,
             max_variants: NonZeroU16::MIN.saturating_add(31),
+            targets: Targets::default(),
             cache_status: true,
         }
     }
@@ -200,7 +207,7 @@ impl Default for CacheConfig {
 
 impl CacheConfig {
     /// Reads the keys that are not those of a policy; leaves it to the caller to finish the table.
-    pub(super) fn read(table: &mut Table<'_, '_>) -> Self {
+    pub(super) fn read(table: &mut Table<'_, '_>, name: &CacheName) -> Self {
         let default = Self::default();
         let longest = Duration::from_secs(1)..=365 * DAY;
         let max_ttl = table.read("max_ttl", duration(longest)).unwrap_or(default.max_ttl);
@@ -216,9 +223,17 @@ impl CacheConfig {
                 .unwrap_or(default.heuristic_fraction),
             heuristic_max: heuristic_max(table, max_ttl).unwrap_or(default.heuristic_max.min(max_ttl)),
             max_variants: variants.and_then(NonZeroU16::new).unwrap_or(default.max_variants),
+            targets: read_targets(table, name).unwrap_or(default.targets),
             cache_status: table.read("cache_status", boolean).unwrap_or(default.cache_status),
         }
     }
+}
+
+fn read_targets(table: &mut Table<'_, '_>, name: &CacheName) -> Option<Targets> {
+    let field = string("a field name other than cache-control, like \"cdn-cache-control\"", |text| {
+        HeaderName::try_from(text).ok().filter(|name| *name != CACHE_CONTROL)
+    });
+    table.strings("targets", field).map(|fields| Targets::new(fields, name.as_str()))
 }
 
 fn heuristic_max(table: &mut Table<'_, '_>, max_ttl: Duration) -> Option<Duration> {

@@ -68,12 +68,8 @@ pub enum Scope {
 impl Scope {
     /// An argument that is not a list of field names covers everything: the safe reading.
     fn add(&mut self, argument: Option<&str>) {
-        let named: Option<Vec<_>> = argument.and_then(|names| {
-            list::split(names).map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect()
-        });
-        *self = match (std::mem::take(self), named) {
+        *self = match (std::mem::take(self), argument.and_then(field_names)) {
             (Self::All, _) | (_, None) => Self::All,
-            (_, Some(named)) if named.is_empty() => Self::All,
             (Self::Fields(mut fields), Some(named)) => {
                 fields.extend(named);
                 Self::Fields(fields)
@@ -90,6 +86,13 @@ impl Scope {
             Self::Absent | Self::All => &[],
         }
     }
+}
+
+/// A list of at least one field name; `None` for anything else.
+pub(super) fn field_names(text: &str) -> Option<Vec<HeaderName>> {
+    let names: Option<Vec<_>> =
+        list::split(text).map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect();
+    names.filter(|names| !names.is_empty())
 }
 
 /// Cache directives of a response (RFC 9111 §5.2.2, RFC 5861, RFC 8246).
@@ -113,6 +116,8 @@ pub struct ResponseDirectives {
     pub private: Scope,
     /// May be stored even where it otherwise could not (§5.2.2.9).
     pub public: bool,
+    /// Does not change while it is fresh (RFC 8246).
+    pub immutable: bool,
     /// May be reused stale for so long while it is refreshed (RFC 5861 §3).
     pub stale_while_revalidate: Seconds,
     /// May be reused stale for so long while the origin fails (RFC 5861 §4).
@@ -139,6 +144,7 @@ impl ResponseDirectives {
             "no-store" => self.no_store = true,
             "private" => self.private.add(argument),
             "public" => self.public = true,
+            "immutable" => self.immutable = true,
             "stale-while-revalidate" => self.stale_while_revalidate.set_first(argument),
             "stale-if-error" => self.stale_if_error.set_first(argument),
             _ => {}
@@ -219,14 +225,23 @@ impl RequestDirectives {
     }
 }
 
+/// Calls `each` with every directive's name, in lower case, and its argument, without quotes.
+///
+/// Bytes that are not text, which a quoted string may have, do not hide the other directives of their line. White
+/// space before the `=` is not allowed; it makes the argument invalid and leaves the name, so that `private =x` is
+/// private and `max-age =60` stale.
 fn each_directive(headers: &HeaderMap, mut each: impl FnMut(&str, Option<&str>)) {
-    for member in list::members(headers, CACHE_CONTROL) {
-        let (name, argument) = match member.split_once('=') {
-            Some((name, argument)) => (name, Some(argument)),
-            None => (member, None),
-        };
-        let unquoted = argument.and_then(list::unquote);
-        each(&name.to_ascii_lowercase(), unquoted.as_deref().or(argument));
+    for line in headers.get_all(CACHE_CONTROL) {
+        for member in list::split(&String::from_utf8_lossy(line.as_bytes())) {
+            let (name, argument) = match member.split_once('=') {
+                Some((name, argument)) => (name, Some(argument)),
+                None => (member, None),
+            };
+            let plain = name.trim_end_matches([' ', '\t']);
+            let argument = argument.map(|argument| if plain == name { argument } else { "=" });
+            let unquoted = argument.and_then(list::unquote);
+            each(&plain.to_ascii_lowercase(), unquoted.as_deref().or(argument));
+        }
     }
 }
 
@@ -279,6 +294,22 @@ mod tests {
     }
 
     #[test]
+    fn nothing_malformed_makes_a_response_less_private_or_fresher() {
+        for line in
+            ["private =x", "private = \"a\"", "private=\"a", "private=\"\"", "private=\"a b\"", "PRIVATE\t=a"]
+        {
+            assert_eq!(response(&[line]).private, Scope::All, "{line}");
+        }
+        for line in ["max-age =60", "max-age\t=60", "max-age= 60", "max-age=\"60"] {
+            assert_eq!(response(&[line]).max_age, Seconds::Invalid, "{line}");
+        }
+        assert!(response(&["no-store = 1"]).no_store && response(&["no-store=\"x\""]).no_store);
+        let bytes = HeaderValue::from_bytes(b"x=\"\xff\", private, no-store").unwrap();
+        let found = ResponseDirectives::of(&[(CACHE_CONTROL, bytes)].into_iter().collect());
+        assert!(found.no_store && found.private == Scope::All);
+    }
+
+    #[test]
     fn private_and_no_cache_may_name_fields() {
         let found = response(&[r#"private="Set-Cookie, x-user", no-cache"#]);
         assert_eq!(found.private.fields(), [http::header::SET_COOKIE, HeaderName::from_static("x-user")]);
@@ -308,10 +339,20 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_line_panics(line in "[ -~\\t]*") {
-            let value = HeaderValue::from_str(&line)?;
-            let lines: HeaderMap = [(CACHE_CONTROL, value)].into_iter().collect();
-            let _ = (ResponseDirectives::of(&lines), RequestDirectives::of(&lines));
+        fn no_line_panics(line in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64), text in "[ -~\\t]*") {
+            for bytes in [line.as_slice(), text.as_bytes()] {
+                let Ok(value) = HeaderValue::from_bytes(bytes) else { continue };
+                let lines: HeaderMap = [(CACHE_CONTROL, value)].into_iter().collect();
+                let _ = (ResponseDirectives::of(&lines), RequestDirectives::of(&lines));
+            }
+        }
+
+        /// Whatever stands around it, a directive that restricts is heard.
+        #[test]
+        fn a_restriction_is_heard_in_any_company(before in "[a-z]{1,8}(=([0-9]{1,12}|\"[ -!#-\\[\\]-~]{0,9}\"))?", at in 0usize..3) {
+            let lines = ["no-store", "private", "no-cache"];
+            let found = ResponseDirectives::of(&[(CACHE_CONTROL, HeaderValue::from_str(&format!("{before}, {}", lines[at]))?)].into_iter().collect());
+            proptest::prop_assert!([found.no_store, found.private == Scope::All, found.no_cache == Scope::All][at]);
         }
     }
 }

@@ -85,6 +85,33 @@ pub fn single_date(headers: &HeaderMap, name: &http::HeaderName) -> Option<Times
     Timestamp::from_http_date(first.to_str().ok()?.trim())
 }
 
+/// Whether a 304 is about the stored response it is held against (RFC 9111 §4.3.3): with a strong validator only if the
+/// stored response has the same, with weak ones if they correspond, and without any in any case.
+#[must_use]
+pub fn is_about(update: &HeaderMap, stored: &HeaderMap) -> bool {
+    let tag = |headers: &HeaderMap| {
+        headers.get(ETAG).map(|tag| String::from_utf8_lossy(tag.as_bytes()).into_owned())
+    };
+    match (tag(update), tag(stored)) {
+        (None, _) => match (update.get(LAST_MODIFIED), stored.get(LAST_MODIFIED)) {
+            (Some(new), Some(old)) => new == old,
+            _ => true,
+        },
+        (Some(_), None) => false,
+        (Some(new), Some(old)) => match (EntityTag::parse(&new), EntityTag::parse(&old)) {
+            (Some(new), Some(old)) => {
+                if new.weak {
+                    new.weak_eq(&old)
+                } else {
+                    new.strong_eq(&old)
+                }
+            }
+            // What is no entity tag can only be the same or another.
+            _ => new == old,
+        },
+    }
+}
+
 /// Makes `request` ask whether the stored response is still good (RFC 9111 §4.3.1). `false` when the
 /// stored response has nothing to ask with.
 pub fn validate_with(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
@@ -140,6 +167,26 @@ mod tests {
         assert!(not_modified(&map(&[("if-modified-since", "Sunday, 06-Nov-94 08:49:38 GMT")]), &stored));
         assert!(!not_modified(&map(&[("if-modified-since", "Sun, 06 Nov 1994 08:49:36 GMT")]), &stored));
         assert!(!not_modified(&map(&[("if-modified-since", "now")]), &stored));
+    }
+
+    #[test]
+    fn a_304_is_about_the_response_with_the_same_validator() {
+        let etag = |tag: &'static str| map(&[("etag", tag)]);
+        for (new, old, about) in [
+            ("\"a\"", "\"a\"", true),
+            ("\"a\"", "\"b\"", false),
+            ("\"a\"", "W/\"a\"", false),
+            ("W/\"a\"", "\"a\"", true),
+            ("W/\"a\"", "W/\"b\"", false),
+            ("bare", "bare", true),
+            ("bare", "\"bare\"", false),
+        ] {
+            assert_eq!(is_about(&etag(new), &etag(old)), about, "{new} {old}");
+        }
+        assert!(is_about(&map(&[]), &etag("\"a\"")) && !is_about(&etag("\"a\""), &map(&[])));
+        let (one, other) = (("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"), ("last-modified", "x"));
+        assert!(is_about(&map(&[one]), &map(&[one])) && !is_about(&map(&[one]), &map(&[other])));
+        assert!(is_about(&map(&[one]), &map(&[])));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! Each file is one field or one rule, with its RFC section. Fields with several lines are always read as
 //! the one list that they are (RFC 9110 §5.3).
 
+pub mod accept;
 pub mod cache_control;
 pub mod cache_status;
 pub mod conditional;
 pub mod forward;
 pub mod hop;
 pub mod list;
+pub mod targeted;
 pub mod vary;

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::body::Body;
 use crate::cache::entry::{Content, Entry, tags};
 use crate::cache::fill::Fill;
-use crate::cache::freshness::{Heuristic, initial_age};
+use crate::cache::freshness::initial_age;
 use crate::cache::lease::{FillLease, RENEW_EVERY};
 use crate::cache::respond::only_metadata;
 use crate::cache::reuse::Stale;
@@ -58,6 +58,9 @@ impl<E: Env> Fetch<'_, E> {
                 status.forward_status = Some(code.as_u16());
                 match code {
                     StatusCode::NOT_MODIFIED if conditional => self.validated(stale.entry, &received, status),
+                    StatusCode::OK if self.want.incoming.method == Method::HEAD => {
+                        self.described(stale.entry, received, status).await
+                    }
                     code if is_error(code) && stale.covers_error() => {
                         self.end(Ending::Failed(code));
                         reuse(&self.want, stale.entry, status.because("stale-if-error"))
@@ -120,7 +123,11 @@ impl<E: Env> Fetch<'_, E> {
         let now = received.received;
         let mut update = received.response.headers().clone();
         date(&mut update, received.received);
-        entry.freshen(&update);
+        if !entry.freshen(&update) {
+            self.forget();
+            self.end(Ending::Unstored(Duration::ZERO));
+            return answer(&self.want, entry, status.because("another-validator"), now);
+        }
         let judged = self.judge(entry.status, &entry.headers, received.received);
         entry.received = received.received;
         entry.initial_age = initial_age(&entry.headers, received.requested, received.received);
@@ -139,6 +146,15 @@ impl<E: Env> Fetch<'_, E> {
                 answer(&self.want, entry, status.because(why.as_str()), now)
             }
         }
+    }
+
+    /// A 200 to HEAD makes what is stored good again, or shows that it is not (RFC 9111 §4.3.5).
+    async fn described(self, entry: Entry, received: Received, status: CacheStatus) -> Answer {
+        if entry.matches_head(received.response.headers()) {
+            return self.validated(entry, &received, status);
+        }
+        self.forget();
+        self.absorb(received, status).await
     }
 
     /// Writes a validated entry back, in the background; `false` without the right to.
@@ -175,12 +191,7 @@ impl<E: Env> Fetch<'_, E> {
     ) -> Result<Storable, Unstorable> {
         let request = &self.want.incoming.headers;
         let exchange = Exchange { method: &Method::GET, request, status, response, received };
-        let cache = &self.want.app.config.cache;
-        judge(
-            &exchange,
-            self.want.policy,
-            Heuristic { fraction: cache.heuristic_fraction, max: cache.heuristic_max },
-        )
+        judge(&exchange, self.want.policy, &self.want.app.config.cache)
     }
 
     fn spec(&self, storable: &Storable) -> Result<String, Unstorable> {

@@ -5,6 +5,7 @@ use crate::body::Body;
 use crate::cache::key;
 use crate::config::KeyRules;
 use crate::env::Env;
+use crate::field::accept;
 use crate::field::forward::{self, Hop};
 use crate::field::hop;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
@@ -51,6 +52,12 @@ impl Incoming {
         self.uri.authority().map_or("", |authority| authority.as_str())
     }
 
+    /// Reduces what the client accepts to what can be answered: for the key, and for the origin alike.
+    pub fn reduce(&mut self, rules: &KeyRules) {
+        accept::reduce_encoding(&mut self.headers, &rules.encodings);
+        accept::reduce_language(&mut self.headers, &rules.languages);
+    }
+
     /// The request for the origin: its address, our marks, and of the query what counts under `rules`.
     pub fn outgoing<E: Env>(&self, app: &App<E>, rules: Option<&KeyRules>, body: Body) -> Request<Body> {
         let origin = &app.settings.origin;
@@ -79,6 +86,7 @@ impl Incoming {
         for condition in [IF_NONE_MATCH, IF_MODIFIED_SINCE] {
             request.headers_mut().remove(condition);
         }
+        app.config.cache.targets.announce(request.headers_mut());
         request
     }
 

@@ -147,8 +147,9 @@ async fn cached<E: Env>(
     shared: &Shared<E>,
     policy: &CachePolicy,
     key: ResourceKey,
-    incoming: Incoming,
+    mut incoming: Incoming,
 ) -> Answer {
+    incoming.reduce(&policy.key);
     let selecting = Selecting::of(&incoming.headers, &policy.key);
     let want = Want { app, shared, policy, incoming: &incoming, selecting, key };
     match find(&want).await {

@@ -7,6 +7,7 @@
 
 mod agreement;
 mod bodies;
+mod cases;
 mod client;
 mod collapse;
 mod degraded;

@@ -1,7 +1,9 @@
 //! Stale responses: validated, replaced, or used because the origin fails.
 
+use crate::support::exchange::request;
 use crate::support::origin::reply;
 use crate::support::{Instance, World, on_redis};
+use spindrift::body::Body;
 use spindrift::env::UpstreamError;
 
 const A: &str = "http://h/a";
@@ -32,6 +34,45 @@ fn a_304_makes_it_fresh_again_and_updates_its_fields() {
         assert_eq!((hit.text(), hit.ttl(), hit.header("age")), ("hello", 20, "10"));
         assert_eq!((hit.header("x-old"), hit.header("x-new"), hit.header("etag")), ("2", "3", "\"1\""));
         assert_eq!(world.origin.count(), 2);
+    });
+}
+
+#[test]
+fn a_304_about_another_representation_is_not_taken_over_and_what_is_stored_goes() {
+    on_redis(async |world| {
+        let instance = stale(world, "max-age=60").await;
+        world.origin.gives(304, &[("cache-control", "max-age=30"), ("etag", "\"2\""), ("x-old", "2")], "");
+        let got = instance.get(A).await;
+        assert_eq!((got.status, got.text(), got.header("x-old")), (200, "hello", "1"));
+        assert_eq!(got.detail(), "another-validator");
+        assert_eq!(instance.get(A).await.forwarded(), "uri-miss");
+    });
+}
+
+#[test]
+fn a_head_response_updates_what_is_stored_where_it_matches() {
+    on_redis(async |world| {
+        let instance = stale(world, "max-age=60").await;
+        world.origin.gives(200, &[("cache-control", "max-age=30"), ("etag", "\"1\""), ("x-new", "3")], "");
+        let head = instance.send(request("HEAD", A, &[], Body::Empty)).await;
+        assert_eq!(
+            (head.status, head.text(), head.header("x-old"), head.header("x-new")),
+            (200, "", "1", "3")
+        );
+        let hit = instance.get(A).await;
+        assert!(hit.is_hit());
+        assert_eq!((hit.text(), hit.header("x-new"), hit.ttl()), ("hello", "3", 30));
+    });
+}
+
+#[test]
+fn a_head_response_about_another_representation_ends_what_is_stored() {
+    on_redis(async |world| {
+        let instance = stale(world, "max-age=60").await;
+        world.origin.gives(200, &[("cache-control", "max-age=30"), ("etag", "\"2\"")], "");
+        let head = instance.send(request("HEAD", A, &[], Body::Empty)).await;
+        assert_eq!((head.status, head.header("etag"), head.is_stored()), (200, "\"2\"", false));
+        assert_eq!(instance.get(A).await.forwarded(), "uri-miss");
     });
 }
 

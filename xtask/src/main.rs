@@ -4,6 +4,7 @@ mod apt;
 mod bench;
 mod build;
 mod check;
+mod conformance;
 mod console;
 mod failure;
 mod process;
@@ -36,6 +37,9 @@ cargo xtask <command>
                  --offline                 without the list of advisories
   bench        measures hits, misses and pass-through against an empty handler
                  --seconds 3               for each of the 24 cells
+                 --host embedded|spin      [default: embedded, and the spin that SPIN_BIN names]
+  conformance  runs http-cache-tests, and compares with what is known not to pass
+                 --suite DIRECTORY         another copy of it [default: the one in the registry]
                  --host embedded|spin      [default: embedded, and the spin that SPIN_BIN names]
   build        builds the components
   wasm-target  installs the compiler's wasm32-wasip2 target, if it is not there
@@ -77,6 +81,7 @@ fn run(command: &str, parser: lexopt::Parser) -> Result<()> {
         "test" => check::test(parser),
         "ci" => check::ci(parser),
         "bench" => bench::run(parser),
+        "conformance" => conformance::run(parser),
         "build" => Workspace::find().and_then(|workspace| {
             wasm_target::ensure(&workspace)?;
             build::components(&workspace)

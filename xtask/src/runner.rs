@@ -87,6 +87,19 @@ impl Runner {
     }
 }
 
+/// What is measured or tested: the host asked for; otherwise the embedded one, and the Spin that `SPIN_BIN`
+/// names.
+pub(crate) fn to_test(asked: Option<Kind>, workspace: &Workspace) -> Result<Vec<Runner>> {
+    if asked.is_some() {
+        return Ok(vec![Runner::choose(asked)?.built(workspace)?]);
+    }
+    let mut runners = vec![Runner::choose(Some(Kind::Embedded))?.built(workspace)?];
+    if std::env::var_os("SPIN_BIN").is_some_and(|name| !name.is_empty()) {
+        runners.extend(spin()?);
+    }
+    Ok(runners)
+}
+
 /// The installed Spin; a failure says why one that is there cannot be used.
 pub(crate) fn spin() -> Result<Option<Runner>> {
     let named = std::env::var_os("SPIN_BIN").filter(|name| !name.is_empty()).map(PathBuf::from);

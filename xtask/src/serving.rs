@@ -1,13 +1,69 @@
-//! Waiting for a host that was just started.
+//! Starting a host on a free port, and waiting for one that was just started.
 
+use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::failure::{Result, fail};
-use crate::process;
+use crate::failure::{Context, Result, fail};
+use crate::process::{self, Group};
+use crate::redis::free_port;
+use crate::runner::Runner;
+use crate::variables::Variables;
+use crate::workspace::Workspace;
 
 /// A large component takes a while to compile, and more so on a busy machine.
 const READY_LIMIT: Duration = Duration::from_secs(120);
+
+/// An app on a free port; it ends when this is dropped.
+pub(crate) struct App {
+    address: SocketAddr,
+    _group: Group,
+}
+
+impl App {
+    /// Starts the app of `manifest`; what it prints is added to the file `log` in the target directory, which
+    /// `--quiet` among the `arguments` keeps short.
+    pub(crate) fn start(
+        workspace: &Workspace,
+        runner: &Runner,
+        manifest: &str,
+        variables: &Variables,
+        (log, arguments): (&str, &[&str]),
+    ) -> Result<Self> {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let mut command = runner.up(&workspace.path(manifest));
+        command.current_dir(workspace.path("")).args(["--listen", &address.to_string()]).args(arguments);
+        variables.export(&mut command);
+        let group = spawn_ready(&mut command, address, &workspace.target(log));
+        group
+            .map(|group| Self { address, _group: group })
+            .or_else(|failure| fail(format!("{manifest}: {failure}")))
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Starts a server and waits until it listens; what it prints is added to `log`.
+pub(crate) fn spawn_ready(command: &mut Command, address: SocketAddr, log: &Path) -> Result<Group> {
+    let opened = File::options().create(true).append(true).open(log);
+    let file = opened.cannot(format_args!("write {}", log.display()))?;
+    command.stdout(file.try_clone().cannot("write a log")?).stderr(file);
+    let mut group = Group::spawn(command)?;
+    let ready = wait_until_ready(address, || group.how_it_ended());
+    ready.or_else(|failure| fail(format!("{failure}\n{}", last_lines(log))))?;
+    Ok(group)
+}
+
+fn last_lines(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
+}
 
 /// Until it listens; a failure when it ends before, as `ended` tells.
 pub(crate) fn wait_until_ready(listen: SocketAddr, mut ended: impl FnMut() -> Option<String>) -> Result<()> {

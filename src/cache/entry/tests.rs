@@ -16,6 +16,7 @@ fn sample(content: Content) -> Entry {
             lifetime: DeltaSeconds::from_secs(60),
             always_validate: true,
             forbids_stale: false,
+            immutable: true,
             stale_if_error: DeltaSeconds::from_secs(5),
             stale_while_revalidate: DeltaSeconds::from_secs(6),
         },
@@ -58,20 +59,21 @@ fn the_ttl_is_what_is_left_of_the_lifetime() {
 fn a_304_updates_every_field_but_those_the_content_depends_on() {
     let mut entry = sample(Content::Inline(Bytes::new()));
     entry.headers.insert(AGE, HeaderValue::from_static("50"));
+    entry.headers.insert(ETAG, HeaderValue::from_static("\"2\""));
     let mut update = HeaderMap::new();
     for (name, value) in [
         ("x-twice", "3"),
         ("content-type", "x/y"),
         ("content-length", "9"),
-        ("etag", "\"2\""),
+        ("etag", "W/\"2\""),
         ("cache-tag", "c"),
     ] {
         update.append(name, HeaderValue::from_static(value));
     }
-    entry.freshen(&update);
+    assert!(entry.freshen(&update));
     assert_eq!(entry.headers.get_all("x-twice").iter().collect::<Vec<_>>(), ["3"]);
     assert_eq!(entry.headers["content-type"], "x/y");
-    assert_eq!(entry.headers["etag"], "\"2\"");
+    assert_eq!(entry.headers["etag"], "W/\"2\"");
     assert!(!entry.headers.contains_key("content-length") && !entry.headers.contains_key(AGE));
     assert_eq!(entry.tags, ["c"]);
 }
@@ -86,11 +88,26 @@ fn a_304_about_another_representation_updates_nothing() {
         update.insert("x-new", HeaderValue::from_static("1"));
         update
     };
-    entry.freshen(&update("\"b\""));
+    assert!(!entry.freshen(&update("\"b\"")));
     assert!(!entry.headers.contains_key("x-new"));
     assert_eq!(entry.headers[ETAG], "\"a\"");
-    entry.freshen(&update("\"a\""));
+    assert!(entry.freshen(&update("\"a\"")));
     assert!(entry.headers.contains_key("x-new"));
+}
+
+#[test]
+fn a_head_response_is_about_it_when_validators_and_length_match() {
+    let mut entry = sample(Content::Inline(Bytes::from_static(b"body")));
+    entry.headers.insert(ETAG, HeaderValue::from_static("\"a\""));
+    let matches = |lines: &[(&'static str, &'static str)]| {
+        let head = lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        entry.matches_head(&head.collect())
+    };
+    assert!(matches(&[]) && matches(&[("etag", "\"a\""), ("content-length", "4")]));
+    assert!(!matches(&[("etag", "\"b\"")]) && !matches(&[("content-length", "5")]));
+    assert!(!matches(&[("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")]));
 }
 
 #[test]

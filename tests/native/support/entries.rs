@@ -53,6 +53,7 @@ pub(crate) fn entry(env: &TestEnv, lease: &FillLease, spec: &str, by: &By, conte
         lifetime: DeltaSeconds::from_secs(60),
         always_validate: false,
         forbids_stale: false,
+        immutable: false,
         stale_if_error: DeltaSeconds::ZERO,
         stale_while_revalidate: DeltaSeconds::ZERO,
     };

@@ -62,7 +62,7 @@ pub(crate) fn run(parser: Parser) -> Result<()> {
     wasm_target::ensure(&workspace)?;
     build::components(&workspace)?;
     build::build_wasm(&workspace, &[EMPTY_PACKAGE])?;
-    let runners = runners(&workspace, options.host)?;
+    let runners = runner::to_test(options.host, &workspace)?;
     let Some(program) = redis::program(&workspace)? else {
         return fail(format!("the benchmark needs a Redis of its own: {}", redis::how_to_get_one()));
     };
@@ -77,18 +77,6 @@ pub(crate) fn run(parser: Parser) -> Result<()> {
     say("bench", format_args!("the same as JSON: {}", file.display()));
     let wrong: u64 = measured.iter().map(|cell| cell.sample.wrong).sum();
     if wrong == 0 { Ok(()) } else { fail(format!("{wrong} responses were not what their cell expects")) }
-}
-
-/// The embedded host, and the Spin that `SPIN_BIN` names; or the one asked for.
-fn runners(workspace: &Workspace, asked: Option<Kind>) -> Result<Vec<Runner>> {
-    if asked.is_some() {
-        return Ok(vec![Runner::choose(asked)?.built(workspace)?]);
-    }
-    let mut runners = vec![Runner::choose(Some(Kind::Embedded))?.built(workspace)?];
-    if std::env::var_os("SPIN_BIN").is_some_and(|name| !name.is_empty()) {
-        runners.extend(runner::spin()?);
-    }
-    Ok(runners)
 }
 
 fn measure(workspace: &Workspace, runner: &Runner, redis: &Server, time: Duration) -> Result<Vec<Cell>> {

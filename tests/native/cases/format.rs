@@ -1,0 +1,130 @@
+//! What a file of cases may say.
+//!
+//! ```toml
+//! [[case]]
+//! id = "fresh-until-max-age"            # unique in all files
+//! section = "RFC 9111 §4.2.1"           # what it is about
+//! kind = "required"                     # the RFC's, or "ours" where the RFC leaves a choice
+//! config = "[cache]\nttl = \"5s\""      # optional: spindrift.toml
+//!
+//! [[case.exchange]]                     # one after the other
+//! after = "61s"                         # the clock goes on before it
+//! restart = true                        # another instance, which remembers nothing
+//! purge = { tags = ["a"] }              # before the request, if there is one
+//! request = { method = "GET", url = "/a", fields = ["accept: x"], content = "..." }
+//! origin = { status = 200, fields = ["cache-control: max-age=60"], content = "one" }
+//! asked = true                          # whether the origin was asked; what it saw and did not see:
+//! seen = ["if-none-match: \"1\""]
+//! unseen = ["if-modified-since"]
+//! expect = { status = 200, fields = ["age: 3"], without = ["set-cookie"], content = "one", cache = ["hit"] }
+//! ```
+//! A URL that begins with `/` is at `http://h`. In a field `{date:-60}` is the HTTP-date a minute ago. What `expect` does
+//! not mention is not looked at, except the status, which is 200, and the content, which is what the origin gave.
+
+use serde::Deserialize;
+use spindrift::purge::Purge;
+
+/// A file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) case: Vec<Case>,
+}
+
+/// Several exchanges, on a store that was empty before the first.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Case {
+    pub(super) id: String,
+    pub(super) section: String,
+    pub(super) kind: Kind,
+    #[serde(default)]
+    pub(super) config: String,
+    pub(super) exchange: Vec<Exchange>,
+}
+
+/// Whose demand it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    /// The RFC's.
+    Required,
+    /// Our choice, where the RFC leaves one.
+    Ours,
+}
+
+/// One request, what the origin answers should it be asked, and what is expected.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Exchange {
+    pub(super) after: Option<String>,
+    #[serde(default)]
+    pub(super) restart: bool,
+    pub(super) purge: Option<Purge>,
+    pub(super) request: Option<Request>,
+    pub(super) origin: Option<Origin>,
+    #[serde(default)]
+    pub(super) asked: bool,
+    #[serde(default)]
+    pub(super) seen: Vec<String>,
+    #[serde(default)]
+    pub(super) unseen: Vec<String>,
+    #[serde(default)]
+    pub(super) expect: Expect,
+}
+
+/// What the client sends.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Request {
+    #[serde(default = "get")]
+    pub(super) method: String,
+    #[serde(default = "root")]
+    pub(super) url: String,
+    #[serde(default)]
+    pub(super) fields: Vec<String>,
+    #[serde(default)]
+    pub(super) content: String,
+}
+
+/// What the origin answers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Origin {
+    #[serde(default = "ok")]
+    pub(super) status: u16,
+    #[serde(default)]
+    pub(super) fields: Vec<String>,
+    #[serde(default)]
+    pub(super) content: String,
+    /// It gives no answer at all.
+    #[serde(default)]
+    pub(super) away: bool,
+}
+
+/// What the client gets.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expect {
+    pub(super) status: Option<u16>,
+    #[serde(default)]
+    pub(super) fields: Vec<String>,
+    #[serde(default)]
+    pub(super) without: Vec<String>,
+    pub(super) content: Option<String>,
+    /// Parameters of `Cache-Status`.
+    #[serde(default)]
+    pub(super) cache: Vec<String>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+fn root() -> String {
+    "/".to_owned()
+}
+
+const fn ok() -> u16 {
+    200
+}
