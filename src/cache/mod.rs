@@ -5,6 +5,7 @@
 //! store what is fetched, a [`lease::FillLease`], to one of all who ask at once; what the origin answers is judged by [`storable::judge`],
 //! written by [`fill::Fill`], refreshed by [`entry::Entry::freshen`] and dropped as [`invalidate`] says.
 
+pub mod compress;
 pub mod entry;
 pub mod fill;
 pub mod freshness;

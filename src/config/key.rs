@@ -93,7 +93,8 @@ impl KeyRules {
     }
 }
 
-fn unique<T: PartialEq>(items: Vec<T>) -> Vec<T> {
+/// The items without repetition, in their order.
+pub(super) fn unique<T: PartialEq>(items: Vec<T>) -> Vec<T> {
     items.into_iter().fold(Vec::new(), |mut kept, item| {
         if !kept.contains(&item) {
             kept.push(item);

@@ -1,8 +1,9 @@
 //! What the cache does with the responses of a route.
 
-use super::key::KeyRules;
+use super::key::{KeyRules, unique};
 use super::table::Table;
 use super::value::{duration, format_duration, one_of, shown};
+use crate::cache::compress::Coding;
 use http::StatusCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct CachePolicy {
     pub collapse: Duration,
     /// For how long nobody waits any more for what could not be stored.
     pub hit_for_miss: Duration,
+    /// Codings in which what is stored is compressed where the origin did not, the most preferred first.
+    pub compress: Vec<Coding>,
 }
 
 impl Default for CachePolicy {
@@ -52,6 +55,7 @@ impl Default for CachePolicy {
             set_cookie: SetCookiePolicy::default(),
             collapse: Duration::from_secs(5),
             hit_for_miss: Duration::from_secs(10),
+            compress: Vec::new(),
         }
     }
 }
@@ -142,6 +146,7 @@ impl Draft {
             ("strip", SetCookiePolicy::Strip),
             ("store", SetCookiePolicy::Store),
         ];
+        let codings = [("br", Coding::Brotli), ("gzip", Coding::Gzip)];
         let draft = Self {
             mode: table.read("mode", one_of(&modes)).unwrap_or(base.mode),
             cache: CachePolicy {
@@ -159,6 +164,9 @@ impl Draft {
                 set_cookie: table.read("set_cookie", one_of(&cookies)).unwrap_or(*set_cookie),
                 collapse: table.read("collapse", duration(waits.clone())).unwrap_or(base.cache.collapse),
                 hit_for_miss: table.read("hit_for_miss", duration(waits)).unwrap_or(base.cache.hit_for_miss),
+                compress: table
+                    .strings("compress", one_of(&codings))
+                    .map_or_else(|| base.cache.compress.clone(), unique),
             },
         };
         if draft.cache.ttl.is_some() && table.entries().any(|(key, _)| key == "default_ttl") {
@@ -179,7 +187,7 @@ impl Draft {
 }
 
 /// The keys of a policy.
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 11] = [
     "mode",
     "ttl",
     "default_ttl",
@@ -190,6 +198,7 @@ pub(super) const KEYS: [&str; 10] = [
     "set_cookie",
     "collapse",
     "hit_for_miss",
+    "compress",
 ];
 
 /// A time for which something stale is used; zero is not at all.

@@ -4,6 +4,7 @@ use super::content::first_piece;
 use super::{Answer, Want, answer, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
+use crate::cache::compress;
 use crate::cache::entry::{Content, Entry, tags};
 use crate::cache::fill::Fill;
 use crate::cache::freshness::initial_age;
@@ -123,6 +124,7 @@ impl<E: Env> Fetch<'_, E> {
         let now = received.received;
         let mut update = received.response.headers().clone();
         date(&mut update, received.received);
+        compress::adapt(&mut update, &entry.headers);
         if !entry.freshen(&update) {
             self.forget();
             self.end(Ending::Unstored(Duration::ZERO));
@@ -205,12 +207,20 @@ impl<E: Env> Fetch<'_, E> {
         let (mut head, body) = response.into_parts();
         date(&mut head.headers, received);
         let declared = declared_length(&head.headers);
-        let fill = self.fill(head.status, &head.headers, declared, requested, received);
-        hop::strip(&mut head.headers);
-        let body = first_piece(&app.env, body, declared).await;
+        let codings = &self.want.policy.compress;
+        let plan = compress::plan(codings, &incoming.headers, head.status, &head.headers);
+        let mut stored = head.headers.clone();
+        if let Some(plan) = plan {
+            plan.apply_to_fields(&mut stored);
+        }
+        let fill = self.fill(head.status, &stored, declared_length(&stored), requested, received);
+        let mut body = first_piece(&app.env, body, declared).await;
         let body = match fill {
             Ok((fill, ttl)) => {
-                (status.stored, status.ttl) = (true, Some(ttl));
+                (status.stored, status.ttl, head.headers) = (true, Some(ttl), stored);
+                if let Some(plan) = plan {
+                    body = plan.apply_to_content(body);
+                }
                 fill.pass(body).await
             }
             Err(why) => {
@@ -218,6 +228,7 @@ impl<E: Env> Fetch<'_, E> {
                 body
             }
         };
+        hop::strip(&mut head.headers);
         let unchanged = head.status == StatusCode::OK && not_modified(&incoming.headers, &head.headers);
         if unchanged {
             return unchanged_for_client(app, &head.headers, body, status);

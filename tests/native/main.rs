@@ -10,6 +10,7 @@ mod bodies;
 mod cases;
 mod client;
 mod collapse;
+mod compress;
 mod degraded;
 mod errors;
 mod event;

@@ -1,0 +1,107 @@
+//! What is compressed on its way into the store.
+
+use crate::support::exchange::Got;
+use crate::support::on_redis;
+use crate::support::origin::{reply, streamed};
+use bytes::Bytes;
+use std::io::Read as _;
+
+const A: &str = "http://h/a";
+const CONFIG: &str = "[cache]\ncompress = [\"br\", \"gzip\"]\n";
+const FIELDS: &[(&str, &str)] =
+    &[("cache-control", "max-age=10"), ("content-type", "text/html"), ("etag", "\"1\"")];
+
+fn page() -> String {
+    "All work and no play makes a dull page. ".repeat(10_000)
+}
+
+fn plain(got: &Got) -> String {
+    let content = got.body.as_ref().unwrap().as_ref();
+    let mut text = String::new();
+    match got.header("content-encoding") {
+        "br" => brotli::Decompressor::new(content, 4096).read_to_string(&mut text).unwrap(),
+        "gzip" => flate2::read::GzDecoder::new(content).read_to_string(&mut text).unwrap(),
+        _ => return got.text().to_owned(),
+    };
+    text
+}
+
+#[test]
+fn each_client_gets_what_it_accepts_and_the_store_keeps_one_of_each() {
+    on_redis(async |world| {
+        let instance = world.instance_with(CONFIG);
+        world.origin.answers(|_| {
+            let pieces =
+                page().into_bytes().chunks(50_000).map(|it| Ok(Bytes::copy_from_slice(it))).collect();
+            Ok(streamed(200, FIELDS, pieces))
+        });
+        for (accepts, coding) in [
+            ("gzip, deflate, br", "br"),
+            ("gzip", "gzip"),
+            ("", ""),
+            ("br;q=0, gzip;q=0.1", "gzip"),
+            ("zstd", ""),
+        ] {
+            for _ in 0..2 {
+                let got = instance.get_with(A, &[("accept-encoding", accepts)]).await;
+                assert_eq!(got.header("content-encoding"), coding, "{accepts}");
+                assert_eq!(plain(&got), page(), "{accepts}");
+                assert_eq!(got.header("vary"), "accept-encoding");
+            }
+        }
+        let plain_client = instance.get(A).await;
+        assert_eq!((plain_client.header("content-encoding"), plain_client.header("etag")), ("", "\"1\""));
+        assert!(instance.get_with(A, &[("accept-encoding", "gzip, br")]).await.is_hit());
+        assert!(instance.get_with(A, &[("accept-encoding", "gzip, br")]).await.body.unwrap().len() < 10_000);
+    });
+}
+
+#[test]
+fn a_compressed_response_is_validated_with_the_origins_tag() {
+    on_redis(async |world| {
+        let instance = world.instance_with(CONFIG);
+        world.origin.answers(|seen| {
+            let known = seen.header("if-none-match").contains("\"1\"");
+            Ok(if known { reply(304, FIELDS, "") } else { reply(200, FIELDS, page()) })
+        });
+        let accepts = [("accept-encoding", "gzip")];
+        let first = instance.get_with(A, &accepts).await;
+        assert_eq!((first.header("etag"), first.header("content-encoding")), ("W/\"1\"", "gzip"));
+        world.clock.advance_secs(11);
+        let validated = instance.get_with(A, &accepts).await;
+        assert_eq!((plain(&validated), validated.parameter("fwd-status")), (page(), "304"));
+        assert_eq!((validated.header("etag"), validated.header("vary")), ("W/\"1\"", "accept-encoding"));
+        let hit = instance.get_with(A, &[("accept-encoding", "gzip"), ("if-none-match", "W/\"1\"")]).await;
+        assert_eq!((hit.status, hit.is_hit()), (304, true));
+    });
+}
+
+#[test]
+fn what_is_not_stored_is_not_compressed() {
+    on_redis(async |world| {
+        let instance = world.instance_with(CONFIG);
+        world.origin.answers(|_| {
+            Ok(reply(200, &[("cache-control", "private"), ("content-type", "text/html")], page()))
+        });
+        let got = instance.get_with(A, &[("accept-encoding", "gzip")]).await;
+        assert_eq!(
+            (got.header("content-encoding"), got.header("vary"), got.text()),
+            ("", "", page().as_str())
+        );
+    });
+}
+
+#[test]
+fn a_purge_reaches_every_coding() {
+    on_redis(async |world| {
+        let instance = world.instance_with(CONFIG);
+        world.origin.answers(|_| Ok(reply(200, FIELDS, page())));
+        for accepts in ["gzip", "br", "identity"] {
+            instance.get_with(A, &[("accept-encoding", accepts)]).await;
+        }
+        instance.purge_url(A).await;
+        for accepts in ["gzip", "br", "identity"] {
+            assert!(!instance.get_with(A, &[("accept-encoding", accepts)]).await.is_hit(), "{accepts}");
+        }
+    });
+}
