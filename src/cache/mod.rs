@@ -16,3 +16,4 @@ pub mod respond;
 pub mod reuse;
 pub mod storable;
 pub mod store;
+pub mod tags;

@@ -1,6 +1,7 @@
 //! What the cache does with the responses of a route.
 
 use super::key::KeyRules;
+use super::semantics::{self, Semantics};
 use super::table::Table;
 use super::value::{duration, format_duration, one_of, shown};
 use http::StatusCode;
@@ -38,6 +39,8 @@ pub struct CachePolicy {
     pub collapse: Duration,
     /// For how long nobody waits any more for what could not be stored.
     pub hit_for_miss: Duration,
+    /// The finer points.
+    pub semantics: Semantics,
 }
 
 impl Default for CachePolicy {
@@ -52,6 +55,7 @@ impl Default for CachePolicy {
             set_cookie: SetCookiePolicy::default(),
             collapse: Duration::from_secs(5),
             hit_for_miss: Duration::from_secs(10),
+            semantics: Semantics::default(),
         }
     }
 }
@@ -159,6 +163,7 @@ impl Draft {
                 set_cookie: table.read("set_cookie", one_of(&cookies)).unwrap_or(*set_cookie),
                 collapse: table.read("collapse", duration(waits.clone())).unwrap_or(base.cache.collapse),
                 hit_for_miss: table.read("hit_for_miss", duration(waits)).unwrap_or(base.cache.hit_for_miss),
+                semantics: Semantics::read(table, base.cache.semantics),
             },
         };
         if draft.cache.ttl.is_some() && table.entries().any(|(key, _)| key == "default_ttl") {
@@ -179,7 +184,7 @@ impl Draft {
 }
 
 /// The keys of a policy.
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 13] = [
     "mode",
     "ttl",
     "default_ttl",
@@ -190,6 +195,9 @@ pub(super) const KEYS: [&str; 10] = [
     "set_cookie",
     "collapse",
     "hit_for_miss",
+    semantics::KEYS[0],
+    semantics::KEYS[1],
+    semantics::KEYS[2],
 ];
 
 /// A time for which something stale is used; zero is not at all.
