@@ -10,8 +10,9 @@
 
 mod codec;
 
+use super::tags;
 use crate::field::conditional::is_about;
-use crate::field::{hop, list};
+use crate::field::hop;
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use codec::{Reader, Writer};
@@ -150,13 +151,14 @@ impl Entry {
     ///
     /// `false`, with nothing taken over, when it is about another representation: "If the new response contains one or
     /// more strong validators ... and none of the stored responses match, the cache MUST NOT use the 304 to update any
-    /// stored responses" (§4.3.3).
+    /// stored responses" (§4.3.3). `origin` is where it came from, which its groups are scoped to.
     #[must_use]
-    pub fn freshen(&mut self, update: &HeaderMap) -> bool {
+    pub fn freshen(&mut self, update: &HeaderMap, origin: &str) -> bool {
         if !is_about(update, &self.headers) {
             return false;
         }
         self.headers.remove(AGE);
+        let (named, stripped) = (tags::are_named(update), !tags::are_named(&self.headers));
         let mut update = update.clone();
         hop::strip(&mut update);
         for keep in [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE] {
@@ -168,7 +170,9 @@ impl Entry {
         for (name, value) in &update {
             self.headers.append(name, value.clone());
         }
-        self.tags = tags(&self.headers);
+        if named {
+            self.tags = tags::updated(std::mem::take(&mut self.tags), stripped, &self.headers, origin);
+        }
         true
     }
 
@@ -318,28 +322,6 @@ fn read_headers(head: &mut Reader<'_>) -> Result<HeaderMap, Corrupt> {
         headers.try_append(name, value).map_err(|_| Corrupt::Damaged)?;
     }
     Ok(headers)
-}
-
-/// A tag's greatest length in bytes; longer ones are passed over.
-pub const MAX_TAG: usize = 1024;
-/// How many tags of a response count.
-pub const MAX_TAGS: usize = 256;
-
-/// The tags of a response: `Cache-Tag`, separated by commas, and `Surrogate-Key`, separated by spaces.
-#[must_use]
-pub fn tags(headers: &HeaderMap) -> Vec<String> {
-    let lines = |name| headers.get_all(name).iter().filter_map(|line| str::from_utf8(line.as_bytes()).ok());
-    let (cache_tag, surrogate_key) = (lines("cache-tag"), lines("surrogate-key"));
-    let mut tags: Vec<String> = cache_tag
-        .flat_map(|line| list::split_at(line, b','))
-        .chain(surrogate_key.flat_map(str::split_ascii_whitespace))
-        .filter(|tag| tag.len() <= MAX_TAG)
-        .take(MAX_TAGS)
-        .map(str::to_owned)
-        .collect();
-    tags.sort_unstable();
-    tags.dedup();
-    tags
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What an unsafe request makes invalid (RFC 9111 §4.4).
 
+use super::tags::{MAX_TAGS, of_group};
+use crate::field::groups::{CACHE_GROUP_INVALIDATION, named};
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
@@ -17,7 +19,7 @@ pub fn is_unsafe(method: &Method) -> bool {
 /// an error.
 #[must_use]
 pub fn targets(target: &Uri, status: StatusCode, response: &HeaderMap) -> Vec<Uri> {
-    if !(status.is_success() || status.is_redirection()) {
+    if is_error(status) {
         return Vec::new();
     }
     let mut targets = vec![target.clone()];
@@ -27,6 +29,21 @@ pub fn targets(target: &Uri, status: StatusCode, response: &HeaderMap) -> Vec<Ur
         targets.extend(named.filter(|named| same_origin(named, target) && named != target));
     }
     targets
+}
+
+/// The groups to forget after an unsafe request to `origin` was answered, as tags: those that `Cache-Group-Invalidation`
+/// names (RFC 9875 §3), which are of the same origin. None after an error.
+#[must_use]
+pub fn groups(origin: &str, status: StatusCode, response: &HeaderMap) -> Vec<String> {
+    if is_error(status) {
+        return Vec::new();
+    }
+    let named = named(response, &CACHE_GROUP_INVALIDATION).into_iter().take(MAX_TAGS);
+    named.map(|group| of_group(origin, &group)).collect()
+}
+
+fn is_error(status: StatusCode) -> bool {
+    !(status.is_success() || status.is_redirection())
 }
 
 fn same_origin(one: &Uri, other: &Uri) -> bool {

@@ -35,7 +35,7 @@ impl ResourceKey {
         for part in [Some(&*scheme), Some(&*authority), Some(path), query] {
             push_part(&mut text, part);
         }
-        let id = hex(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
+        let id = id_of(&text);
         let mut url = String::with_capacity(length + 4);
         for part in [&*scheme, "://", &*authority, path] {
             url.push_str(part);
@@ -65,10 +65,27 @@ impl ResourceKey {
         Some(Self::new(other, uri.authority()?.as_str(), uri.path(), query(uri, rules).as_deref()))
     }
 
+    /// The key of what QUERY finds at the same URL (RFC 10008); what was asked for selects among it, see
+    /// [`Selecting::with_content`].
+    #[must_use]
+    pub fn of_query(&self) -> Self {
+        let text = format!("{QUERY}{}", self.text);
+        let id = id_of(&text);
+        Self { text, url: self.url.clone(), id }
+    }
+
     /// The URL it stands for, as purges are matched against it.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The origin of that URL (RFC 6454): `scheme://authority`.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        let authority = self.url.find("://").map_or(0, |at| at + 3);
+        let end = self.url[authority..].find('/').map_or(self.url.len(), |at| authority + at);
+        &self.url[..end]
     }
 
     /// The whole key, stored with the response and compared when it is read.
@@ -86,7 +103,7 @@ impl ResourceKey {
 
 /// The URL behind the text of a resource key, as purges are matched against it; `None` when it is none.
 pub(crate) fn url_of(text: &str) -> Option<String> {
-    let (scheme, rest) = take_part(text)?;
+    let (scheme, rest) = take_part(text.strip_prefix(QUERY).unwrap_or(text))?;
     let (authority, rest) = take_part(rest)?;
     let (path, rest) = take_part(rest)?;
     let (query, _) = take_part(rest)?;
@@ -154,6 +171,13 @@ fn lower(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// What the text of a key begins with that is of QUERY: every other begins with a length.
+const QUERY: char = 'q';
+
+fn id_of(text: &str) -> String {
+    hex(&blake3::hash(text.as_bytes()).as_bytes()[..16])
+}
+
 /// Fields a response must not vary on to be stored: they are private, belong to the exchange with us, or
 /// are rewritten on the way to the origin.
 const NOT_SELECTING: [HeaderName; 15] = [
@@ -179,21 +203,32 @@ const NOT_SELECTING: [HeaderName; 15] = [
 pub struct Selecting<'a> {
     headers: &'a HeaderMap,
     rules: &'a KeyRules,
+    content: Option<Digest>,
 }
+
+/// A hash of a request's content and of what that is, 128 bits.
+pub type Digest = [u8; 16];
 
 impl<'a> Selecting<'a> {
     /// The selecting fields of a request.
     #[must_use]
     pub const fn of(headers: &'a HeaderMap, rules: &'a KeyRules) -> Self {
-        Self { headers, rules }
+        Self { headers, rules, content: None }
+    }
+
+    /// The same for a request whose content selects too: "The cache key for a QUERY request MUST incorporate the request
+    /// content and related metadata" (RFC 10008 §2.7).
+    #[must_use]
+    pub const fn with_content(self, content: Option<Digest>) -> Self {
+        Self { content, ..self }
     }
 
     /// What the route is keyed by, whatever a response varies on: part of every spec.
     fn implied(&self) -> impl Iterator<Item = String> {
         let headers = self.rules.headers.iter().map(|name| name.as_str().to_owned());
-        headers.chain(
-            self.rules.cookies.iter().map(|cookie| format!("{COOKIE_PREFIX}{}", hex(cookie.as_bytes()))),
-        )
+        let cookies = self.rules.cookies.iter();
+        let cookies = cookies.map(|cookie| format!("{COOKIE_PREFIX}{}", hex(cookie.as_bytes())));
+        headers.chain(cookies).chain(self.content.map(|_| CONTENT.to_owned()))
     }
 
     /// What a response with these `Vary` fields is selected by, as the comma-separated, sorted list that is
@@ -235,6 +270,9 @@ impl<'a> Selecting<'a> {
     }
 
     fn value(&self, name: &str) -> Option<String> {
+        if name == CONTENT {
+            return self.content.map(|digest| hex(&digest));
+        }
         match name.strip_prefix(COOKIE_PREFIX) {
             Some(encoded) => {
                 let cookie = self.rules.cookies.iter().find(|cookie| hex(cookie.as_bytes()) == encoded)?;
@@ -247,7 +285,8 @@ impl<'a> Selecting<'a> {
     /// Whether the request has any of the fields in `spec`.
     #[must_use]
     pub fn concerns(&self, spec: &str) -> bool {
-        spec.split(',').any(|name| name.starts_with(COOKIE_PREFIX) || self.headers.contains_key(name))
+        let other = |name: &str| name.starts_with(COOKIE_PREFIX) || name == CONTENT;
+        spec.split(',').any(|name| other(name) || self.headers.contains_key(name))
     }
 
     /// The spec that every response of the route has at least, if the route is keyed by anything.
@@ -255,6 +294,15 @@ impl<'a> Selecting<'a> {
     pub fn least(&self) -> Option<String> {
         self.spec(&[]).filter(|spec| !spec.is_empty())
     }
+}
+
+/// Stands for the content among field names.
+const CONTENT: &str = "content:";
+
+/// Whether responses under `spec` are selected by the content of requests: then there may be any number of them.
+#[must_use]
+pub fn selects_by_content(spec: &str) -> bool {
+    spec.split(',').any(|name| name == CONTENT)
 }
 
 /// Marks the name of a cookie, in hexadecimal, among field names; no field name has a colon.
@@ -347,6 +395,13 @@ mod tests {
         assert_ne!(key("https://example.com:80/a"), key("https://example.com/a"));
     }
 
+    #[test]
+    fn the_origin_is_scheme_and_authority() {
+        assert_eq!(key("https://A.example:443/x/y?z").origin(), "https://a.example");
+        assert_eq!(key("http://h:8080").origin(), "http://h:8080");
+        assert_eq!(key("http://h/?a://b/c").origin(), "http://h");
+    }
+
     proptest! {
         #[test]
         fn parts_cannot_move_between_each_other(a in "\\PC{0,8}", b in "\\PC{0,8}", c in "\\PC{0,8}", d in "\\PC{0,8}",
@@ -374,6 +429,21 @@ mod tests {
         assert_ne!(values(&[]), values(&[("foo", "")]));
         assert_ne!(values(&[("foo", "1")]), values(&[("foo2", "1")]));
         assert_eq!(values(&[("foo", "1"), ("bar", "2")]), values(&[("bar", "3"), ("foo", "1 ")]));
+    }
+
+    #[test]
+    fn the_content_of_a_query_selects_and_its_resource_is_another() {
+        let (headers, rules) = (HeaderMap::new(), KeyRules::default());
+        let by = |content| Selecting::of(&headers, &rules).with_content(content);
+        let spec = by(Some([1; 16])).spec(&[HeaderName::from_static("accept")]).unwrap();
+        assert_eq!(spec, "accept,content:");
+        assert!(selects_by_content(&spec) && !selects_by_content("accept,content"));
+        assert_ne!(by(Some([1; 16])).values(&spec), by(Some([2; 16])).values(&spec));
+        assert_eq!(by(None).least(), None);
+        let plain = key("http://h/a?b");
+        let query = plain.of_query();
+        assert!(query.id() != plain.id() && query.text() != plain.text() && query.url() == plain.url());
+        assert_eq!(url_of(query.text()).as_deref(), Some("http://h/a?b"));
     }
 
     #[test]

@@ -17,3 +17,4 @@ pub mod respond;
 pub mod reuse;
 pub mod storable;
 pub mod store;
+pub mod tags;

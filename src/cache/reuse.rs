@@ -115,8 +115,9 @@ fn why_not(
     if waited.is_some_and(|came| entry.received > came) {
         return None;
     }
-    // §5.2.1: what the client prefers beyond that.
-    let too_old = request.max_age.valid().is_some_and(|max| age > max.as_secs());
+    // §5.2.1: what the client prefers beyond that. What is immutable is no other for being newer (RFC 8246 §2).
+    let immutable = entry.policy.immutable && ttl > 0;
+    let too_old = !immutable && request.max_age.valid().is_some_and(|max| age > max.as_secs());
     let too_short = request.min_fresh.valid().is_some_and(|min| ttl < i64::from(min));
     (request.no_cache || too_old || too_short).then_some(Forward::Request)
 }
@@ -225,6 +226,14 @@ mod tests {
         assert_eq!(verdict("max-age=2", entry(10, |_| {}), 2), "fresh");
         assert_eq!(verdict("min-fresh=9", entry(10, |_| {}), 2), "request");
         assert_eq!(verdict("min-fresh=8", entry(10, |_| {}), 2), "fresh");
+    }
+
+    #[test]
+    fn what_is_immutable_is_not_validated_because_a_client_reloads() {
+        let immutable = || entry(10, |p| p.immutable = true);
+        assert_eq!(verdict("max-age=0", immutable(), 5), "fresh");
+        assert_eq!(verdict("no-cache", immutable(), 5), "request");
+        assert_eq!(verdict("max-age=0", immutable(), 10), "stale");
     }
 
     #[test]

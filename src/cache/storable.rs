@@ -2,6 +2,7 @@
 
 use super::entry::Policy;
 use super::freshness::{Heuristic, Lifetime, is_heuristically_cacheable, lifetime};
+use super::tags;
 use crate::config::{CacheConfig, CachePolicy, SetCookiePolicy};
 use crate::field::cache_control::{RequestDirectives, ResponseDirectives, Scope};
 use crate::field::hop;
@@ -15,7 +16,7 @@ use std::time::Duration;
 /// Why a response is not stored. The same word goes to Cache-Status, metrics and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unstorable {
-    /// Only GET responses are.
+    /// Only responses to GET and QUERY are.
     Method,
     /// 206 and 304 need a stored response to be combined with.
     Status,
@@ -113,13 +114,14 @@ pub fn judge(
             stale_if_error: stale_if_error(directives, route),
             stale_while_revalidate: stale_while_revalidate(directives, route),
         },
-        headers: stored_fields(exchange.response, directives, route),
+        headers: stored_fields(exchange.response, directives, route, cache.strip_tags),
         vary,
     })
 }
 
 fn permitted(exchange: &Exchange<'_>, directives: &ResponseDirectives) -> Result<(), Unstorable> {
-    // "the request method is understood by the cache": what is stored answers GET (and HEAD) only.
+    // "the request method is understood by the cache": what is stored answers GET (and HEAD) only. A QUERY counts as a
+    // GET of a resource of its own.
     if *exchange.method != Method::GET {
         return Err(Unstorable::Method);
     }
@@ -236,7 +238,12 @@ fn stale_while_revalidate(directives: &ResponseDirectives, route: &CachePolicy) 
 
 /// RFC 9111 §3.1: "Caches MUST include all received response header fields ... when storing a response",
 /// except those of the connection, and those that `no-cache` and `private` name.
-fn stored_fields(response: &HeaderMap, directives: &ResponseDirectives, route: &CachePolicy) -> HeaderMap {
+fn stored_fields(
+    response: &HeaderMap,
+    directives: &ResponseDirectives,
+    route: &CachePolicy,
+    strip_tags: bool,
+) -> HeaderMap {
     let mut headers = response.clone();
     hop::strip(&mut headers);
     for name in directives.private.fields().iter().chain(directives.no_cache.fields()) {
@@ -244,6 +251,9 @@ fn stored_fields(response: &HeaderMap, directives: &ResponseDirectives, route: &
     }
     if matches!(route.set_cookie, SetCookiePolicy::Strip) {
         headers.remove(SET_COOKIE);
+    }
+    if strip_tags {
+        tags::strip(&mut headers);
     }
     headers
 }

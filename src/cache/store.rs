@@ -18,7 +18,7 @@
 //! brought back.
 
 use super::entry::{Content, Entry, LedgerMark};
-use super::key::{ResourceKey, Selecting, variant};
+use super::key::{ResourceKey, Selecting, selects_by_content, variant};
 use super::lease::FillLease;
 use crate::env::Env;
 use crate::nonce::Nonces;
@@ -86,6 +86,8 @@ struct Guess {
     values: String,
     name: String,
     key: Key,
+    /// Nothing but what most responses vary on: no more than a guess.
+    usual: bool,
 }
 
 impl<E: Env> Store<E> {
@@ -119,7 +121,8 @@ impl<E: Env> Store<E> {
             return Ok(Lookup::default());
         };
         let Some(stored) = stored else {
-            return Ok(Lookup { mark: Some(head.mark), ..Lookup::default() });
+            let flight = guess.filter(|guess| !guess.usual).map(|guess| guess.name).unwrap_or_default();
+            return Ok(Lookup { mark: Some(head.mark), flight, ..Lookup::default() });
         };
         let varies = stored.first() == Some(&b'V');
         let (entry, flight) = if varies {
@@ -135,16 +138,18 @@ impl<E: Env> Store<E> {
     }
 
     fn guess(&self, resource: &ResourceKey, selecting: Selecting<'_>) -> Option<Guess> {
-        let usual = || Some(self.usual.borrow().clone()).filter(|spec| selecting.concerns(spec));
-        let spec = selecting.least().or_else(usual)?;
-        Some(self.guess_of(resource, selecting, spec))
+        if let Some(least) = selecting.least() {
+            return Some(self.guess_of(resource, selecting, least));
+        }
+        let usual = Some(self.usual.borrow().clone()).filter(|spec| selecting.concerns(spec))?;
+        Some(Guess { usual: true, ..self.guess_of(resource, selecting, usual) })
     }
 
     fn guess_of(&self, resource: &ResourceKey, selecting: Selecting<'_>, spec: String) -> Guess {
         let values = selecting.values(&spec);
         let name = variant(&values);
         let key = self.keys.variant(resource.id(), &name);
-        Guess { spec, values, name, key }
+        Guess { spec, values, name, key, usual: false }
     }
 
     /// The variant that an index leads to, and its name: the one that was guessed, or else it is read now.
@@ -234,7 +239,7 @@ impl<E: Env> Store<E> {
             Arg::from(variant),
             Arg::from(entry.encode()),
             Arg::from(self.ttl(entry, now)),
-            Arg::from(self.limits.max_variants),
+            Arg::from(if selects_by_content(spec) { 0 } else { self.limits.max_variants }),
             Arg::from(&self.keys.variant(id, "")),
         ];
         arguments.extend(of_lead);

@@ -32,6 +32,7 @@
 //! ```
 
 mod address;
+mod clients;
 mod errors;
 pub(crate) mod glob;
 mod key;
@@ -40,12 +41,14 @@ mod query;
 mod route;
 mod secret;
 mod section;
+mod semantics;
 mod settings;
 mod suggest;
 mod table;
 mod value;
 
 pub use address::{HostPort, Origin, RedisAddress};
+pub use clients::{Shown, StatusAudience};
 pub use errors::{ConfigError, ConfigErrors};
 pub use key::KeyRules;
 pub use policy::{CachePolicy, RoutePolicy, SetCookiePolicy};
@@ -53,6 +56,7 @@ pub use query::{NameSet, QueryRule};
 pub use route::Route;
 pub use secret::Secret;
 pub use section::{CacheConfig, CacheName, Fraction, MetricsConfig, OriginConfig, RedisConfig};
+pub use semantics::Semantics;
 pub use settings::{Settings, Strings, VARIABLES};
 pub use value::{format_duration, parse_duration, parse_size};
 
@@ -221,7 +225,9 @@ mod tests {
             heuristic_fraction = 0.25
             max_variants = 0x10
             targets = ["Edge-Cache-Control"]
-            cache_status = false
+            max_query_content = "1KiB"
+            strip_tags = true
+            cache_status = "none"
             "#,
             "f",
         )
@@ -237,7 +243,8 @@ mod tests {
         assert_eq!(config.cache.max_variants.get(), 16);
         let targets = Targets::new(vec![HeaderName::from_static("edge-cache-control")], "edge-1");
         assert_eq!(config.cache.targets, targets);
-        assert!(!config.cache.cache_status);
+        assert_eq!(config.cache.cache_status.shows(None), Shown::Nothing);
+        assert_eq!((config.cache.max_query_content, config.cache.strip_tags), (1024, true));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the cache does with the responses of a route.
 
 use super::key::{KeyRules, unique};
+use super::semantics::{self, Semantics};
 use super::table::Table;
 use super::value::{duration, format_duration, one_of, shown};
 use crate::cache::compress::Coding;
@@ -41,6 +42,8 @@ pub struct CachePolicy {
     pub hit_for_miss: Duration,
     /// Codings in which what is stored is compressed where the origin did not, the most preferred first.
     pub compress: Vec<Coding>,
+    /// The finer points.
+    pub semantics: Semantics,
 }
 
 impl Default for CachePolicy {
@@ -56,6 +59,7 @@ impl Default for CachePolicy {
             collapse: Duration::from_secs(5),
             hit_for_miss: Duration::from_secs(10),
             compress: Vec::new(),
+            semantics: Semantics::default(),
         }
     }
 }
@@ -167,6 +171,7 @@ impl Draft {
                 compress: table
                     .strings("compress", one_of(&codings))
                     .map_or_else(|| base.cache.compress.clone(), unique),
+                semantics: Semantics::read(table, base.cache.semantics),
             },
         };
         if draft.cache.ttl.is_some() && table.entries().any(|(key, _)| key == "default_ttl") {
@@ -187,7 +192,7 @@ impl Draft {
 }
 
 /// The keys of a policy.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 14] = [
     "mode",
     "ttl",
     "default_ttl",
@@ -199,6 +204,9 @@ pub(super) const KEYS: [&str; 11] = [
     "collapse",
     "hit_for_miss",
     "compress",
+    semantics::KEYS[0],
+    semantics::KEYS[1],
+    semantics::KEYS[2],
 ];
 
 /// A time for which something stale is used; zero is not at all.

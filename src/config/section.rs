@@ -1,5 +1,6 @@
 //! The sections of `spindrift.toml` that are about the whole cache, and the values only they have.
 
+use super::clients::StatusAudience;
 use super::policy::above_max;
 use super::table::Table;
 use super::value::{boolean, duration, expected, integer, size, string};
@@ -187,8 +188,12 @@ pub struct CacheConfig {
     /// The response fields with directives for this cache in place of `Cache-Control` (RFC 9213). Default
     /// `Spindrift-Cache-Control`, then `CDN-Cache-Control`.
     pub targets: Targets,
-    /// Whether clients see `Cache-Status`. Default true.
-    pub cache_status: bool,
+    /// The largest content of a QUERY that is looked up, in bytes; 0 for none at all. Default 64 KiB.
+    pub max_query_content: usize,
+    /// Whether the fields with tags (`Cache-Tag`, `Surrogate-Key`, `Cache-Groups`) are kept from clients. Default false.
+    pub strip_tags: bool,
+    /// Which clients see `Cache-Status`. Default all, without the key.
+    pub cache_status: StatusAudience,
 }
 
 impl Default for CacheConfig {
@@ -200,7 +205,9 @@ impl Default for CacheConfig {
             heuristic_max: DAY,
             max_variants: NonZeroU16::MIN.saturating_add(31),
             targets: Targets::default(),
-            cache_status: true,
+            max_query_content: 64 << 10,
+            strip_tags: false,
+            cache_status: StatusAudience::default(),
         }
     }
 }
@@ -224,7 +231,12 @@ impl CacheConfig {
             heuristic_max: heuristic_max(table, max_ttl).unwrap_or(default.heuristic_max.min(max_ttl)),
             max_variants: variants.and_then(NonZeroU16::new).unwrap_or(default.max_variants),
             targets: read_targets(table, name).unwrap_or(default.targets),
-            cache_status: table.read("cache_status", boolean).unwrap_or(default.cache_status),
+            max_query_content: table
+                .read("max_query_content", size(0..=16 << 20))
+                .and_then(|bytes| usize::try_from(bytes).ok())
+                .unwrap_or(default.max_query_content),
+            strip_tags: table.read("strip_tags", boolean).unwrap_or(default.strip_tags),
+            cache_status: StatusAudience::read(table),
         }
     }
 }

@@ -206,6 +206,13 @@ impl RequestDirectives {
         found
     }
 
+    /// The same without what has a fresh response validated: "They are advisory; caches MAY implement them, but are not
+    /// required to" (RFC 9111 §5.2.1).
+    #[must_use]
+    pub fn without_revalidation(self) -> Self {
+        Self { max_age: Seconds::Absent, min_fresh: Seconds::Absent, no_cache: false, ..self }
+    }
+
     fn add(&mut self, name: &str, argument: Option<&str>) {
         match name {
             "max-age" => self.max_age.set_first(argument),

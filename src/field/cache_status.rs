@@ -81,9 +81,15 @@ impl CacheStatus {
         self
     }
 
-    /// Adds our member at the end: the cache closest to the client comes last (RFC 9211 §2).
-    pub fn write(&self, headers: &mut HeaderMap, name: &str) {
-        append_member(headers, &CACHE_STATUS, &self.member(name));
+    /// Adds our member at the end: the cache closest to the client comes last (RFC 9211 §2). `key` is what was looked up,
+    /// for those who may know it (§2.8, §6).
+    pub fn write(&self, headers: &mut HeaderMap, name: &str, key: Option<&str>) {
+        let mut member = self.member(name);
+        if let Some(key) = key {
+            member.push_str("; key=");
+            push_string(&mut member, key);
+        }
+        append_member(headers, &CACHE_STATUS, &member);
     }
 
     fn member(&self, name: &str) -> String {
@@ -114,6 +120,18 @@ impl CacheStatus {
     }
 }
 
+/// A string of structured fields (RFC 9651 §3.3.3). What is not visible ASCII, which no URL has, becomes `?`.
+fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(if c.is_ascii_graphic() || c == ' ' { c } else { '?' });
+    }
+    out.push('"');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +153,14 @@ mod tests {
     fn our_member_comes_after_those_of_caches_behind_us() {
         let mut headers = HeaderMap::new();
         headers.insert(CACHE_STATUS, HeaderValue::from_static("origin; hit"));
-        CacheStatus::forward(Forward::UriMiss).write(&mut headers, "spindrift");
+        CacheStatus::forward(Forward::UriMiss).write(&mut headers, "spindrift", None);
         assert_eq!(headers[CACHE_STATUS], "origin; hit, spindrift; fwd=uri-miss");
+    }
+
+    #[test]
+    fn the_key_is_a_string() {
+        let mut headers = HeaderMap::new();
+        CacheStatus::hit(1).write(&mut headers, "edge", Some("http://h/a\"b\\\u{e9}\n"));
+        assert_eq!(headers[CACHE_STATUS], "edge; hit; ttl=1; key=\"http://h/a\\\"b\\\\??\"");
     }
 }

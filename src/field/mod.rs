@@ -8,6 +8,7 @@ pub mod cache_control;
 pub mod cache_status;
 pub mod conditional;
 pub mod forward;
+pub mod groups;
 pub mod hop;
 pub mod list;
 pub mod targeted;

@@ -1,21 +1,21 @@
 //! Asking the origin for something that may be stored, and taking in what it answers.
 
 use super::content::first_piece;
-use super::{Answer, Want, answer, upstream_failed};
+use super::{Answer, Want, answer, end_to_end, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::compress;
-use crate::cache::entry::{Content, Entry, tags};
+use crate::cache::entry::{Content, Entry};
 use crate::cache::fill::Fill;
 use crate::cache::freshness::initial_age;
 use crate::cache::lease::{FillLease, RENEW_EVERY};
 use crate::cache::respond::only_metadata;
 use crate::cache::reuse::Stale;
 use crate::cache::storable::{Exchange, Storable, Unstorable, judge};
+use crate::cache::tags::tags;
 use crate::env::{Env, Timeouts, UpstreamError};
 use crate::field::cache_status::CacheStatus;
 use crate::field::conditional::{not_modified, validate_with};
-use crate::field::hop;
 use crate::metrics::Timed;
 use crate::time::Timestamp;
 use futures_util::future::{Either, select};
@@ -125,7 +125,7 @@ impl<E: Env> Fetch<'_, E> {
         let mut update = received.response.headers().clone();
         date(&mut update, received.received);
         compress::adapt(&mut update, &entry.headers);
-        if !entry.freshen(&update) {
+        if !entry.freshen(&update, self.want.key.origin()) {
             self.forget();
             self.end(Ending::Unstored(Duration::ZERO));
             return answer(&self.want, entry, status.because("another-validator"), now);
@@ -228,7 +228,7 @@ impl<E: Env> Fetch<'_, E> {
                 body
             }
         };
-        hop::strip(&mut head.headers);
+        end_to_end(app, &mut head.headers);
         let unchanged = head.status == StatusCode::OK && not_modified(&incoming.headers, &head.headers);
         if unchanged {
             return unchanged_for_client(app, &head.headers, body, status);
@@ -262,7 +262,7 @@ impl<E: Env> Fetch<'_, E> {
             policy: storable.policy,
             ledger: lease.ledger().clone(),
             status: code,
-            tags: tags(&storable.headers),
+            tags: tags(headers, self.want.key.origin()),
             headers: storable.headers,
             content: Content::NONE,
         };
@@ -284,7 +284,7 @@ impl<E: Env> Fetch<'_, E> {
         headers: &HeaderMap,
         received: Timestamp,
     ) -> Result<(Storable, String), Unstorable> {
-        if self.want.incoming.method != Method::GET {
+        if self.want.incoming.method != Method::GET && !self.want.incoming.is_query() {
             return Err(Unstorable::Method);
         }
         let storable = self.judge(code, headers, received)?;

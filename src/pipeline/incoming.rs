@@ -2,15 +2,15 @@
 
 use crate::app::App;
 use crate::body::Body;
-use crate::cache::key;
+use crate::cache::key::{self, Digest};
 use crate::config::KeyRules;
 use crate::env::Env;
 use crate::field::accept;
 use crate::field::forward::{self, Hop};
 use crate::field::hop;
-use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, Method, Request, Uri};
 use std::net::IpAddr;
 
 /// A request, without anything that is not the client's to say or that ends here.
@@ -41,10 +41,69 @@ pub fn receive(request: Request<Body>, trust_forwarded: bool) -> Incoming {
 }
 
 impl Incoming {
-    /// A GET for the same, as a cache would send it for itself.
+    /// The same as a cache would send it for itself: a GET, or a QUERY.
     pub fn as_plain_get(&self) -> Self {
         let (uri, headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
-        Self { method: Method::GET, uri, headers, body: Body::Empty, client }
+        let method = if self.is_query() { self.method.clone() } else { Method::GET };
+        Self { method, uri, headers, body: self.held(), client }
+    }
+
+    /// Whether it is a QUERY (RFC 10008).
+    pub fn is_query(&self) -> bool {
+        self.method.as_str() == "QUERY"
+    }
+
+    /// Reads the content into memory, at most `limit` bytes of it. `false` when it is longer or ends early: then it is as
+    /// it came.
+    pub async fn hold(&mut self, limit: usize) -> bool {
+        let declared = self.body.length();
+        if declared.is_some_and(|length| length > limit as u64) {
+            return false;
+        }
+        let mut held = Vec::new();
+        while let Some(piece) = self.body.chunk().await {
+            match piece {
+                Ok(piece) => held.extend_from_slice(&piece),
+                Err(error) => {
+                    let pieces = futures_util::stream::iter([Ok(held.into()), Err(error)]);
+                    self.body = Body::from_pieces(declared, pieces);
+                    return false;
+                }
+            }
+            if held.len() > limit {
+                self.body = std::mem::take(&mut self.body).after(Ok(held.into()), declared);
+                return false;
+            }
+        }
+        self.body = held.into();
+        true
+    }
+
+    /// The content that is in memory.
+    fn held(&self) -> Body {
+        match &self.body {
+            Body::Full(content) => Body::Full(content.clone()),
+            Body::Empty | Body::Stream(_) => Body::Empty,
+        }
+    }
+
+    /// The hash of a QUERY's content and of what describes it: the fields that begin with `Content-`, but for its length.
+    /// Every part counts with its length.
+    pub fn digest(&self) -> Option<Digest> {
+        let content: &[u8] = match &self.body {
+            _ if !self.is_query() => return None,
+            Body::Full(content) => content,
+            Body::Empty | Body::Stream(_) => &[],
+        };
+        let describes = |name: &HeaderName| name.as_str().starts_with("content-") && *name != CONTENT_LENGTH;
+        let mut fields: Vec<_> = self.headers.iter().filter(|(name, _)| describes(name)).collect();
+        fields.sort_by(|one, other| one.0.as_str().cmp(other.0.as_str()));
+        let mut hasher = blake3::Hasher::new();
+        let parts = fields.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
+        for part in parts.chain([content]) {
+            hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
+        }
+        hasher.finalize().as_bytes().first_chunk().copied()
     }
 
     /// The authority the client asked for; empty if it named none.
@@ -82,7 +141,7 @@ impl Incoming {
 
     /// The same without the client's conditions: they are answered from what comes back.
     pub fn unconditional<E: Env>(&self, app: &App<E>, rules: &KeyRules) -> Request<Body> {
-        let mut request = self.outgoing(app, Some(rules), Body::Empty);
+        let mut request = self.outgoing(app, Some(rules), self.held());
         for condition in [IF_NONE_MATCH, IF_MODIFIED_SINCE] {
             request.headers_mut().remove(condition);
         }
@@ -103,5 +162,58 @@ impl Incoming {
             None => self.uri.path().to_owned(),
         };
         PathAndQuery::try_from(text).unwrap_or(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http::HeaderValue;
+
+    fn query(fields: &[(&'static str, &'static str)], content: &'static str) -> Incoming {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let (method, uri) = (Method::from_bytes(b"QUERY").unwrap(), Uri::from_static("http://h/a"));
+        let body = Body::from(Bytes::from_static(content.as_bytes()));
+        Incoming { method, uri, headers: fields.collect(), body, client: None }
+    }
+
+    #[test]
+    fn the_digest_is_of_the_content_and_of_what_it_is() {
+        let json = ("content-type", "application/json");
+        let same = query(&[json, ("content-length", "2"), ("accept", "x")], "{}");
+        assert_eq!(query(&[json], "{}").digest(), same.digest());
+        let all = [
+            query(&[json], "{}"),
+            query(&[json], "{ }"),
+            query(&[("content-type", "text/plain")], "{}"),
+            query(&[], "{}"),
+            query(&[json, ("content-encoding", "gzip")], "{}"),
+            query(&[json], ""),
+            query(&[("content-type", "application/json{}")], ""),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(all[at + 1..].iter().all(|other| one.digest() != other.digest()), "{one:?}");
+        }
+        assert_eq!(Incoming { method: Method::GET, ..query(&[], "x") }.digest(), None);
+    }
+
+    #[test]
+    fn what_is_too_long_to_hold_is_passed_on_whole() {
+        let pieces = || {
+            futures_util::stream::iter(
+                ["abc", "def", "g"].map(|piece| Ok(Bytes::from_static(piece.as_bytes()))),
+            )
+        };
+        for (limit, held) in [(7, true), (6, false), (2, false)] {
+            let mut incoming = query(&[], "");
+            incoming.body = Body::from_pieces(None, pieces());
+            let holds = futures_util::FutureExt::now_or_never(incoming.hold(limit));
+            assert_eq!(holds, Some(held), "{limit}");
+            let all = futures_util::FutureExt::now_or_never(incoming.body.collect(100)).unwrap().unwrap();
+            assert_eq!(all, "abcdefg");
+        }
     }
 }

@@ -31,14 +31,15 @@ use crate::cache::key::{ResourceKey, Selecting};
 use crate::cache::pieces::{self, Following};
 use crate::cache::respond::{self, Send};
 use crate::cache::reuse::{Stale, Verdict, evaluate};
-use crate::cache::{invalidate, lease::FillLease};
-use crate::config::{CachePolicy, RoutePolicy};
+use crate::cache::{invalidate, lease::FillLease, tags};
+use crate::config::{CachePolicy, KeyRules, RoutePolicy, Shown};
 use crate::env::{Env, UpstreamError};
 use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
 use crate::field::{forward, hop};
 use crate::metrics::{self, Series, Timed};
 use crate::problem::Problem;
+use crate::purge::Target;
 use crate::redis::RedisError;
 use crate::time::Timestamp;
 use collapse::{Follow, Step, Waiting};
@@ -57,21 +58,26 @@ pub struct Answer {
 /// Answers one request.
 pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response<Body> {
     let incoming = receive(request, app.config.origin.trust_forwarded);
+    let shown = app.config.cache.cache_status.shows(incoming.client);
     if api::is_reserved(incoming.uri.path()) {
         let response = api::serve(app, incoming).await;
-        return respond(app, Answer { response, status: CacheStatus::default().because("reserved-path") });
+        let status = CacheStatus::default().because("reserved-path");
+        return respond(app, Answer { response, status }, shown, None);
     }
     if forward::loops(&incoming.headers, app.config.name.as_str()) {
-        return respond(app, loop_detected());
+        return respond(app, loop_detected(), shown, None);
     }
     let began = app.env.elapsed();
     let (number, route) = app.config.route_number(incoming.authority(), incoming.uri.path());
-    let answer = match plan(app, &route.policy, &incoming) {
-        Plan::Pass(status) => pass(app, incoming, status).await,
-        Plan::Cache { shared, policy, key } => cached(app, shared, policy, key, incoming).await,
+    let (answer, looked_up) = match plan(app, &route.policy, &incoming) {
+        Plan::Pass(status) => (pass(app, incoming, status).await, None),
+        Plan::Cache { shared, policy, key } => {
+            let looked_up = (shown == Shown::Everything).then(|| key.url().to_owned());
+            (cached(app, shared, policy, key, incoming).await, looked_up)
+        }
     };
     count(app, number, &answer, began);
-    respond(app, answer)
+    respond(app, answer, shown, looked_up.as_deref())
 }
 
 /// Counts a request in the instance; Redis hears of it later.
@@ -94,7 +100,8 @@ enum Plan<'a, E: Env> {
 
 fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming) -> Plan<'a, E> {
     let bypass = |why| Plan::Pass(CacheStatus::forward(Forward::Bypass).because(why));
-    if incoming.method != Method::GET && incoming.method != Method::HEAD {
+    let is_query = incoming.is_query() && app.config.cache.max_query_content > 0;
+    if incoming.method != Method::GET && incoming.method != Method::HEAD && !is_query {
         return Plan::Pass(CacheStatus::forward(Forward::Method));
     }
     let RoutePolicy::Cache(policy) = route else { return bypass("route") };
@@ -103,7 +110,7 @@ fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming
         return bypass(why);
     }
     match ResourceKey::of(&incoming.uri, &policy.key) {
-        Some(key) => Plan::Cache { shared, policy, key },
+        Some(key) => Plan::Cache { shared, policy, key: if is_query { key.of_query() } else { key } },
         None => bypass("no-authority"),
     }
 }
@@ -120,7 +127,7 @@ fn not_for_a_cache(incoming: &Incoming) -> Option<&'static str> {
         return Some("precondition");
     }
     let length = incoming.headers.get(CONTENT_LENGTH).map(http::HeaderValue::as_bytes);
-    length.is_some_and(|length| length != b"0").then_some("request-content")
+    (!incoming.is_query() && length.is_some_and(|length| length != b"0")).then_some("request-content")
 }
 
 /// What a request wants from the cache.
@@ -134,6 +141,12 @@ pub(crate) struct Want<'a, E: Env> {
 }
 
 impl<E: Env> Want<'_, E> {
+    /// What the client asks of a cache, as far as the route lets it.
+    fn directives(&self) -> RequestDirectives {
+        let all = RequestDirectives::of(&self.incoming.headers);
+        if self.policy.semantics.client_revalidation { all } else { all.without_revalidation() }
+    }
+
     /// Whether it may wait for the response to another request. One with `Authorization` mostly brings what
     /// is not for others (RFC 9111 §3.5).
     fn may_wait(&self) -> bool {
@@ -149,8 +162,11 @@ async fn cached<E: Env>(
     key: ResourceKey,
     mut incoming: Incoming,
 ) -> Answer {
+    if incoming.is_query() && !incoming.hold(app.config.cache.max_query_content).await {
+        return pass(app, incoming, CacheStatus::forward(Forward::Bypass).because("request-content")).await;
+    }
     incoming.reduce(&policy.key);
-    let selecting = Selecting::of(&incoming.headers, &policy.key);
+    let selecting = Selecting::of(&incoming.headers, &policy.key).with_content(incoming.digest());
     let want = Want { app, shared, policy, incoming: &incoming, selecting, key };
     match find(&want).await {
         Ok(Found::Answer(answer)) => answer,
@@ -185,7 +201,7 @@ impl From<RedisError> for Unfound {
 
 async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
     let arrived = want.app.env.now();
-    let wanted = RequestDirectives::of(&want.incoming.headers);
+    let wanted = want.directives();
     let mut waiting = Waiting::new();
     loop {
         let found = want.shared.store.lookup(&want.key, want.selecting).await?;
@@ -287,7 +303,7 @@ async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheSta
             if invalidate::is_unsafe(&incoming.method) && !forget(app, &incoming, &response).await {
                 status = status.because("invalidation-failed");
             }
-            hop::strip(response.headers_mut());
+            end_to_end(app, response.headers_mut());
             let (head, body) = response.into_parts();
             let body = content::first_piece(&app.env, body, fetch::declared_length(&head.headers)).await;
             Answer { response: Response::from_parts(head, body), status }
@@ -296,19 +312,30 @@ async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheSta
     }
 }
 
+/// Leaves of an origin's fields those that are for the client.
+fn end_to_end<E: Env>(app: &App<E>, headers: &mut HeaderMap) {
+    hop::strip(headers);
+    if app.config.cache.strip_tags {
+        tags::strip(headers);
+    }
+}
+
 /// Forgets what an unsafe request made invalid; `false` when Redis did not do it.
 async fn forget<E: Env>(app: &App<E>, incoming: &Incoming, response: &Response<Body>) -> bool {
     let Some(shared) = &app.shared else { return true };
     let targets = invalidate::targets(&incoming.uri, response.status(), response.headers());
-    let targets: Vec<_> = targets.into_iter().map(crate::purge::Target::Url).collect();
+    let origin = ResourceKey::of(&incoming.uri, &KeyRules::default());
+    let groups = origin.map(|key| invalidate::groups(key.origin(), response.status(), response.headers()));
+    let groups = groups.into_iter().flatten().map(Target::Tag);
+    let targets: Vec<_> = targets.into_iter().map(Target::Url).chain(groups).collect();
     targets.is_empty() || shared.purger.purge(&targets, false).await.is_ok()
 }
 
-/// The one way out: marks the response as handled by us.
-fn respond<E: Env>(app: &App<E>, answer: Answer) -> Response<Body> {
+/// The one way out: marks the response as handled by us, for those who may see it.
+fn respond<E: Env>(app: &App<E>, answer: Answer, shown: Shown, key: Option<&str>) -> Response<Body> {
     let Answer { mut response, status } = answer;
-    if app.config.cache.cache_status {
-        status.write(response.headers_mut(), app.config.name.as_str());
+    if shown != Shown::Nothing {
+        status.write(response.headers_mut(), app.config.name.as_str(), key);
     }
     response
 }

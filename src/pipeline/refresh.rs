@@ -39,7 +39,7 @@ async fn refresh<E: Env>(
 ) {
     let route = app.config.route(incoming.authority(), incoming.uri.path());
     let (RoutePolicy::Cache(policy), Some(shared)) = (&route.policy, &app.shared) else { return };
-    let selecting = Selecting::of(&incoming.headers, &policy.key);
+    let selecting = Selecting::of(&incoming.headers, &policy.key).with_content(incoming.digest());
     let want = Want { app, shared, policy, incoming, selecting, key };
     match turn(&want, stale, place).await {
         Ok(Some((stale, lease))) => {

@@ -63,7 +63,9 @@ impl<E: Env> Purger<E> {
             RoutePolicy::Cache(policy) => &policy.key,
             RoutePolicy::Bypass => &none,
         };
-        ResourceKey::of(uri, rules).into_iter().chain(ResourceKey::other_scheme(uri, rules)).collect()
+        let keys = ResourceKey::of(uri, rules).into_iter().chain(ResourceKey::other_scheme(uri, rules));
+        let queries = self.config.cache.max_query_content > 0;
+        keys.flat_map(|key| [queries.then(|| key.of_query()), Some(key)]).flatten().collect()
     }
 
     /// Gives back the space of what was purged by tag, prefix, pattern or path, for no longer than `budget`. Nobody

@@ -14,6 +14,8 @@ pub use apply::{Purger, Report};
 pub use book::Book;
 pub use sweep::Swept;
 
+use crate::cache::key::ResourceKey;
+use crate::cache::tags;
 use serde::{Deserialize, Serialize};
 
 /// The most targets of one purge.
@@ -37,9 +39,39 @@ pub struct Purge {
     /// Beginnings of URLs; beginning with `/` they mean every host.
     #[serde(default)]
     pub prefixes: Vec<String>,
+    /// Groups (RFC 9875), each of one origin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
     /// Stale rather than gone: the next request validates it.
     #[serde(default)]
     pub soft: bool,
+}
+
+/// A group of responses of one origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// `https://example.com`; http and https are the same here.
+    pub origin: String,
+    /// Its name in `Cache-Groups`.
+    pub group: String,
+}
+
+impl Group {
+    /// Its tags: behind a proxy that ends TLS, users see another scheme than Spindrift does.
+    fn targets(&self) -> Result<[Target; 2], String> {
+        let Target::Url(uri) = bounded(&self.origin).and_then(url)? else {
+            return Err(format!("origin: expected https://host, found {:?}", self.origin));
+        };
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        if !matches!(uri.path_and_query().map(http::uri::PathAndQuery::as_str), None | Some("/")) {
+            return Err(format!("origin: expected https://host without a path, found {:?}", self.origin));
+        }
+        Ok(["http", "https"].map(|scheme| {
+            let key = ResourceKey::new(scheme, authority, "/", None);
+            Target::Tag(tags::of_group(key.origin(), &self.group))
+        }))
+    }
 }
 
 /// One thing to purge.
@@ -79,8 +111,16 @@ impl Purge {
                 }
             }
         }
+        for (at, group) in self.groups.iter().enumerate() {
+            match group.targets() {
+                Ok(targets) => found.extend(targets),
+                Err(problem) => problems.push(format!("groups[{at}]: {problem}")),
+            }
+        }
         if found.is_empty() && problems.is_empty() {
-            problems.push("expected at least one of urls, tags, patterns, prefixes, found none".to_owned());
+            problems.push(
+                "expected at least one of urls, tags, patterns, prefixes, groups, found none".to_owned(),
+            );
         }
         if found.len() > MAX_TARGETS {
             problems.push(format!("expected at most {MAX_TARGETS} targets, found {}", found.len()));
@@ -145,6 +185,20 @@ mod tests {
         assert!(problems[0].starts_with("urls[1]: expected an http:// or https:// URL"), "{problems:?}");
         assert!(problems[1].starts_with("urls[2]: expected a text"), "{problems:?}");
         assert!(problems[2].starts_with("prefixes[0]:"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_group_is_of_one_origin_by_http_and_https() {
+        let purge = |origin: &str| {
+            let group = Group { origin: origin.to_owned(), group: "a b".to_owned() };
+            Purge { groups: vec![group], ..Purge::default() }.targets()
+        };
+        let tag = |origin| Target::Tag(tags::of_group(origin, "a b"));
+        assert_eq!(purge("HTTPS://H:443").unwrap(), [tag("http://h:443"), tag("https://h")]);
+        assert_eq!(purge("http://h/").unwrap(), [tag("http://h"), tag("https://h")]);
+        for wrong in ["", "h", "/a", "http://h/a", "http://h?x"] {
+            assert!(purge(wrong).unwrap_err()[0].starts_with("groups[0]: "), "{wrong}");
+        }
     }
 
     #[test]

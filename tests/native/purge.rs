@@ -87,6 +87,7 @@ fn all_kinds_at_once() {
             patterns: list(&["*/IMG/*"]),
             prefixes: list(&["/ne"]),
             soft: false,
+            ..Purge::default()
         };
         assert_eq!(left(world, purge).await, Vec::<&str>::new());
     });

@@ -1,7 +1,7 @@
 -- Stores a response, unless its resource was purged since the fetch began, and ends the lead of its fetch.
 -- KEYS: generation, resource, variant (the resource again where nothing is varied on), lead
 -- ARGV: generation the fetch began with, fields varied on or '', variant, entry, time to live (ms),
---       most variants of a resource, what the keys of its variants begin with, token of the lead or '',
+--       most variants of a resource or 0 for any number, what the keys of its variants begin with, token of the lead or '',
 --       what else is said of the lead, how long that stays (ms)
 -- Reply: 1 stored, 0 refused
 -- The resource holds "E" and its entry, or an index: "V", its name, the fields varied on, the variants.
@@ -21,7 +21,7 @@ local name, fields, variants = string.match(redis.call('GET', KEYS[2]) or '', '^
 if fields ~= ARGV[2] then
   name, variants = ARGV[1], ''
 end
-if not string.find(variants, ARGV[3], 1, true) then
+if ARGV[6] ~= '0' and not string.find(variants, ARGV[3], 1, true) then
   variants = variants .. ' ' .. ARGV[3]
   local _, count = string.gsub(variants, ' ', '')
   if count > tonumber(ARGV[6]) then

@@ -40,6 +40,9 @@ macro_rules! files {
 }
 
 files! {
+    groups,
+    query,
+    requests,
     targeted,
 }
 

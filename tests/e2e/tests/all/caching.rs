@@ -63,7 +63,7 @@ fn every_kind_of_answer_carries_one_cache_status_of_ours() {
 fn cache_status_can_be_kept_from_clients() {
     let origin = Origin::always(Reply::fresh("x"));
     let redis = Redis::start();
-    let gateway = Gateway::before(&origin).redis(&redis).config("[cache]\ncache_status = false").start();
+    let gateway = Gateway::before(&origin).redis(&redis).config("[cache]\ncache_status = \"none\"").start();
     assert!(!gateway.get("/a").headers.has("cache-status"));
     redis.await_entries(1);
     assert!(!gateway.get("/a").headers.has("cache-status"));

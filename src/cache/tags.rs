@@ -1,0 +1,105 @@
+//! What a response can be purged by besides its URL: tags, and the groups of RFC 9875.
+
+use crate::field::groups::{self, CACHE_GROUPS};
+use crate::field::list;
+use http::{HeaderMap, HeaderName};
+
+/// A tag's greatest length in bytes; longer ones are passed over.
+pub const MAX_TAG: usize = 1024;
+/// How many tags of a response count, groups among them.
+pub const MAX_TAGS: usize = 256;
+
+const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+
+/// The tags of a response from `origin` (`scheme://authority`): `Cache-Tag`, separated by commas, `Surrogate-Key`,
+/// separated by spaces, and `Cache-Groups`, each as [`of_group`] has it.
+#[must_use]
+pub fn tags(headers: &HeaderMap, origin: &str) -> Vec<String> {
+    let lines = |name| headers.get_all(name).iter().filter_map(|line| str::from_utf8(line.as_bytes()).ok());
+    let named = lines(CACHE_TAG)
+        .flat_map(|line| list::split_at(line, b','))
+        .chain(lines(SURROGATE_KEY).flat_map(str::split_ascii_whitespace))
+        .map(str::to_owned);
+    let grouped = groups::named(headers, &CACHE_GROUPS).into_iter().map(|group| of_group(origin, &group));
+    let mut tags: Vec<String> =
+        named.chain(grouped).filter(|tag| tag.len() <= MAX_TAG).take(MAX_TAGS).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}
+
+/// How a group stands among tags: "groups are scoped to the origin" (RFC 9875 §2.2), and no field has a tag with the end of
+/// a line in it.
+#[must_use]
+pub fn of_group(origin: &str, group: &str) -> String {
+    format!("\n{origin}\n{group}")
+}
+
+/// Whether a response names tags or groups.
+#[must_use]
+pub fn are_named(headers: &HeaderMap) -> bool {
+    [CACHE_TAG, SURROGATE_KEY, CACHE_GROUPS].iter().any(|name| headers.contains_key(name))
+}
+
+/// Removes the fields that name them.
+pub fn strip(headers: &mut HeaderMap) {
+    for name in [CACHE_TAG, SURROGATE_KEY, CACHE_GROUPS] {
+        headers.remove(name);
+    }
+}
+
+/// The tags of a stored response after an update (RFC 9111 §3.2), where `before` are those it had, and `headers` its fields
+/// now. Where the fields were stripped when it was stored, what they said is not known to be outdated: it stays.
+#[must_use]
+pub fn updated(before: Vec<String>, stripped: bool, headers: &HeaderMap, origin: &str) -> Vec<String> {
+    let mut tags = tags(headers, origin);
+    if stripped {
+        tags.extend(before);
+        tags.sort_unstable();
+        tags.dedup();
+        tags.truncate(MAX_TAGS);
+    }
+    tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn tags_come_from_all_fields() {
+        let headers =
+            map(&[("cache-tag", "a, b/c,, a"), ("surrogate-key", "x  y,z"), ("cache-groups", "\"g 1\"")]);
+        assert_eq!(tags(&headers, "http://h"), ["\nhttp://h\ng 1", "a", "b/c", "x", "y,z"]);
+    }
+
+    #[test]
+    fn a_tag_beyond_ascii_is_a_tag_and_takes_no_other_with_it() {
+        assert_eq!(tags(&map(&[("cache-tag", "news, größe")]), ""), ["größe", "news"]);
+    }
+
+    #[test]
+    fn a_group_of_one_origin_is_no_group_of_another_and_no_tag() {
+        let of = |origin: &str| tags(&map(&[("cache-groups", "\"a\"")]), origin);
+        assert_ne!(of("http://h"), of("https://h"));
+        assert_ne!(of("http://h"), of("http://h:8080"));
+        assert_ne!(of("http://h"), ["a"]);
+    }
+
+    #[test]
+    fn what_was_stripped_is_not_lost_with_an_update() {
+        let update = map(&[("cache-tag", "b")]);
+        assert_eq!(updated(vec!["a".to_owned()], true, &update, ""), ["a", "b"]);
+        assert_eq!(updated(vec!["a".to_owned()], false, &update, ""), ["b"]);
+    }
+}

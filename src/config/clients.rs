@@ -1,0 +1,122 @@
+//! Who sees what the cache says of itself.
+
+use super::table::Table;
+use super::value::{one_of, string};
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// Who sees `Cache-Status` (RFC 9211). Whoever sees it learns what others have asked for (RFC 9211 §6).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusAudience {
+    see: See,
+    trusted: Vec<IpNet>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum See {
+    #[default]
+    All,
+    Trusted,
+    None,
+}
+
+/// What one client sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing.
+    Nothing,
+    /// What became of the request.
+    Outcome,
+    /// Also the key that was looked up.
+    Everything,
+}
+
+impl StatusAudience {
+    /// What the client at this address sees; one without an address is not trusted.
+    #[must_use]
+    pub fn shows(&self, client: Option<IpAddr>) -> Shown {
+        if self.see == See::None {
+            return Shown::Nothing;
+        }
+        // Of the usual configuration nothing has to be compared.
+        let trusted = !self.trusted.is_empty() && client.is_some_and(|client| self.trusts(client));
+        match (self.see, trusted) {
+            (_, true) => Shown::Everything,
+            (See::All, false) => Shown::Outcome,
+            (See::Trusted | See::None, false) => Shown::Nothing,
+        }
+    }
+
+    fn trusts(&self, client: IpAddr) -> bool {
+        let client = client.to_canonical();
+        self.trusted.iter().any(|network| network.contains(&client))
+    }
+
+    /// Reads the keys `cache_status` and `trusted`.
+    pub(super) fn read(table: &mut Table<'_, '_>) -> Self {
+        let words = [("all", See::All), ("trusted", See::Trusted), ("none", See::None)];
+        let see = table.read("cache_status", one_of(&words)).unwrap_or_default();
+        let what = "a network like \"10.0.0.0/8\" or an address like \"::1\"";
+        let trusted = table.strings("trusted", string(what, network)).unwrap_or_default();
+        let named = table.entries().any(|(key, _)| key == "trusted");
+        if see == See::Trusted && trusted.is_empty() && !named {
+            table.fail(
+                "cache_status",
+                "expected a list `trusted` beside \"trusted\", found none: nobody would see it",
+            );
+        }
+        if see == See::None && named {
+            table.fail_key("trusted", "has no effect, because cache_status is \"none\"".to_owned());
+        }
+        Self { see, trusted }
+    }
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    fn shown(text: &str, client: &str) -> Shown {
+        let config = Config::parse(&format!("[cache]\n{text}"), "f").unwrap();
+        config.cache.cache_status.shows(client.parse().ok())
+    }
+
+    #[test]
+    fn whoever_is_trusted_sees_everything() {
+        let both = "trusted = [\"10.0.0.0/8\", \"2001:db8::1\"]";
+        let only = format!("cache_status = \"trusted\"\n{both}");
+        for (client, trusted) in [
+            ("10.1.2.3", true),
+            ("::ffff:10.1.2.3", true),
+            ("2001:db8::1", true),
+            ("11.1.2.3", false),
+            ("2001:db8::2", false),
+            ("nobody", false),
+        ] {
+            let (open, closed) = (shown(both, client), shown(&only, client));
+            assert_eq!(open, if trusted { Shown::Everything } else { Shown::Outcome }, "{client}");
+            assert_eq!(closed, if trusted { Shown::Everything } else { Shown::Nothing }, "{client}");
+        }
+        assert_eq!(shown("", "10.0.0.1"), Shown::Outcome);
+        assert_eq!(shown("cache_status = \"none\"", "10.0.0.1"), Shown::Nothing);
+    }
+
+    #[test]
+    fn what_would_show_it_to_nobody_is_an_error() {
+        for (text, part) in [
+            ("cache_status = \"trusted\"", "expected a list `trusted`"),
+            ("cache_status = \"none\"\ntrusted = [\"::1\"]", "has no effect"),
+            ("cache_status = true", "expected \"all\" or \"trusted\" or \"none\", found true"),
+            ("trusted = [\"10.0.0.0/33\"]", "cache.trusted[0]: expected a network like"),
+            ("trusted = [\"localhost\"]", "cache.trusted[0]: expected a network like"),
+        ] {
+            let problem = Config::parse(&format!("[cache]\n{text}"), "f").unwrap_err().to_string();
+            assert!(problem.contains(part) && problem.lines().count() == 1, "{problem}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What of HTTP's finer points holds for a route, where there is a choice.
+
+use super::table::Table;
+use super::value::boolean;
+
+/// Choices for the responses and requests of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Semantics {
+    /// Whether a client may have a fresh response validated: `no-cache`, `max-age` and `min-fresh` of a request, and
+    /// `Pragma`. RFC 9111 §5.2.1 leaves it to the cache. Default true.
+    pub client_revalidation: bool,
+    /// Whether the response to a POST may answer a later GET (RFC 9110 §9.3.3). Default false: it costs every POST two
+    /// round trips to Redis.
+    pub store_post: bool,
+    /// Whether `No-Vary-Search` is followed. Default false: a URL with a query that an instance has not seen the path of
+    /// costs more than one round trip to Redis.
+    pub no_vary_search: bool,
+}
+
+impl Default for Semantics {
+    fn default() -> Self {
+        Self { client_revalidation: true, store_post: false, no_vary_search: false }
+    }
+}
+
+/// The keys, in the table of a policy.
+pub(super) const KEYS: [&str; 3] = ["client_revalidation", "store_post", "no_vary_search"];
+
+impl Semantics {
+    /// Reads the keys of `table` over `base`.
+    pub(super) fn read(table: &mut Table<'_, '_>, base: Self) -> Self {
+        let mut read = |key, base| table.read(key, boolean).unwrap_or(base);
+        Self {
+            client_revalidation: read(KEYS[0], base.client_revalidation),
+            store_post: read(KEYS[1], base.store_post),
+            no_vary_search: read(KEYS[2], base.no_vary_search),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, RoutePolicy};
+    use super::*;
+
+    #[test]
+    fn a_route_may_choose_otherwise_than_all() {
+        let text = "[cache]\nclient_revalidation = false\nstore_post = true\n[[route]]\npath = \"/a\"\n\
+                    cache = { store_post = false, no_vary_search = true }";
+        let config = Config::parse(text, "f").unwrap();
+        let chosen = |path| match &config.route("h", path).policy {
+            RoutePolicy::Cache(policy) => policy.semantics,
+            RoutePolicy::Bypass => panic!("bypass"),
+        };
+        assert_eq!(
+            chosen("/a"),
+            Semantics { client_revalidation: false, store_post: false, no_vary_search: true }
+        );
+        assert_eq!(
+            chosen("/"),
+            Semantics { client_revalidation: false, store_post: true, no_vary_search: false }
+        );
+    }
+}
