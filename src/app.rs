@@ -53,6 +53,7 @@ impl<E: Env> App<E> {
     pub fn new(env: E, variables: &impl Strings, file: &str) -> Result<Self, ConfigErrors> {
         let (config, settings) =
             ConfigErrors::both(Config::load(variables, file), Settings::load(variables))?;
+        config.check(&settings)?;
         let config = Rc::new(config);
         for warning in &settings.warnings {
             env.log(warning);
