@@ -68,14 +68,14 @@ async fn set<E: Env>(mut call: Call<'_, E>, queue: QueueName, name: ScheduleName
     let content = call.content(MAX_CONTENT).await?;
     let form: Set =
         serde_json::from_slice(&content).map_err(|error| bad(&format!("expected {FORM}: {error}")))?;
-    let schedule = schedule(form, call.app.env.now())?;
+    let schedule = schedule(&form, call.app.env.now())?;
     let set = jobs_of(&call)?.set_schedule(&queue, &name, &schedule).await;
     let (next, new) = set.map_err(|error| failed(&error))?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(json(status, &shape::scheduled(&Scheduled { name, schedule, next })))
 }
 
-fn schedule(form: Set, now: Timestamp) -> Result<Schedule, Problem> {
+fn schedule(form: &Set, now: Timestamp) -> Result<Schedule, Problem> {
     let priority = whole("priority", form.priority, 0..=Priority::MAX)?;
     Ok(Schedule {
         cron: Cron::parse(&form.cron, now).map_err(|error| bad(&format!("cron: {error}")))?,

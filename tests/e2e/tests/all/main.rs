@@ -11,6 +11,8 @@ mod framing;
 mod freshness;
 mod invalidation;
 mod isolation;
+mod jobs;
+mod jobs_push;
 mod origin_failure;
 mod privacy;
 mod proxy;
