@@ -69,9 +69,9 @@ pub(crate) async fn wake<E: Env>(app: &App<E>, queue: &QueueName) -> Handled {
 
 /// Ticks behind a request, now and then, where the configuration names queues.
 pub(crate) fn opportunity<E: Env>(app: &Rc<App<E>>) {
-    let Some(shared) = &app.shared else { return };
+    let Some(shared) = app.shared.as_ref().filter(|_| !app.config.queues.is_empty()) else { return };
     let now = app.env.now();
-    if app.config.queues.is_empty() || now.since(shared.jobs.ticked.get()) < EACH {
+    if now.since(shared.jobs.ticked.get()) < EACH {
         return;
     }
     shared.jobs.ticked.set(now);

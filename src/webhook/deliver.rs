@@ -2,7 +2,7 @@
 
 use super::{KeyRing, Outcome, judge};
 use crate::body::Body;
-use crate::env::{Env, Timeouts};
+use crate::env::{Env, Timeouts, UpstreamError};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
@@ -42,8 +42,11 @@ pub async fn deliver<E: Env>(env: &E, message: Message<'_>) -> Outcome {
     let sending = env.send(request(&message, env.now().as_secs()), timeouts);
     let (head, body) = match select(pin!(sending), pin!(env.sleep(limit))).await {
         Either::Left((Ok(response), _)) => response.into_parts(),
+        // The host's own timer may be the first.
+        Either::Left((Err(UpstreamError::TimedOut(_)), _)) | Either::Right(_) => {
+            return Outcome::TimedOut(limit);
+        }
         Either::Left((Err(error), _)) => return Outcome::Failed(error),
-        Either::Right(((), _)) => return Outcome::TimedOut(limit),
     };
     let outcome = judge(head.status, &head.headers, env.now());
     let _ = select(pin!(body.collect(DRAIN)), pin!(env.sleep(DRAINING))).await;

@@ -45,8 +45,9 @@ impl Outcome {
             }
             Self::Refused(status) => format!("the target answered {}", status.as_u16()),
             Self::TimedOut(limit) => format!("the target did not answer within {} ms", limit.as_millis()),
-            Self::Failed(UpstreamError::TimedOut(_)) => "the target did not answer in time".to_owned(),
-            Self::Failed(UpstreamError::Unreachable(_)) => "the target could not be reached".to_owned(),
+            Self::Failed(UpstreamError::TimedOut(_) | UpstreamError::Unreachable(_)) => {
+                "the target could not be reached".to_owned()
+            }
             Self::Failed(UpstreamError::Denied(_)) => {
                 "the host does not allow requests to the target: it is missing in allowed_outbound_hosts \
                  (variable webhook_host)"

@@ -1,10 +1,12 @@
 //! The job queue on a real Redis: order, leases, retries, dead letters, and what happens when workers die.
 
+use crate::support::env::TestEnv;
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::{Instance, PREFIX, World, on_redis};
 use futures_util::future::{join, join_all};
 use spindrift::job::{
-    Claim, Claimed, Data, IdempotencyKey, JobError, JobId, NewJob, Priority, QueueName, State, Verdict,
+    Claim, Claimed, Cron, Data, IdempotencyKey, JobError, JobId, Missed, NewJob, Priority, QueueName,
+    Schedule, ScheduleName, State, Verdict, tick,
 };
 use spindrift::redis::{Keys, RedisError};
 use std::cell::{Cell, RefCell};
@@ -37,11 +39,11 @@ async fn put(instance: &Instance, number: u32) -> JobId {
     instance.jobs().enqueue(&mail(), data(number)).await.unwrap()
 }
 
-async fn claim(instance: &Instance, count: u16) -> Vec<Claimed<'_, crate::support::env::TestEnv>> {
+async fn claim(instance: &Instance, count: u16) -> Vec<Claimed<'_, TestEnv>> {
     instance.jobs().claim(&mail(), Claim::default().count(count)).await.unwrap()
 }
 
-async fn claim_one(instance: &Instance) -> Claimed<'_, crate::support::env::TestEnv> {
+async fn claim_one(instance: &Instance) -> Claimed<'_, TestEnv> {
     claim(instance, 1).await.pop().expect("a job is ready")
 }
 
@@ -52,6 +54,16 @@ async fn state(instance: &Instance, id: &JobId) -> State {
 async fn counted(instance: &Instance, name: &str) -> u64 {
     let counts = instance.jobs().statistics(&mail()).await.unwrap().counts;
     counts.into_iter().find(|(found, _)| *found == name).unwrap().1
+}
+
+fn every_minute(world: &World) -> Schedule {
+    Schedule {
+        cron: Cron::parse("* * * * *", world.clock.now()).unwrap(),
+        missed: Missed::RunOnce,
+        data: data(6),
+        priority: Priority::default(),
+        max_attempts: None,
+    }
 }
 
 /// Makes everything in this part of the queue due: as if its time had come.
@@ -586,15 +598,7 @@ fn every_key_of_a_queue_is_in_one_slot_and_ends_some_time() {
         claim_one(&instance).await.ack().await.unwrap();
         claim_one(&instance).await.bury("").await.unwrap();
         let _held = claim_one(&instance).await;
-        let name = spindrift::job::ScheduleName::new("nightly").unwrap();
-        let cron = spindrift::job::Cron::parse("0 3 * * *", world.clock.now()).unwrap();
-        let schedule = spindrift::job::Schedule {
-            cron,
-            missed: spindrift::job::Missed::Skip,
-            data: data(6),
-            priority: Priority::default(),
-            max_attempts: None,
-        };
+        let (name, schedule) = (ScheduleName::new("nightly").unwrap(), every_minute(world));
         instance.jobs().set_schedule(&mail(), &name, &schedule).await.unwrap();
         let keys = world.keys().await;
         let of_queue: Vec<&String> = keys.iter().filter(|key| key.starts_with("sd:{q:mail}")).collect();
@@ -629,11 +633,7 @@ fn a_part_of_a_queue_that_is_touched_lives_on() {
 }
 
 /// A worker among many: what it does with what it gets.
-async fn work(
-    instance: &Instance,
-    left: &Cell<usize>,
-    mut each: impl AsyncFnMut(Claimed<'_, crate::support::env::TestEnv>),
-) {
+async fn work(instance: &Instance, left: &Cell<usize>, mut each: impl AsyncFnMut(Claimed<'_, TestEnv>)) {
     while left.get() > 0 {
         let claimed = claim(instance, 5).await;
         if claimed.is_empty() {
@@ -718,5 +718,59 @@ fn ten_thousand_jobs_and_workers_that_die_at_random_none_is_lost() {
         let statistics = producer.jobs().statistics(&mail()).await.unwrap();
         assert_eq!((statistics.ready, statistics.leased, statistics.dead), (0, 0, 0));
         assert_eq!(counted(&producer, "lost").await, 0);
+    });
+}
+
+/// The commands that the manual says a user of Redis has to be allowed.
+fn commands_of_the_manual() -> Vec<&'static str> {
+    let manual = include_str!("../../docs/operations.md");
+    let (_, from) = manual.split_once("ACL SETUSER spindrift on").unwrap();
+    let (list, _) = from.split_once("\n### ").unwrap();
+    let words = list.split_whitespace().map(|word| word.trim_matches(['`', '.', ',']));
+    words.filter(|word| word.starts_with('+')).collect()
+}
+
+#[test]
+fn the_permissions_in_the_manual_are_enough() {
+    on_redis(async |world| {
+        let mut user = vec!["ACL", "SETUSER", "spindrift", "on", ">p", "resetkeys", "resetchannels", "-@all"];
+        user.extend(["~sd:*", "&spindrift"]);
+        user.extend(commands_of_the_manual());
+        world.tell(&user).await;
+        let address = format!("redis://spindrift:p@127.0.0.1:{}", world.server.port());
+        let instance = world.instance_at(&address, "");
+        let key = IdempotencyKey::new("k").unwrap();
+        let jobs = (0..6).map(|number| NewJob::new(data(number)));
+        let jobs = jobs.chain([NewJob::new(data(6)).idempotency_key(key), NewJob::new(data(7)).delay(HOUR)]);
+        instance.jobs().enqueue_all(&mail(), jobs.collect()).await.unwrap();
+        due(world, "d").await;
+        let mut claimed = claim(&instance, 4).await;
+        claimed[0].extend(HOUR).await.unwrap();
+        for (at, one) in claimed.drain(..).enumerate() {
+            match at {
+                0 => one.ack().await.unwrap(),
+                1 => one.retry_after(HOUR, "").await.map(|_| ()).unwrap(),
+                2 => one.release().await.map(|_| ()).unwrap(),
+                _ => one.bury("").await.map(|_| ()).unwrap(),
+            }
+        }
+        let page = instance.jobs().dead_letters(&mail(), None, 9).await.unwrap();
+        instance.jobs().sentence(&mail(), &page.letters[0].id, Verdict::Replay).await.unwrap();
+        instance.jobs().remove(&mail(), &page.letters[0].id).await.unwrap();
+        instance.jobs().sentence_all(&mail(), Verdict::Drop).await.unwrap();
+        instance.jobs().dequeue(&mail()).await.unwrap().unwrap();
+        drop(claim(&instance, 1).await);
+        due(world, "l").await;
+        assert_eq!(claim(&instance, 1).await.len(), 1);
+        instance.jobs().pause(&mail()).await.unwrap();
+        instance.jobs().go_on(&mail()).await.unwrap();
+        instance.jobs().statistics(&mail()).await.unwrap();
+        assert_eq!(instance.jobs().queues(0, 9).await.unwrap(), [mail()]);
+        let (name, schedule) = (ScheduleName::new("s").unwrap(), every_minute(world));
+        instance.jobs().set_schedule(&mail(), &name, &schedule).await.unwrap();
+        world.tell(&["ZADD", &part("n"), "1", "s"]).await;
+        instance.jobs().fire(&mail()).await.unwrap();
+        instance.jobs().remove_schedule(&mail(), &name).await.unwrap();
+        tick(&instance.app, instance.shared(), Duration::ZERO).await.unwrap();
     });
 }

@@ -126,7 +126,9 @@ fn batch(form: Enqueue, header: Option<IdempotencyKey>) -> Result<Batch, Problem
     for (at, key) in jobs.iter().enumerate().filter_map(|(at, job)| Some((at, job.idempotency_key.as_ref()?)))
     {
         if !keys.insert(key.trim_matches('"').to_owned()) {
-            return Err(bad(&format!("jobs[{at}].idempotency_key: another job here has the same")));
+            return Err(bad(&format!(
+                "jobs[{at}].idempotency_key: expected a key of its own, found that of another job here"
+            )));
         }
     }
     let items = jobs.into_iter().enumerate().map(|(at, job)| item(&format!("jobs[{at}]."), job, None));

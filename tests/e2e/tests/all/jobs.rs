@@ -447,5 +447,5 @@ fn the_description_of_the_api_has_every_path_of_the_queue() {
     let document = stage.gateway.get("/_spindrift/openapi.json").json();
     let paths = document["paths"].as_object().unwrap();
     let of_queues: Vec<&String> = paths.keys().filter(|path| path.contains("/v1/queues")).collect();
-    assert_eq!(of_queues.len(), 19, "{of_queues:?}");
+    assert_eq!(of_queues.len(), 20, "{of_queues:?}");
 }
