@@ -6,6 +6,7 @@ use crate::env::Env;
 use crate::redis::{Arg, Key, RedisError, opaque};
 use crate::time::millis;
 use futures_util::future::join;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long an instance remembers that a queue stands in the list of queues.
@@ -33,17 +34,15 @@ impl<E: Env> Jobs<E> {
         enqueued.pop().ok_or(JobError::NoSuchJob)
     }
 
-    /// Enqueues up to [`MAX_BATCH`] jobs, all or none; those beyond are left out. No two may have the same
-    /// idempotency key.
+    /// Enqueues up to [`MAX_BATCH`] jobs, all or none.
     ///
     /// # Errors
-    /// As [`Jobs::enqueue_with`].
+    /// As [`Jobs::enqueue_with`], [`JobError::TooManyJobs`], and [`JobError::KeyTwice`].
     pub async fn enqueue_all(&self, queue: &QueueName, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, JobError> {
+        check(&jobs)?;
         let keys = self.keys_of(queue);
         let mut arguments = vec![Arg::from(&keys.once)];
-        for job in jobs.into_iter().take(MAX_BATCH) {
-            arguments.extend(self.arguments(queue, &job));
-        }
+        arguments.extend(jobs.iter().flat_map(|job| self.arguments(queue, job)));
         let (reply, ()) = join(keys.run(&self.redis, &ENQUEUE, &[], arguments), self.note(queue)).await;
         let (ring, enqueued) = read(reply?)?;
         if ring {
@@ -108,6 +107,17 @@ impl<E: Env> Jobs<E> {
                 env.log(&format!("queue {queue}: nobody was woken: {error}"));
             }
         });
+    }
+}
+
+fn check(jobs: &[NewJob]) -> Result<(), JobError> {
+    if jobs.len() > MAX_BATCH {
+        return Err(JobError::TooManyJobs(jobs.len()));
+    }
+    let mut keys = HashSet::new();
+    match jobs.iter().filter_map(|job| job.key.as_ref()).find(|key| !keys.insert(*key)) {
+        Some(twice) => Err(JobError::KeyTwice(twice.clone())),
+        None => Ok(()),
     }
 }
 

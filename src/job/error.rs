@@ -1,6 +1,6 @@
 //! Why something could not be done to a job.
 
-use super::JobId;
+use super::{IdempotencyKey, JobId};
 use crate::redis::RedisError;
 
 /// Why not.
@@ -24,6 +24,12 @@ pub enum JobError {
     /// The idempotency key was used for another job.
     #[error("the idempotency key was used for another job, {0}")]
     KeyReused(JobId),
+    /// A batch has more than [`MAX_BATCH`](super::MAX_BATCH) jobs.
+    #[error("expected at most {} jobs at once, found {0}", super::MAX_BATCH)]
+    TooManyJobs(usize),
+    /// Two jobs of a batch have the same idempotency key.
+    #[error("expected an idempotency key of its own for each job, found {:?} twice", .0.as_str())]
+    KeyTwice(IdempotencyKey),
     /// The queue has as many schedules as it may have.
     #[error("expected at most {} schedules of a queue, found more", super::MAX_SCHEDULES)]
     TooManySchedules,
@@ -43,6 +49,8 @@ impl JobError {
             Self::Ended(_) => "ended",
             Self::InFlight => "in-flight",
             Self::KeyReused(_) => "key-reused",
+            Self::TooManyJobs(_) => "too-many-jobs",
+            Self::KeyTwice(_) => "key-twice",
             Self::TooManySchedules => "too-many-schedules",
             Self::NoSuchSchedule => "no-such-schedule",
         }

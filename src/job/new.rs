@@ -2,6 +2,7 @@
 
 use super::{Data, IdempotencyKey, JobId};
 use crate::config::MOST_ATTEMPTS;
+use crate::time::millis;
 use std::time::Duration;
 
 /// The most jobs of one batch.
@@ -85,7 +86,10 @@ impl NewJob {
 
     /// What was asked for, in short, to notice when a key is used again for something else.
     pub(super) fn fingerprint(&self) -> String {
-        blake3::hash(self.data.bytes()).to_hex()[..16].to_owned()
+        let mut all = blake3::Hasher::new();
+        let (delay, attempts) = (millis(self.delay), self.max_attempts.unwrap_or_default());
+        all.update(format!("{delay} {} {attempts} ", self.priority.get()).as_bytes());
+        all.update(self.data.bytes()).finalize().to_hex()[..16].to_owned()
     }
 }
 

@@ -46,7 +46,7 @@ impl Tally {
 /// rung for the rest.
 ///
 /// # Errors
-/// [`JobError::Redis`]. Jobs that were under way come back when their lease is over.
+/// [`JobError::Redis`], after what was under way has come to its end.
 pub async fn drain<E: Env>(
     app: &App<E>,
     shared: &Shared<E>,
@@ -58,20 +58,27 @@ pub async fn drain<E: Env>(
     let Some(keys) = app.settings.webhook_keys.get(&push.keys) else { return Ok(Tally::default()) };
     let mut tally = Tally::default();
     let mut under_way = FuturesUnordered::new();
-    let mut more = true;
+    let (mut more, mut failed) = (true, None);
     loop {
         let room = push.concurrency.get().saturating_sub(u16::try_from(under_way.len()).unwrap_or(u16::MAX));
-        if more && room > 0 && app.env.now() < until {
+        if more && room > 0 && failed.is_none() && app.env.now() < until {
             let claim = Claim::default().count(room).lease(push.timeout + MARGIN);
-            let claimed = jobs.claim(queue, claim.in_flight(push.concurrency.get())).await?;
-            more = !claimed.is_empty();
-            under_way.extend(claimed.into_iter().map(|job| attempt(app, push, keys, job)));
+            match jobs.claim(queue, claim.in_flight(push.concurrency.get())).await {
+                Ok(claimed) => {
+                    more = !claimed.is_empty();
+                    under_way.extend(claimed.into_iter().map(|job| attempt(app, push, keys, job)));
+                }
+                Err(error) => failed = Some(error),
+            }
         }
         match under_way.next().await {
             // A place is free again, and a job may have become due.
             Some(one) => (tally, more) = (tally.plus(one), true),
             None => break,
         }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     if more && tally != Tally::default() {
         jobs.bell.ring(queue.as_str()).await?;

@@ -253,8 +253,8 @@ fn read_definition(text: &str, now: Timestamp) -> Option<Schedule> {
 }
 
 /// The id of the job of a slot: the same whoever fires it, so that it is enqueued once; and another in every queue,
-/// for targets that tell messages apart by it.
+/// for targets that tell messages apart by it. Without a dot, which signatures separate with.
 fn id(queue: &QueueName, name: &str, slot: Timestamp) -> Result<JobId, RedisError> {
-    let hash = blake3::hash(queue.as_str().as_bytes()).to_hex();
-    job_id(&format!("cron-{name}-{}-{}", slot.as_secs(), &hash[..8]))
+    let hash = blake3::hash(format!("{queue}\0{name}").as_bytes()).to_hex();
+    job_id(&format!("cron-{}-{}-{}", name.replace('.', "_"), slot.as_secs(), &hash[..16]))
 }

@@ -114,6 +114,7 @@ fn failed(error: &JobError) -> Problem {
             StatusCode::CONFLICT
         }
         JobError::KeyReused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        JobError::TooManyJobs(_) | JobError::KeyTwice(_) => StatusCode::BAD_REQUEST,
     };
     Problem::new(status, error.to_string()).with("reason", error.reason())
 }
