@@ -1,6 +1,6 @@
 //! Why something could not be done to a job.
 
-use super::{IdempotencyKey, JobId};
+use super::{IdempotencyKey, JobId, MAX_BATCH, MAX_SCHEDULES};
 use crate::redis::RedisError;
 
 /// Why not.
@@ -24,14 +24,14 @@ pub enum JobError {
     /// The idempotency key was used for another job.
     #[error("the idempotency key was used for another job, {0}")]
     KeyReused(JobId),
-    /// A batch has more than [`MAX_BATCH`](super::MAX_BATCH) jobs.
-    #[error("expected at most {} jobs at once, found {0}", super::MAX_BATCH)]
+    /// A batch has more than [`MAX_BATCH`] jobs.
+    #[error("expected at most {MAX_BATCH} jobs at once, found {0}")]
     TooManyJobs(usize),
     /// Two jobs of a batch have the same idempotency key.
-    #[error("expected an idempotency key of its own for each job, found {:?} twice", .0.as_str())]
+    #[error("expected an idempotency key of its own for each job, found {0:?} twice")]
     KeyTwice(IdempotencyKey),
     /// The queue has as many schedules as it may have.
-    #[error("expected at most {} schedules of a queue, found more", super::MAX_SCHEDULES)]
+    #[error("expected at most {MAX_SCHEDULES} schedules of a queue, found more")]
     TooManySchedules,
     /// There is no such schedule.
     #[error("there is no such schedule")]

@@ -303,6 +303,15 @@ fn a_batch_is_enqueued_as_a_whole_or_not_at_all() {
         let refused = instance.jobs().enqueue_all(&mail(), vec![keyed(4, "d"), keyed(9, "a")]).await;
         assert_eq!(refused, Err(JobError::KeyReused(first[0].id.clone())));
         assert_eq!(instance.jobs().statistics(&mail()).await.unwrap().ready, 3);
+        let twice = instance.jobs().enqueue_all(&mail(), vec![keyed(5, "e"), keyed(6, "e")]).await;
+        assert_eq!(twice, Err(JobError::KeyTwice(IdempotencyKey::new("e").unwrap())));
+        let many = (0..101).map(|number| NewJob::new(data(number))).collect();
+        assert_eq!(instance.jobs().enqueue_all(&mail(), many).await, Err(JobError::TooManyJobs(101)));
+        assert_eq!(
+            instance.jobs().statistics(&mail()).await.unwrap().ready,
+            3,
+            "nothing is left out in silence"
+        );
     });
 }
 

@@ -1,14 +1,14 @@
 //! Pushing jobs to a target: signed, retried, bounded, and found again when nobody was woken for them.
 
 use crate::support::origin::{Outcome, Seen, reply};
-use crate::support::{Instance, OLD_WEBHOOK_KEY, PREFIX, WEBHOOK_KEY, on_redis};
+use crate::support::{Instance, OLD_WEBHOOK_KEY, PREFIX, WEBHOOK_KEY, World, on_redis};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt as _;
 use futures_util::future::join;
 use spindrift::env::UpstreamError;
 use spindrift::event::{Handled, handle};
-use spindrift::job::{Data, JobId, NewJob, QueueName, State, Tally, Ticked, drain, tick};
+use spindrift::job::{Data, JobError, JobId, NewJob, QueueName, State, Tally, Ticked, drain, tick};
 use spindrift::redis::Keys;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -256,6 +256,36 @@ fn who_runs_out_of_time_rings_for_the_rest() {
         assert_eq!(instance.env.wire().take_commands().last().map(String::as_str), Some("PUBLISH"));
         assert_eq!(push(&instance).await.delivered, 10 - tally.delivered);
     });
+}
+
+#[test]
+fn when_redis_fails_what_is_under_way_comes_to_its_end() {
+    on_redis(async |world| {
+        let instance = world.instance_with(FILE);
+        let ids = [put(&instance, 1).await, put(&instance, 2).await];
+        world.origin.gives(200, &[], "");
+        world.origin.hold();
+        let until = soon(&instance);
+        let queue = orders();
+        let (result, ()) = join(drain(&instance.app, instance.shared(), &queue, until), async {
+            world.origin.asked(2).await;
+            // A key of another type makes every further claim fail, and no end of a lease.
+            world.tell(&["SET", &part("d"), "of another type", "EX", "99"]).await;
+            world.origin.release();
+        })
+        .await;
+        assert!(matches!(result, Err(JobError::Redis(_))), "{result:?}");
+        for id in &ids {
+            assert_eq!(view_state(world, id).await, "done");
+        }
+        world.tell(&["DEL", &part("d")]).await;
+    });
+}
+
+/// How a job ended, as Redis has it.
+async fn view_state(world: &World, id: &JobId) -> String {
+    let key = Keys::new(PREFIX).queue_item("orders", "j", id.as_str());
+    world.ask(&["HGET", key.as_str(), "z"]).await
 }
 
 #[test]
