@@ -14,8 +14,6 @@ mod degraded;
 mod errors;
 mod event;
 mod jobs;
-mod jobs_push;
-mod jobs_schedule;
 mod ledger;
 mod model;
 mod outage;

@@ -208,7 +208,7 @@ fn no_more_are_under_way_than_the_queue_allows_over_all_instances() {
 fn the_bell_is_rung_when_there_is_something_to_do_and_wakes_the_subscriber() {
     on_redis(async |world| {
         let (gateway, subscriber) = (world.instance_with(FILE), world.instance_with(FILE));
-        let client = redis::Client::open(world.server.url()).unwrap();
+        let client = ::redis::Client::open(world.server.url()).unwrap();
         let mut bell = client.get_async_pubsub().await.unwrap();
         bell.subscribe(&gateway.app.settings.channel).await.unwrap();
         world.origin.gives(200, &[], "");
