@@ -12,7 +12,6 @@ mod freshness;
 mod invalidation;
 mod isolation;
 mod jobs;
-mod jobs_push;
 mod origin_failure;
 mod privacy;
 mod proxy;

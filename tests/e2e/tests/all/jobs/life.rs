@@ -1,68 +1,11 @@
-//! The job queue by HTTP.
+//! The life of a job by HTTP.
 
+use super::{request, stage, with_token};
 use serde_json::{Value, json};
-use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request, Response, TOKEN, eventually};
+use spindrift_e2e::{Request, TOKEN, eventually};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-const MAIL: &str = "/_spindrift/v1/queues/mail";
-
-struct Stage {
-    redis: Redis,
-    gateway: Gateway,
-    _origin: Origin,
-}
-
-fn stage() -> Stage {
-    let (origin, redis) = (Origin::always(Reply::ok("page")), Redis::start());
-    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
-    Stage { redis, gateway, _origin: origin }
-}
-
-impl Stage {
-    /// A request below the queue `mail` with JSON content, empty for none.
-    #[track_caller]
-    fn send(&self, method: &str, path: &str, json: &str) -> Response {
-        self.gateway.send(&request(method, path, json))
-    }
-
-    #[track_caller]
-    fn ok(&self, method: &str, path: &str, json: &str) -> Value {
-        let response = self.send(method, path, json);
-        assert!((200..300).contains(&response.status), "{method} {path}: {response:?}");
-        if response.status == 204 { Value::Null } else { response.json() }
-    }
-
-    #[track_caller]
-    fn put(&self, json: &str) -> String {
-        let put = self.ok("POST", "/jobs", json);
-        put["id"].as_str().unwrap().to_owned()
-    }
-
-    #[track_caller]
-    fn claim(&self, count: usize) -> Vec<Value> {
-        let claimed = self.ok("POST", "/claim", &format!("{{\"count\":{count}}}"));
-        claimed["jobs"].as_array().unwrap().clone()
-    }
-
-    /// Ends every lease, as if its time were over.
-    fn expire_leases(&self) {
-        let leases = "sd:{q:mail}:l";
-        for id in self.redis.query::<Vec<String>>(&["ZRANGE", leases, "0", "-1"]) {
-            let _: i64 = self.redis.query(&["ZADD", leases, "XX", "1", &id]);
-        }
-    }
-}
-
-fn request(method: &str, path: &str, json: &str) -> Request {
-    let request = Request::new(method, &format!("{MAIL}{path}")).bearer(TOKEN);
-    if json.is_empty() { request } else { request.body(json).header("content-type", "application/json") }
-}
-
-fn with_token(job: &Value, more: &str) -> String {
-    format!("{{\"token\":{}{more}}}", job["token"])
-}
 
 #[test]
 fn the_simple_form_is_first_in_first_out_with_any_json() {
@@ -238,27 +181,6 @@ fn a_claim_waits_until_there_is_a_job() {
 }
 
 #[test]
-fn queues_may_have_any_name() {
-    let stage = stage();
-    for name in ["a%2Fb", "%7Bx%7D", "gr%C3%B6%C3%9Fe", "jobs", "%20"] {
-        let path = |rest: &str| format!("/_spindrift/v1/queues/{name}{rest}");
-        let put = stage
-            .gateway
-            .send(&Request::post(&path("/jobs"), format!("{{\"data\":\"{name}\"}}")).bearer(TOKEN));
-        assert_eq!(put.status, 201, "{put:?}");
-        let place = put.header("location").unwrap().to_owned();
-        assert_eq!(stage.gateway.send(&Request::get(&place).bearer(TOKEN)).json()["data"], name);
-        let taken = stage.gateway.send(&Request::post(&path("/dequeue"), "").bearer(TOKEN)).json();
-        assert_eq!(taken["job"]["data"], name);
-    }
-    for name in ["", "a%0Ab", &"x".repeat(129)] {
-        let refused =
-            stage.gateway.send(&Request::get(&format!("/_spindrift/v1/queues/{name}")).bearer(TOKEN));
-        let _ = refused.problem(400);
-    }
-}
-
-#[test]
 fn a_schedule_is_set_read_fired_by_a_tick_and_removed() {
     let stage = stage();
     let set =
@@ -283,113 +205,6 @@ fn a_schedule_is_set_read_fired_by_a_tick_and_removed() {
     assert_eq!(stage.send("DELETE", "/schedules/nightly", "").status, 204);
     for method in ["GET", "DELETE"] {
         let _ = stage.send(method, "/schedules/nightly", "").problem(404);
-    }
-}
-
-#[test]
-fn what_is_said_wrong_is_400_and_says_what_was_expected() {
-    let stage = stage();
-    let id = stage.put(r#"{"data":1}"#);
-    let token = r#""token":"1.abc""#;
-    let cases = [
-        ("POST", "/jobs".to_owned(), String::new()),
-        ("POST", "/jobs".to_owned(), "{}".to_owned()),
-        ("POST", "/jobs".to_owned(), "nonsense".to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"dely":1}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"delay":-1}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"delay":31536001}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"priority":4096}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"priority":-1}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"max_attempts":0}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"jobs":[]}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"jobs":[{}]}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"jobs":[{"data":1}],"delay":1}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), format!("{{\"jobs\":[{}]}}", vec![r#"{"data":1}"#; 101].join(","))),
-        (
-            "POST",
-            "/jobs".to_owned(),
-            r#"{"jobs":[{"data":1,"idempotency_key":"k"},{"data":2,"idempotency_key":"k"}]}"#.to_owned(),
-        ),
-        ("POST", "/jobs?x=1".to_owned(), r#"{"data":1}"#.to_owned()),
-        ("POST", "/claim".to_owned(), r#"{"count":0}"#.to_owned()),
-        ("POST", "/claim".to_owned(), r#"{"count":101}"#.to_owned()),
-        ("POST", "/claim".to_owned(), r#"{"lease":0.5}"#.to_owned()),
-        ("POST", "/claim".to_owned(), r#"{"wait":21}"#.to_owned()),
-        ("POST", "/claim".to_owned(), r#"{"wait":"1"}"#.to_owned()),
-        ("POST", "/dequeue".to_owned(), r#"{"count":1}"#.to_owned()),
-        ("POST", format!("/jobs/{id}/ack"), "{}".to_owned()),
-        ("POST", format!("/jobs/{id}/ack"), r#"{"token":"x"}"#.to_owned()),
-        ("POST", format!("/jobs/{id}/ack"), format!("{{{token},\"delay\":1}}")),
-        ("POST", format!("/jobs/{id}/retry"), format!("{{{token},\"delay\":-1}}")),
-        ("POST", format!("/jobs/{id}/extend"), format!("{{{token},\"lease\":0}}")),
-        ("GET", "/jobs/a%20b".to_owned(), String::new()),
-        ("GET", "/dead?limit=0".to_owned(), String::new()),
-        ("GET", "/dead?after=x".to_owned(), String::new()),
-        ("PUT", "/schedules/s".to_owned(), r#"{"cron":"* * * *","data":1}"#.to_owned()),
-        ("PUT", "/schedules/s".to_owned(), r#"{"cron":"60 * * * *","data":1}"#.to_owned()),
-        ("PUT", "/schedules/s".to_owned(), r#"{"cron":"0 0 31 2 *","data":1}"#.to_owned()),
-        ("PUT", "/schedules/s".to_owned(), r#"{"cron":"* * * * *"}"#.to_owned()),
-        ("PUT", "/schedules/s".to_owned(), r#"{"cron":"* * * * *","data":1,"missed":"all"}"#.to_owned()),
-        ("PUT", "/schedules/a%20b".to_owned(), r#"{"cron":"* * * * *","data":1}"#.to_owned()),
-    ];
-    for (method, path, json) in cases {
-        let problem = stage.send(method, &path, &json).problem(400);
-        assert!(
-            problem["detail"].as_str().unwrap().contains("expected"),
-            "{method} {path} {json}: {problem}"
-        );
-    }
-    let large = format!("{{\"data\":\"{}\"}}", "x".repeat(256 * 1024));
-    let _ = stage.send("POST", "/jobs", &large).problem(413);
-    let _ = stage
-        .send(
-            "PUT",
-            "/schedules/s",
-            &format!("{{\"cron\":\"* * * * *\",\"data\":\"{}\"}}", "x".repeat(16_384)),
-        )
-        .problem(413);
-    assert_eq!(stage.ok("GET", "", "")["ready"], 1, "none of it did anything");
-}
-
-#[test]
-fn a_wrong_method_is_405_and_every_path_needs_the_token() {
-    let stage = stage();
-    for (path, allowed) in [
-        ("", "GET"),
-        ("/jobs", "POST"),
-        ("/claim", "POST"),
-        ("/dequeue", "POST"),
-        ("/pause", "POST"),
-        ("/resume", "POST"),
-        ("/jobs/x", "GET, DELETE"),
-        ("/jobs/x/ack", "POST"),
-        ("/dead", "GET, DELETE"),
-        ("/dead/replay", "POST"),
-        ("/dead/x", "DELETE"),
-        ("/dead/x/replay", "POST"),
-        ("/schedules", "GET"),
-        ("/schedules/x", "GET, PUT, DELETE"),
-    ] {
-        let wrong = stage.send("BREW", path, "");
-        let _ = wrong.problem(405);
-        assert_eq!(wrong.header("allow"), Some(allowed), "{path}");
-        let _ = stage.gateway.get(&format!("{MAIL}{path}")).problem(401);
-    }
-    for path in ["/x", "/jobs/x/x", "/jobs/x/ack/x", "/dead/x/x", "/schedules/x/x"] {
-        let _ = stage.send("POST", path, "").problem(404);
-    }
-    let _ = stage.gateway.send(&Request::get("/_spindrift/v1/queues:tick").bearer(TOKEN)).problem(405);
-    let _ = stage.gateway.send(&Request::post("/_spindrift/v1/queues", "").bearer(TOKEN)).problem(405);
-}
-
-#[test]
-fn without_redis_the_queue_is_503_with_the_reason() {
-    let origin = Origin::always(Reply::ok("page"));
-    let gateway = Gateway::before(&origin).managed().start();
-    for (method, path, json) in [("POST", "/jobs", r#"{"data":1}"#), ("POST", "/claim", ""), ("GET", "", "")]
-    {
-        let problem = gateway.send(&request(method, path, json)).problem(503);
-        assert!(problem["reason"].as_str().unwrap().starts_with("redis-"), "{problem}");
     }
 }
 
@@ -439,13 +254,4 @@ fn workers_that_die_at_random_lose_no_job() {
     for key in stage.redis.keys() {
         assert!(stage.redis.query::<i64>(&["PTTL", &key]) > 0, "{key} never ends");
     }
-}
-
-#[test]
-fn the_description_of_the_api_has_every_path_of_the_queue() {
-    let stage = stage();
-    let document = stage.gateway.get("/_spindrift/openapi.json").json();
-    let paths = document["paths"].as_object().unwrap();
-    let of_queues: Vec<&String> = paths.keys().filter(|path| path.contains("/v1/queues")).collect();
-    assert_eq!(of_queues.len(), 20, "{of_queues:?}");
 }
