@@ -7,7 +7,7 @@ mod lease;
 mod schedule;
 mod shape;
 
-use super::call::{Call, method_not_allowed};
+use super::call::{Call, method_not_allowed, unavailable};
 use super::reply::{Outcome, json};
 use crate::env::Env;
 use crate::job::{JobError, Jobs, QueueName};
@@ -108,7 +108,7 @@ fn jobs_of<'a, E: Env>(call: &Call<'a, E>) -> Result<&'a Jobs<E>, Problem> {
 /// The problem that an error of the queue is.
 fn failed(error: &JobError) -> Problem {
     let status = match error {
-        JobError::Redis(error) => return super::unavailable(error),
+        JobError::Redis(error) => return unavailable(error),
         JobError::NoSuchJob | JobError::NoSuchSchedule => StatusCode::NOT_FOUND,
         JobError::LeaseLost | JobError::Ended(_) | JobError::InFlight | JobError::TooManySchedules => {
             StatusCode::CONFLICT

@@ -39,7 +39,6 @@ const PATIENT: &str = "[metrics]\nenabled = false\n[redis]\ntimeout = \"1m\"\nco
 pub(crate) const WEBHOOK_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub(crate) const OLD_WEBHOOK_KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 
-
 /// Runs `test` on a Redis of its own, then looks at what it left there.
 pub(crate) fn on_redis(test: impl AsyncFnOnce(&World)) {
     run(async || {
