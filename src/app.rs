@@ -4,6 +4,7 @@ use crate::cache::store::{Store, StoreLimits};
 use crate::config::{Config, ConfigErrors, Settings, Strings};
 use crate::env::Env;
 use crate::event::Channel;
+use crate::job::Jobs;
 use crate::metrics::Metrics;
 use crate::nonce::Nonces;
 use crate::pipeline::Flights;
@@ -43,6 +44,8 @@ pub struct Shared<E: Env> {
     pub flights: Flights,
     /// What was counted.
     pub metrics: Rc<Metrics<E>>,
+    /// The job queue.
+    pub jobs: Jobs<E>,
 }
 
 impl<E: Env> App<E> {
@@ -53,6 +56,7 @@ impl<E: Env> App<E> {
     pub fn new(env: E, variables: &impl Strings, file: &str) -> Result<Self, ConfigErrors> {
         let (config, settings) =
             ConfigErrors::both(Config::load(variables, file), Settings::load(variables))?;
+        config.check(&settings)?;
         let config = Rc::new(config);
         for warning in &settings.warnings {
             env.log(warning);
@@ -89,6 +93,7 @@ impl<E: Env> Shared<E> {
         if config.metrics.enabled {
             redis.observe(&metrics);
         }
-        Self { redis, keys, nonces, store, purger, channel, flights: Flights::default(), metrics }
+        let jobs = Jobs::new(env, &redis, &keys, &nonces, config, &channel);
+        Self { redis, keys, nonces, store, purger, channel, flights: Flights::default(), metrics, jobs }
     }
 }

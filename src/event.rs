@@ -11,6 +11,7 @@
 
 use crate::app::App;
 use crate::env::Env;
+use crate::job::{self, QueueName};
 use crate::nonce;
 use crate::purge::Purge;
 use crate::redis::{Arg, Client, Keys, RedisError, Value};
@@ -47,11 +48,21 @@ pub struct Envelope {
     pub data: serde_json::Value,
 }
 
+/// Somebody should look after a queue: the data of the topic `job`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Doorbell {
+    /// Its name.
+    pub queue: String,
+}
+
 /// A message that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// Purge this.
     Purge(Purge),
+    /// Push the jobs of this queue.
+    Job(QueueName),
 }
 
 /// Why a message was not understood.
@@ -67,7 +78,7 @@ pub enum Malformed {
     #[error("expected version {VERSION}, found {0}")]
     Version(u32),
     /// A topic nobody here knows.
-    #[error("expected the topic \"purge\", found {0:?}")]
+    #[error("expected the topic \"purge\" or \"job\", found {0:?}")]
     Topic(String),
     /// An identifier of another form.
     #[error("expected an id of 1 to 128 characters A-Z a-z 0-9 . _ -, found {0:?}")]
@@ -95,6 +106,7 @@ impl Envelope {
         }
         let message = match envelope.topic.as_str() {
             "purge" => Message::Purge(purge(envelope.data)?),
+            "job" => Message::Job(doorbell(envelope.data)?),
             _ => return Err(Malformed::Topic(envelope.topic)),
         };
         Ok((envelope.id, message))
@@ -111,7 +123,13 @@ fn purge(data: serde_json::Value) -> Result<Purge, Malformed> {
     Ok(purge)
 }
 
+fn doorbell(data: serde_json::Value) -> Result<QueueName, Malformed> {
+    let bell: Doorbell = serde_json::from_value(data).map_err(|error| Malformed::Data(error.to_string()))?;
+    QueueName::new(&bell.queue).map_err(|error| Malformed::Data(error.to_string()))
+}
+
 /// The channel, as one instance uses it.
+#[derive(Clone)]
 pub struct Channel<E: Env> {
     env: E,
     redis: Rc<Client<E>>,
@@ -138,6 +156,17 @@ impl<E: Env> Channel<E> {
         let payload = serde_json::to_string(&envelope).unwrap_or_default();
         self.redis.call("PUBLISH", vec![Arg::from(self.name.as_str()), Arg::from(payload)]).await?;
         Ok(id)
+    }
+
+    /// Rings for a queue: somebody should push its jobs. Without an id: who comes finds out what there is to do.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then nobody comes until a tick does.
+    pub async fn ring(&self, queue: &str) -> Result<(), RedisError> {
+        let data = serde_json::to_value(Doorbell { queue: queue.to_owned() }).unwrap_or_default();
+        let envelope = Envelope { v: VERSION, topic: "job".to_owned(), id: None, data };
+        let payload = serde_json::to_string(&envelope).unwrap_or_default();
+        self.redis.call("PUBLISH", vec![Arg::from(self.name.as_str()), Arg::from(payload)]).await.map(|_| ())
     }
 
     /// Whether this call is the first to claim the message.
@@ -242,7 +271,10 @@ async fn act<E: Env>(
     {
         return Ok(Handled::Duplicate);
     }
-    let Message::Purge(purge) = message;
+    let purge = match message {
+        Message::Purge(purge) => purge,
+        Message::Job(queue) => return Ok(job::wake(app, &queue).await),
+    };
     let targets = purge.targets().unwrap_or_default();
     match shared.purger.purge(&targets, purge.soft).await {
         Ok(report) => {
@@ -268,9 +300,21 @@ mod tests {
     #[test]
     fn a_purge_message_is_understood() {
         let payload = br#"{"v":1,"topic":"purge","id":"a-1","data":{"tags":["news"],"soft":true}}"#;
-        let (id, Message::Purge(purge)) = Envelope::decode(payload).unwrap();
+        let (id, message) = Envelope::decode(payload).unwrap();
+        let Message::Purge(purge) = message else { panic!("{message:?}") };
         assert_eq!(id.as_deref(), Some("a-1"));
         assert_eq!((purge.tags, purge.soft), (vec!["news".to_owned()], true));
+    }
+
+    #[test]
+    fn a_doorbell_names_a_queue() {
+        let says =
+            |data: &str| Envelope::decode(format!(r#"{{"v":1,"topic":"job","data":{data}}}"#).as_bytes());
+        let queue = QueueName::new("mail").unwrap();
+        assert_eq!(says(r#"{"queue":"mail"}"#).unwrap().1, Message::Job(queue));
+        for wrong in ["{}", r#"{"queue":""}"#, r#"{"queue":"a","id":1}"#] {
+            assert!(matches!(says(wrong), Err(Malformed::Data(_))), "{wrong}");
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@
 //! | [`field`] | header fields: `Cache-Control`, `Vary`, validators, hop-by-hop, forwarding, `Cache-Status` |
 //! | [`cache`] | RFC 9111: keys, storing, freshness, validation, invalidation; the store on Redis |
 //! | [`purge`] | what is purged, and the ledger that proves an entry was not |
+//! | [`job`] | the job queue: leases, retries, dead letters, schedules, push delivery |
+//! | [`webhook`] | signed messages to a target of the operator's |
 //! | [`event`] | the messages on the pub/sub channel |
 //! | [`redis`] | connection, deadline, backoff; replies and errors as Spin gives them |
 //! | [`api`] | the reserved paths below `/_spindrift/` |
@@ -35,6 +37,7 @@ pub mod config;
 pub mod env;
 pub mod event;
 pub mod field;
+pub mod job;
 pub mod metrics;
 pub mod nonce;
 pub mod pipeline;
@@ -42,3 +45,4 @@ pub mod problem;
 pub mod purge;
 pub mod redis;
 pub mod time;
+pub mod webhook;

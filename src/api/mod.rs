@@ -7,6 +7,7 @@ mod call;
 mod health;
 mod openapi;
 mod purge;
+mod queue;
 mod reply;
 mod stats;
 mod warm;
@@ -74,6 +75,8 @@ async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method)
         (["purge"], Method::POST) => purge::purge(call).await,
         (["warm"], Method::POST) => warm::serve(call).await,
         (["purge" | "warm"], _) => Err(method_not_allowed("POST")),
+        (["queues:tick"], method) => queue::tick(call, method).await,
+        (["queues", rest @ ..], method) => queue::serve(call, rest, method).await,
         _ => Err(nothing_here(&call)),
     }
 }

@@ -38,6 +38,7 @@ pub(crate) mod glob;
 mod key;
 mod policy;
 mod query;
+mod queue;
 mod route;
 mod secret;
 mod section;
@@ -53,6 +54,7 @@ pub use errors::{ConfigError, ConfigErrors};
 pub use key::KeyRules;
 pub use policy::{CachePolicy, RoutePolicy, SetCookiePolicy};
 pub use query::{NameSet, QueryRule};
+pub use queue::{MAX_ATTEMPTS, MOST_ATTEMPTS, Push, QueueConfig};
 pub use route::Route;
 pub use secret::Secret;
 pub use section::{CacheConfig, CacheName, Fraction, MetricsConfig, OriginConfig, RedisConfig};
@@ -76,6 +78,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// What is counted.
     pub metrics: MetricsConfig,
+    /// What holds for the jobs of single queues.
+    pub queues: Vec<QueueConfig>,
     routes: Vec<Route>,
     default_route: Route,
 }
@@ -88,6 +92,7 @@ impl Default for Config {
             origin: OriginConfig::default(),
             cache: CacheConfig::default(),
             metrics: MetricsConfig::default(),
+            queues: Vec::new(),
             routes: Vec::new(),
             default_route: Route::default(Draft::default().into()),
         }
@@ -141,8 +146,27 @@ impl Config {
             None => (CacheConfig::default(), Draft::default()),
         };
         let routes = route::read_all(table.tables("route"), &base, cache.max_ttl);
+        let queues = queue::read_all(table.tables("queue"));
         table.finish(elsewhere);
-        Self { name, redis, origin, cache, metrics, routes, default_route: Route::default(base.into()) }
+        let default_route = Route::default(base.into());
+        Self { name, redis, origin, cache, metrics, queues, routes, default_route }
+    }
+
+    /// Checks what the text says against the variables.
+    ///
+    /// # Errors
+    /// Every ring of keys that a queue names and `webhook_keys` does not have.
+    pub fn check(&self, settings: &Settings) -> Result<(), ConfigErrors> {
+        let rings = self.queues.iter().filter_map(|queue| Some((&queue.name, &queue.push.as_ref()?.keys)));
+        let missing = rings.filter(|(_, ring)| settings.webhook_keys.get(ring).is_none());
+        let problems = missing.map(|(queue, ring)| {
+            let expected =
+                if ring.is_empty() { "whsec_<base64>".to_owned() } else { format!("{ring}=whsec_<base64>") };
+            let message =
+                format!("expected {expected} to sign what queue {:?} pushes, found none", queue.as_str());
+            ConfigError::in_variable("webhook_keys", message)
+        });
+        ConfigErrors::check((), problems.collect())
     }
 
     /// The route of a request: the first in the order of the file that matches, else the default one.

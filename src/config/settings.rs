@@ -4,6 +4,7 @@ use super::address::{HostPort, Origin, RedisAddress};
 use super::errors::{ConfigError, ConfigErrors};
 use super::secret::Secret;
 use super::value::shown;
+use crate::webhook::KeyRings;
 
 /// Where variables come from: Spin in a component, anything in a test.
 pub trait Strings {
@@ -18,7 +19,7 @@ impl<F: Fn(&str) -> Option<String>> Strings for F {
 }
 
 /// The names of all variables.
-pub const VARIABLES: [&str; 9] = [
+pub const VARIABLES: [&str; 11] = [
     "origin_url",
     "redis_url",
     "redis_host",
@@ -27,6 +28,8 @@ pub const VARIABLES: [&str; 9] = [
     "redis_channel",
     "admin_token",
     "session_keys",
+    "webhook_keys",
+    "webhook_host",
     "config",
 ];
 
@@ -50,6 +53,8 @@ pub struct Settings {
     pub admin_token: Option<Secret>,
     /// `session_keys`: keys that sign sessions, the newest first.
     pub session_keys: Vec<Secret>,
+    /// `webhook_keys`: keys that sign what is pushed.
+    pub webhook_keys: KeyRings,
     /// What is allowed, but probably not meant: one line each, for the log at the start.
     pub warnings: Vec<String>,
 }
@@ -66,8 +71,10 @@ impl Settings {
         let channel = reader.channel();
         let admin_token = reader.admin_token();
         let session_keys = reader.session_keys();
+        let webhook_keys = reader.webhook_keys();
+        reader.check_webhook_host();
         let Reader { problems, warnings, .. } = reader;
-        let settings = Self { origin, redis, channel, admin_token, session_keys, warnings };
+        let settings = Self { origin, redis, channel, admin_token, session_keys, webhook_keys, warnings };
         ConfigErrors::check(settings, problems)
     }
 }
@@ -202,6 +209,27 @@ impl<V: Strings> Reader<'_, V> {
         keys.into_iter().map(Secret::new).collect()
     }
 
+    fn webhook_keys(&mut self) -> KeyRings {
+        let text = self.get("webhook_keys").unwrap_or_default();
+        KeyRings::parse(&text).unwrap_or_else(|(number, problem)| {
+            let message = format!("key {number}: {problem}; what was found is not shown, it is secret");
+            self.fail("webhook_keys", message);
+            KeyRings::default()
+        })
+    }
+
+    /// It is used in the manifest alone, where one wrong entry of `allowed_outbound_hosts` disables all.
+    fn check_webhook_host(&mut self) {
+        let text = self.get("webhook_host").unwrap_or_default();
+        let place = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let place = place.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+        let host = place.map(|rest| rest.strip_prefix("*.").unwrap_or(rest)).and_then(HostPort::parse);
+        if !text.is_empty() && host.is_none() {
+            let what = "expected http://host[:port] or https://host[:port] without user, path and query";
+            self.fail("webhook_host", format!("{what}, found {}", shown(&text)));
+        }
+    }
+
     fn warn_of_short(&mut self, name: &str, secret: &str) {
         if secret.len() < SHORT_SECRET {
             self.warnings
@@ -328,6 +356,27 @@ mod tests {
         assert_eq!(settings.warnings.len(), 1);
         assert!(settings.warnings[0].contains("redis://10.0.0.2:7000"));
         assert!(errors(&[("redis_url", "redis://10.0.0.1:7000/2"), nodes]).contains("only database 0"));
+    }
+
+    #[test]
+    fn keys_that_sign_are_read_and_never_shown() {
+        let key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let settings = load(&[("webhook_keys", &format!("{key},billing={key}\n"))]).unwrap();
+        assert!(settings.webhook_keys.get("").is_some() && settings.webhook_keys.get("billing").is_some());
+        let text = errors(&[("webhook_keys", &format!("{key},whsec_hunter2"))]);
+        assert!(text.starts_with("variable webhook_keys: key 2: expected whsec_ and base64"), "{text}");
+        assert!(!text.contains("hunter2") && !format!("{settings:?}").contains("MfKQ"));
+    }
+
+    #[test]
+    fn a_webhook_host_is_what_a_manifest_takes() {
+        for good in ["", "https://hooks.example", "http://127.0.0.1:8080/", "https://*.example.com"] {
+            assert!(load(&[("webhook_host", good)]).is_ok(), "{good}");
+        }
+        for bad in ["hooks.example", "https://h/path", "ftp://h", "https://u:hunter2@h", "https://"] {
+            let text = errors(&[("webhook_host", bad)]);
+            assert!(text.contains("variable webhook_host: expected") && !text.contains("hunter2"), "{text}");
+        }
     }
 
     #[test]

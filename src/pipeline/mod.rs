@@ -37,6 +37,7 @@ use crate::env::{Env, UpstreamError};
 use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
 use crate::field::{forward, hop};
+use crate::job;
 use crate::metrics::{self, Series, Timed};
 use crate::problem::Problem;
 use crate::purge::Target;
@@ -59,6 +60,7 @@ pub struct Answer {
 pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response<Body> {
     let incoming = receive(request, app.config.origin.trust_forwarded);
     let shown = app.config.cache.cache_status.shows(incoming.client);
+    job::opportunity(app);
     if api::is_reserved(incoming.uri.path()) {
         let response = api::serve(app, incoming).await;
         let status = CacheStatus::default().because("reserved-path");

@@ -1,6 +1,15 @@
 //! Redis keys: a type that only named constructors build, so that none is made of raw input.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt;
+
+/// What is written percent-encoded when it stands in a key: all but letters, digits and `- . _ ~`.
+const OPAQUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Text of a user's as it may stand in a key: no two are written alike.
+pub(crate) fn opaque(text: &str) -> String {
+    utf8_percent_encode(text, OPAQUE).to_string()
+}
 
 /// A Redis key.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -141,9 +150,60 @@ impl Keys {
         Key(format!("{}:{{message:{id}}}", self.prefix))
     }
 
+    /// A queue as a whole. It shares its hash tag with its parts and items; its name stands there
+    /// percent-encoded, so that no name can end the tag or be taken for another.
+    #[must_use]
+    pub fn queue(&self, name: &str) -> Key {
+        Key(format!("{}:{{q:{}}}", self.prefix, opaque(name)))
+    }
+
+    /// One part of a queue, such as the jobs that are ready.
+    #[must_use]
+    pub fn queue_part(&self, name: &str, part: &'static str) -> Key {
+        Key(format!("{}:{part}", self.queue(name).0))
+    }
+
+    /// One of many of a kind in a queue, such as a job; without `item`, what these keys begin with.
+    #[must_use]
+    pub fn queue_item(&self, name: &str, kind: &'static str, item: &str) -> Key {
+        Key(format!("{}:{kind}:{}", self.queue(name).0, opaque(item)))
+    }
+
+    /// The names of all queues, scored by when they were used last.
+    #[must_use]
+    pub fn queues(&self) -> Key {
+        Key(format!("{}:{{queues}}", self.prefix))
+    }
+
+    /// The names of the queues that have schedules, scored by when one was set last.
+    #[must_use]
+    pub fn scheduled_queues(&self) -> Key {
+        Key(format!("{}:{{queues}}:c", self.prefix))
+    }
+
+    /// Says that somebody looked after the queues a moment ago.
+    #[must_use]
+    pub fn queues_tick(&self) -> Key {
+        Key(format!("{}:{{queues}}:t", self.prefix))
+    }
+
     /// Counters over all instances.
     #[must_use]
     pub fn counters(&self) -> Key {
         Key(format!("{}:{{counters}}", self.prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_queue_cannot_end_its_tag_or_be_taken_for_another() {
+        let keys = Keys::new("sd");
+        assert_eq!(keys.queue("mail").as_str(), "sd:{q:mail}");
+        assert_eq!(keys.queue("a}b{c").as_str(), "sd:{q:a%7Db%7Bc}");
+        assert_eq!(keys.queue_item("a:b", "j", "c").as_str(), "sd:{q:a%3Ab}:j:c");
+        assert_ne!(keys.queue("a%7D"), keys.queue("a}"));
     }
 }

@@ -11,6 +11,7 @@ mod script;
 
 pub use client::{Client, Limits};
 pub use error::RedisError;
+pub(crate) use key::opaque;
 pub use key::{Key, Keys};
 pub use script::Script;
 pub(crate) use script::hex;

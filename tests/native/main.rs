@@ -14,6 +14,7 @@ mod compress;
 mod degraded;
 mod errors;
 mod event;
+mod jobs;
 mod ledger;
 mod model;
 mod outage;

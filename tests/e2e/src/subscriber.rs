@@ -22,8 +22,15 @@ impl Subscriber {
     #[must_use]
     #[track_caller]
     pub fn start_with(redis: &Redis, channel: &str, config: &str) -> Self {
+        Self::start_as(redis, channel, |setup| setup.config(config))
+    }
+
+    /// The same, set up further.
+    #[must_use]
+    #[track_caller]
+    pub fn start_as(redis: &Redis, channel: &str, further: impl FnOnce(Setup) -> Setup) -> Self {
         let before = redis.subscribers(channel);
-        let setup = Setup::of("subscriber.toml").redis(redis).config(config);
+        let setup = further(Setup::of("subscriber.toml").redis(redis));
         let process = setup.variable("redis_channel", channel).spawn(false);
         let subscriber = Self { process };
         eventually("the subscriber listens", || redis.subscribers(channel) > before);

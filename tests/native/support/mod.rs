@@ -18,6 +18,7 @@ use server::RedisServer;
 use spindrift::app::{App, Shared};
 use spindrift::cache::store::Store;
 use spindrift::event::Channel;
+use spindrift::job::Jobs;
 use spindrift::purge::{Purge, Report};
 use spindrift::redis::{Client, RedisError};
 use std::cell::Cell;
@@ -34,6 +35,9 @@ pub(crate) const PREFIX: &str = "sd";
 /// Deadlines that a slow machine does not miss: tests of deadlines end them by hand. And nothing is counted, since
 /// that happens some time after the response. What a test adds without a heading is about Redis.
 const PATIENT: &str = "[metrics]\nenabled = false\n[redis]\ntimeout = \"1m\"\nconnect_timeout = \"1m\"\n";
+/// What pushes are signed with, and were before.
+pub(crate) const WEBHOOK_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const OLD_WEBHOOK_KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 
 /// Runs `test` on a Redis of its own, then looks at what it left there.
 pub(crate) fn on_redis(test: impl AsyncFnOnce(&World)) {
@@ -117,6 +121,7 @@ impl World {
         let variables = |name: &str| match name {
             "origin_url" => Some("http://origin.test".to_owned()),
             "redis_url" => Some(address.to_owned()),
+            "webhook_keys" => Some(format!("{WEBHOOK_KEY},{OLD_WEBHOOK_KEY}")),
             _ => None,
         };
         let app = App::new(env.clone(), &variables, &format!("{PATIENT}{file}")).unwrap();
@@ -209,6 +214,11 @@ impl Instance {
     /// Its channel.
     pub(crate) fn channel(&self) -> &Channel<TestEnv> {
         &self.shared().channel
+    }
+
+    /// Its queues.
+    pub(crate) fn jobs(&self) -> &Jobs<TestEnv> {
+        &self.shared().jobs
     }
 
     /// Purges, as the management API does.

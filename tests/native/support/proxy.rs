@@ -18,6 +18,8 @@ pub(crate) enum Mode {
     Deaf,
     /// Lets a connection be set up, then closes it at the first command.
     Hangup,
+    /// Passes the next command on, closes its connection before there can be a reply, and is well again.
+    LoseReply,
     /// Accepts connections and closes them.
     Drop,
 }
@@ -138,6 +140,10 @@ async fn pass(client: TcpStream, state: &State) {
         while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
             if passes(state.mode.get(), &buffer[..length]) {
                 let _ = to_redis.write_all(&buffer[..length]).await;
+                if state.mode.get() == Mode::LoseReply {
+                    state.mode.set(Mode::Forward);
+                    return;
+                }
             } else {
                 state.heard.set(state.heard.get() + 1);
                 state.changed.notify_waiters();
@@ -158,7 +164,7 @@ async fn pass(client: TcpStream, state: &State) {
 
 fn passes(mode: Mode, said: &[u8]) -> bool {
     match mode {
-        Mode::Forward => true,
+        Mode::Forward | Mode::LoseReply => true,
         Mode::Silent | Mode::Drop => false,
         // What the `redis` crate says when it sets a connection up.
         Mode::Deaf | Mode::Hangup => said.windows(7).any(|word| word == b"SETINFO"),

@@ -5,6 +5,7 @@ mod options;
 mod origin;
 mod service;
 mod supervisor;
+mod ticker;
 mod token;
 
 use std::net::{SocketAddr, TcpListener};
@@ -21,6 +22,7 @@ use crate::{build, serving, wasm_target};
 use options::Options;
 use service::{Program, Service};
 use supervisor::Supervised;
+use ticker::Ticker;
 
 const TICK: Duration = Duration::from_millis(100);
 
@@ -99,7 +101,9 @@ impl App {
         let subscriber = Program::new("subscriber", || self.command("subscriber.toml", &[]));
         let mut subscriber = subscribed.then(|| Supervised::to_start(subscriber));
         banner::print(self, token);
-        let ended = watch(&mut host, &mut redis, &mut subscriber);
+        let token = self.variables.get("admin_token").filter(|_| subscribed);
+        let mut ticker = token.map(|token| Ticker::new(serving::reachable(self.listen), token));
+        let ended = watch(&mut host, &mut redis, &mut subscriber, &mut ticker);
         drop((subscriber, host, redis));
         match ended {
             Err(Failure::Interrupted) => {
@@ -123,6 +127,7 @@ fn watch(
     host: &mut impl Service,
     redis: &mut Option<Supervised<Server>>,
     subscriber: &mut Option<Supervised<impl Service>>,
+    ticker: &mut Option<Ticker>,
 ) -> Result<()> {
     loop {
         process::sleep(TICK)?;
@@ -135,6 +140,9 @@ fn watch(
         }
         if let Some(subscriber) = subscriber {
             subscriber.tick()?;
+        }
+        if let Some(ticker) = ticker {
+            ticker.tick();
         }
     }
 }

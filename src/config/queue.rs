@@ -1,0 +1,204 @@
+//! Queues: what holds for the jobs of one, and where they are pushed to.
+
+use super::table::Table;
+use super::value::{duration, expected, integer, shown, string};
+use crate::job::{Backoff, QueueName};
+use crate::webhook::is_name;
+use http::Uri;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+/// The keys that only a queue with a target has.
+const PUSH_KEYS: [&str; 3] = ["keys", "concurrency", "timeout"];
+
+/// `[[queue]]`: what holds for the jobs of one queue, where they do not say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Which queue.
+    pub name: QueueName,
+    /// How often a job is tried. Default 10.
+    pub max_attempts: u16,
+    /// How long it waits in between. Default from 10 s to 1 h.
+    pub backoff: Backoff,
+    /// Where its jobs are pushed to; `None` when they wait to be claimed.
+    pub push: Option<Push>,
+}
+
+/// Where the jobs of a queue are pushed to, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// An absolute `http://` or `https://` URI without user information.
+    pub target: Uri,
+    /// The ring in `webhook_keys` that signs; empty for the one without a name.
+    pub keys: String,
+    /// How many deliveries may be under way at once, over all instances. Default 4.
+    pub concurrency: NonZeroU16,
+    /// How long the target may take to answer. Default 15 s.
+    pub timeout: Duration,
+}
+
+/// How often a job is tried where nothing says otherwise.
+pub const MAX_ATTEMPTS: u16 = 10;
+/// The most that can be asked for.
+pub const MOST_ATTEMPTS: u16 = 1000;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Reads all `[[queue]]` tables.
+pub(super) fn read_all(tables: Vec<Table<'_, '_>>) -> Vec<QueueConfig> {
+    let mut queues: Vec<QueueConfig> = Vec::with_capacity(tables.len());
+    for mut table in tables {
+        if let Some(queue) = read(&mut table) {
+            if queues.iter().any(|other| other.name == queue.name) {
+                table.fail("name", "expected one table for each queue, found another with this name");
+            }
+            queues.push(queue);
+        }
+        table.finish(|key| match key {
+            "url" => Some("where jobs are pushed to is `target`"),
+            "secret" => Some("secrets are in the Spin variable webhook_keys, and `keys` names a ring of it"),
+            "attempts" => Some("how often a job is tried is `max_attempts`"),
+            _ => None,
+        });
+    }
+    queues
+}
+
+fn read(table: &mut Table<'_, '_>) -> Option<QueueConfig> {
+    let attempts = table.read("max_attempts", integer(1..=MOST_ATTEMPTS.into()));
+    let backoff = backoff(table);
+    let push = push(table);
+    let what = "a queue's name of 1 to 128 bytes without control characters";
+    let name = table.read("name", string(what, |text| QueueName::new(text).ok()));
+    if !table.entries().any(|(key, _)| key == "name") {
+        table.fail_all("expected `name`, the queue that this is about");
+    }
+    Some(QueueConfig {
+        name: name?,
+        max_attempts: attempts.and_then(|count| u16::try_from(count).ok()).unwrap_or(MAX_ATTEMPTS),
+        backoff,
+        push,
+    })
+}
+
+fn backoff(table: &mut Table<'_, '_>) -> Backoff {
+    let bounds = || Duration::from_millis(1)..=DAY;
+    let first = table.read("backoff", duration(bounds()));
+    let longest = table.read("max_backoff", duration(bounds()));
+    if let (Some(first), Some(longest)) = (first, longest)
+        && longest < first
+    {
+        table.fail("max_backoff", "expected no less than `backoff`");
+    }
+    let (default_first, default_longest) = (Duration::from_secs(10), Duration::from_secs(3600));
+    Backoff::new(first.unwrap_or(default_first), longest.unwrap_or(default_longest))
+}
+
+fn push(table: &mut Table<'_, '_>) -> Option<Push> {
+    let target = table.read("target", |value| {
+        let text = value.as_str().ok_or_else(|| expected("a URL", value))?;
+        target(text)
+    });
+    let ring = table.read("keys", string("a name of 1 to 64 characters A-Z a-z 0-9 . _ -", ring));
+    let concurrency = table.read("concurrency", integer(1..=100));
+    let limits = Duration::from_millis(100)..=Duration::from_secs(60);
+    let timeout = table.read("timeout", duration(limits));
+    if !table.entries().any(|(key, _)| key == "target") {
+        for key in PUSH_KEYS {
+            if table.entries().any(|(found, _)| found == key) {
+                table.fail(key, "without effect, because the queue has no `target`");
+            }
+        }
+    }
+    let concurrency = concurrency.and_then(|count| u16::try_from(count).ok()).and_then(NonZeroU16::new);
+    Some(Push {
+        target: target?,
+        keys: ring.unwrap_or_default(),
+        concurrency: concurrency.unwrap_or(NonZeroU16::MIN.saturating_add(3)),
+        timeout: timeout.unwrap_or(Duration::from_secs(15)),
+    })
+}
+
+fn ring(text: &str) -> Option<String> {
+    is_name(text).then(|| text.to_owned())
+}
+
+/// A target: its query may hold a secret of the receiver's, so that what was found is shown without.
+fn target(text: &str) -> Result<Uri, String> {
+    let what = "an absolute http:// or https:// URL without user information and fragment";
+    let uri = text.parse::<Uri>().ok().filter(|uri| {
+        let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        plain && matches!(uri.scheme_str(), Some("http" | "https")) && !text.contains('#')
+    });
+    uri.ok_or_else(|| {
+        format!("expected {what}, found {}", shown(text.split(['?', '#']).next().unwrap_or_default()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    fn errors(text: &str) -> String {
+        Config::parse(text, "f").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_queue_has_defaults_and_its_target_too() {
+        let config = Config::parse(
+            "[[queue]]\nname = \"a\"\n[[queue]]\nname = \"b\"\ntarget = \"https://hooks.example/b?x=1\"",
+            "f",
+        )
+        .unwrap();
+        let [a, b] = &config.queues[..] else { panic!("{config:?}") };
+        assert_eq!((a.max_attempts, a.backoff, &a.push), (10, Backoff::default(), &None));
+        let push = b.push.as_ref().unwrap();
+        assert_eq!((push.keys.as_str(), push.concurrency.get()), ("", 4));
+        assert_eq!((push.timeout.as_secs(), push.target.path()), (15, "/b"));
+    }
+
+    #[test]
+    fn everything_that_can_be_said_is_heard() {
+        let text = "[[queue]]\nname = \"a\"\nmax_attempts = 3\nbackoff = \"1s\"\nmax_backoff = \"8s\"\n\
+                    target = \"http://h:8080\"\nkeys = \"billing\"\nconcurrency = 16\ntimeout = \"2s\"";
+        let config = Config::parse(text, "f").unwrap();
+        let queue = &config.queues[0];
+        assert_eq!(queue.max_attempts, 3);
+        assert_eq!(queue.backoff, Backoff::new(Duration::from_secs(1), Duration::from_secs(8)));
+        let push = queue.push.as_ref().unwrap();
+        assert_eq!((push.keys.as_str(), push.concurrency.get(), push.timeout.as_secs()), ("billing", 16, 2));
+    }
+
+    #[test]
+    fn mistakes_have_their_place() {
+        assert!(errors("[[queue]]\n").contains("f:1:1: queue[0]: expected `name`"));
+        for (line, problem) in [
+            ("name = \"\"", "queue[0].name: expected a queue's name"),
+            (
+                "name = \"a\"\nkeys = \"b\"",
+                "queue[0].keys: without effect, because the queue has no `target`",
+            ),
+            ("name = \"a\"\ntarget = \"ftp://h\"", "queue[0].target: expected an absolute http://"),
+            ("name = \"a\"\nmax_attempts = 0", "expected a whole number from 1 to 1000"),
+            (
+                "name = \"a\"\nbackoff = \"1m\"\nmax_backoff = \"1s\"",
+                "queue[0].max_backoff: expected no less",
+            ),
+            ("name = \"a\"\nsecret = \"whsec_x\"", "secrets are in the Spin variable webhook_keys"),
+            ("name = \"a\"\n[[queue]]\nname = \"a\"", "queue[1].name: expected one table for each queue"),
+        ] {
+            let found = errors(&format!("[[queue]]\n{line}"));
+            assert!(found.contains(problem), "{line}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_target_never_shows_what_may_be_secret() {
+        for wrong in ["https://bob:hunter2@h/", "https://h/#hunter2?x", "//h?key=hunter2", "h/?hunter2"] {
+            let found = errors(&format!("[[queue]]\nname = \"a\"\ntarget = \"{wrong}\""));
+            assert!(found.contains("expected an absolute"), "{found}");
+            assert!(!found.contains("hunter2"), "{found}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Enqueueing.
+
+use super::script::{ENQUEUE, INDEX, QueueKeys, Reply};
+use super::{Data, Enqueued, JobError, JobId, Jobs, MAX_BATCH, NewJob, QueueName};
+use crate::env::Env;
+use crate::redis::{Arg, Key, RedisError, opaque};
+use crate::time::millis;
+use futures_util::future::join;
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// How long an instance remembers that a queue stands in the list of queues.
+const NOTED: Duration = Duration::from_secs(3600);
+/// How long it stands there.
+const LISTED: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The most queues that an instance remembers so.
+const MOST_NOTED: usize = 1000;
+
+impl<E: Env> Jobs<E> {
+    /// Enqueues a job that is due at once: first in, first out.
+    ///
+    /// # Errors
+    /// [`JobError::Redis`]: then it may have been enqueued or not.
+    pub async fn enqueue(&self, queue: &QueueName, data: Data) -> Result<JobId, JobError> {
+        Ok(self.enqueue_with(queue, NewJob::new(data)).await?.id)
+    }
+
+    /// Enqueues one job.
+    ///
+    /// # Errors
+    /// [`JobError::Redis`], [`JobError::KeyReused`].
+    pub async fn enqueue_with(&self, queue: &QueueName, job: NewJob) -> Result<Enqueued, JobError> {
+        let mut enqueued = self.enqueue_all(queue, vec![job]).await?;
+        enqueued.pop().ok_or(JobError::NoSuchJob)
+    }
+
+    /// Enqueues up to [`MAX_BATCH`] jobs, all or none.
+    ///
+    /// # Errors
+    /// As [`Jobs::enqueue_with`], [`JobError::TooManyJobs`], and [`JobError::KeyTwice`].
+    pub async fn enqueue_all(&self, queue: &QueueName, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, JobError> {
+        check(&jobs)?;
+        let keys = self.keys_of(queue);
+        let mut arguments = vec![Arg::from(&keys.once)];
+        arguments.extend(jobs.iter().flat_map(|job| self.arguments(queue, job)));
+        let (reply, ()) = join(keys.run(&self.redis, &ENQUEUE, &[], arguments), self.note(queue)).await;
+        let (ring, enqueued) = read(reply?)?;
+        if ring {
+            self.ring_behind(queue);
+        }
+        Ok(enqueued)
+    }
+
+    fn arguments(&self, queue: &QueueName, job: &NewJob) -> [Arg; 7] {
+        let attempts = job.max_attempts.unwrap_or_else(|| self.rules(queue).max_attempts);
+        let key = job.key.as_ref().map(|key| opaque(key.as_str())).unwrap_or_default();
+        let fingerprint = if key.is_empty() { String::new() } else { job.fingerprint() };
+        [
+            Arg::from(self.nonces.next()),
+            Arg::from(job.data.bytes().to_vec()),
+            Arg::from(u64::from(job.priority.get())),
+            Arg::from(millis(job.delay)),
+            Arg::from(u64::from(attempts)),
+            Arg::from(key),
+            Arg::from(fingerprint),
+        ]
+    }
+
+    /// Puts a queue into the list of queues, if this instance did not lately. Nothing depends on it but that
+    /// list and what is looked after by a tick; so a failure is logged, and tried again with the next job.
+    pub(super) async fn note(&self, queue: &QueueName) {
+        let now = self.env.now();
+        if self.noted.borrow().get(queue).is_some_and(|noted| now.since(*noted) < NOTED) {
+            return;
+        }
+        match self.index(&self.keys.queues(), queue, LISTED).await {
+            Ok(()) => {
+                let mut noted = self.noted.borrow_mut();
+                if noted.len() >= MOST_NOTED {
+                    noted.clear();
+                }
+                noted.insert(queue.clone(), now);
+            }
+            Err(error) => self.env.log(&format!("queue {queue}: not in the list of queues: {error}")),
+        }
+    }
+
+    /// Puts a queue into a list, for so long.
+    pub(super) async fn index(&self, list: &Key, queue: &QueueName, ttl: Duration) -> Result<(), RedisError> {
+        let arguments = vec![Arg::from(queue.as_str()), Arg::from(millis(ttl))];
+        self.redis.run(&INDEX, &[list], arguments).await.map(|_| ())
+    }
+
+    /// The keys of a queue.
+    pub(super) fn keys_of(&self, queue: &QueueName) -> QueueKeys {
+        QueueKeys::new(&self.keys, queue)
+    }
+
+    /// Rings for a queue whose jobs are pushed, behind the caller's back: the job is safe already.
+    pub(super) fn ring_behind(&self, queue: &QueueName) {
+        if self.rules(queue).push.is_none() {
+            return;
+        }
+        let (bell, env, queue) = (self.bell.clone(), self.env.clone(), queue.clone());
+        self.env.spawn(async move {
+            if let Err(error) = bell.ring(queue.as_str()).await {
+                env.log(&format!("queue {queue}: nobody was woken: {error}"));
+            }
+        });
+    }
+}
+
+fn check(jobs: &[NewJob]) -> Result<(), JobError> {
+    if jobs.len() > MAX_BATCH {
+        return Err(JobError::TooManyJobs(jobs.len()));
+    }
+    let mut keys = HashSet::new();
+    match jobs.iter().filter_map(|job| job.key.as_ref()).find(|key| !keys.insert(*key)) {
+        Some(twice) => Err(JobError::KeyTwice(twice.clone())),
+        None => Ok(()),
+    }
+}
+
+fn read(reply: Vec<crate::redis::Value>) -> Result<(bool, Vec<Enqueued>), JobError> {
+    let mut reply = Reply::new(reply);
+    let ring = reply.int()? == 1;
+    let mut enqueued = Vec::new();
+    let mut reused = None;
+    while !reply.is_over() {
+        let verdict = reply.int()?;
+        let id = job_id(&reply.text()?)?;
+        if verdict == -1 {
+            reused.get_or_insert(id.clone());
+        }
+        enqueued.push(Enqueued { id, new: verdict == 1 });
+    }
+    match reused {
+        Some(first) => Err(JobError::KeyReused(first)),
+        None => Ok((ring, enqueued)),
+    }
+}
+
+/// An id as Redis gave it.
+pub(super) fn job_id(text: &str) -> Result<JobId, RedisError> {
+    JobId::new(text).map_err(|_| RedisError::Reply(format!("expected a job's id, found {text:?}")))
+}

@@ -1,0 +1,260 @@
+//! Schedules: jobs that are enqueued again and again.
+
+use super::cron::{Cron, Missed};
+use super::enqueue::job_id;
+use super::script::{FIRE, FORGET, Reply, SCHEDULE, SLOTS};
+use super::{Data, JobError, JobId, Jobs, Priority, QueueName, ScheduleName};
+use crate::env::Env;
+use crate::redis::{Arg, RedisError};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+/// The most schedules of a queue.
+pub const MAX_SCHEDULES: u64 = 100;
+/// The most data of a schedule, in bytes.
+pub const MAX_SCHEDULE_DATA: usize = 16 * 1024;
+
+/// How long a queue stands in the list of those with schedules after one was set or fired: more than the four
+/// years to the next 29th of February.
+const LISTED: Duration = Duration::from_secs(9 * 366 * 24 * 3600);
+
+/// What is enqueued, and when.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// When.
+    pub cron: Cron,
+    /// What to do about slots that nobody ticked for.
+    pub missed: Missed,
+    /// What each job carries.
+    pub data: Data,
+    /// How urgent each job is.
+    pub priority: Priority,
+    /// How often each job is tried; `None` for what the configuration says of its queue.
+    pub max_attempts: Option<u16>,
+}
+
+/// A schedule as it stands.
+#[derive(Clone, Debug)]
+pub struct Scheduled {
+    /// What it is called.
+    pub name: ScheduleName,
+    /// What it does.
+    pub schedule: Schedule,
+    /// When next, by Redis's clock.
+    pub next: Timestamp,
+}
+
+/// A schedule as it is written into Redis.
+#[derive(Serialize, Deserialize)]
+struct Definition {
+    cron: String,
+    missed: Missed,
+    data: Box<RawValue>,
+    priority: u16,
+    max_attempts: Option<u16>,
+}
+
+/// What Redis says of the schedules of a queue.
+struct Slots {
+    now: Timestamp,
+    /// How many schedules there are.
+    count: u64,
+    /// Slot, name and definition of those that were asked for.
+    found: Vec<(Timestamp, String, String)>,
+}
+
+impl<E: Env> Jobs<E> {
+    /// Sets a schedule, in place of one with the same name. It fires from the first slot on that is still to
+    /// come. Gives that slot, and whether the schedule is new.
+    ///
+    /// # Errors
+    /// [`JobError::TooManySchedules`], [`JobError::Redis`].
+    pub async fn set_schedule(
+        &self,
+        queue: &QueueName,
+        name: &ScheduleName,
+        schedule: &Schedule,
+    ) -> Result<(Timestamp, bool), JobError> {
+        self.note(queue).await;
+        // Before, so that a tick finds the queue whatever happens in between; and after, in case one has found it
+        // empty meanwhile.
+        let list = self.keys.scheduled_queues();
+        self.index(&list, queue, LISTED).await?;
+        let now = self.slots(queue, &format!("={}", name.as_str())).await?.now;
+        let next = schedule.cron.next(now).unwrap_or(now);
+        let arguments = vec![
+            Arg::from(name.as_str()),
+            Arg::from(definition(schedule)),
+            Arg::from(next.as_millis()),
+            Arg::from(MAX_SCHEDULES),
+        ];
+        let mut reply = Reply::new(self.write(queue, arguments).await?);
+        let (set, there) = (reply.int()?, reply.int()?);
+        if set == -1 {
+            return Err(JobError::TooManySchedules);
+        }
+        self.index(&list, queue, LISTED).await?;
+        Ok((next, there == 0))
+    }
+
+    /// Removes a schedule. Jobs that it enqueued stay.
+    ///
+    /// # Errors
+    /// [`JobError::NoSuchSchedule`], [`JobError::Redis`].
+    pub async fn remove_schedule(&self, queue: &QueueName, name: &ScheduleName) -> Result<(), JobError> {
+        let arguments = vec![Arg::from(name.as_str()), Arg::from(""), Arg::from(0), Arg::from(0)];
+        match Reply::new(self.write(queue, arguments).await?).int()? {
+            1 => Ok(()),
+            _ => Err(JobError::NoSuchSchedule),
+        }
+    }
+
+    /// One schedule.
+    ///
+    /// # Errors
+    /// [`JobError::NoSuchSchedule`], [`JobError::Redis`].
+    pub async fn schedule(&self, queue: &QueueName, name: &ScheduleName) -> Result<Scheduled, JobError> {
+        let slots = self.slots(queue, &format!("={}", name.as_str())).await?;
+        self.read_all(queue, slots).pop().ok_or(JobError::NoSuchSchedule)
+    }
+
+    /// All schedules of a queue, by when they fire next.
+    ///
+    /// # Errors
+    /// [`JobError::Redis`].
+    pub async fn schedules(&self, queue: &QueueName) -> Result<Vec<Scheduled>, JobError> {
+        let slots = self.slots(queue, "all").await?;
+        Ok(self.read_all(queue, slots))
+    }
+
+    /// Enqueues the jobs of every schedule that is due: one for each, whoever else does the same at this time.
+    /// Gives how many this call enqueued.
+    ///
+    /// # Errors
+    /// [`JobError::Redis`]: what was not done is still due.
+    pub async fn fire(&self, queue: &QueueName) -> Result<u64, JobError> {
+        let slots = self.slots(queue, "due").await?;
+        self.fire_slots(queue, slots).await
+    }
+
+    /// The same for every queue that has schedules.
+    ///
+    /// # Errors
+    /// As [`Jobs::fire`].
+    pub(super) async fn fire_all(&self) -> Result<u64, JobError> {
+        let list = self.keys.scheduled_queues();
+        let arguments = vec![Arg::from(&list), Arg::Int(0), Arg::Int(-1), Arg::from("WITHSCORES")];
+        let mut reply = Reply::new(self.redis.call("ZRANGE", arguments).await?);
+        let mut fired = 0;
+        while !reply.is_over() {
+            let (name, noted) = (reply.text()?, reply.text()?);
+            let Ok(queue) = QueueName::new(&name) else { continue };
+            let slots = self.slots(&queue, "due").await?;
+            if slots.count == 0 {
+                self.redis.run(&FORGET, &[&list], vec![Arg::from(name), Arg::from(noted)]).await?;
+            }
+            fired += self.fire_slots(&queue, slots).await?;
+        }
+        Ok(fired)
+    }
+
+    async fn fire_slots(&self, queue: &QueueName, slots: Slots) -> Result<u64, JobError> {
+        let now = slots.now;
+        let mut fired = 0;
+        for (slot, name, text) in slots.found {
+            let Some(schedule) = self.read(queue, &name, &text) else { continue };
+            let Some(due) = schedule.cron.due(slot, schedule.missed, now) else { continue };
+            let id = due.fire.map(|slot| id(queue, &name, slot)).transpose()?;
+            let attempts = schedule.max_attempts.unwrap_or_else(|| self.rules(queue).max_attempts);
+            let arguments = vec![
+                Arg::from(name),
+                Arg::from(text),
+                Arg::from(slot.as_millis()),
+                Arg::from(due.next.as_millis()),
+                Arg::from(id.as_ref().map_or("", JobId::as_str)),
+                Arg::from(schedule.data.bytes().to_vec()),
+                Arg::from(u64::from(schedule.priority.get())),
+                Arg::from(u64::from(attempts)),
+            ];
+            let keys = self.keys_of(queue);
+            let [schedules, next] = &keys.schedules;
+            let reply = keys.run(&self.redis, &FIRE, &[schedules, next], arguments).await?;
+            let mut reply = Reply::new(reply);
+            fired += u64::from(reply.int()? == 1 && id.is_some());
+            if reply.int()? == 1 {
+                self.ring_behind(queue);
+            }
+        }
+        Ok(fired)
+    }
+
+    async fn write(
+        &self,
+        queue: &QueueName,
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<crate::redis::Value>, JobError> {
+        let keys = self.keys_of(queue);
+        let [schedules, next] = &keys.schedules;
+        keys.run(&self.redis, &SCHEDULE, &[schedules, next], arguments).await
+    }
+
+    async fn slots(&self, queue: &QueueName, which: &str) -> Result<Slots, JobError> {
+        let keys = self.keys_of(queue);
+        let [schedules, next] = &keys.schedules;
+        let mut reply = Reply::new(self.redis.run(&SLOTS, &[schedules, next], vec![Arg::from(which)]).await?);
+        let (now, count) = (Timestamp::from_millis(reply.count()?), reply.count()?);
+        let mut found = Vec::new();
+        while !reply.is_over() {
+            found.push((Timestamp::from_millis(reply.count()?), reply.text()?, reply.text()?));
+        }
+        Ok(Slots { now, count, found })
+    }
+
+    fn read_all(&self, queue: &QueueName, slots: Slots) -> Vec<Scheduled> {
+        let read = |(next, name, text): (Timestamp, String, String)| {
+            let schedule = self.read(queue, &name, &text)?;
+            Some(Scheduled { name: ScheduleName::new(&name).ok()?, schedule, next })
+        };
+        slots.found.into_iter().filter_map(read).collect()
+    }
+
+    /// A definition that is none, of another version perhaps, is passed over: with a line in the log.
+    fn read(&self, queue: &QueueName, name: &str, text: &str) -> Option<Schedule> {
+        let schedule = read_definition(text, self.env.now());
+        if schedule.is_none() {
+            self.env.log(&format!("queue {queue}: schedule {name:?}: its definition in Redis is none"));
+        }
+        schedule
+    }
+}
+
+fn definition(schedule: &Schedule) -> String {
+    let definition = Definition {
+        cron: schedule.cron.as_str().to_owned(),
+        missed: schedule.missed,
+        data: schedule.data.to_raw(),
+        priority: schedule.priority.get(),
+        max_attempts: schedule.max_attempts,
+    };
+    serde_json::to_string(&definition).unwrap_or_default()
+}
+
+fn read_definition(text: &str, now: Timestamp) -> Option<Schedule> {
+    let definition: Definition = serde_json::from_str(text).ok()?;
+    Some(Schedule {
+        cron: Cron::parse(&definition.cron, now).ok()?,
+        missed: definition.missed,
+        data: Data::raw(&definition.data).ok()?,
+        priority: Priority::new(definition.priority)?,
+        max_attempts: definition.max_attempts,
+    })
+}
+
+/// The id of the job of a slot: the same whoever fires it, so that it is enqueued once; and another in every queue,
+/// for targets that tell messages apart by it. Without a dot, which signatures separate with.
+fn id(queue: &QueueName, name: &str, slot: Timestamp) -> Result<JobId, RedisError> {
+    let hash = blake3::hash(format!("{queue}\0{name}").as_bytes()).to_hex();
+    job_id(&format!("cron-{}-{}-{}", name.replace('.', "_"), slot.as_secs(), &hash[..16]))
+}

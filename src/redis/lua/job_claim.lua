@@ -1,0 +1,76 @@
+-- Takes jobs that are due, the most urgent first. To run it again with the same token gives the same jobs.
+-- KEYS: 6 what this token claimed
+-- ARGV: 2 token, 3 lease (ms), or 0 to take for good, 4 most jobs, 5 most jobs in flight, or 0 for any number,
+--       6 bytes of data after which no more are taken
+-- Reply: ms until there may be some, -1 unknown; then for each job: attempt, most attempts, enqueued (ms), priority,
+--        end of the lease (ms), id, data
+local token, lease = ARGV[2], tonumber(ARGV[3])
+local out, bytes, ids = {0}, 0, {}
+local function give(id)
+  local v = redis.call('HMGET', JOB .. id, 'a', 'm', 't', 'p', 'b')
+  for i = 1, 4 do out[#out + 1] = tonumber(v[i]) end
+  out[#out + 1] = tonumber(redis.call('ZSCORE', L, id) or 0)
+  out[#out + 1] = id
+  out[#out + 1] = v[5]
+  bytes = bytes + #v[5]
+end
+local before = redis.call('GET', KEYS[6])
+if before then
+  for id in string.gmatch(before, '%S+') do
+    local mine = redis.call('HGET', JOB .. id, lease > 0 and 'k' or 'o') == token
+    if mine and redis.call('HEXISTS', JOB .. id, 'b') == 1 then give(id) end
+  end
+  return out
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', D, '-inf', now, 'LIMIT', 0, 100)) do
+  redis.call('ZREM', D, id)
+  line_up(id)
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', L, '-inf', now, 'LIMIT', 0, 100)) do
+  redis.call('ZREM', L, id)
+  count('expired')
+  redis.call('HDEL', JOB .. id, 'k')
+  local a, m = unpack(redis.call('HMGET', JOB .. id, 'a', 'm'))
+  if m and tonumber(a) >= tonumber(m) then die(id, 'its lease expired') else line_up(id, true) end
+end
+local paused, hold = unpack(redis.call('HMGET', Q, 'paused', 'hold'))
+local room, most = tonumber(ARGV[4]), tonumber(ARGV[5])
+if most > 0 then
+  room = math.min(room, most - redis.call('ZCARD', L))
+  if hold and tonumber(hold) > now then room = 0 end
+end
+if paused then room = 0 end
+for _ = 1, 100 do
+  if #ids >= room or bytes >= tonumber(ARGV[6]) then break end
+  local id = redis.call('ZPOPMIN', R)[1]
+  if not id then break end
+  if redis.call('HEXISTS', JOB .. id, 'b') == 0 then
+    count('lost')
+  else
+    redis.call('HINCRBY', JOB .. id, 'a', 1)
+    if lease > 0 then
+      redis.call('HSET', JOB .. id, 'k', token)
+      redis.call('ZADD', L, now + lease, id)
+      touch(JOB .. id, KEEP)
+    else
+      redis.call('HSET', JOB .. id, 'z', 'done', 'o', token, 'f', 'done 0')
+      redis.call('PEXPIRE', JOB .. id, 60000)
+      count('completed')
+    end
+    ids[#ids + 1] = id
+    give(id)
+  end
+end
+if #ids > 0 then
+  redis.call('SET', KEYS[6], table.concat(ids, ' '), 'PX', 60000)
+  touch(Q, KEEP)
+  if lease > 0 then touch(L, lease + KEEP) end
+  return out
+end
+local next = paused and 1 / 0 or redis.call('EXISTS', R) == 1 and now or 1 / 0
+if most > 0 and next == now then next = hold and tonumber(hold) > now and tonumber(hold) or 1 / 0 end
+for _, key in ipairs({D, L}) do
+  next = math.min(next, tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 1 / 0))
+end
+out[1] = next < 1 / 0 and math.max(0, next - now) or -1
+return out

@@ -1,0 +1,14 @@
+#!lua flags=no-writes
+-- Dead letters, the oldest first.
+-- KEYS: 1 dead; ARGV: 1 what the keys of jobs begin with, 2 after this one (us) or '-inf', 3 how many, at most 100
+-- Reply: for each: died (us), attempts, most attempts, enqueued (ms), priority, id, error, data
+local out, from = {}, ARGV[2] == '-inf' and '-inf' or '(' .. ARGV[2]
+local found = redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+for i = 1, #found, 2 do
+  local v = redis.call('HMGET', ARGV[1] .. found[i], 'a', 'm', 't', 'p', 'e', 'b')
+  if v[2] then
+    for _, one in ipairs({tonumber(found[i + 1]), tonumber(v[1]), tonumber(v[2]), tonumber(v[3]), tonumber(v[4]),
+      found[i], v[5] or '', v[6] or ''}) do out[#out + 1] = one end
+  end
+end
+return out

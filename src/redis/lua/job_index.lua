@@ -1,0 +1,10 @@
+-- Notes that there is a queue. Those that nobody noted for so long go, and so do the oldest of more than 10,000.
+-- KEYS: 1 names of queues (ZSET: when noted, ms); ARGV: 1 name, 2 for how long (ms)
+-- Reply: 1
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -10001)
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1

@@ -1,0 +1,16 @@
+-- Sets or removes a schedule.
+-- KEYS: 6 schedules (HASH: name, definition), 7 their next slots (ZSET: ms)
+-- ARGV: 2 name, 3 definition, or '' to remove it, 4 next slot (ms), 5 most schedules of a queue
+-- Reply: 1 done, 0 no such schedule, -1 there are too many; whether it was there before
+local name, there = ARGV[2], redis.call('HEXISTS', KEYS[6], ARGV[2])
+if ARGV[3] == '' then
+  redis.call('HDEL', KEYS[6], name)
+  redis.call('ZREM', KEYS[7], name)
+  return {there, there}
+end
+if there == 0 and redis.call('HLEN', KEYS[6]) >= tonumber(ARGV[5]) then return {-1, 0} end
+redis.call('HSET', KEYS[6], name, ARGV[3])
+redis.call('ZADD', KEYS[7], ARGV[4], name)
+for _, key in ipairs({KEYS[6], KEYS[7]}) do touch(key, ARGV[4] - now + KEEP) end
+touch(Q, KEEP)
+return {1, there}

@@ -1,0 +1,22 @@
+#!lua flags=no-writes
+-- Schedules: those that are due, at most 100, or one, or all.
+-- KEYS: 1 schedules, 2 their next slots; ARGV: 1 which (due, all), or its name after '='
+-- Reply: now (ms), how many schedules there are, then for each: next slot (ms), name, definition
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local out, found = {now, redis.call('HLEN', KEYS[1])}, {}
+local one = string.match(ARGV[1], '^=(.+)$')
+if one then
+  found = {one, redis.call('ZSCORE', KEYS[2], one) or nil}
+else
+  found = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1] == 'due' and now or '+inf', 'WITHSCORES', 'LIMIT', 0, 100)
+end
+for i = 1, #found - 1, 2 do
+  local definition = redis.call('HGET', KEYS[1], found[i])
+  if definition then
+    out[#out + 1] = tonumber(found[i + 1])
+    out[#out + 1] = found[i]
+    out[#out + 1] = definition
+  end
+end
+return out

@@ -1,0 +1,71 @@
+//! One attempt to deliver a message.
+
+use super::{KeyRing, Outcome, judge};
+use crate::body::Body;
+use crate::env::{Env, Timeouts, UpstreamError};
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use std::pin::pin;
+use std::time::Duration;
+
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// How much of a response is read so that its connection can be used again, in bytes.
+const DRAIN: usize = 16 * 1024;
+/// And for how long.
+const DRAINING: Duration = Duration::from_millis(100);
+
+/// A message and where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Where to: an absolute `http://` or `https://` URI.
+    pub target: &'a Uri,
+    /// Its id, the same for every attempt: visible ASCII without a dot at best.
+    pub id: &'a str,
+    /// Its content, which is JSON.
+    pub content: &'a Bytes,
+    /// What it is signed with.
+    pub keys: &'a KeyRing,
+    /// How long the target may take to answer.
+    pub timeout: Duration,
+}
+
+/// Sends a message once, signed, and waits for the head of the answer no longer than its timeout. The head
+/// decides; the content matters to nobody.
+pub async fn deliver<E: Env>(env: &E, message: Message<'_>) -> Outcome {
+    let limit = message.timeout;
+    let timeouts = Timeouts { connect: limit, first_byte: limit, between_bytes: limit };
+    let sending = env.send(request(&message, env.now().as_secs()), timeouts);
+    let (head, body) = match select(pin!(sending), pin!(env.sleep(limit))).await {
+        Either::Left((Ok(response), _)) => response.into_parts(),
+        // The host's own timer may be the first.
+        Either::Left((Err(UpstreamError::TimedOut(_)), _)) | Either::Right(_) => {
+            return Outcome::TimedOut(limit);
+        }
+        Either::Left((Err(error), _)) => return Outcome::Failed(error),
+    };
+    let outcome = judge(head.status, &head.headers, env.now());
+    let _ = select(pin!(body.collect(DRAIN)), pin!(env.sleep(DRAINING))).await;
+    outcome
+}
+
+fn request(message: &Message<'_>, timestamp: u64) -> Request<Body> {
+    let signature = message.keys.sign(message.id, timestamp, message.content);
+    let fields = [
+        (ID, HeaderValue::from_str(message.id).ok()),
+        (TIMESTAMP, Some(timestamp.into())),
+        (SIGNATURE, HeaderValue::from_str(&signature).ok()),
+        (CONTENT_TYPE, Some(HeaderValue::from_static("application/json"))),
+        (CONTENT_LENGTH, Some(message.content.len().into())),
+        (USER_AGENT, Some(HeaderValue::from_static(concat!("spindrift/", env!("CARGO_PKG_VERSION"))))),
+    ];
+    let mut request = Request::new(Body::from(message.content.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = message.target.clone();
+    request.headers_mut().extend(fields.into_iter().filter_map(|(name, value)| Some((name, value?))));
+    request
+}
