@@ -16,6 +16,7 @@
 //! | [`config`] | `spindrift.toml` and the Spin variables, validated as a whole |
 //! | [`field`] | header fields: `Cache-Control`, `Vary`, validators, hop-by-hop, forwarding, `Cache-Status` |
 //! | [`cache`] | RFC 9111: keys, storing, freshness, validation, invalidation; the store on Redis |
+//! | [`session`] | sessions of visitors, for origins that remember nothing themselves |
 //! | [`purge`] | what is purged, and the ledger that proves an entry was not |
 //! | [`event`] | the messages on the pub/sub channel |
 //! | [`redis`] | connection, deadline, backoff; replies and errors as Spin gives them |
@@ -41,4 +42,5 @@ pub mod pipeline;
 pub mod problem;
 pub mod purge;
 pub mod redis;
+pub mod session;
 pub mod time;

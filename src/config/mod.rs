@@ -40,6 +40,7 @@ mod query;
 mod route;
 mod secret;
 mod section;
+mod session;
 mod settings;
 mod suggest;
 mod table;
@@ -53,6 +54,8 @@ pub use query::{NameSet, QueryRule};
 pub use route::Route;
 pub use secret::Secret;
 pub use section::{CacheConfig, CacheName, Fraction, MetricsConfig, OriginConfig, RedisConfig};
+pub(crate) use session::check_session_keys;
+pub use session::{OnRedisFailure, RouteSession, SameSite, SessionConfig};
 pub use settings::{Settings, Strings, VARIABLES};
 pub use value::{format_duration, parse_duration, parse_size};
 
@@ -72,6 +75,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// What is counted.
     pub metrics: MetricsConfig,
+    /// How sessions live, and how clients and the origin see them.
+    pub session: SessionConfig,
     routes: Vec<Route>,
     default_route: Route,
 }
@@ -84,6 +89,7 @@ impl Default for Config {
             origin: OriginConfig::default(),
             cache: CacheConfig::default(),
             metrics: MetricsConfig::default(),
+            session: SessionConfig::default(),
             routes: Vec::new(),
             default_route: Route::default(Draft::default().into()),
         }
@@ -136,9 +142,11 @@ impl Config {
             }
             None => (CacheConfig::default(), Draft::default()),
         };
-        let routes = route::read_all(table.tables("route"), &base, cache.max_ttl);
+        let session = table.table("session").map(SessionConfig::read).unwrap_or_default();
+        let routes = route::read_all(table.tables("route"), &base, cache.max_ttl, &session);
         table.finish(elsewhere);
-        Self { name, redis, origin, cache, metrics, routes, default_route: Route::default(base.into()) }
+        let default_route = Route::default(base.into());
+        Self { name, redis, origin, cache, metrics, session, routes, default_route }
     }
 
     /// The route of a request: the first in the order of the file that matches, else the default one.
@@ -159,6 +167,12 @@ impl Config {
         let (host, path) = (route::host_name(host), route::normal(path));
         let found = self.routes.iter().enumerate().find(|(_, route)| route.matches(host, &path));
         found.unwrap_or((self.routes.len(), &self.default_route))
+    }
+
+    /// Whether any route has sessions.
+    #[must_use]
+    pub fn uses_sessions(&self) -> bool {
+        self.routes.iter().any(|route| route.session.is_some())
     }
 
     /// All routes in their order, the default one last.
@@ -330,6 +344,7 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
             (&default.name, &default.redis, &default.origin)
         );
         assert_eq!(config.cache, default.cache, "the values shown are the defaults");
+        assert_eq!(config.session, default.session);
         assert!(config.routes().count() > 1);
     }
 
@@ -342,7 +357,7 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
         for example in examples {
             assert_eq!(Config::parse(example, "example").map(|_| ()), Ok(()), "{example}");
         }
-        for key in policy::KEYS.iter().chain(&VARIABLES) {
+        for key in policy::KEYS.iter().chain(&session::KEYS).chain(&VARIABLES) {
             assert!(manual.contains(&format!("`{key}`")), "{key} is missing in the manual");
         }
     }

@@ -1,5 +1,6 @@
 //! The request as it arrives, and as it leaves for the origin.
 
+use super::session::Visit;
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::key;
@@ -12,6 +13,7 @@ use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Uri};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// A request, without anything that is not the client's to say or that ends here.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Incoming {
     pub body: Body,
     /// Who sent it, as the host says.
     pub client: Option<IpAddr>,
+    /// Its session, on a route with sessions.
+    pub visit: Option<Rc<Visit>>,
 }
 
 /// Takes a request in: reads the client's address, then drops every `spin-*` field, the hop-by-hop fields
@@ -37,14 +41,14 @@ pub fn receive(request: Request<Body>, trust_forwarded: bool) -> Incoming {
     hop::strip_with(&mut headers, |name| {
         forward::is_spin(name) || (!trust_forwarded && forward::is_claim(name))
     });
-    Incoming { method: parts.method, uri: parts.uri, headers, body, client }
+    Incoming { method: parts.method, uri: parts.uri, headers, body, client, visit: None }
 }
 
 impl Incoming {
     /// A GET for the same, as a cache would send it for itself.
     pub fn as_plain_get(&self) -> Self {
         let (uri, headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
-        Self { method: Method::GET, uri, headers, body: Body::Empty, client }
+        Self { method: Method::GET, uri, headers, body: Body::Empty, client, visit: None }
     }
 
     /// The authority the client asked for; empty if it named none.

@@ -18,6 +18,8 @@ pub(crate) enum Mode {
     Deaf,
     /// Lets a connection be set up, then closes it at the first command.
     Hangup,
+    /// Passes commands on, and closes the connection in the place of the next answer; then forwards again.
+    Lossy,
     /// Accepts connections and closes them.
     Drop,
 }
@@ -34,6 +36,8 @@ struct State {
     mode: Cell<Mode>,
     accepted: Cell<usize>,
     heard: Cell<usize>,
+    /// The next answer gets lost.
+    lost: Cell<bool>,
     changed: Notify,
     cut: Notify,
 }
@@ -48,6 +52,7 @@ impl Proxy {
             mode: Cell::new(Mode::Forward),
             accepted: Cell::new(0),
             heard: Cell::new(0),
+            lost: Cell::new(false),
             changed: Notify::new(),
             cut: Notify::new(),
         };
@@ -137,6 +142,7 @@ async fn pass(client: TcpStream, state: &State) {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
             if passes(state.mode.get(), &buffer[..length]) {
+                state.lost.set(state.mode.get() == Mode::Lossy && !is_set_up(&buffer[..length]));
                 let _ = to_redis.write_all(&buffer[..length]).await;
             } else {
                 state.heard.set(state.heard.get() + 1);
@@ -148,7 +154,14 @@ async fn pass(client: TcpStream, state: &State) {
         }
     };
     let back = async {
-        let _ = tokio::io::copy(&mut from_redis, &mut to_client).await;
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from_redis.read(&mut buffer).await {
+            if state.lost.take() {
+                state.mode.set(Mode::Forward);
+                return;
+            }
+            let _ = to_client.write_all(&buffer[..length]).await;
+        }
     };
     tokio::select! {
         () = forth => {}
@@ -158,9 +171,13 @@ async fn pass(client: TcpStream, state: &State) {
 
 fn passes(mode: Mode, said: &[u8]) -> bool {
     match mode {
-        Mode::Forward => true,
+        Mode::Forward | Mode::Lossy => true,
         Mode::Silent | Mode::Drop => false,
-        // What the `redis` crate says when it sets a connection up.
-        Mode::Deaf | Mode::Hangup => said.windows(7).any(|word| word == b"SETINFO"),
+        Mode::Deaf | Mode::Hangup => is_set_up(said),
     }
+}
+
+/// What the `redis` crate says when it sets a connection up.
+fn is_set_up(said: &[u8]) -> bool {
+    said.windows(7).any(|word| word == b"SETINFO")
 }
