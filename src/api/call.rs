@@ -91,7 +91,6 @@ impl<'a, E: Env> Call<'a, E> {
         })
     }
 
-    #[allow(dead_code, reason = "for the services to come")]
     /// The first value of a parameter of the query.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())

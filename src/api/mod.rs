@@ -8,6 +8,7 @@ mod health;
 mod openapi;
 mod purge;
 mod reply;
+mod session;
 mod stats;
 mod warm;
 
@@ -74,6 +75,9 @@ async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method)
         (["purge"], Method::POST) => purge::purge(call).await,
         (["warm"], Method::POST) => warm::serve(call).await,
         (["purge" | "warm"], _) => Err(method_not_allowed("POST")),
+        (["sessions" | "sessions:verify", ..] | ["users", _, "sessions"], method) => {
+            session::serve(call, segments, method).await
+        }
         _ => Err(nothing_here(&call)),
     }
 }
