@@ -1,7 +1,7 @@
 //! What one instance holds between requests.
 
 use crate::cache::store::{Store, StoreLimits};
-use crate::config::{Config, ConfigErrors, Settings, Strings};
+use crate::config::{Config, ConfigErrors, Settings, Strings, check_session_keys};
 use crate::env::Env;
 use crate::event::Channel;
 use crate::job::Jobs;
@@ -10,6 +10,7 @@ use crate::nonce::Nonces;
 use crate::pipeline::Flights;
 use crate::purge::Purger;
 use crate::redis::{Client, Keys, Limits};
+use crate::session::{KeyRing, Sessions};
 use std::rc::Rc;
 
 /// An instance: its configuration, and what it reaches Redis with.
@@ -20,6 +21,8 @@ pub struct App<E: Env> {
     pub config: Rc<Config>,
     /// What the Spin variables say.
     pub settings: Settings,
+    /// What signs the tokens of sessions.
+    pub ring: KeyRing,
     /// Redis and what is kept there; `None` when it is switched off.
     pub shared: Option<Shared<E>>,
     /// What was counted.
@@ -38,6 +41,8 @@ pub struct Shared<E: Env> {
     pub store: Rc<Store<E>>,
     /// Purges.
     pub purger: Purger<E>,
+    /// Sessions.
+    pub sessions: Sessions<E>,
     /// The pub/sub channel and its counters.
     pub channel: Channel<E>,
     /// What requests of this instance wait for.
@@ -57,6 +62,7 @@ impl<E: Env> App<E> {
         let (config, settings) =
             ConfigErrors::both(Config::load(variables, file), Settings::load(variables))?;
         config.check(&settings)?;
+        check_session_keys(&config, &settings, variables)?;
         let config = Rc::new(config);
         for warning in &settings.warnings {
             env.log(warning);
@@ -69,7 +75,8 @@ impl<E: Env> App<E> {
             Some(shared) => Rc::clone(&shared.metrics),
             None => Metrics::new(env.clone(), None, Vec::new()),
         };
-        Ok(Self { env, config, settings, shared, metrics })
+        let ring = KeyRing::new(&config.session.cookie, settings.session_keys.clone());
+        Ok(Self { env, config, settings, ring, shared, metrics })
     }
 }
 
@@ -85,6 +92,8 @@ impl<E: Env> Shared<E> {
         let nonces = Rc::new(Nonces::new(env));
         let store =
             Rc::new(Store::new(env.clone(), Rc::clone(&redis), keys.clone(), Rc::clone(&nonces), bounds));
+        let rules = config.session.clone();
+        let sessions = Sessions::new(env.clone(), Rc::clone(&redis), keys.clone(), Rc::clone(&nonces), rules);
         let purger = Purger::new(Rc::clone(&store), Rc::clone(config));
         let channel = Channel::new(env.clone(), Rc::clone(&redis), keys.clone(), channel.to_owned());
         let routes = config.routes().map(|route| route.name.clone()).collect();
@@ -94,6 +103,17 @@ impl<E: Env> Shared<E> {
             redis.observe(&metrics);
         }
         let jobs = Jobs::new(env, &redis, &keys, &nonces, config, &channel);
-        Self { redis, keys, nonces, store, purger, channel, flights: Flights::default(), metrics, jobs }
+        Self {
+            redis,
+            keys,
+            nonces,
+            store,
+            purger,
+            sessions,
+            channel,
+            flights: Flights::default(),
+            metrics,
+            jobs,
+        }
     }
 }

@@ -16,6 +16,7 @@
 //! | [`config`] | `spindrift.toml` and the Spin variables, validated as a whole |
 //! | [`field`] | header fields: `Cache-Control`, `Vary`, validators, hop-by-hop, forwarding, `Cache-Status` |
 //! | [`cache`] | RFC 9111: keys, storing, freshness, validation, invalidation; the store on Redis |
+//! | [`session`] | sessions of visitors, for origins that remember nothing themselves |
 //! | [`purge`] | what is purged, and the ledger that proves an entry was not |
 //! | [`job`] | the job queue: leases, retries, dead letters, schedules, push delivery |
 //! | [`webhook`] | signed messages to a target of the operator's |
@@ -44,5 +45,6 @@ pub mod pipeline;
 pub mod problem;
 pub mod purge;
 pub mod redis;
+pub mod session;
 pub mod time;
 pub mod webhook;

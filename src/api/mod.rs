@@ -9,6 +9,7 @@ mod openapi;
 mod purge;
 mod queue;
 mod reply;
+mod session;
 mod stats;
 mod warm;
 
@@ -77,6 +78,9 @@ async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method)
         (["purge" | "warm"], _) => Err(method_not_allowed("POST")),
         (["queues:tick"], method) => queue::tick(call, method).await,
         (["queues", rest @ ..], method) => queue::serve(call, rest, method).await,
+        (["sessions" | "sessions:verify", ..] | ["users", _, "sessions"], method) => {
+            session::serve(call, segments, method).await
+        }
         _ => Err(nothing_here(&call)),
     }
 }

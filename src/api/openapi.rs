@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 use std::sync::OnceLock;
 
 /// The parts: the first is the frame, the others have `paths`, and `components` of theirs.
-const PARTS: [&str; 5] = [
+const PARTS: &[&str] = &[
     include_str!("openapi/frame.json"),
     include_str!("openapi/health.json"),
     include_str!("openapi/purge.json"),
+    include_str!("openapi/sessions.json"),
     include_str!("openapi/warm.json"),
     include_str!("openapi/queues.json"),
 ];

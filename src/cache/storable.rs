@@ -30,6 +30,8 @@ pub enum Unstorable {
     Authorization,
     /// It sets a cookie, which would be handed to others.
     SetCookie,
+    /// It used a session: it is for one visitor.
+    Session,
     /// It varies on `*` or on something that must not select.
     Vary,
     /// Nothing says that it may be reused, and nothing can validate it.
@@ -54,6 +56,7 @@ impl Unstorable {
             Self::Private => "private",
             Self::Authorization => "authorization",
             Self::SetCookie => "set-cookie",
+            Self::Session => "session",
             Self::Vary => "vary",
             Self::NoFreshness => "no-freshness",
             Self::TooLarge => "too-large",

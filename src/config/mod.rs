@@ -43,6 +43,7 @@ mod route;
 mod secret;
 mod section;
 mod semantics;
+mod session;
 mod settings;
 mod suggest;
 mod table;
@@ -59,6 +60,8 @@ pub use route::Route;
 pub use secret::Secret;
 pub use section::{CacheConfig, CacheName, Fraction, MetricsConfig, OriginConfig, RedisConfig};
 pub use semantics::Semantics;
+pub(crate) use session::check_session_keys;
+pub use session::{OnRedisFailure, RouteSession, SameSite, SessionConfig};
 pub use settings::{Settings, Strings, VARIABLES};
 pub use value::{format_duration, parse_duration, parse_size};
 
@@ -80,6 +83,8 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// What holds for the jobs of single queues.
     pub queues: Vec<QueueConfig>,
+    /// How sessions live, and how clients and the origin see them.
+    pub session: SessionConfig,
     routes: Vec<Route>,
     default_route: Route,
 }
@@ -93,6 +98,7 @@ impl Default for Config {
             cache: CacheConfig::default(),
             metrics: MetricsConfig::default(),
             queues: Vec::new(),
+            session: SessionConfig::default(),
             routes: Vec::new(),
             default_route: Route::default(Draft::default().into()),
         }
@@ -145,11 +151,12 @@ impl Config {
             }
             None => (CacheConfig::default(), Draft::default()),
         };
-        let routes = route::read_all(table.tables("route"), &base, cache.max_ttl);
+        let session = table.table("session").map(SessionConfig::read).unwrap_or_default();
+        let routes = route::read_all(table.tables("route"), &base, cache.max_ttl, &session);
         let queues = queue::read_all(table.tables("queue"));
         table.finish(elsewhere);
         let default_route = Route::default(base.into());
-        Self { name, redis, origin, cache, metrics, queues, routes, default_route }
+        Self { name, redis, origin, cache, metrics, queues, session, routes, default_route }
     }
 
     /// Checks what the text says against the variables.
@@ -187,6 +194,12 @@ impl Config {
         let (host, path) = (route::host_name(host), route::normal(path));
         let found = self.routes.iter().enumerate().find(|(_, route)| route.matches(host, &path));
         found.unwrap_or((self.routes.len(), &self.default_route))
+    }
+
+    /// Whether any route has sessions.
+    #[must_use]
+    pub fn uses_sessions(&self) -> bool {
+        self.routes.iter().any(|route| route.session.is_some())
     }
 
     /// All routes in their order, the default one last.
@@ -361,6 +374,7 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
             (&default.name, &default.redis, &default.origin)
         );
         assert_eq!(config.cache, default.cache, "the values shown are the defaults");
+        assert_eq!(config.session, default.session);
         assert!(config.routes().count() > 1);
     }
 
@@ -373,7 +387,7 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
         for example in examples {
             assert_eq!(Config::parse(example, "example").map(|_| ()), Ok(()), "{example}");
         }
-        for key in policy::KEYS.iter().chain(&VARIABLES) {
+        for key in policy::KEYS.iter().chain(&session::KEYS).chain(&VARIABLES) {
             assert!(manual.contains(&format!("`{key}`")), "{key} is missing in the manual");
         }
     }

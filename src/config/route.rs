@@ -4,6 +4,7 @@ use super::address::HostPort;
 use super::glob;
 use super::policy::{Draft, KEYS, RoutePolicy};
 use super::query::escaped;
+use super::session::{RouteSession, SessionConfig};
 use super::table::Table;
 use super::value::{shown, string, text};
 use std::borrow::Cow;
@@ -18,6 +19,8 @@ pub struct Route {
     pub name: String,
     /// What happens to its requests.
     pub policy: RoutePolicy,
+    /// Whether its requests have sessions, and what happens where these cannot be had.
+    pub session: Option<RouteSession>,
     matcher: Matcher,
 }
 
@@ -42,7 +45,7 @@ impl Route {
     /// The route of all requests that no other matches.
     pub(super) fn default(policy: RoutePolicy) -> Self {
         let matcher = Matcher { host: HostPattern::Any, path: "*".to_owned() };
-        Self { name: DEFAULT.to_owned(), policy, matcher }
+        Self { name: DEFAULT.to_owned(), policy, session: None, matcher }
     }
 
     /// Whether a request for `path` (in [`normal`] form) at `host` (a name without port) belongs here.
@@ -137,10 +140,15 @@ pub(super) fn normal(path: &str) -> Cow<'_, str> {
 }
 
 /// Reads all `[[route]]` tables.
-pub(super) fn read_all(tables: Vec<Table<'_, '_>>, base: &Draft, max_ttl: Duration) -> Vec<Route> {
+pub(super) fn read_all(
+    tables: Vec<Table<'_, '_>>,
+    base: &Draft,
+    max_ttl: Duration,
+    sessions: &SessionConfig,
+) -> Vec<Route> {
     let mut routes: Vec<(Route, String)> = Vec::with_capacity(tables.len());
     for mut table in tables {
-        if let Some(route) = read(&mut table, base, max_ttl) {
+        if let Some(route) = read(&mut table, base, max_ttl, sessions) {
             check_reachable(&routes, &route, &table);
             check_name(&routes, &route, &table);
             let place = format!("{} {} (line {})", table.path(), shown(&route.name), table.line());
@@ -151,7 +159,12 @@ pub(super) fn read_all(tables: Vec<Table<'_, '_>>, base: &Draft, max_ttl: Durati
     routes.into_iter().map(|(route, _)| route).collect()
 }
 
-fn read(table: &mut Table<'_, '_>, base: &Draft, max_ttl: Duration) -> Option<Route> {
+fn read(
+    table: &mut Table<'_, '_>,
+    base: &Draft,
+    max_ttl: Duration,
+    sessions: &SessionConfig,
+) -> Option<Route> {
     let name = table.read("name", string("a name of 1 to 64 visible ASCII characters", name));
     let host = read_host(table);
     let path = read_path(table);
@@ -164,6 +177,7 @@ fn read(table: &mut Table<'_, '_>, base: &Draft, max_ttl: Duration) -> Option<Ro
         }
         None => base.clone(),
     };
+    let session = RouteSession::read(table, sessions);
     let matcher = match (host, path) {
         (Given::Wrong, _) | (_, Given::Wrong) => return None,
         (Given::No, Given::No) => {
@@ -172,7 +186,7 @@ fn read(table: &mut Table<'_, '_>, base: &Draft, max_ttl: Duration) -> Option<Ro
         }
         (host, path) => Matcher { host: host.or(HostPattern::Any), path: path.or("*".to_owned()) },
     };
-    Some(Route { name: name.unwrap_or_else(|| matcher.to_string()), policy: draft.into(), matcher })
+    Some(Route { name: name.unwrap_or_else(|| matcher.to_string()), policy: draft.into(), session, matcher })
 }
 
 /// A key that may be missing, which is something else than wrong.

@@ -1,7 +1,7 @@
 //! Asking the origin for something that may be stored, and taking in what it answers.
 
 use super::content::first_piece;
-use super::{Answer, Want, answer, end_to_end, upstream_failed};
+use super::{Answer, Want, answer, end_to_end, session, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::compress;
@@ -90,7 +90,7 @@ impl<E: Env> Fetch<'_, E> {
         let (requested, began) = (app.env.now(), app.env.elapsed());
         let mut asking = pin!(app.env.send(request, timeouts(app)));
         let leading = self.lease.as_ref().filter(|lease| lease.leads());
-        let response = loop {
+        let mut response = loop {
             let Some(lease) = leading else { break asking.await? };
             match select(asking.as_mut(), pin!(app.env.sleep(RENEW_EVERY))).await {
                 Either::Left((response, _)) => break response?,
@@ -101,7 +101,9 @@ impl<E: Env> Fetch<'_, E> {
             }
         };
         app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
-        Ok(Received { response, requested, received: app.env.now() })
+        let received = app.env.now();
+        session::settle(app, self.want.incoming, response.headers_mut()).await;
+        Ok(Received { response, requested, received })
     }
 
     /// Ends the lead without anything stored, in the background.
@@ -143,7 +145,9 @@ impl<E: Env> Fetch<'_, E> {
                 answer(&self.want, entry, status, now)
             }
             Err(why) => {
-                self.forget();
+                if why != Unstorable::Session {
+                    self.forget();
+                }
                 self.end(Ending::Unstored(Duration::ZERO));
                 answer(&self.want, entry, status.because(why.as_str()), now)
             }
@@ -191,6 +195,9 @@ impl<E: Env> Fetch<'_, E> {
         response: &HeaderMap,
         received: Timestamp,
     ) -> Result<Storable, Unstorable> {
+        if self.want.incoming.used_session() {
+            return Err(Unstorable::Session);
+        }
         let request = &self.want.incoming.headers;
         let exchange = Exchange { method: &Method::GET, request, status, response, received };
         judge(&exchange, self.want.policy, &self.want.app.config.cache)

@@ -1,5 +1,6 @@
 //! The request as it arrives, and as it leaves for the origin.
 
+use super::session::Visit;
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::key::{self, Digest};
@@ -12,6 +13,7 @@ use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, Request, Uri};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// A request, without anything that is not the client's to say or that ends here.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct Incoming {
     pub body: Body,
     /// Who sent it, as the host says.
     pub client: Option<IpAddr>,
+    /// Its session, on a route with sessions.
+    pub visit: Option<Rc<Visit>>,
 }
 
 /// Takes a request in: reads the client's address, then drops every `spin-*` field, the hop-by-hop fields
@@ -37,7 +41,7 @@ pub fn receive(request: Request<Body>, trust_forwarded: bool) -> Incoming {
     hop::strip_with(&mut headers, |name| {
         forward::is_spin(name) || (!trust_forwarded && forward::is_claim(name))
     });
-    Incoming { method: parts.method, uri: parts.uri, headers, body, client }
+    Incoming { method: parts.method, uri: parts.uri, headers, body, client, visit: None }
 }
 
 impl Incoming {
@@ -45,7 +49,7 @@ impl Incoming {
     pub fn as_plain_get(&self) -> Self {
         let (uri, headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
         let method = if self.is_query() { self.method.clone() } else { Method::GET };
-        Self { method, uri, headers, body: self.held(), client }
+        Self { method, uri, headers, body: self.held(), client, visit: None }
     }
 
     /// Whether it is a QUERY (RFC 10008).
@@ -177,7 +181,7 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let (method, uri) = (Method::from_bytes(b"QUERY").unwrap(), Uri::from_static("http://h/a"));
         let body = Body::from(Bytes::from_static(content.as_bytes()));
-        Incoming { method, uri, headers: fields.collect(), body, client: None }
+        Incoming { method, uri, headers: fields.collect(), body, client: None, visit: None }
     }
 
     #[test]

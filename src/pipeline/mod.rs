@@ -1,16 +1,17 @@
 //! The whole request path, top to bottom.
 //!
 //! ```text
-//! receive -> reserved? -> loop? -> route -> plan -+-> pass ------------------------------------+-> respond
-//!                                                 |                                            |
-//!                                                 +-> key -> lookup -> evaluate                |
-//!                                                       fresh ------------> answer ------------+
-//!                                                       stale but usable -> answer, refresh ---+
-//!                                                       stale, missing ---> turn               |
-//!                                                         first ----------> fetch -> absorb ---+
-//!                                                         others ---------> lookup again ...   |
+//! receive -> reserved? -> loop? -> route -> identify -> plan
+//!   -+-> pass ------------------------------------+-> respond
+//!    |                                            |
+//!    +-> key -> lookup -> evaluate                |
+//!          fresh ------------> answer ------------+
+//!          stale but usable -> answer, refresh ---+
+//!          stale, missing ---> turn               |
+//!            first ----------> fetch -> absorb ---+
+//!            others ---------> lookup again ...   |
 //! ```
-//! `receive`, `route`, `plan`, `key`, `evaluate`, `judge` and `head` are pure. Every way out ends in
+//! `receive`, `route`, `identify`, `plan`, `key`, `evaluate`, `judge` and `head` are pure. Every way out ends in
 //! [`respond`], which is the one place that writes `Cache-Status`.
 
 mod collapse;
@@ -18,10 +19,12 @@ mod content;
 mod fetch;
 mod incoming;
 mod refresh;
+mod session;
 pub mod warm;
 
 pub use collapse::Flights;
 pub use incoming::{Incoming, receive};
+pub use session::{Identity, Visit};
 
 use crate::api;
 use crate::app::{App, Shared};
@@ -32,7 +35,7 @@ use crate::cache::pieces::{self, Following};
 use crate::cache::respond::{self, Send};
 use crate::cache::reuse::{Stale, Verdict, evaluate};
 use crate::cache::{invalidate, lease::FillLease, tags};
-use crate::config::{CachePolicy, KeyRules, RoutePolicy, Shown};
+use crate::config::{CachePolicy, KeyRules, Route, RoutePolicy, Shown};
 use crate::env::{Env, UpstreamError};
 use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
@@ -71,15 +74,30 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response
     }
     let began = app.env.elapsed();
     let (number, route) = app.config.route_number(incoming.authority(), incoming.uri.path());
-    let (answer, looked_up) = match plan(app, &route.policy, &incoming) {
+    let (answer, looked_up) = visited(app, route, incoming).await;
+    count(app, number, &answer, began);
+    respond(app, answer, shown, looked_up.filter(|_| shown == Shown::Everything).as_deref())
+}
+
+/// Answers a request with its session, where the route has sessions. Says also what key it was looked up by.
+async fn visited<E: Env>(
+    app: &Rc<App<E>>,
+    route: &Route,
+    mut incoming: Incoming,
+) -> (Answer, Option<String>) {
+    let claim = session::identify(app, route, &mut incoming);
+    if let Err(answer) = session::enter(app, claim, &mut incoming).await {
+        return (answer, None);
+    }
+    let visit = incoming.visit.clone();
+    let (answer, key) = match plan(app, &route.policy, &incoming) {
         Plan::Pass(status) => (pass(app, incoming, status).await, None),
         Plan::Cache { shared, policy, key } => {
-            let looked_up = (shown == Shown::Everything).then(|| key.url().to_owned());
-            (cached(app, shared, policy, key, incoming).await, looked_up)
+            let url = key.url().to_owned();
+            (cached(app, shared, policy, key, incoming).await, Some(url))
         }
     };
-    count(app, number, &answer, began);
-    respond(app, answer, shown, looked_up.as_deref())
+    (session::leave(visit, answer), key)
 }
 
 /// Counts a request in the instance; Redis hears of it later.
@@ -105,6 +123,9 @@ fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming
     let is_query = incoming.is_query() && app.config.cache.max_query_content > 0;
     if incoming.method != Method::GET && incoming.method != Method::HEAD && !is_query {
         return Plan::Pass(CacheStatus::forward(Forward::Method));
+    }
+    if let Some(why) = incoming.kept_from_cache() {
+        return bypass(why);
     }
     let RoutePolicy::Cache(policy) = route else { return bypass("route") };
     let Some(shared) = &app.shared else { return bypass("redis-disabled") };
@@ -302,6 +323,7 @@ async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheSta
     match app.env.send(request, fetch::timeouts(app)).await {
         Ok(mut response) => {
             app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
+            session::settle(app, &incoming, response.headers_mut()).await;
             if invalidate::is_unsafe(&incoming.method) && !forget(app, &incoming, &response).await {
                 status = status.because("invalidation-failed");
             }
@@ -336,6 +358,7 @@ async fn forget<E: Env>(app: &App<E>, incoming: &Incoming, response: &Response<B
 /// The one way out: marks the response as handled by us, for those who may see it.
 fn respond<E: Env>(app: &App<E>, answer: Answer, shown: Shown, key: Option<&str>) -> Response<Body> {
     let Answer { mut response, status } = answer;
+    session::strip(app, response.headers_mut());
     if shown != Shown::Nothing {
         status.write(response.headers_mut(), app.config.name.as_str(), key);
     }

@@ -1,7 +1,7 @@
 //! Refreshing what is stale behind the answer (RFC 5861 §3).
 
 use super::fetch::Fetch;
-use super::{Answer, Incoming, Want, answer};
+use super::{Answer, Incoming, Want, answer, session};
 use crate::app::App;
 use crate::cache::entry::LedgerMark;
 use crate::cache::key::{ResourceKey, Selecting};
@@ -26,21 +26,22 @@ pub(super) fn behind<E: Env>(
     let entry = stale.entry.clone();
     let (app, key) = (Rc::clone(want.app), want.key.clone());
     let incoming = want.incoming.as_plain_get();
-    want.app.env.spawn(async move { refresh(&app, &incoming, key, stale, (flight, mark)).await });
+    want.app.env.spawn(async move { refresh(&app, incoming, key, stale, (flight, mark)).await });
     answer(want, entry, status, now)
 }
 
 async fn refresh<E: Env>(
     app: &Rc<App<E>>,
-    incoming: &Incoming,
+    mut incoming: Incoming,
     key: ResourceKey,
     stale: Stale,
     place: (String, Option<LedgerMark>),
 ) {
     let route = app.config.route(incoming.authority(), incoming.uri.path());
+    incoming.visit = session::of_nobody(app, route, &incoming.uri);
     let (RoutePolicy::Cache(policy), Some(shared)) = (&route.policy, &app.shared) else { return };
     let selecting = Selecting::of(&incoming.headers, &policy.key).with_content(incoming.digest());
-    let want = Want { app, shared, policy, incoming, selecting, key };
+    let want = Want { app, shared, policy, incoming: &incoming, selecting, key };
     match turn(&want, stale, place).await {
         Ok(Some((stale, lease))) => {
             let status = CacheStatus::forward(stale.reason);

@@ -1,6 +1,6 @@
 //! Warming: fetching URLs into the cache before anybody asks for them.
 
-use super::{Incoming, Plan, cached, plan};
+use super::{Incoming, Plan, cached, plan, session};
 use crate::app::App;
 use crate::body::Body;
 use crate::env::Env;
@@ -69,8 +69,9 @@ pub async fn warm<E: Env>(app: &Rc<App<E>>, targets: Vec<Uri>) -> Vec<Warmed> {
 async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {
     let url = uri.to_string();
     let (method, headers, body) = (Method::GET, HeaderMap::new(), Body::Empty);
-    let incoming = Incoming { method, uri, headers, body, client: None };
+    let mut incoming = Incoming { method, uri, headers, body, client: None, visit: None };
     let route = app.config.route(incoming.authority(), incoming.uri.path());
+    incoming.visit = session::of_nobody(app, route, &incoming.uri);
     let (response, status) = match plan(app, &route.policy, &incoming) {
         // There is nothing to fetch for what will not be stored.
         Plan::Pass(status) => (None, status),

@@ -187,6 +187,30 @@ impl Keys {
         Key(format!("{}:{{queues}}:t", self.prefix))
     }
 
+    /// A session, by the hash tag of its owner and its name; without `name`, what these keys begin with.
+    #[must_use]
+    pub fn session(&self, tag: &str, name: &str) -> Key {
+        Key(format!("{}:{{s:{tag}}}:{name}", self.prefix))
+    }
+
+    /// What the keys of a session's past begin with: what its earlier secrets still read, by the hash of each.
+    #[must_use]
+    pub fn session_past(&self, tag: &str, name: &str) -> Key {
+        Key(format!("{}:{{s:{tag}}}:{name}:", self.prefix))
+    }
+
+    /// The epoch of a user: a session of another epoch is none.
+    #[must_use]
+    pub fn session_epoch(&self, tag: &str) -> Key {
+        Key(format!("{}:{{s:{tag}}}:e", self.prefix))
+    }
+
+    /// The names of a user's sessions, scored by when they end.
+    #[must_use]
+    pub fn session_index(&self, tag: &str) -> Key {
+        Key(format!("{}:{{s:{tag}}}:i", self.prefix))
+    }
+
     /// Counters over all instances.
     #[must_use]
     pub fn counters(&self) -> Key {

@@ -115,14 +115,23 @@ impl World {
 
     /// A new instance that finds Redis at `address`.
     pub(crate) fn instance_at(&self, address: &str, file: &str) -> Instance {
+        self.instance_given(&[("redis_url", address)], file)
+    }
+
+    /// A new instance with these variables; without `redis_url` it finds Redis where it is.
+    pub(crate) fn instance_given(&self, given: &[(&str, &str)], file: &str) -> Instance {
+        let address = self.server.url();
         self.instances.set(self.instances.get() + 1);
         let seed = self.instances.get() << 32;
         let env = TestEnv::new(self.clock.clone(), Rc::clone(&self.origin), seed);
-        let variables = |name: &str| match name {
-            "origin_url" => Some("http://origin.test".to_owned()),
-            "redis_url" => Some(address.to_owned()),
-            "webhook_keys" => Some(format!("{WEBHOOK_KEY},{OLD_WEBHOOK_KEY}")),
-            _ => None,
+        let variables = |name: &str| {
+            let given = given.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned());
+            given.or_else(|| match name {
+                "origin_url" => Some("http://origin.test".to_owned()),
+                "redis_url" => Some(address.clone()),
+                "webhook_keys" => Some(format!("{WEBHOOK_KEY},{OLD_WEBHOOK_KEY}")),
+                _ => None,
+            })
         };
         let app = App::new(env.clone(), &variables, &format!("{PATIENT}{file}")).unwrap();
         Instance { app: Rc::new(app), env }

@@ -18,7 +18,7 @@ pub(crate) enum Mode {
     Deaf,
     /// Lets a connection be set up, then closes it at the first command.
     Hangup,
-    /// Passes the next command on, closes its connection before there can be a reply, and is well again.
+    /// Passes commands on, and closes the connection in the place of the next answer; then forwards again.
     LoseReply,
     /// Accepts connections and closes them.
     Drop,
@@ -36,6 +36,8 @@ struct State {
     mode: Cell<Mode>,
     accepted: Cell<usize>,
     heard: Cell<usize>,
+    /// The next answer gets lost.
+    lost: Cell<bool>,
     changed: Notify,
     cut: Notify,
 }
@@ -50,6 +52,7 @@ impl Proxy {
             mode: Cell::new(Mode::Forward),
             accepted: Cell::new(0),
             heard: Cell::new(0),
+            lost: Cell::new(false),
             changed: Notify::new(),
             cut: Notify::new(),
         };
@@ -139,11 +142,8 @@ async fn pass(client: TcpStream, state: &State) {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
             if passes(state.mode.get(), &buffer[..length]) {
+                state.lost.set(state.mode.get() == Mode::LoseReply && !is_set_up(&buffer[..length]));
                 let _ = to_redis.write_all(&buffer[..length]).await;
-                if state.mode.get() == Mode::LoseReply {
-                    state.mode.set(Mode::Forward);
-                    return;
-                }
             } else {
                 state.heard.set(state.heard.get() + 1);
                 state.changed.notify_waiters();
@@ -154,7 +154,14 @@ async fn pass(client: TcpStream, state: &State) {
         }
     };
     let back = async {
-        let _ = tokio::io::copy(&mut from_redis, &mut to_client).await;
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from_redis.read(&mut buffer).await {
+            if state.lost.take() {
+                state.mode.set(Mode::Forward);
+                return;
+            }
+            let _ = to_client.write_all(&buffer[..length]).await;
+        }
     };
     tokio::select! {
         () = forth => {}
@@ -166,7 +173,11 @@ fn passes(mode: Mode, said: &[u8]) -> bool {
     match mode {
         Mode::Forward | Mode::LoseReply => true,
         Mode::Silent | Mode::Drop => false,
-        // What the `redis` crate says when it sets a connection up.
-        Mode::Deaf | Mode::Hangup => said.windows(7).any(|word| word == b"SETINFO"),
+        Mode::Deaf | Mode::Hangup => is_set_up(said),
     }
+}
+
+/// What the `redis` crate says when it sets a connection up.
+fn is_set_up(said: &[u8]) -> bool {
+    said.windows(7).any(|word| word == b"SETINFO")
 }

@@ -19,6 +19,8 @@ mod purge;
 mod purge_race;
 mod redis_failure;
 mod redis_layout;
+mod session;
+mod session_api;
 mod subscriber;
 mod support;
 mod validation;

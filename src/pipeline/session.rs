@@ -1,0 +1,179 @@
+//! Sessions on the way of a request: [`identify`], [`enter`], then the origin, [`settle`] and [`leave`].
+//!
+//! Routes without sessions are only kept clean: nobody but us speaks in our fields or sees our cookie.
+
+mod visit;
+
+pub use visit::Visit;
+
+use super::{Answer, Incoming};
+use crate::app::App;
+use crate::config::{OnRedisFailure, Route};
+use crate::env::Env;
+use crate::field::cache_status::CacheStatus;
+use crate::problem::Problem;
+use crate::session::{Cookie, Fields, Handle, Presented, Session, User, Verified, answer};
+use http::header::COOKIE;
+use http::{HeaderMap, StatusCode, Uri};
+use std::rc::Rc;
+use visit::{Outcome, failure, sessions};
+
+/// Who sent a request, as far as a session says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity<'a> {
+    /// The session, which stays the same when its id changes. One that there is, not one that is claimed.
+    pub session: Option<&'a Handle>,
+    /// The user who has logged in.
+    pub user: Option<&'a User>,
+}
+
+impl Incoming {
+    /// Who sent it. Nobody is known on routes without sessions.
+    #[must_use]
+    pub fn identity(&self) -> Identity<'_> {
+        match self.visit.as_ref().map(|visit| visit.found()) {
+            Some(Ok(session)) => Identity { session: session.handle(), user: session.user() },
+            _ => Identity::default(),
+        }
+    }
+
+    /// Why this request is not for the cache, where its session is the reason.
+    pub(super) fn kept_from_cache(&self) -> Option<&'static str> {
+        match self.visit.as_ref().map(|visit| visit.found())? {
+            Ok(session) => session.handle().map(|_| DETAIL),
+            Err(reason) => Some(reason),
+        }
+    }
+
+    /// Whether the answer of the origin read or changed a session: then it is for nobody else.
+    pub(super) fn used_session(&self) -> bool {
+        self.visit.as_ref().is_some_and(|visit| visit.was_used())
+    }
+}
+
+/// What `Cache-Status` says of an answer that used a session.
+const DETAIL: &str = "session";
+
+/// Removes our fields: they are between us and the origin.
+pub(super) fn strip<E: Env>(app: &App<E>, headers: &mut HeaderMap) {
+    Fields::new(app.config.session.header.clone()).strip(headers);
+}
+
+/// What a request claims, before anything is asked of Redis: takes away the client's own copies of our
+/// fields, and our cookie, whose secret is not the origin's business. Only on a route with sessions the
+/// cookie is looked at.
+pub(super) fn identify<E: Env>(app: &App<E>, route: &Route, incoming: &mut Incoming) -> Option<Claim> {
+    strip(app, &mut incoming.headers);
+    let nothing_to_take = route.session.is_none() && !incoming.headers.contains_key(COOKIE);
+    if nothing_to_take || !app.config.uses_sessions() {
+        return None;
+    }
+    let cookie = Cookie::new(&app.config.session, &incoming.uri);
+    let presented = cookie.take(&mut incoming.headers);
+    let session = route.session?;
+    let claimed = match presented {
+        Presented::Value(token) => app.ring.verify(&token),
+        Presented::Nothing | Presented::Several => None,
+    };
+    Some(Claim { cookie, claimed, on_redis_failure: session.on_redis_failure })
+}
+
+/// The session of a request that a cache sends for itself: none, and none begins. What would begin one is for
+/// one visitor, and not stored.
+pub(super) fn of_nobody<E: Env>(app: &App<E>, route: &Route, uri: &Uri) -> Option<Rc<Visit>> {
+    let session = route.session?;
+    Some(Rc::new(Visit::of_nobody(Cookie::new(&app.config.session, uri), session.on_redis_failure)))
+}
+
+/// What a request claims, on a route with sessions.
+pub(super) struct Claim {
+    cookie: Cookie,
+    claimed: Option<Verified>,
+    on_redis_failure: OnRedisFailure,
+}
+
+/// Loads the session that is claimed, and tells the origin of it. Without a claim Redis is not asked.
+///
+/// # Errors
+/// The answer, where the session cannot be had and the route says that it must.
+pub(super) async fn enter<E: Env>(
+    app: &App<E>,
+    claim: Option<Claim>,
+    incoming: &mut Incoming,
+) -> Result<(), Answer> {
+    let Some(Claim { cookie, claimed, on_redis_failure }) = claim else { return Ok(()) };
+    if app.ring.is_empty() {
+        return Err(unavailable("session-keys", "the variable session_keys is not set"));
+    }
+    let found = match &claimed {
+        None => Ok(Session::Absent),
+        Some(verified) => load(app, verified).await,
+    };
+    if let (Err(reason), OnRedisFailure::Refuse) = (&found, on_redis_failure) {
+        return Err(unavailable(reason, "the session cannot be read"));
+    }
+    let mut outcome = Outcome::default();
+    if let Ok(session) = &found {
+        Fields::new(app.config.session.header.clone()).tell(&mut incoming.headers, session);
+        if let (Session::Loaded(loaded), Some(Verified { id, old_key: true })) = (session, &claimed) {
+            outcome.set_cookie = app.ring.sign(id).and_then(|token| {
+                let left = loaded.times.ends.since(loaded.times.now).as_secs();
+                cookie.set(&token, app.config.session.persistent.then_some(left))
+            });
+        }
+    }
+    incoming.visit = Some(Rc::new(Visit::new(cookie, on_redis_failure, claimed, found, outcome)));
+    Ok(())
+}
+
+async fn load<E: Env>(app: &App<E>, verified: &Verified) -> Result<Session, &'static str> {
+    let result = match sessions(app) {
+        Ok(sessions) => sessions.load(&verified.id).await.map_err(|error| failure(&error)),
+        Err(reason) => Err(reason),
+    };
+    match &result {
+        Ok(Session::Replayed(handle)) => {
+            app.env.log(&format!("the session {handle} was ended: an id of it came back that was given up"));
+        }
+        Ok(_) => {}
+        Err(reason) => app.env.log(&format!("the session {} was not read: {reason}", verified.id.handle())),
+    }
+    result
+}
+
+fn unavailable(reason: &'static str, detail: &str) -> Answer {
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with("reason", reason);
+    Answer { response: problem.into_response(), status: CacheStatus::default().because(reason) }
+}
+
+/// Takes what an answer of the origin says of the session out of it, and carries it out.
+pub(super) async fn settle<E: Env>(app: &App<E>, incoming: &Incoming, headers: &mut HeaderMap) {
+    let Some(visit) = &incoming.visit else { return strip(app, headers) };
+    let fields = Fields::new(app.config.session.header.clone());
+    let Some(change) = fields.take(headers).transpose() else { return };
+    if let Err(why) = &change {
+        app.env.log(&format!("{} {}: {why}", incoming.method, incoming.uri.path()));
+    }
+    if let Some(detail) = visit.settle(app, change.ok()).await {
+        app.env.log(&format!("{} {}: not changed: {detail}", incoming.method, incoming.uri.path()));
+    }
+}
+
+/// Finishes the answer: the cookie where there is a new one, and what keeps it from others.
+pub(super) fn leave(visit: Option<Rc<Visit>>, answer: Answer) -> Answer {
+    let Some(visit) = visit else { return answer };
+    let Answer { mut response, mut status } = answer;
+    let used = visit.was_used();
+    let outcome = visit.take();
+    if let Some(problem) = outcome.problem {
+        response = problem.into_response();
+    }
+    let headers = response.headers_mut();
+    if used {
+        status.detail = outcome.detail.or(Some(DETAIL));
+        answer::keep_private(headers);
+    }
+    answer::vary_on_cookies(headers);
+    answer::set_cookie(headers, visit.cookie(), outcome.set_cookie);
+    Answer { response, status }
+}

@@ -1,0 +1,217 @@
+//! The session of one request, and what becomes of it.
+
+use super::DETAIL;
+use crate::app::App;
+use crate::config::OnRedisFailure;
+use crate::env::Env;
+use crate::problem::Problem;
+use crate::session::{
+    Change, Cookie, DataChange, New, Session, SessionError, Sessions, Step, Verified, decide,
+};
+use http::{HeaderValue, StatusCode};
+use std::cell::RefCell;
+
+/// The session of one request, from its arrival to its answer.
+#[derive(Debug)]
+pub struct Visit {
+    cookie: Cookie,
+    on_redis_failure: OnRedisFailure,
+    claimed: Option<Verified>,
+    /// What was found, or why Redis could not say.
+    found: Result<Session, &'static str>,
+    outcome: RefCell<Outcome>,
+}
+
+/// What the answer needs.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// The origin changed the session, or tried to.
+    changed: bool,
+    /// There is no client who would be given the session.
+    unattended: bool,
+    /// The cookie for the client.
+    pub(super) set_cookie: Option<HeaderValue>,
+    /// What to say of it, beside that a session was used.
+    pub(super) detail: Option<&'static str>,
+    /// What is answered in the place of the origin.
+    pub(super) problem: Option<Problem>,
+}
+
+/// What came of a change.
+enum Done {
+    Nothing,
+    Cookie(Option<HeaderValue>),
+    /// It was not carried out, and the answer goes on.
+    Dropped(&'static str),
+    /// It was not carried out, and the answer must say so.
+    Refused(&'static str, Problem),
+}
+
+impl Visit {
+    pub(super) fn new(
+        cookie: Cookie,
+        on_redis_failure: OnRedisFailure,
+        claimed: Option<Verified>,
+        found: Result<Session, &'static str>,
+        outcome: Outcome,
+    ) -> Self {
+        Self { cookie, on_redis_failure, claimed, found, outcome: RefCell::new(outcome) }
+    }
+
+    /// For a request that a cache sends for itself: there is nobody whose session could change.
+    pub(super) fn of_nobody(cookie: Cookie, on_redis_failure: OnRedisFailure) -> Self {
+        let outcome = Outcome { unattended: true, ..Outcome::default() };
+        Self::new(cookie, on_redis_failure, None, Ok(Session::Absent), outcome)
+    }
+
+    pub(super) const fn cookie(&self) -> &Cookie {
+        &self.cookie
+    }
+
+    pub(super) const fn found(&self) -> &Result<Session, &'static str> {
+        &self.found
+    }
+
+    pub(super) fn take(&self) -> Outcome {
+        self.outcome.take()
+    }
+
+    /// Carries a change out; `None` is one that cannot be. Gives why nothing was changed, where that is so.
+    pub(super) async fn settle<E: Env>(&self, app: &App<E>, change: Option<Change>) -> Option<&'static str> {
+        let unattended = self.outcome.borrow().unattended;
+        let done = match change {
+            _ if unattended => Done::Dropped(DETAIL),
+            Some(change) => self.change(app, change).await,
+            None => {
+                let detail = "the origin asks for a change of the session that cannot be";
+                Done::Refused("session-invalid", Problem::new(StatusCode::BAD_GATEWAY, detail))
+            }
+        };
+        let mut outcome = self.outcome.borrow_mut();
+        outcome.changed = true;
+        match done {
+            Done::Nothing => {}
+            Done::Cookie(cookie) => outcome.set_cookie = cookie,
+            Done::Dropped(detail) => outcome.detail = Some(detail),
+            Done::Refused(detail, problem) => {
+                (outcome.detail, outcome.problem) = (Some(detail), Some(problem));
+            }
+        }
+        outcome.detail
+    }
+
+    /// Whether the origin read the session or changed it.
+    pub(super) fn was_used(&self) -> bool {
+        let read = self.found.as_ref().is_ok_and(|session| session.handle().is_some());
+        read || self.outcome.borrow().changed
+    }
+
+    async fn change<E: Env>(&self, app: &App<E>, change: Change) -> Done {
+        let ends = matches!(change, Change::End);
+        let step = match &self.found {
+            Ok(session) => decide(session, change),
+            // What the session holds is not known. Whoever logs in or out needs none of it.
+            Err(_) if ends => Step::End,
+            Err(_) if matches!(change, Change::Write { user: Some(_), .. }) => {
+                decide(&Session::Absent, change)
+            }
+            Err(reason) => return self.failed(reason, false),
+        };
+        let result = match sessions(app) {
+            Ok(sessions) => self.carry_out(app, sessions, step).await,
+            Err(reason) => return self.failed(reason, ends),
+        };
+        match result {
+            Ok(done) => done,
+            // It has ended meanwhile, and there is nothing left to remember anything in.
+            Err(SessionError::Gone) => Done::Dropped("session-ended"),
+            Err(SessionError::Redis(error)) => self.failed(error.reason(), ends),
+            Err(error) => refused(&error),
+        }
+    }
+
+    async fn carry_out<E: Env>(
+        &self,
+        app: &App<E>,
+        sessions: &Sessions<E>,
+        step: Step<'_>,
+    ) -> Result<Done, SessionError> {
+        let new = match step {
+            Step::Nothing => return Ok(Done::Nothing),
+            Step::TooLate { conflict: true } => return Err(SessionError::Conflict),
+            Step::TooLate { conflict: false } => return Ok(Done::Dropped("session-rotated")),
+            Step::End => {
+                if let Some(verified) = &self.claimed {
+                    sessions.destroy(verified.id.handle()).await?;
+                }
+                let presented = self.claimed.is_some();
+                return Ok(Done::Cookie(self.cookie.clear().filter(|_| presented)));
+            }
+            Step::Write(loaded, DataChange::Set(data)) => {
+                sessions.save(loaded, &data).await?;
+                return Ok(Done::Nothing);
+            }
+            Step::Write(loaded, DataChange::Merge(changes)) => {
+                sessions.merge(loaded, &changes).await?;
+                return Ok(Done::Nothing);
+            }
+            Step::Write(_, DataChange::None) => return Ok(Done::Nothing),
+            Step::Rotate(loaded, data) => match sessions.rotate(loaded, &data).await {
+                // The client has a new id already, from the request that was faster.
+                Err(SessionError::Rotated) if data == DataChange::None => {
+                    return Ok(Done::Dropped("session-rotated"));
+                }
+                result => result?,
+            },
+            Step::Create(data) => sessions.create(None, &data).await?,
+            Step::LogIn(user, data) => {
+                let before = self.found.as_ref().ok().and_then(Session::handle);
+                sessions.login(before, &user, &data).await?
+            }
+        };
+        Ok(Done::Cookie(self.token(app, &new)))
+    }
+
+    fn token<E: Env>(&self, app: &App<E>, new: &New) -> Option<HeaderValue> {
+        let times = new.receipt.times;
+        let max_age = app.config.session.persistent.then(|| times.ends.since(times.now).as_secs());
+        self.cookie.set(&app.ring.sign(&new.id)?, max_age)
+    }
+
+    /// Redis did not do it. A logout that was not done is never reported as done.
+    fn failed(&self, reason: &'static str, ends: bool) -> Done {
+        match self.on_redis_failure {
+            OnRedisFailure::Anonymous if !ends => Done::Dropped(reason),
+            _ => {
+                let detail = "the session cannot be written: whether it was changed is not known";
+                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+                Done::Refused(reason, problem.with("reason", reason))
+            }
+        }
+    }
+}
+
+/// Where sessions are, or why there are none.
+pub(super) fn sessions<E: Env>(app: &App<E>) -> Result<&Sessions<E>, &'static str> {
+    app.shared.as_ref().map(|shared| &shared.sessions).ok_or("redis-disabled")
+}
+
+/// Why an operation was not carried out, as one token.
+pub(super) const fn failure(error: &SessionError) -> &'static str {
+    match error {
+        SessionError::Gone | SessionError::Exists => "session-ended",
+        SessionError::Conflict => "session-conflict",
+        SessionError::Rotated => "session-rotated",
+        SessionError::TooLarge { .. } | SessionError::Data(_) => "session-too-large",
+        SessionError::Redis(error) => error.reason(),
+    }
+}
+
+fn refused(error: &SessionError) -> Done {
+    let status = match error {
+        SessionError::TooLarge { .. } | SessionError::Data(_) => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::CONFLICT,
+    };
+    let reason = failure(error);
+    Done::Refused(reason, Problem::new(status, error.to_string()).with("reason", reason))
+}

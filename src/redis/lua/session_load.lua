@@ -1,0 +1,48 @@
+-- Reads a session, prolongs it where that is due, and ends it where an id is used again that was given up.
+-- KEYS: session, epoch of its user, index of its user
+-- ARGV: hash of the secret, or '' from who needs none; idle time (ms); by how much it must be prolonged to be
+--       (ms), or '' for not at all; name in the index; what the keys of its past begin with
+-- Reply: state (0 none, 1 current, 2 by a past secret, 3 ended now), version, now (ms), time to live (ms),
+--        end (ms), begin (ms), user, data
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function read(key)
+  local all, fields = redis.call('HGETALL', key), {}
+  for i = 1, #all, 2 do fields[all[i]] = all[i + 1] end
+  return fields
+end
+local function reply(state, of, ttl)
+  local members = {}
+  for name, value in pairs(of) do
+    if string.sub(name, 1, 1) == '"' then members[#members + 1] = name .. ':' .. value end
+  end
+  local data = '{' .. table.concat(members, ',') .. '}'
+  return {state, tonumber(of.v or 0), now, ttl, tonumber(of.x or 0), tonumber(of.c or 0), of.u or '', data}
+end
+local function ended(state)
+  redis.call('UNLINK', KEYS[1])
+  redis.call('ZREM', KEYS[3], ARGV[4])
+  return reply(state, {}, 0)
+end
+local session = read(KEYS[1])
+if not session.v then return reply(0, {}, 0) end
+if tonumber(session.x) <= now then return ended(0) end
+if session.u ~= '' and session.e ~= redis.call('GET', KEYS[2]) then return ended(0) end
+local ttl = redis.call('PTTL', KEYS[1])
+if ARGV[1] ~= '' and session.h ~= ARGV[1] then
+  -- A session without secret is opened by none. Every other secret was its own once, or its token would not
+  -- be signed.
+  if session.h == '' then return reply(0, {}, 0) end
+  local till = string.match(session.p, ARGV[1] .. '=(%d+)')
+  if not till or tonumber(till) <= now then return ended(3) end
+  local past = read(ARGV[5] .. ARGV[1])
+  if not past.v then return reply(0, {}, 0) end
+  return reply(2, past, math.min(till - now, ttl))
+end
+if session.m then return reply(2, session, ttl) end
+local want = math.min(tonumber(session.i or ARGV[2]), session.x - now)
+if ARGV[3] ~= '' and want - ttl >= tonumber(ARGV[3]) then
+  redis.call('PEXPIRE', KEYS[1], want)
+  ttl = want
+end
+return reply(1, session, ttl)

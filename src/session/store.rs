@@ -1,0 +1,174 @@
+//! The operations on sessions.
+
+use super::reply::loaded;
+use super::{Data, Handle, Loaded, New, Previous, Session, SessionError, SessionId, User};
+use crate::config::{Secret, SessionConfig};
+use crate::env::Env;
+use crate::nonce::Nonces;
+use crate::redis::{Arg, Client, Key, Keys, Script};
+use crate::time::millis;
+use std::rc::Rc;
+use std::time::Duration;
+
+static LOAD: Script = Script::new(include_str!("../redis/lua/session_load.lua"));
+static END: Script = Script::new(include_str!("../redis/lua/session_end.lua"));
+
+/// The sessions in one Redis.
+pub struct Sessions<E: Env> {
+    pub(super) env: E,
+    pub(super) redis: Rc<Client<E>>,
+    keys: Keys,
+    pub(super) nonces: Rc<Nonces>,
+    pub(super) rules: SessionConfig,
+}
+
+/// The keys of one session.
+pub(super) struct Names {
+    pub(super) session: Key,
+    pub(super) epoch: Key,
+    pub(super) index: Key,
+    /// What it is called in the index.
+    pub(super) name: String,
+    /// What the keys of its past begin with.
+    pub(super) past: Key,
+    /// What the keys of its user's sessions begin with.
+    pub(super) all: Key,
+}
+
+impl<E: Env> Sessions<E> {
+    /// The sessions that `redis` has under keys made by `keys`, under these rules.
+    #[must_use]
+    pub const fn new(
+        env: E,
+        redis: Rc<Client<E>>,
+        keys: Keys,
+        nonces: Rc<Nonces>,
+        rules: SessionConfig,
+    ) -> Self {
+        Self { env, redis, keys, nonces, rules }
+    }
+
+    /// Loads the session that `id` opens, and prolongs it where that is due. An id that was given up longer
+    /// ago than the grace permits ends it.
+    ///
+    /// # Errors
+    /// [`SessionError::Redis`].
+    pub async fn load(&self, id: &SessionId) -> Result<Session, SessionError> {
+        self.read(id.handle(), Some(Secret::new(id.proof())), Some(self.rules.touch)).await
+    }
+
+    /// The session with this handle, for who may see all of them. Does not prolong it. `None` where there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`SessionError::Redis`].
+    pub async fn open(&self, handle: &Handle) -> Result<Option<Loaded>, SessionError> {
+        self.read(handle, None, None).await.map(Session::loaded)
+    }
+
+    /// The same, and prolongs it.
+    ///
+    /// # Errors
+    /// [`SessionError::Redis`].
+    pub async fn touch(&self, handle: &Handle) -> Result<Option<Loaded>, SessionError> {
+        self.read(handle, None, Some(Duration::ZERO)).await.map(Session::loaded)
+    }
+
+    async fn read(
+        &self,
+        handle: &Handle,
+        proof: Option<Secret>,
+        touch: Option<Duration>,
+    ) -> Result<Session, SessionError> {
+        let names = self.names(handle);
+        let arguments = vec![
+            Arg::from(proof.as_ref().map_or("", Secret::expose)),
+            Arg::from(millis(self.rules.idle)),
+            touch.map_or_else(|| Arg::from(""), |touch| Arg::from(millis(touch))),
+            Arg::from(names.name.as_str()),
+            Arg::from(&names.past),
+        ];
+        let keys = [&names.session, &names.epoch, &names.index];
+        let reply = self.redis.run(&LOAD, &keys, arguments).await?;
+        Ok(loaded(reply, *handle, proof)?)
+    }
+
+    /// Begins a session of `user` with this data in the place of `before`, which can be read for a while
+    /// longer. What the id before could open, the new one does; never the other way round.
+    ///
+    /// # Errors
+    /// [`SessionError::TooLarge`], [`SessionError::Redis`].
+    pub async fn login(
+        &self,
+        before: Option<&Handle>,
+        user: &User,
+        data: &Data,
+    ) -> Result<New, SessionError> {
+        let new = self.create(Some(user), data).await?;
+        if let Some(before) = before
+            && let Err(error) = self.end(before, self.rules.rotation_grace).await
+        {
+            // It has no more rights than it had, and ends by itself.
+            self.env.log(&format!("the session {before} before a login was not ended: {error}"));
+        }
+        Ok(new)
+    }
+
+    /// Ends a session at once. Whether there was one.
+    ///
+    /// # Errors
+    /// [`SessionError::Redis`]: then it may be there still.
+    pub async fn destroy(&self, handle: &Handle) -> Result<bool, SessionError> {
+        self.end(handle, Duration::ZERO).await
+    }
+
+    async fn end(&self, handle: &Handle, grace: Duration) -> Result<bool, SessionError> {
+        let names = self.names(handle);
+        let arguments = vec![Arg::from(millis(grace)), Arg::from(names.name.as_str())];
+        let reply = self.redis.run(&END, &[&names.session, &names.index], arguments).await?;
+        Ok(crate::redis::exactly::<1>(reply)?[0].int()? == 1)
+    }
+
+    pub(super) fn names(&self, handle: &Handle) -> Names {
+        let (tag, name) = (handle.tag().text(), handle.name());
+        Names {
+            session: self.keys.session(&tag, &name),
+            epoch: self.keys.session_epoch(&tag),
+            index: self.keys.session_index(&tag),
+            past: self.keys.session_past(&tag, &name),
+            all: self.keys.session(&tag, ""),
+            name,
+        }
+    }
+
+    pub(super) const fn too_large(&self) -> SessionError {
+        SessionError::TooLarge { limit: self.rules.max_size }
+    }
+}
+
+impl Session {
+    fn loaded(self) -> Option<Loaded> {
+        match self {
+            Self::Loaded(loaded) => Some(loaded),
+            Self::Absent | Self::Previous(_) | Self::Replayed(_) => None,
+        }
+    }
+
+    /// The name of a session that can be read.
+    #[must_use]
+    pub const fn handle(&self) -> Option<&Handle> {
+        match self {
+            Self::Loaded(Loaded { handle, .. }) | Self::Previous(Previous { handle, .. }) => Some(handle),
+            Self::Absent | Self::Replayed(_) => None,
+        }
+    }
+
+    /// Whose session it is.
+    #[must_use]
+    pub const fn user(&self) -> Option<&User> {
+        match self {
+            Self::Loaded(Loaded { user, .. }) | Self::Previous(Previous { user, .. }) => user.as_ref(),
+            Self::Absent | Self::Replayed(_) => None,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Sessions while several requests are at them: new ids, logins, logouts.
+
+use crate::session::{changes, data, user};
+use crate::support::{Instance, World, on_redis, property};
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use spindrift::session::{DataChange, New, Session, SessionError, SessionId};
+
+async fn rotated(instance: &Instance, id: &SessionId, change: DataChange) -> SessionId {
+    let loaded = instance.loaded(id).await;
+    instance.sessions().rotate(&loaded, &change).await.unwrap().id
+}
+
+#[test]
+fn no_slow_writer_brings_back_what_was_ended() {
+    on_redis(async |world| {
+        let (slow, quick) = (world.instance(), world.instance());
+        for of in [None, Some(user("anna"))] {
+            let id = quick.sessions().create(of.as_ref(), &data("{}")).await.unwrap().id;
+            let loaded = slow.loaded(&id).await;
+            assert!(quick.sessions().destroy(id.handle()).await.unwrap());
+            let sessions = slow.sessions();
+            assert_eq!(sessions.save(&loaded, &data(r#"{"a":1}"#)).await, Err(SessionError::Gone));
+            assert_eq!(sessions.merge(&loaded, &changes(r#"{"a":1}"#)).await, Err(SessionError::Gone));
+            let late = sessions.rotate(&loaded, &DataChange::None).await;
+            assert!(matches!(late, Err(SessionError::Gone)));
+            assert_eq!(sessions.touch(id.handle()).await, Ok(None));
+            assert_eq!(slow.session(&id).await, Session::Absent);
+            assert!(!quick.sessions().destroy(id.handle()).await.unwrap());
+            assert!(world.session_keys().await.is_empty());
+        }
+    });
+}
+
+#[test]
+fn of_parallel_renewals_one_counts_and_every_request_still_reads() {
+    on_redis(async |world| {
+        let instances: Vec<Instance> = (0..10).map(|_| world.instance()).collect();
+        let old = instances[0].begun_by(&user("anna")).await;
+        let loaded = join_all(instances.iter().map(|instance| instance.loaded(&old))).await;
+        let change = DataChange::Merge(changes(r#"{"role":"admin"}"#));
+        let renewals = instances.iter().zip(&loaded);
+        let renewals =
+            join_all(renewals.map(|(instance, loaded)| instance.sessions().rotate(loaded, &change))).await;
+        let (won, lost): (Vec<_>, Vec<_>) = renewals.into_iter().partition(Result::is_ok);
+        assert_eq!((won.len(), lost.len()), (1, 9));
+        assert!(lost.iter().all(|lost| matches!(lost, Err(SessionError::Rotated))));
+        let New { id: new, .. } = won.into_iter().next().unwrap().unwrap();
+        for past in join_all(instances.iter().map(|instance| instance.past(&old))).await {
+            assert_eq!(past, r#"{"a":1}"#, "nothing of what came with the new id");
+        }
+        let now = instances[1].loaded(&new).await;
+        assert_eq!(now.data.to_json(), r#"{"a":1,"role":"admin"}"#);
+        assert_eq!(new.handle(), old.handle());
+    });
+}
+
+#[test]
+fn who_loaded_a_session_before_its_id_changed_may_finish() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let old = instance.begun().await;
+        let loaded = instance.loaded(&old).await;
+        let new = rotated(&instance, &old, DataChange::None).await;
+        let receipt = instance.sessions().merge(&loaded, &changes(r#"{"b":2}"#)).await.unwrap();
+        assert_eq!(instance.loaded(&new).await.data.to_json(), r#"{"a":1,"b":2}"#);
+        assert_eq!(instance.past(&old).await, r#"{"a":1}"#);
+        assert_eq!(receipt.version, 2);
+        assert_eq!(instance.sessions().save(&loaded, &data("{}")).await, Err(SessionError::Conflict));
+    });
+}
+
+#[test]
+fn an_id_that_comes_back_after_its_grace_ends_the_session() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let old = instance.begun_by(&user("anna")).await;
+        let new = rotated(&instance, &old, DataChange::None).await;
+        world.end_graces(&world.session_key().await).await;
+        instance.loaded(&new).await;
+        assert_eq!(instance.session(&old).await, Session::Replayed(*old.handle()));
+        assert_eq!(instance.session(&new).await, Session::Absent);
+        assert_eq!(instance.session(&old).await, Session::Absent);
+        assert!(instance.sessions().list_user(&user("anna")).await.unwrap().is_empty());
+    });
+}
+
+#[test]
+fn an_old_id_reads_until_its_own_grace_ends_however_often_ids_change() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let mut ids = vec![instance.begun().await];
+        for number in 0..4 {
+            let change = DataChange::Merge(changes(&format!(r#"{{"a":{}}}"#, number + 2)));
+            ids.push(rotated(&instance, &ids[number], change).await);
+        }
+        for (number, id) in ids[..4].iter().enumerate() {
+            assert_eq!(instance.past(id).await, format!(r#"{{"a":{}}}"#, number + 1));
+        }
+        for _ in 0..20 {
+            ids.push(rotated(&instance, ids.last().unwrap(), DataChange::None).await);
+        }
+        let past = world.keys().await.len() - 1;
+        assert_eq!(past, 8, "what they read is bounded");
+        instance.loaded(ids.last().unwrap()).await;
+    });
+}
+
+#[test]
+fn without_grace_an_old_id_ends_the_session_at_once() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[session]\nrotation_grace = \"0s\"");
+        let old = instance.begun().await;
+        let new = rotated(&instance, &old, DataChange::None).await;
+        assert_eq!(world.keys().await.len(), 1);
+        instance.loaded(&new).await;
+        assert_eq!(instance.session(&old).await, Session::Replayed(*old.handle()));
+        assert_eq!(instance.session(&new).await, Session::Absent);
+    });
+}
+
+#[test]
+fn what_an_old_id_reads_may_be_evicted_without_harm_to_the_session() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let old = instance.begun().await;
+        let new = rotated(&instance, &old, DataChange::None).await;
+        let session = world.session_key().await;
+        for past in world.keys().await.iter().filter(|key| **key != session) {
+            world.tell(&["UNLINK", past]).await;
+        }
+        assert_eq!(instance.session(&old).await, Session::Absent);
+        instance.loaded(&new).await;
+    });
+}
+
+#[test]
+fn an_old_id_reads_nothing_after_a_logout() {
+    on_redis(async |world| {
+        let (instance, anna) = (world.instance(), user("anna"));
+        let old = instance.begun_by(&anna).await;
+        let new = rotated(&instance, &old, DataChange::None).await;
+        instance.sessions().destroy(new.handle()).await.unwrap();
+        assert_eq!(instance.session(&old).await, Session::Absent);
+        let old = instance.begun_by(&anna).await;
+        rotated(&instance, &old, DataChange::None).await;
+        instance.sessions().end_user(&anna, None).await.unwrap();
+        assert_eq!(instance.session(&old).await, Session::Absent);
+    });
+}
+
+#[test]
+fn a_login_gives_the_id_before_no_way_into_what_comes() {
+    on_redis(async |world| {
+        let (instance, anna) = (world.instance(), user("anna"));
+        let planted = instance.begun().await;
+        let slow = instance.loaded(&planted).await;
+        let sessions = instance.sessions();
+        let new = sessions.login(Some(planted.handle()), &anna, &data(r#"{"a":1,"b":2}"#)).await.unwrap().id;
+        assert_ne!(new.handle(), planted.handle());
+        assert_eq!(instance.past(&planted).await, r#"{"a":1}"#);
+        assert_eq!(sessions.merge(&slow, &changes("{}")).await, Err(SessionError::Gone));
+        assert!(matches!(sessions.rotate(&slow, &DataChange::None).await, Err(SessionError::Gone)));
+        let before = world.session_keys().await;
+        let nobodys = before.iter().find(|key| !key.is_empty() && is_nobodys(key)).unwrap();
+        assert!(world.ttl(nobodys).await <= 30_000);
+        world.tell(&["UNLINK", nobodys]).await;
+        assert_eq!(instance.session(&planted).await, Session::Absent);
+        let loaded = instance.loaded(&new).await;
+        assert_eq!((loaded.user, loaded.data.to_json().as_str()), (Some(anna), r#"{"a":1,"b":2}"#));
+    });
+}
+
+/// The tag of a session of nobody is its name.
+fn is_nobodys(key: &str) -> bool {
+    let mut parts = key.split(['{', '}']);
+    let tag = parts.nth(1).unwrap().trim_start_matches("s:").to_owned();
+    parts.next().unwrap().trim_start_matches(':') == tag
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    /// Somebody comes with the id that was given out so many ids ago.
+    Come(usize),
+    /// What was loaded then is written.
+    Merge(u8),
+    Save(u8),
+    Rotate(u8),
+    EndGraces,
+    LogOut,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (0usize..4).prop_map(Act::Come),
+        4 => any::<u8>().prop_map(Act::Merge),
+        3 => any::<u8>().prop_map(Act::Save),
+        4 => any::<u8>().prop_map(Act::Rotate),
+        1 => Just(Act::EndGraces),
+        1 => Just(Act::LogOut),
+    ]
+}
+
+/// What must hold of one session.
+struct Model {
+    /// What it holds; `None` once it has ended.
+    now: Option<u8>,
+    /// What each id before the last one reads.
+    past: Vec<u8>,
+    /// How many of the ids are beyond their grace.
+    beyond: usize,
+    version: u64,
+}
+
+async fn play(world: &World, acts: Vec<Act>) {
+    let instance = world.instance();
+    let sessions = instance.sessions();
+    let object = |number: u8| data(&format!(r#"{{"n":{number}}}"#));
+    let mut ids = vec![sessions.create(None, &object(0)).await.unwrap().id];
+    let mut model = Model { now: Some(0), past: vec![], beyond: 0, version: 1 };
+    let mut held = (instance.loaded(&ids[0]).await, 0);
+    for act in acts {
+        match act {
+            Act::Come(ago) => {
+                let at = ids.len().saturating_sub(ago + 1);
+                let expected = match model.now {
+                    None => "absent".to_owned(),
+                    Some(number) if at + 1 == ids.len() => format!("is {number}"),
+                    Some(_) if at >= model.beyond => format!("was {}", model.past[at]),
+                    Some(_) => "replayed".to_owned(),
+                };
+                let found = match instance.session(&ids[at]).await {
+                    Session::Absent => "absent".to_owned(),
+                    Session::Replayed(_) => "replayed".to_owned(),
+                    Session::Previous(previous) => format!("was {}", previous.data.get::<u8>("n").unwrap()),
+                    Session::Loaded(loaded) => {
+                        assert_eq!(loaded.version, model.version);
+                        let found = format!("is {}", loaded.data.get::<u8>("n").unwrap());
+                        held = (loaded, at);
+                        found
+                    }
+                };
+                assert_eq!(found, expected);
+                if found == "replayed" {
+                    model.now = None;
+                }
+            }
+            Act::Merge(number) => {
+                let change = changes(&format!(r#"{{"n":{number}}}"#));
+                let result = sessions.merge(&held.0, &change).await;
+                assert_eq!(result.is_ok(), model.now.is_some(), "{result:?}");
+                model.wrote(result.is_ok(), number);
+            }
+            Act::Save(number) => {
+                let result = sessions.save(&held.0, &object(number)).await;
+                let expected = model.now.is_some() && held.0.version == model.version;
+                assert_eq!(result.is_ok(), expected, "{result:?}");
+                model.wrote(expected, number);
+            }
+            Act::Rotate(number) => {
+                let change = DataChange::Merge(changes(&format!(r#"{{"n":{number}}}"#)));
+                let result = sessions.rotate(&held.0, &change).await;
+                let expected = model.now.is_some() && held.1 + 1 == ids.len();
+                assert_eq!(result.is_ok(), expected, "{result:?}");
+                if let Ok(new) = result {
+                    model.past.push(model.now.unwrap());
+                    // No more than eight of them still read.
+                    model.beyond = model.beyond.max(ids.len().saturating_sub(8));
+                    ids.push(new.id);
+                    model.wrote(true, number);
+                }
+            }
+            Act::EndGraces if model.now.is_some() => {
+                world.end_graces(&world.session_key().await).await;
+                model.beyond = ids.len() - 1;
+            }
+            Act::EndGraces => {}
+            Act::LogOut => {
+                assert_eq!(sessions.destroy(ids[0].handle()).await, Ok(model.now.is_some()));
+                model.now = None;
+            }
+        }
+        assert_eq!(world.session_keys().await.len(), usize::from(model.now.is_some()));
+    }
+}
+
+impl Model {
+    fn wrote(&mut self, did: bool, number: u8) {
+        if did {
+            self.now = Some(number);
+            self.version += 1;
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_in_whatever_order_old_ids_write_nothing_and_what_ended_stays_so() {
+    let acts = proptest::collection::vec(act(), 1..30);
+    property(48, &acts, &async |world, acts| play(world, acts).await);
+}
