@@ -9,12 +9,15 @@ use crate::nonce::Nonces;
 use crate::pipeline::Flights;
 use crate::purge::Purger;
 use crate::redis::{Client, Keys, Limits};
+use crate::role::{Role, Variables};
 use std::rc::Rc;
 
 /// An instance: its configuration, and what it reaches Redis with.
 pub struct App<E: Env> {
     /// The ports.
     pub env: E,
+    /// Where a request goes that the cache does not answer.
+    pub role: Role,
     /// What `spindrift.toml` says.
     pub config: Rc<Config>,
     /// What the Spin variables say.
@@ -46,11 +49,20 @@ pub struct Shared<E: Env> {
 }
 
 impl<E: Env> App<E> {
-    /// Reads and checks the whole configuration. Nothing is connected yet.
+    /// Reads and checks the whole configuration of a gateway. Nothing is connected yet.
     ///
     /// # Errors
     /// Every problem there is, each with its place.
     pub fn new(env: E, variables: &impl Strings, file: &str) -> Result<Self, ConfigErrors> {
+        Self::in_role(Role::Gateway, env, variables, file)
+    }
+
+    /// The same for an instance in this role, from the variables it names ([`Role::variables`]).
+    ///
+    /// # Errors
+    /// As for [`App::new`].
+    pub fn in_role(role: Role, env: E, variables: &impl Strings, file: &str) -> Result<Self, ConfigErrors> {
+        let variables = &Variables { role, all: variables };
         let (config, settings) =
             ConfigErrors::both(Config::load(variables, file), Settings::load(variables))?;
         let config = Rc::new(config);
@@ -65,7 +77,7 @@ impl<E: Env> App<E> {
             Some(shared) => Rc::clone(&shared.metrics),
             None => Metrics::new(env.clone(), None, Vec::new()),
         };
-        Ok(Self { env, config, settings, shared, metrics })
+        Ok(Self { env, role, config, settings, shared, metrics })
     }
 }
 

@@ -121,7 +121,7 @@ impl Config {
     /// As for [`Config::parse`].
     pub fn load(variables: &impl Strings, file_text: &str) -> Result<Self, ConfigErrors> {
         match variables.get("config").filter(|text| !text.trim().is_empty()) {
-            Some(text) => Self::parse(&text, "variable config"),
+            Some(text) => Self::parse(&text, &format!("variable {}", variables.called("config"))),
             None => Self::parse(file_text, "spindrift.toml"),
         }
     }

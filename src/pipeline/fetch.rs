@@ -69,6 +69,13 @@ impl<E: Env> Fetch<'_, E> {
                     _ => self.absorb(received, status).await,
                 }
             }
+            // The component behind is there: its error is one like an origin's 500.
+            Err(UpstreamError::Failed(_)) if stale.covers_error() => {
+                self.reuse(stale.entry, status.because("stale-if-error"))
+            }
+            Err(error @ UpstreamError::Failed(_)) => {
+                Answer { response: upstream_failed(self.app, self.incoming, &error), status }
+            }
             Err(error) => match stale.when_disconnected() {
                 Some(entry) => {
                     self.end(Ending::Failed(code_of(&error)));

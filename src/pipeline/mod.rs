@@ -41,6 +41,7 @@ use crate::metrics::{self, Series, Timed};
 use crate::problem::Problem;
 use crate::purge::Target;
 use crate::redis::RedisError;
+use crate::role::Role;
 use crate::time::Timestamp;
 use collapse::{Follow, Step, Waiting};
 use fetch::Fetch;
@@ -57,14 +58,14 @@ pub struct Answer {
 
 /// Answers one request.
 pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response<Body> {
-    let incoming = receive(request, app.config.origin.trust_forwarded);
+    let incoming = receive(request, app.role, app.config.origin.trust_forwarded);
     let shown = app.config.cache.cache_status.shows(incoming.client);
     if api::is_reserved(incoming.uri.path()) {
         let response = api::serve(app, incoming).await;
         let status = CacheStatus::default().because("reserved-path");
         return respond(app, Answer { response, status }, shown, None);
     }
-    if forward::loops(&incoming.headers, app.config.name.as_str()) {
+    if app.role == Role::Gateway && forward::loops(&incoming.headers, app.config.name.as_str()) {
         return respond(app, loop_detected(), shown, None);
     }
     let began = app.env.elapsed();
@@ -73,7 +74,7 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response
         Plan::Pass(status) => (pass(app, incoming, status).await, None),
         Plan::Cache { shared, policy, key } => {
             let looked_up = (shown == Shown::Everything).then(|| key.url().to_owned());
-            (cached(app, shared, policy, key, incoming).await, looked_up)
+            (cached(app, shared, policy, key, incoming.shareable(app)).await, looked_up)
         }
     };
     count(app, number, &answer, began);
@@ -356,6 +357,10 @@ fn upstream_failed<E: Env>(app: &App<E>, incoming: &Incoming, error: &UpstreamEr
         ),
         UpstreamError::Invalid(_) => {
             Problem::new(StatusCode::BAD_GATEWAY, "the origin did not answer with valid HTTP")
+        }
+        // As the host answers for a component that fails with no cache before it.
+        UpstreamError::Failed(_) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the component behind the cache failed")
         }
     }
     .into_response()

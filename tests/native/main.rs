@@ -15,6 +15,7 @@ mod degraded;
 mod errors;
 mod event;
 mod ledger;
+mod middleware;
 mod model;
 mod outage;
 mod privacy;

@@ -20,6 +20,7 @@ use spindrift::cache::store::Store;
 use spindrift::event::Channel;
 use spindrift::purge::{Purge, Report};
 use spindrift::redis::{Client, RedisError};
+use spindrift::role::Role;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -109,8 +110,17 @@ impl World {
         self.instance_at(&self.server.url(), file)
     }
 
+    /// A new instance with this `spindrift.toml`, as middleware: the origin stands for the next component.
+    pub(crate) fn middleware(&self, file: &str) -> Instance {
+        self.in_role(Role::Middleware, &self.server.url(), file)
+    }
+
     /// A new instance that finds Redis at `address`.
     pub(crate) fn instance_at(&self, address: &str, file: &str) -> Instance {
+        self.in_role(Role::Gateway, address, file)
+    }
+
+    fn in_role(&self, role: Role, address: &str, file: &str) -> Instance {
         self.instances.set(self.instances.get() + 1);
         let seed = self.instances.get() << 32;
         let env = TestEnv::new(self.clock.clone(), Rc::clone(&self.origin), seed);
@@ -119,7 +129,7 @@ impl World {
             "redis_url" => Some(address.to_owned()),
             _ => None,
         };
-        let app = App::new(env.clone(), &variables, &format!("{PATIENT}{file}")).unwrap();
+        let app = App::in_role(role, env.clone(), &variables, &format!("{PATIENT}{file}")).unwrap();
         Instance { app: Rc::new(app), env }
     }
 
