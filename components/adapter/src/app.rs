@@ -49,5 +49,12 @@ async fn variables(role: Role) -> HashMap<String, String> {
         (name, value)
     });
     // A variable the manifest does not give to the component counts as not set.
-    join_all(read).await.into_iter().filter_map(|(name, value)| Some((name, value.ok()?))).collect()
+    let set: HashMap<_, _> =
+        join_all(read).await.into_iter().filter_map(|(name, value)| Some((name, value.ok()?))).collect();
+    if set.is_empty() && role == Role::Middleware {
+        eprintln!(
+            "no variable is set, so all have their defaults: does the middleware inherit \"variables\"?"
+        );
+    }
+    set
 }

@@ -6,6 +6,9 @@ use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult};
 use spin_sdk::wasip3::wit_future;
 use spindrift::body::{Body, BodyError};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 /// How much of a body is read at once, in bytes.
 const READ: usize = 64 * 1024;
@@ -111,8 +114,18 @@ fn uri(request: &types::Request) -> Result<Uri, ErrorCode> {
 
 struct Reading {
     stream: StreamReader<u8>,
-    trailers: Option<FutureReader<Trailers>>,
+    end: End,
     _done: FutureWriter<Result<(), ErrorCode>>,
+}
+
+/// What is known of how the body ends.
+enum End {
+    /// Nothing yet.
+    Awaited(Pin<Box<dyn Future<Output = Trailers>>>),
+    /// As it should, with the end of the stream.
+    Whole,
+    /// It has ended.
+    Reached,
 }
 
 fn body(
@@ -121,7 +134,8 @@ fn body(
     done: FutureWriter<Result<(), ErrorCode>>,
     length: Option<u64>,
 ) -> Body {
-    let reading = Reading { stream, trailers: Some(trailers), _done: done };
+    let end = End::Awaited(Box::pin(trailers.into_future()));
+    let reading = Reading { stream, end, _done: done };
     let pieces = futures_util::stream::unfold(reading, |mut reading| async move {
         let piece = reading.next().await?;
         Some((piece, reading))
@@ -130,19 +144,55 @@ fn body(
 }
 
 impl Reading {
-    /// The next piece. Once the stream has ended, the trailers say whether that was its end or it broke.
+    /// The next piece. The trailers say whether the stream ended or broke. A component behind may say so
+    /// while its stream is open, and wait to be heard; so both are listened to.
     async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
-        let trailers = self.trailers.take()?;
-        let (result, piece) = self.stream.read(Vec::with_capacity(READ)).await;
-        match result {
-            StreamResult::Complete(_) => {
-                self.trailers = Some(trailers);
-                Some(Ok(piece.into()))
-            }
-            StreamResult::Dropped | StreamResult::Cancelled => match trailers.await {
-                Ok(_) => (!piece.is_empty()).then(|| Ok(piece.into())),
-                Err(error) => Some(Err(BodyError(error.to_string()))),
+        let Self { stream, end, .. } = self;
+        if matches!(end, End::Reached) {
+            return None;
+        }
+        let mut read = pin!(stream.read(Vec::with_capacity(READ)));
+        let piece = poll_fn(|cx| match read.as_mut().poll(cx) {
+            Poll::Ready(read) => Poll::Ready(Ok(read)),
+            Poll::Pending => end.poll_broken(cx).map(Err),
+        });
+        match piece.await {
+            Ok((StreamResult::Complete(_), piece)) => Some(Ok(piece.into())),
+            Ok((StreamResult::Dropped | StreamResult::Cancelled, piece)) => match end.reached().await {
+                Ok(()) => (!piece.is_empty()).then(|| Ok(piece.into())),
+                Err(error) => Some(Err(error)),
             },
+            Err(error) => {
+                *end = End::Reached;
+                Some(Err(error))
+            }
         }
     }
+}
+
+impl End {
+    /// Ready when the body is known to have broken.
+    fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let Self::Awaited(trailers) = self else { return Poll::Pending };
+        match trailers.as_mut().poll(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(broken(&error)),
+            Poll::Ready(Ok(_)) => {
+                *self = Self::Whole;
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Whether the body broke, once its stream has ended.
+    async fn reached(&mut self) -> Result<(), BodyError> {
+        match std::mem::replace(self, Self::Reached) {
+            Self::Awaited(trailers) => trailers.await.map(drop).map_err(|error| broken(&error)),
+            Self::Whole | Self::Reached => Ok(()),
+        }
+    }
+}
+
+fn broken(error: &ErrorCode) -> BodyError {
+    BodyError(error.to_string())
 }

@@ -20,25 +20,25 @@ pub type Sending = Pin<Box<dyn Future<Output = Result<types::Response, ErrorCode
 #[derive(Clone, Copy, Debug)]
 pub struct Behind {
     pub(crate) role: Role,
-    send: fn(types::Request) -> Sending,
+    send: Option<fn(types::Request) -> Sending>,
 }
 
 impl Behind {
     /// The origin, over the network: `send` is that of `wasi:http/client`.
     #[must_use]
     pub const fn origin(send: fn(types::Request) -> Sending) -> Self {
-        Self { role: Role::Gateway, send }
+        Self { role: Role::Gateway, send: Some(send) }
     }
 
     /// The next component of the app: `handle` is that of `wasi:http/handler`.
     #[must_use]
     pub const fn next(handle: fn(types::Request) -> Sending) -> Self {
-        Self { role: Role::Middleware, send: handle }
+        Self { role: Role::Middleware, send: Some(handle) }
     }
 
-    /// Nobody: what handles messages sends no requests.
+    /// Nobody: what handles messages sends no requests, and imports nothing to send one with.
     pub(crate) const fn nobody() -> Self {
-        Self::origin(|_| Box::pin(std::future::ready(Err(ErrorCode::ConfigurationError))))
+        Self { role: Role::Gateway, send: None }
     }
 }
 
@@ -48,7 +48,9 @@ impl Upstream for SpinEnv {
         request: Request<Body>,
         timeouts: Timeouts,
     ) -> Result<Response<Body>, UpstreamError> {
-        let Behind { role, send } = self.behind;
+        let Behind { role, send: Some(send) } = self.behind else {
+            return Err(UpstreamError::Unreachable("nobody is behind this component".to_owned()));
+        };
         let options = (role == Role::Gateway).then(|| options(timeouts));
         let sending = send(outgoing_request(request, options).await?);
         let response = match role {

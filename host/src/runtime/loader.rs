@@ -1,12 +1,12 @@
 //! From a component's file, and those of its middleware, to code the engine runs.
 //!
-//! Compiling takes seconds, so the result is kept in a `.cwasm` file next to the wasm file. It
-//! is used again only for the same wasm, the same engine and an undamaged file; otherwise it is made anew.
+//! Compiling takes seconds, so the result is kept in a `.cwasm` file next to the wasm file. It is used
+//! again only for the same wasm, the same engine and an undamaged file; otherwise it is made anew.
 
 use super::compose::{Part, compose};
 use crate::error::Error;
 use crate::manifest::Middleware;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use wasmtime::Engine;
@@ -34,6 +34,11 @@ pub(crate) fn load(engine: &Engine, source: &Source<'_>) -> Result<Component, Er
     let wasm = source.compose()?;
     let key = cache_key(engine, &wasm);
     let cache = source.cache();
+    if let Some(component) = read_cache(engine, &cache, &key) {
+        return Ok(component);
+    }
+    // Several hosts that start at once, as tests do, compile it once.
+    let _turn = turn(&cache);
     if let Some(component) = read_cache(engine, &cache, &key) {
         return Ok(component);
     }
@@ -108,6 +113,12 @@ fn cached_code<'a>(file: &'a [u8], key: &blake3::Hash) -> Option<&'a [u8]> {
     let (found_key, rest) = file.split_first_chunk::<HASH>()?;
     let (found_hash, code) = rest.split_first_chunk::<HASH>()?;
     (*key == *found_key && blake3::hash(code) == *found_hash).then_some(code)
+}
+
+/// Waits until nobody else makes this cache file; nothing where that cannot be known.
+fn turn(cache: &Path) -> Option<File> {
+    let lock = File::create(cache.with_extension("cwasm.lock")).ok()?;
+    lock.lock().ok().map(|()| lock)
 }
 
 /// Written under another name first: a reader sees the old file or the new one, never a part.

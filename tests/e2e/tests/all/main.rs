@@ -11,6 +11,7 @@ mod framing;
 mod freshness;
 mod invalidation;
 mod isolation;
+mod middleware;
 mod origin_failure;
 mod privacy;
 mod proxy;
