@@ -36,7 +36,7 @@ cargo xtask <command>
   ci           the same, and cargo-deny, which it installs
                  --offline                 without the list of advisories
   bench        measures hits, misses and pass-through against an empty handler
-                 --seconds 3               for each of the 24 cells
+                 --seconds 3               for each of the 26 cells
                  --host embedded|spin      [default: embedded, and the spin that SPIN_BIN names]
   conformance  runs http-cache-tests, and compares with what is known not to pass
                  --suite DIRECTORY         another copy of it [default: the one in the registry]

@@ -192,3 +192,13 @@ fn mistakes_in_middleware_are_said_with_their_place() {
         parse(&fixed).unwrap_err().contains("\"robots\": dependencies.middleware: expected a `component`")
     );
 }
+
+#[test]
+fn the_block_in_the_manual_is_accepted() {
+    let manual = include_str!("../../../docs/middleware.md");
+    let block = manual.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let app =
+        "spin_manifest_version = 2\napplication.name = \"app\"\nvariables.admin_token = { default = \"\" }\n";
+    let app = parse(&format!("{app}{block}")).unwrap();
+    assert_eq!(app.http[0].middleware[0].inherits.len(), 3);
+}

@@ -116,3 +116,21 @@ impl Chain {
         Ok(self.0.encode(EncodeOptions::default())?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn what_cannot_be_composed_is_said() {
+        let none = BTreeSet::new();
+        let part = Part { name: "cache", wasm: EMPTY_COMPONENT, inherits: &none };
+        let nothing = compose(EMPTY_COMPONENT, &[part]).unwrap_err();
+        assert!(nothing.contains("expected the export wasi:http/handler@0.3.0"), "{nothing}");
+        let part = Part { name: "cache", wasm: EMPTY_COMPONENT, inherits: &none };
+        let text = compose(b"no wasm", &[part]).unwrap_err();
+        assert!(text.contains("expected a component"), "{text}");
+    }
+}

@@ -113,6 +113,7 @@ fn not_permitted(what: &str) -> String {
 }
 
 /// An empty list, or none.
+#[expect(clippy::needless_pass_by_value, reason = "the linker calls it so")]
 fn nothing(
     _: StoreContextMut<'_, InstanceState>,
     function: ComponentFunc,
