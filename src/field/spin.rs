@@ -5,7 +5,7 @@
 
 use super::forward::is_spin;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 const PATH_MATCH: &str = "spin-path-match-";
 const ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
@@ -42,6 +42,23 @@ pub fn follow(said: &mut HeaderMap, target: &PathAndQuery) {
     if let Ok(followed) = HeaderValue::from_str(&followed) {
         said.insert(FULL_URL, followed);
     }
+}
+
+/// What Spin says of a request inside the app: that it matched `/...`, and came from nowhere.
+#[must_use]
+pub fn inside(uri: &Uri) -> HeaderMap {
+    let url = uri.to_string();
+    let fields = [
+        ("spin-path-info", uri.path()),
+        ("spin-full-url", url.as_str()),
+        ("spin-matched-route", "/..."),
+        ("spin-base-path", "/"),
+        ("spin-raw-component-route", "/..."),
+        ("spin-component-route", ""),
+        ("spin-client-addr", "0.0.0.0:0"),
+    ];
+    let valid = |(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?));
+    fields.into_iter().filter_map(valid).collect()
 }
 
 #[cfg(test)]
@@ -100,5 +117,13 @@ mod tests {
         let mut none = HeaderMap::new();
         follow(&mut none, &PathAndQuery::from_static("/a"));
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn a_request_inside_the_app_matches_everything() {
+        let said = inside(&Uri::from_static("http://h/a/b?q=1"));
+        assert_eq!(said["spin-path-info"], "/a/b");
+        assert_eq!(said["spin-full-url"], "http://h/a/b?q=1");
+        assert_eq!(said_by_host(&said), said);
     }
 }

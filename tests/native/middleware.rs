@@ -2,8 +2,12 @@
 
 use crate::support::exchange::{get, request};
 use crate::support::on_redis;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http::Uri;
 use spindrift::body::Body;
 use spindrift::env::UpstreamError;
+use spindrift::pipeline;
 
 const URL: &str = "https://shop.example:8443/a%2Fb?q=1&utm_source=x";
 
@@ -134,5 +138,60 @@ fn reserved_paths_do_not_reach_the_next_component() {
         assert_eq!(instance.get("https://shop.example/_spindrift/health").await.status, 200);
         assert_eq!(instance.get("https://shop.example/_spindrift/stats").await.status, 403);
         assert_eq!(world.origin.count(), 0);
+    });
+}
+
+/// A component often does not say how long its content is. What ends at once leaves as a whole all the same, with
+/// a length: the mark of its end would be a small packet of its own, which a client acknowledges late.
+#[test]
+fn content_of_unknown_length_that_ends_at_once_is_whole_and_a_stream_goes_on() {
+    on_redis(async |world| {
+        let instance = world.middleware("");
+        let pieces = || vec![Ok(Bytes::from("first, ")), Ok(Bytes::from("second"))];
+        world.origin.answers(move |seen| {
+            let ends = Body::from_pieces(None, stream::iter(pieces()));
+            let goes_on = Body::from_pieces(None, stream::iter(pieces()).chain(stream::pending()));
+            let ended = seen.uri.path() == "/ends";
+            let (directive, body) = if ended { ("max-age=60", ends) } else { ("no-store", goes_on) };
+            Ok(crate::support::origin::with_body(200, &[("cache-control", directive)], body))
+        });
+        for method in ["GET", "POST"] {
+            let asked = |path| request(method, &format!("https://shop.example{path}"), &[], Body::Empty);
+            let whole = pipeline::serve(&instance.app, asked("/ends")).await.into_body();
+            assert!(matches!(&whole, Body::Full(all) if all == "first, second"), "{method}: {whole:?}");
+            let mut rest = pipeline::serve(&instance.app, asked("/goes-on")).await.into_body();
+            assert_eq!(rest.chunk().await.unwrap().unwrap(), "first, second", "{method}");
+        }
+    });
+}
+
+#[test]
+fn what_is_warmed_comes_to_the_next_component_like_a_request_inside_the_app() {
+    on_redis(async |world| {
+        let instance = world.middleware("");
+        let warmed =
+            pipeline::warm::warm(&instance.app, vec![Uri::from_static("https://shop.example/a?q=1")]).await;
+        assert!(warmed[0].stored, "{warmed:?}");
+        let asked = world.origin.last();
+        assert_eq!(asked.uri.to_string(), "https://shop.example/a?q=1");
+        assert_eq!(
+            (asked.header("spin-path-info"), asked.header("spin-full-url")),
+            ("/a", "https://shop.example/a?q=1")
+        );
+        instance.env.settle().await;
+        assert!(instance.get("https://shop.example/a?q=1").await.is_hit());
+    });
+}
+
+#[test]
+fn what_is_refreshed_behind_the_answer_is_asked_as_it_was_before() {
+    on_redis(async |world| {
+        let instance = world.middleware("");
+        world.origin.gives(200, &[("cache-control", "max-age=60, stale-while-revalidate=60")], "page");
+        instance.get_with(URL, &SPIN).await;
+        world.clock.advance_secs(61);
+        assert_eq!(instance.get_with(URL, &SPIN).await.detail(), "stale-while-revalidate");
+        assert_eq!(world.origin.count(), 2);
+        assert_eq!(world.origin.last().header("spin-full-url"), URL);
     });
 }

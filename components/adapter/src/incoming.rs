@@ -6,6 +6,7 @@ use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult};
 use spin_sdk::wasip3::wit_future;
 use spindrift::body::{Body, BodyError};
+use spindrift::role::Role;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -15,12 +16,17 @@ const READ: usize = 64 * 1024;
 
 type Trailers = Result<Option<types::Trailers>, ErrorCode>;
 
-/// A request to us.
-pub(crate) fn request(request: types::Request) -> Result<http::Request<Body>, ErrorCode> {
+/// A request to us, in this role.
+pub(crate) fn request(request: types::Request, role: Role) -> Result<http::Request<Body>, ErrorCode> {
     let mut message = http::Request::new(Body::Empty);
     *message.method_mut() = method(request.get_method())?;
     *message.uri_mut() = uri(&request)?;
-    *message.headers_mut() = request_headers(&request.get_headers());
+    let fields = request.get_headers();
+    *message.headers_mut() = match role {
+        Role::Gateway => without_spin(&fields),
+        // The next component is told what Spin says.
+        Role::Middleware => headers(fields.copy_all()),
+    };
     if has_content(message.method(), message.headers()) {
         let (done, result) = wit_future::new(|| Ok(()));
         let (stream, trailers) = types::Request::consume_body(request, result);
@@ -55,7 +61,7 @@ const CLIENT: &str = "spin-client-addr";
 /// The fields of a request, without Spin's own and whatever a client sent under such a name. Nobody needs those
 /// but the client's address, and to take them out of a map again would cost more than all else that is done
 /// with it.
-fn request_headers(fields: &Fields) -> HeaderMap {
+fn without_spin(fields: &Fields) -> HeaderMap {
     let mut all = fields.copy_all();
     let client = all.iter().rposition(|(name, _)| name == CLIENT);
     let client = client.map(|at| all.swap_remove(at));

@@ -23,7 +23,7 @@ use spindrift::pipeline;
 /// # Errors
 /// Only when no response can be made at all; the host then answers 500.
 pub async fn serve(request: Request, behind: Behind) -> Result<Response, ErrorCode> {
-    let request = incoming::request(request)?;
+    let request = incoming::request(request, behind.role)?;
     let response = match app::instance(behind).await {
         Ok(app) => pipeline::serve(&app, request).await,
         Err(problem) => problem.into_response(),
