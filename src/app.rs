@@ -1,7 +1,7 @@
 //! What one instance holds between requests.
 
 use crate::cache::store::{Store, StoreLimits};
-use crate::config::{Config, ConfigErrors, Settings, Strings, check_session_keys};
+use crate::config::{Config, ConfigErrors, Settings, Strings};
 use crate::env::Env;
 use crate::event::Channel;
 use crate::job::Jobs;
@@ -10,6 +10,7 @@ use crate::nonce::Nonces;
 use crate::pipeline::Flights;
 use crate::purge::Purger;
 use crate::redis::{Client, Keys, Limits};
+use crate::role::{Role, Variables};
 use crate::session::{KeyRing, Sessions};
 use std::rc::Rc;
 
@@ -17,6 +18,8 @@ use std::rc::Rc;
 pub struct App<E: Env> {
     /// The ports.
     pub env: E,
+    /// Where a request goes that the cache does not answer.
+    pub role: Role,
     /// What `spindrift.toml` says.
     pub config: Rc<Config>,
     /// What the Spin variables say.
@@ -54,15 +57,23 @@ pub struct Shared<E: Env> {
 }
 
 impl<E: Env> App<E> {
-    /// Reads and checks the whole configuration. Nothing is connected yet.
+    /// Reads and checks the whole configuration of a gateway. Nothing is connected yet.
     ///
     /// # Errors
     /// Every problem there is, each with its place.
     pub fn new(env: E, variables: &impl Strings, file: &str) -> Result<Self, ConfigErrors> {
+        Self::in_role(Role::Gateway, env, variables, file)
+    }
+
+    /// The same for an instance in this role, from the variables it names ([`Role::variables`]).
+    ///
+    /// # Errors
+    /// As for [`App::new`].
+    pub fn in_role(role: Role, env: E, variables: &impl Strings, file: &str) -> Result<Self, ConfigErrors> {
+        let variables = &Variables { role, all: variables };
         let (config, settings) =
             ConfigErrors::both(Config::load(variables, file), Settings::load(variables))?;
-        config.check(&settings)?;
-        check_session_keys(&config, &settings, variables)?;
+        config.check(&settings, variables)?;
         let config = Rc::new(config);
         for warning in &settings.warnings {
             env.log(warning);
@@ -76,7 +87,7 @@ impl<E: Env> App<E> {
             None => Metrics::new(env.clone(), None, Vec::new()),
         };
         let ring = KeyRing::new(&config.session.cookie, settings.session_keys.clone());
-        Ok(Self { env, config, settings, ring, shared, metrics })
+        Ok(Self { env, role, config, settings, ring, shared, metrics })
     }
 }
 

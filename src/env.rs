@@ -88,6 +88,9 @@ pub enum UpstreamError {
     /// What came back is not HTTP.
     #[error("the origin did not answer with valid HTTP: {0}")]
     Invalid(String),
+    /// The next component of the app gave an error in place of a response.
+    #[error("the component behind the cache failed: {0}")]
+    Failed(String),
 }
 
 /// Sends requests: to the origin over the network, or to the next component of a middleware chain.

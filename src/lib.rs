@@ -11,7 +11,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`pipeline`] | the whole request path, one line a step |
-//! | [`app`] | what an instance holds between requests |
+//! | [`app`], [`role`] | what an instance holds between requests; gateway or middleware |
 //! | [`env`] | the ports: Redis, the upstream, clock, entropy, background work |
 //! | [`config`] | `spindrift.toml` and the Spin variables, validated as a whole |
 //! | [`field`] | header fields: `Cache-Control`, `Vary`, validators, hop-by-hop, forwarding, `Cache-Status` |
@@ -45,6 +45,7 @@ pub mod pipeline;
 pub mod problem;
 pub mod purge;
 pub mod redis;
+pub mod role;
 pub mod session;
 pub mod time;
 pub mod webhook;

@@ -6,14 +6,15 @@ use crate::config::variables::{self, ComponentVariables, Sources};
 use crate::error::Error;
 use crate::http::reuse::Reuse;
 use crate::http::{Destination, Front, HttpComponent, Router};
-use crate::manifest::{Manifest, Route};
+use crate::manifest::{HttpTrigger, Manifest, Middleware, Route};
 use crate::outbound::http::{HttpClient, client};
 use crate::outbound::permission::Permission;
 use crate::runtime::files::Workspace;
 use crate::runtime::prepared::Prepared;
 use crate::runtime::state::{InstanceState, linker};
-use crate::runtime::{engine, loader};
+use crate::runtime::{denied, engine, loader};
 use crate::subscriber::{RedisComponent, Subscription};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -165,7 +166,7 @@ impl<'a> Loader<'a> {
             if !redis.contains_key(&trigger.component) {
                 redis.insert(
                     trigger.component.clone(),
-                    RedisComponent::new(self.prepare(&trigger.component)?)?,
+                    RedisComponent::new(self.prepare(&trigger.component, &trigger.component, &[])?)?,
                 );
             }
         }
@@ -177,12 +178,14 @@ impl<'a> Loader<'a> {
         let wrong = |problem| Error::manifest(&self.manifest.file, problem);
         let (mut router, mut components, mut fixed) = (Router::default(), BTreeMap::new(), BTreeMap::new());
         for (index, trigger) in self.manifest.http.iter().enumerate() {
-            let destination = match &trigger.component {
-                Some(id) => Destination::Component(id.clone()),
+            let instances = trigger.component.as_ref().map(|id| (id, self.instances(id, index, trigger)));
+            let destination = match &instances {
+                Some((_, name)) => Destination::Component(name.clone()),
                 None => Destination::Fixed(index),
             };
-            if let Some(id) = trigger.component.as_ref().filter(|id| !components.contains_key(*id)) {
-                components.insert(id.clone(), HttpComponent::new(self.prepare(id)?, self.options.reuse)?);
+            if let Some((id, name)) = instances.filter(|(_, name)| !components.contains_key(name)) {
+                let prepared = self.prepare(&name, id, &trigger.middleware)?;
+                components.insert(name, HttpComponent::new(prepared, self.options.reuse)?);
             }
             if let Some(response) = &trigger.static_response {
                 fixed.insert(index, response.clone());
@@ -203,20 +206,38 @@ impl<'a> Loader<'a> {
         format!("{:#}", serde_json::Value::Object(info))
     }
 
-    fn prepare(&self, id: &str) -> Result<Prepared, Error> {
+    /// What instances of this trigger's component are called. One trigger may have middleware where another
+    /// of the same component has not, or has others: then those are different, as in Spin.
+    fn instances(&self, id: &str, index: usize, trigger: &HttpTrigger) -> String {
+        let same = |other: &&HttpTrigger| other.component.as_deref() == Some(id);
+        if trigger.middleware.is_empty() || self.manifest.http.iter().filter(same).count() == 1 {
+            return id.to_owned();
+        }
+        match trigger.id.as_str() {
+            "" => format!("{id}-for-http-trigger{}", index + 1),
+            name => format!("{id}-for-{name}"),
+        }
+    }
+
+    /// The component `id` with its middleware, under the `name` of its instances.
+    fn prepare(&self, name: &str, id: &str, middleware: &[Middleware]) -> Result<Prepared, Error> {
         let unknown = || Error::component(id, "expected a [component.*] of this id, found none");
         let component = self.manifest.components.get(id).ok_or_else(unknown)?;
         let root = self.manifest.root();
-        let code = loader::load(&self.engine, id, &root.join(component.source()))?;
-        let pre = self
-            .linker
+        let source = loader::Source { id, root, file: root.join(component.source()), middleware };
+        let code = loader::load(&self.engine, &source)?;
+        let mut linker = Cow::Borrowed(&self.linker);
+        if !middleware.is_empty() {
+            denied::link(linker.to_mut(), &self.engine, &code).map_err(Error::Engine)?;
+        }
+        let pre = linker
             .instantiate_pre(&code)
             .map_err(|e| Error::component(id, format!("expected imports this host provides: {e:#}")))?;
-        let files = self.workspace.as_ref().map(|it| it.mount(id, component, root)).transpose()?.flatten();
+        let files = self.workspace.as_ref().map(|it| it.mount(name, component, root)).transpose()?.flatten();
         let mut environment = component.environment.clone();
         environment.extend(self.options.environment.iter().cloned());
         Ok(Prepared {
-            id: id.to_owned(),
+            id: name.to_owned(),
             pre,
             engine: self.engine.clone(),
             environment: environment.into_iter().collect(),

@@ -16,6 +16,8 @@
 //! # Supported
 //! - `[[trigger.http]]` with components that export `wasi:http/handler@0.3`, or a `static_response`;
 //!   exact routes, `:name`, `/...`, `{ private = true }`.
+//! - `dependencies.middleware` of an HTTP trigger, by `component` or `path`, with `inherit_configuration`: composed
+//!   into one component, which has the permissions of the one behind.
 //! - `[[trigger.redis]]` with components that export `spin:redis/inbound-redis@3.0.0`.
 //! - Imports: WASI 0.2 and 0.3, `wasi:http@0.3`, `spin:redis@3.0.0`, `spin:variables@3.0.0`.
 //! - `[variables]`, `files`, `exclude_files`, `environment`, `variables`, `allowed_outbound_hosts`, with templates.
@@ -23,7 +25,8 @@
 //! # Differences from Spin
 //! - Everything else of Spin is refused when the app is loaded, by name and place: other triggers and
 //!   imports (key-value, SQLite, LLM and so on), components for WASI 0.2 HTTP or WAGI, components written
-//!   inside a trigger, from a URL or from a registry, and dependencies, of which middleware is one.
+//!   inside a trigger, from a URL or from a registry, and dependencies of components.
+//! - A name in `inherit_configuration` that is no part of a configuration is refused; Spin passes over it.
 //! - There is no runtime configuration file, TLS listener, log directory, telemetry, or `[component.*.profile]`.
 //! - Raw sockets are closed to components; Spin opens those that `allowed_outbound_hosts` permits.
 //! - A request to `x.spin.internal` where `x` has no HTTP trigger is an `InternalError` to the component;

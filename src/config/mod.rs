@@ -60,7 +60,6 @@ pub use route::Route;
 pub use secret::Secret;
 pub use section::{CacheConfig, CacheName, Fraction, MetricsConfig, OriginConfig, RedisConfig};
 pub use semantics::Semantics;
-pub(crate) use session::check_session_keys;
 pub use session::{OnRedisFailure, RouteSession, SameSite, SessionConfig};
 pub use settings::{Settings, Strings, VARIABLES};
 pub use value::{format_duration, parse_duration, parse_size};
@@ -132,7 +131,7 @@ impl Config {
     /// As for [`Config::parse`].
     pub fn load(variables: &impl Strings, file_text: &str) -> Result<Self, ConfigErrors> {
         match variables.get("config").filter(|text| !text.trim().is_empty()) {
-            Some(text) => Self::parse(&text, "variable config"),
+            Some(text) => Self::parse(&text, &format!("variable {}", variables.called("config"))),
             None => Self::parse(file_text, "spindrift.toml"),
         }
     }
@@ -162,18 +161,20 @@ impl Config {
     /// Checks what the text says against the variables.
     ///
     /// # Errors
-    /// Every ring of keys that a queue names and `webhook_keys` does not have.
-    pub fn check(&self, settings: &Settings) -> Result<(), ConfigErrors> {
+    /// Every ring of keys that a queue names and `webhook_keys` does not have; no `session_keys` where a route has
+    /// sessions.
+    pub fn check(&self, settings: &Settings, variables: &impl Strings) -> Result<(), ConfigErrors> {
         let rings = self.queues.iter().filter_map(|queue| Some((&queue.name, &queue.push.as_ref()?.keys)));
         let missing = rings.filter(|(_, ring)| settings.webhook_keys.get(ring).is_none());
-        let problems = missing.map(|(queue, ring)| {
+        let webhooks = missing.map(|(queue, ring)| {
             let expected =
                 if ring.is_empty() { "whsec_<base64>".to_owned() } else { format!("{ring}=whsec_<base64>") };
             let message =
                 format!("expected {expected} to sign what queue {:?} pushes, found none", queue.as_str());
-            ConfigError::in_variable("webhook_keys", message)
+            ConfigError::in_variable(&variables.called("webhook_keys"), message)
         });
-        ConfigErrors::check((), problems.collect())
+        let sessions = session::check_keys(self, settings, variables);
+        ConfigErrors::check((), webhooks.chain(sessions).collect())
     }
 
     /// The route of a request: the first in the order of the file that matches, else the default one.

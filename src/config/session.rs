@@ -5,7 +5,7 @@ use super::table::{Table, Value};
 use super::value::{
     boolean, duration, expected, format_duration, integer, one_of, shown, size, string, text,
 };
-use super::{Config, ConfigErrors, Settings, Strings};
+use super::{Config, Settings, Strings};
 use http::HeaderName;
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -196,25 +196,22 @@ impl RouteSession {
 }
 
 /// Checks that sessions can be signed where a route has them. A component without the variable, as the
-/// subscriber is one, serves no routes.
-///
-/// # Errors
-/// Says which route, and how to set the keys.
-pub(crate) fn check_session_keys(
+/// subscriber is one, serves no routes. Gives what is wrong.
+pub(super) fn check_keys(
     config: &Config,
     settings: &Settings,
     variables: &impl Strings,
-) -> Result<(), ConfigErrors> {
-    let Some(route) = config.routes().find(|route| route.session.is_some()) else { return Ok(()) };
+) -> Option<ConfigError> {
+    let route = config.routes().find(|route| route.session.is_some())?;
     if !settings.session_keys.is_empty() || variables.get("session_keys").is_none() {
-        return Ok(());
+        return None;
     }
     let message = format!(
         "expected at least one key, because the route {} has sessions; found none: set it \
          (SPIN_VARIABLE_SESSION_KEYS) to a random text, such as `openssl rand -hex 32` prints",
         shown(&route.name)
     );
-    ConfigErrors::check((), vec![ConfigError::in_variable("session_keys", message)])
+    Some(ConfigError::in_variable(&variables.called("session_keys"), message))
 }
 
 const COOKIE: &str = "a cookie name of at most 64 characters, without its prefix";
@@ -357,16 +354,16 @@ mod tests {
         let with = Config::parse("[[route]]\npath = \"/a\"\nsession = true", "f").unwrap();
         let check = |config: &Config, keys: Option<&'static str>| {
             let variables = move |name: &str| keys.filter(|_| name == "session_keys").map(str::to_owned);
-            check_session_keys(config, &Settings::load(&variables).unwrap(), &variables)
+            check_keys(config, &Settings::load(&variables).unwrap(), &variables)
         };
-        let error = check(&with, Some(" , ")).unwrap_err().to_string();
+        let error = check(&with, Some(" , ")).unwrap().to_string();
         assert!(
             error.starts_with("variable session_keys: expected at least one key, because the route \"/a\""),
             "{error}"
         );
         assert!(error.contains("SPIN_VARIABLE_SESSION_KEYS"), "{error}");
-        assert!(check(&with, Some("0123456789abcdef0123456789abcdef")).is_ok());
-        assert!(check(&with, None).is_ok(), "a component that has no routes");
-        assert!(check(&Config::default(), Some("")).is_ok());
+        assert!(check(&with, Some("0123456789abcdef0123456789abcdef")).is_none());
+        assert!(check(&with, None).is_none(), "a component that has no routes");
+        assert!(check(&Config::default(), Some("")).is_none());
     }
 }

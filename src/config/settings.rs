@@ -10,6 +10,11 @@ use crate::webhook::KeyRings;
 pub trait Strings {
     /// The value of the variable `name`; `None` if there is no such variable.
     fn get(&self, name: &str) -> Option<String>;
+
+    /// What the operator calls the variable `name`, for messages.
+    fn called(&self, name: &str) -> String {
+        name.to_owned()
+    }
 }
 
 impl<F: Fn(&str) -> Option<String>> Strings for F {
@@ -92,7 +97,8 @@ impl<V: Strings> Reader<'_, V> {
     }
 
     fn fail(&mut self, name: &str, message: impl Into<String>) {
-        self.problems.push(ConfigError::in_variable(name, message.into()));
+        let name = self.variables.called(name);
+        self.problems.push(ConfigError::in_variable(&name, message.into()));
     }
 
     fn origin(&mut self) -> Origin {

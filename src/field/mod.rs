@@ -11,5 +11,6 @@ pub mod forward;
 pub mod groups;
 pub mod hop;
 pub mod list;
+pub mod spin;
 pub mod targeted;
 pub mod vary;

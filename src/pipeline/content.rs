@@ -10,14 +10,22 @@ use std::time::Duration;
 /// saves.
 const FIRST_PIECE: Duration = Duration::from_millis(40);
 
-/// A content of a declared length up to this, in bytes, is awaited whole.
+/// How long a content of unknown length, once it has begun, is given to end. The mark of its end would otherwise
+/// be a small write of its own. A component of the same app, or an origin that sends it along with the last
+/// piece, needs less; a stream that goes on begins so much later.
+const END: Duration = Duration::from_millis(5);
+
+/// A content up to this, in bytes, is awaited whole.
 const WHOLE: u64 = 256 * 1024;
 
 /// Waits a little for the first piece, or for a small content as a whole, so that it can leave together with
 /// the head. Small writes one after the other cost a client with delayed acknowledgements 40 ms each.
 pub(super) async fn first_piece<E: Env>(env: &E, mut body: Body, declared: Option<u64>) -> Body {
     let Body::Stream(_) = &body else { return body };
-    let wanted = declared.filter(|length| *length <= WHOLE).unwrap_or(1);
+    let wanted = match declared {
+        Some(length) if length > WHOLE => 1,
+        length => length.unwrap_or(WHOLE),
+    };
     let mut held = Vec::new();
     let mut late = pin!(env.sleep(FIRST_PIECE));
     while (held.len() as u64) < wanted {
@@ -26,7 +34,12 @@ pub(super) async fn first_piece<E: Env>(env: &E, mut body: Body, declared: Optio
             Either::Right(_) => None,
         };
         match next {
-            Some(Some(Ok(piece))) if held.is_empty() => held = piece.into(),
+            Some(Some(Ok(piece))) if held.is_empty() => {
+                held = piece.into();
+                if declared.is_none() {
+                    late.set(env.sleep(END));
+                }
+            }
             Some(Some(Ok(piece))) => held.extend_from_slice(&piece),
             Some(Some(Err(error))) => {
                 return Body::from_pieces(

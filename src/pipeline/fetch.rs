@@ -17,6 +17,7 @@ use crate::env::{Env, Timeouts, UpstreamError};
 use crate::field::cache_status::CacheStatus;
 use crate::field::conditional::{not_modified, validate_with};
 use crate::metrics::Timed;
+use crate::role::Role;
 use crate::time::Timestamp;
 use futures_util::future::{Either, select};
 use http::header::{CONTENT_LENGTH, DATE};
@@ -69,6 +70,12 @@ impl<E: Env> Fetch<'_, E> {
                     _ => self.absorb(received, status).await,
                 }
             }
+            // The component behind is there: its error is one like an origin's 500.
+            Err(error @ UpstreamError::Failed(_)) if stale.covers_error() => {
+                self.end(Ending::Failed(code_of(&error)));
+                reuse(&self.want, stale.entry, status.because("stale-if-error"))
+            }
+            Err(error @ UpstreamError::Failed(_)) => self.failed(&error, status),
             Err(error) => match stale.when_disconnected() {
                 Some(entry) => {
                     self.end(Ending::Failed(code_of(&error)));
@@ -332,11 +339,14 @@ pub(super) fn failed_elsewhere<E: Env>(
     mut status: CacheStatus,
 ) -> Answer {
     (status.collapsed, status.forward_status) = (true, Some(code));
+    let failed = code == 500 && want.app.role == Role::Middleware;
+    let stale = stale.filter(|stale| !failed || stale.covers_error());
     if let Some(entry) = stale.and_then(Stale::when_disconnected) {
         return reuse(want, entry, status.because("origin-unreachable"));
     }
     let error = match code {
         504 => UpstreamError::TimedOut("for another request".to_owned()),
+        _ if failed => UpstreamError::Failed("for another request".to_owned()),
         _ => UpstreamError::Unreachable("for another request".to_owned()),
     };
     Answer { response: upstream_failed(want.app, want.incoming, &error), status }
@@ -346,6 +356,7 @@ pub(super) fn failed_elsewhere<E: Env>(
 const fn code_of(error: &UpstreamError) -> StatusCode {
     match error {
         UpstreamError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+        UpstreamError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_GATEWAY,
     }
 }

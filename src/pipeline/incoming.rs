@@ -8,7 +8,8 @@ use crate::config::KeyRules;
 use crate::env::Env;
 use crate::field::accept;
 use crate::field::forward::{self, Hop};
-use crate::field::hop;
+use crate::field::{hop, spin};
+use crate::role::Role;
 use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, Request, Uri};
@@ -30,18 +31,26 @@ pub struct Incoming {
     pub client: Option<IpAddr>,
     /// Its session, on a route with sessions.
     pub visit: Option<Rc<Visit>>,
+    /// What the host says in `spin-*` fields, for the next component; empty before an origin.
+    pub said_by_host: HeaderMap,
 }
 
 /// Takes a request in: reads the client's address, then drops every `spin-*` field, the hop-by-hop fields
-/// and, unless they are trusted, the client's own claims on who it is.
-pub fn receive(request: Request<Body>, trust_forwarded: bool) -> Incoming {
+/// and, unless they are trusted, the client's own claims on who it is. Those a middleware leaves to the next
+/// component, except where the response may be shared ([`Incoming::shareable`]).
+pub fn receive(request: Request<Body>, role: Role, trust_forwarded: bool) -> Incoming {
     let (parts, body) = request.into_parts();
     let mut headers = parts.headers;
     let client = forward::client_address(&headers);
+    let said_by_host = match role {
+        Role::Gateway => HeaderMap::new(),
+        Role::Middleware => spin::said_by_host(&headers),
+    };
+    let leaves_claims = role == Role::Middleware || trust_forwarded;
     hop::strip_with(&mut headers, |name| {
-        forward::is_spin(name) || (!trust_forwarded && forward::is_claim(name))
+        forward::is_spin(name) || (!leaves_claims && forward::is_claim(name))
     });
-    Incoming { method: parts.method, uri: parts.uri, headers, body, client, visit: None }
+    Incoming { method: parts.method, uri: parts.uri, headers, body, client, said_by_host, visit: None }
 }
 
 impl Incoming {
@@ -49,7 +58,8 @@ impl Incoming {
     pub fn as_plain_get(&self) -> Self {
         let (uri, headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
         let method = if self.is_query() { self.method.clone() } else { Method::GET };
-        Self { method, uri, headers, body: self.held(), client, visit: None }
+        let said_by_host = self.said_by_host.clone();
+        Self { method, uri, headers, body: self.held(), client, said_by_host, visit: None }
     }
 
     /// Whether it is a QUERY (RFC 10008).
@@ -121,13 +131,37 @@ impl Incoming {
         accept::reduce_language(&mut self.headers, &rules.languages);
     }
 
-    /// The request for the origin: its address, our marks, and of the query what counts under `rules`.
+    /// The request as one whose response others may get: without the client's claims on who it is, unless
+    /// they are trusted. A link made from a forged `X-Forwarded-Host` must not reach anybody else.
+    #[must_use]
+    pub fn shareable<E: Env>(mut self, app: &App<E>) -> Self {
+        if app.role == Role::Middleware && !app.config.origin.trust_forwarded {
+            hop::strip_with(&mut self.headers, forward::is_claim);
+        }
+        self
+    }
+
+    /// The request for whoever answers in place of the cache, with of the query what counts under `rules`.
     pub fn outgoing<E: Env>(&self, app: &App<E>, rules: Option<&KeyRules>, body: Body) -> Request<Body> {
+        let target = self.path_and_query(rules);
+        let (uri, headers) = match app.role {
+            Role::Gateway => self.to_origin(app, target),
+            Role::Middleware => self.to_next(target),
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// To the origin: its address, and our marks.
+    fn to_origin<E: Env>(&self, app: &App<E>, target: PathAndQuery) -> (http::uri::Parts, HeaderMap) {
         let origin = &app.settings.origin;
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(origin.scheme().clone());
         uri.authority = Some(origin.authority().clone());
-        uri.path_and_query = Some(self.path_and_query(rules));
+        uri.path_and_query = Some(target);
         let mut headers = self.headers.clone();
         let hop = Hop {
             client: self.client,
@@ -136,11 +170,21 @@ impl Incoming {
             forwarded: app.config.origin.forwarded,
         };
         forward::announce(&mut headers, &hop, app.config.name.as_str());
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
-        *request.headers_mut() = headers;
-        request
+        (uri, headers)
+    }
+
+    /// To the next component: as it came, without marks. Nothing was forwarded over a network; and a cache of
+    /// the same name may well stand before the app, which `CDN-Loop` would take for a loop.
+    fn to_next(&self, target: PathAndQuery) -> (http::uri::Parts, HeaderMap) {
+        let mut said = self.said_by_host.clone();
+        if self.uri.path_and_query() != Some(&target) {
+            spin::follow(&mut said, &target);
+        }
+        let mut headers = self.headers.clone();
+        headers.extend(said);
+        let mut uri = self.uri.clone().into_parts();
+        uri.path_and_query = Some(target);
+        (uri, headers)
     }
 
     /// The same without the client's conditions: they are answered from what comes back.
@@ -181,7 +225,15 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let (method, uri) = (Method::from_bytes(b"QUERY").unwrap(), Uri::from_static("http://h/a"));
         let body = Body::from(Bytes::from_static(content.as_bytes()));
-        Incoming { method, uri, headers: fields.collect(), body, client: None, visit: None }
+        Incoming {
+            method,
+            uri,
+            headers: fields.collect(),
+            body,
+            client: None,
+            said_by_host: HeaderMap::new(),
+            visit: None,
+        }
     }
 
     #[test]

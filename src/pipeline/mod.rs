@@ -45,6 +45,7 @@ use crate::metrics::{self, Series, Timed};
 use crate::problem::Problem;
 use crate::purge::Target;
 use crate::redis::RedisError;
+use crate::role::Role;
 use crate::time::Timestamp;
 use collapse::{Follow, Step, Waiting};
 use fetch::Fetch;
@@ -61,7 +62,7 @@ pub struct Answer {
 
 /// Answers one request.
 pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response<Body> {
-    let incoming = receive(request, app.config.origin.trust_forwarded);
+    let incoming = receive(request, app.role, app.config.origin.trust_forwarded);
     let shown = app.config.cache.cache_status.shows(incoming.client);
     job::opportunity(app);
     if api::is_reserved(incoming.uri.path()) {
@@ -69,7 +70,7 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response
         let status = CacheStatus::default().because("reserved-path");
         return respond(app, Answer { response, status }, shown, None);
     }
-    if forward::loops(&incoming.headers, app.config.name.as_str()) {
+    if app.role == Role::Gateway && forward::loops(&incoming.headers, app.config.name.as_str()) {
         return respond(app, loop_detected(), shown, None);
     }
     let began = app.env.elapsed();
@@ -94,7 +95,7 @@ async fn visited<E: Env>(
         Plan::Pass(status) => (pass(app, incoming, status).await, None),
         Plan::Cache { shared, policy, key } => {
             let url = key.url().to_owned();
-            (cached(app, shared, policy, key, incoming).await, Some(url))
+            (cached(app, shared, policy, key, incoming.shareable(app)).await, Some(url))
         }
     };
     (session::leave(visit, answer), key)
@@ -381,6 +382,10 @@ fn upstream_failed<E: Env>(app: &App<E>, incoming: &Incoming, error: &UpstreamEr
         ),
         UpstreamError::Invalid(_) => {
             Problem::new(StatusCode::BAD_GATEWAY, "the origin did not answer with valid HTTP")
+        }
+        // As the host answers for a component that fails with no cache before it.
+        UpstreamError::Failed(_) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the component behind the cache failed")
         }
     }
     .into_response()

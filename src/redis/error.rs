@@ -20,7 +20,10 @@ pub enum RedisError {
     #[error("Redis cannot be reached: {0}")]
     Unreachable(String),
     /// The host does not allow the address: it is missing in `allowed_outbound_hosts`.
-    #[error("the host does not allow this Redis address: check that redis_host agrees with redis_url")]
+    #[error(
+        "the host does not allow this Redis address: check that redis_host agrees with redis_url, and that \
+         a middleware inherits allowed_outbound_hosts"
+    )]
     Denied,
     /// The server does not know the script (`NOSCRIPT`).
     #[error("Redis does not know the script")]
@@ -78,6 +81,9 @@ impl RedisError {
         let is = |codes: &[&str]| codes.iter().any(|known| code.starts_with(known));
         if text.contains("NoScript") || text.contains("NOSCRIPT") {
             Self::NoScript
+        } else if text.ends_with("is not permitted") {
+            // What a middleware is told that does not inherit the right to connect.
+            Self::Denied
         } else if is(&UNAVAILABLE) {
             Self::Unavailable(text.to_owned())
         } else if is(&REFUSED) {
@@ -157,5 +163,6 @@ mod tests {
             RedisError::Unreachable(_)
         ));
         assert!(matches!(RedisError::from_text("broken pipe"), RedisError::Unreachable(_)));
+        assert_eq!(RedisError::from_text("\"spin:redis/redis\" is not permitted"), RedisError::Denied);
     }
 }

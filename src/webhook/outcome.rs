@@ -53,7 +53,9 @@ impl Outcome {
                  (variable webhook_host)"
                     .to_owned()
             }
-            Self::Failed(UpstreamError::Invalid(_)) => "the target did not answer with valid HTTP".to_owned(),
+            Self::Failed(UpstreamError::Invalid(_) | UpstreamError::Failed(_)) => {
+                "the target did not answer with valid HTTP".to_owned()
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ mod errors;
 mod event;
 mod jobs;
 mod ledger;
+mod middleware;
 mod model;
 mod outage;
 mod privacy;

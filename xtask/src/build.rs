@@ -9,13 +9,24 @@ use crate::wasm_target::TARGET;
 use crate::workspace::Workspace;
 
 /// The packages that become components.
-pub(crate) const COMPONENTS: [&str; 3] =
-    ["spindrift-gateway", "spindrift-demo-origin", "spindrift-subscriber"];
+pub(crate) const COMPONENTS: [&str; 4] =
+    ["spindrift-gateway", "spindrift-demo-origin", "spindrift-subscriber", "spindrift-middleware"];
 
-/// Builds the components that spin.toml and subscriber.toml name.
+/// The packages of examples/ that become components.
+pub(crate) const EXAMPLES: [&str; 1] = ["spindrift-example-shop"];
+
+/// Builds Spindrift's components.
 pub(crate) fn components(workspace: &Workspace) -> Result<()> {
     let step = Step::start("components", "building ...");
     build_wasm(workspace, &COMPONENTS)?;
+    step.done("built");
+    Ok(())
+}
+
+/// Builds them and the examples.
+pub(crate) fn components_and_examples(workspace: &Workspace) -> Result<()> {
+    let step = Step::start("components", "building, with the examples ...");
+    build_wasm(workspace, &[&COMPONENTS[..], &EXAMPLES].concat())?;
     step.done("built");
     Ok(())
 }

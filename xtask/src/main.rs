@@ -36,12 +36,12 @@ cargo xtask <command>
   ci           the same, and cargo-deny, which it installs
                  --offline                 without the list of advisories
   bench        measures hits, misses and pass-through against an empty handler
-                 --seconds 3               for each of the 24 cells
+                 --seconds 3               for each of the 26 cells
                  --host embedded|spin      [default: embedded, and the spin that SPIN_BIN names]
   conformance  runs http-cache-tests, and compares with what is known not to pass
                  --suite DIRECTORY         another copy of it [default: the one in the registry]
                  --host embedded|spin      [default: embedded, and the spin that SPIN_BIN names]
-  build        builds the components
+  build        builds the components and the examples
   wasm-target  installs the compiler's wasm32-wasip2 target, if it is not there
   redis-server prints the path of a Redis server, installed if need be
   help         this text
@@ -84,7 +84,7 @@ fn run(command: &str, parser: lexopt::Parser) -> Result<()> {
         "conformance" => conformance::run(parser),
         "build" => Workspace::find().and_then(|workspace| {
             wasm_target::ensure(&workspace)?;
-            build::components(&workspace)
+            build::components_and_examples(&workspace)
         }),
         "wasm-target" => wasm_target::ensure(&Workspace::find()?),
         "redis-server" => print_redis_server(&Workspace::find()?),

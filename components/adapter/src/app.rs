@@ -1,11 +1,13 @@
 //! The instance's app: read from variables and files once.
 
 use crate::env::SpinEnv;
+use crate::upstream::Behind;
 use futures_util::future::join_all;
 use http::StatusCode;
 use spindrift::app::App;
-use spindrift::config::{ConfigErrors, VARIABLES};
+use spindrift::config::ConfigErrors;
 use spindrift::problem::Problem;
+use spindrift::role::Role;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -18,19 +20,20 @@ thread_local! {
 }
 
 /// The app of this instance, or the answer to give to everybody while its configuration is wrong.
-pub(crate) async fn instance() -> Result<Rc<App<SpinEnv>>, Problem> {
+pub(crate) async fn instance(behind: Behind) -> Result<Rc<App<SpinEnv>>, Problem> {
     if let Some(app) = APP.with_borrow(Clone::clone) {
         return app;
     }
-    let variables = variables().await;
-    APP.with_borrow_mut(|app| app.get_or_insert_with(|| build(&variables)).clone())
+    let variables = variables(behind.role).await;
+    APP.with_borrow_mut(|app| app.get_or_insert_with(|| build(behind, &variables)).clone())
 }
 
-fn build(variables: &HashMap<&str, String>) -> Result<Rc<App<SpinEnv>>, Problem> {
+fn build(behind: Behind, variables: &HashMap<String, String>) -> Result<Rc<App<SpinEnv>>, Problem> {
     // No file is no configuration: everything has a default.
     let file = std::fs::read_to_string(FILE).unwrap_or_default();
     let get = |name: &str| variables.get(name).cloned();
-    App::new(SpinEnv, &get, &file).map(Rc::new).map_err(|errors| wrong(&errors))
+    let app = App::in_role(behind.role, SpinEnv { behind }, &get, &file);
+    app.map(Rc::new).map_err(|errors| wrong(&errors))
 }
 
 fn wrong(errors: &ConfigErrors) -> Problem {
@@ -40,8 +43,18 @@ fn wrong(errors: &ConfigErrors) -> Problem {
         .with("errors", all)
 }
 
-async fn variables() -> HashMap<&'static str, String> {
-    let read = VARIABLES.map(|name| async move { (name, spin_sdk::variables::get(name).await) });
+async fn variables(role: Role) -> HashMap<String, String> {
+    let read = role.variables().into_iter().map(|name| async move {
+        let value = spin_sdk::variables::get(&name).await;
+        (name, value)
+    });
     // A variable the manifest does not give to the component counts as not set.
-    join_all(read).await.into_iter().filter_map(|(name, value)| Some((name, value.ok()?))).collect()
+    let set: HashMap<_, _> =
+        join_all(read).await.into_iter().filter_map(|(name, value)| Some((name, value.ok()?))).collect();
+    if set.is_empty() && role == Role::Middleware {
+        eprintln!(
+            "no variable is set, so all have their defaults: does the middleware inherit \"variables\"?"
+        );
+    }
+    set
 }

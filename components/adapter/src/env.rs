@@ -1,5 +1,6 @@
 //! Clock, entropy, background work and log.
 
+use crate::upstream::Behind;
 use spin_sdk::wasip3;
 use spindrift::env::{Background, Clock, Entropy, Log};
 use spindrift::time::Timestamp;
@@ -7,7 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The world as a Spin component sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct SpinEnv;
+pub struct SpinEnv {
+    pub(crate) behind: Behind,
+}
 
 impl Clock for SpinEnv {
     fn now(&self) -> Timestamp {

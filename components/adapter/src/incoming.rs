@@ -6,18 +6,27 @@ use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult};
 use spin_sdk::wasip3::wit_future;
 use spindrift::body::{Body, BodyError};
+use spindrift::role::Role;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 /// How much of a body is read at once, in bytes.
 const READ: usize = 64 * 1024;
 
 type Trailers = Result<Option<types::Trailers>, ErrorCode>;
 
-/// A request to us.
-pub(crate) fn request(request: types::Request) -> Result<http::Request<Body>, ErrorCode> {
+/// A request to us, in this role.
+pub(crate) fn request(request: types::Request, role: Role) -> Result<http::Request<Body>, ErrorCode> {
     let mut message = http::Request::new(Body::Empty);
     *message.method_mut() = method(request.get_method())?;
     *message.uri_mut() = uri(&request)?;
-    *message.headers_mut() = request_headers(&request.get_headers());
+    let fields = request.get_headers();
+    *message.headers_mut() = match role {
+        Role::Gateway => without_spin(&fields),
+        // The next component is told what Spin says.
+        Role::Middleware => headers(fields.copy_all()),
+    };
     if has_content(message.method(), message.headers()) {
         let (done, result) = wit_future::new(|| Ok(()));
         let (stream, trailers) = types::Request::consume_body(request, result);
@@ -52,7 +61,7 @@ const CLIENT: &str = "spin-client-addr";
 /// The fields of a request, without Spin's own and whatever a client sent under such a name. Nobody needs those
 /// but the client's address, and to take them out of a map again would cost more than all else that is done
 /// with it.
-fn request_headers(fields: &Fields) -> HeaderMap {
+fn without_spin(fields: &Fields) -> HeaderMap {
     let mut all = fields.copy_all();
     let client = all.iter().rposition(|(name, _)| name == CLIENT);
     let client = client.map(|at| all.swap_remove(at));
@@ -111,8 +120,18 @@ fn uri(request: &types::Request) -> Result<Uri, ErrorCode> {
 
 struct Reading {
     stream: StreamReader<u8>,
-    trailers: Option<FutureReader<Trailers>>,
+    end: End,
     _done: FutureWriter<Result<(), ErrorCode>>,
+}
+
+/// What is known of how the body ends.
+enum End {
+    /// Nothing yet.
+    Awaited(Pin<Box<dyn Future<Output = Trailers>>>),
+    /// As it should, with the end of the stream.
+    Whole,
+    /// It has ended.
+    Reached,
 }
 
 fn body(
@@ -121,7 +140,8 @@ fn body(
     done: FutureWriter<Result<(), ErrorCode>>,
     length: Option<u64>,
 ) -> Body {
-    let reading = Reading { stream, trailers: Some(trailers), _done: done };
+    let end = End::Awaited(Box::pin(trailers.into_future()));
+    let reading = Reading { stream, end, _done: done };
     let pieces = futures_util::stream::unfold(reading, |mut reading| async move {
         let piece = reading.next().await?;
         Some((piece, reading))
@@ -130,19 +150,55 @@ fn body(
 }
 
 impl Reading {
-    /// The next piece. Once the stream has ended, the trailers say whether that was its end or it broke.
+    /// The next piece. The trailers say whether the stream ended or broke. A component behind may say so
+    /// while its stream is open, and wait to be heard; so both are listened to.
     async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
-        let trailers = self.trailers.take()?;
-        let (result, piece) = self.stream.read(Vec::with_capacity(READ)).await;
-        match result {
-            StreamResult::Complete(_) => {
-                self.trailers = Some(trailers);
-                Some(Ok(piece.into()))
-            }
-            StreamResult::Dropped | StreamResult::Cancelled => match trailers.await {
-                Ok(_) => (!piece.is_empty()).then(|| Ok(piece.into())),
-                Err(error) => Some(Err(BodyError(error.to_string()))),
+        let Self { stream, end, .. } = self;
+        if matches!(end, End::Reached) {
+            return None;
+        }
+        let mut read = pin!(stream.read(Vec::with_capacity(READ)));
+        let piece = poll_fn(|cx| match read.as_mut().poll(cx) {
+            Poll::Ready(read) => Poll::Ready(Ok(read)),
+            Poll::Pending => end.poll_broken(cx).map(Err),
+        });
+        match piece.await {
+            Ok((StreamResult::Complete(_), piece)) => Some(Ok(piece.into())),
+            Ok((StreamResult::Dropped | StreamResult::Cancelled, piece)) => match end.reached().await {
+                Ok(()) => (!piece.is_empty()).then(|| Ok(piece.into())),
+                Err(error) => Some(Err(error)),
             },
+            Err(error) => {
+                *end = End::Reached;
+                Some(Err(error))
+            }
         }
     }
+}
+
+impl End {
+    /// Ready when the body is known to have broken.
+    fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let Self::Awaited(trailers) = self else { return Poll::Pending };
+        match trailers.as_mut().poll(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(broken(&error)),
+            Poll::Ready(Ok(_)) => {
+                *self = Self::Whole;
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Whether the body broke, once its stream has ended.
+    async fn reached(&mut self) -> Result<(), BodyError> {
+        match std::mem::replace(self, Self::Reached) {
+            Self::Awaited(trailers) => trailers.await.map(drop).map_err(|error| broken(&error)),
+            Self::Whole | Self::Reached => Ok(()),
+        }
+    }
+}
+
+fn broken(error: &ErrorCode) -> BodyError {
+    BodyError(error.to_string())
 }

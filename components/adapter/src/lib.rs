@@ -12,18 +12,19 @@ mod redis;
 mod upstream;
 
 pub use env::SpinEnv;
+pub use upstream::{Behind, Sending};
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spindrift::app::App;
 use spindrift::pipeline;
 
-/// Answers one HTTP request.
+/// Answers one HTTP request, from the cache or with what is `behind` it.
 ///
 /// # Errors
 /// Only when no response can be made at all; the host then answers 500.
-pub async fn serve(request: Request) -> Result<Response, ErrorCode> {
-    let request = incoming::request(request)?;
-    let response = match app::instance().await {
+pub async fn serve(request: Request, behind: Behind) -> Result<Response, ErrorCode> {
+    let request = incoming::request(request, behind.role)?;
+    let response = match app::instance(behind).await {
         Ok(app) => pipeline::serve(&app, request).await,
         Err(problem) => problem.into_response(),
     };
@@ -35,7 +36,7 @@ pub async fn serve(request: Request) -> Result<Response, ErrorCode> {
 /// # Errors
 /// A text for the host's log, when the configuration is wrong or Redis failed.
 pub async fn on_message(payload: Vec<u8>) -> Result<(), String> {
-    let app = app::instance().await.map_err(|problem| problem.detail().to_owned())?;
+    let app = app::instance(Behind::nobody()).await.map_err(|problem| problem.detail().to_owned())?;
     match spindrift::event::handle(&app, &payload).await {
         spindrift::event::Handled::Failed => Err("the message could not be handled: Redis failed".to_owned()),
         _ => Ok(()),

@@ -100,6 +100,8 @@ async fn write(mut body: Body, mut writer: StreamWriter<u8>, result: FutureWrite
                 }
             }
             Err(error) => {
+                // Who reads to the end of the stream first, as middleware does, must find one.
+                drop(writer);
                 let _ = result.write(Err(ErrorCode::InternalError(Some(error.to_string())))).await;
                 return;
             }

@@ -1,12 +1,46 @@
-//! Requests to the origin.
+//! Requests to whoever answers in place of the cache: the origin, or the next component.
 
 use crate::env::SpinEnv;
 use crate::{incoming, outgoing};
+use futures_util::future::{Either, select};
 use http::{Method, Request, Response, Uri};
+use spin_sdk::wasip3;
 use spin_sdk::wasip3::http::types::{self, ErrorCode, RequestOptions};
 use spindrift::body::Body;
-use spindrift::env::{Timeouts, Upstream, UpstreamError};
+use spindrift::env::{Clock, Timeouts, Upstream, UpstreamError};
+use spindrift::role::Role;
+use std::pin::Pin;
 use std::time::Duration;
+
+/// A request under way.
+pub type Sending = Pin<Box<dyn Future<Output = Result<types::Response, ErrorCode>>>>;
+
+/// Who answers in place of the cache. A component names the one import it sends by, so that it does not
+/// import the other: who imports `wasi:http/handler` is middleware, and runs nowhere by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Behind {
+    pub(crate) role: Role,
+    send: Option<fn(types::Request) -> Sending>,
+}
+
+impl Behind {
+    /// The origin, over the network: `send` is that of `wasi:http/client`.
+    #[must_use]
+    pub const fn origin(send: fn(types::Request) -> Sending) -> Self {
+        Self { role: Role::Gateway, send: Some(send) }
+    }
+
+    /// The next component of the app: `handle` is that of `wasi:http/handler`.
+    #[must_use]
+    pub const fn next(handle: fn(types::Request) -> Sending) -> Self {
+        Self { role: Role::Middleware, send: Some(handle) }
+    }
+
+    /// Nobody: what handles messages sends no requests, and imports nothing to send one with.
+    pub(crate) const fn nobody() -> Self {
+        Self { role: Role::Gateway, send: None }
+    }
+}
 
 impl Upstream for SpinEnv {
     async fn send(
@@ -14,8 +48,15 @@ impl Upstream for SpinEnv {
         request: Request<Body>,
         timeouts: Timeouts,
     ) -> Result<Response<Body>, UpstreamError> {
-        let request = outgoing_request(request, timeouts).await?;
-        let response = spin_sdk::wasip3::http::client::send(request).await.map_err(|code| error(&code))?;
+        let Behind { role, send: Some(send) } = self.behind else {
+            return Err(UpstreamError::Unreachable("nobody is behind this component".to_owned()));
+        };
+        let options = (role == Role::Gateway).then(|| options(timeouts));
+        let sending = send(outgoing_request(request, options).await?);
+        let response = match role {
+            Role::Gateway => sending.await.map_err(|code| error(&code))?,
+            Role::Middleware => self.in_time(sending, timeouts.first_byte).await?,
+        };
         let response = incoming::response(response);
         // RFC 9110 §15: a status code outside of 100 to 599 is invalid, and the host takes none from us.
         match response.status().as_u16() {
@@ -27,15 +68,29 @@ impl Upstream for SpinEnv {
     }
 }
 
+impl SpinEnv {
+    /// The next component's response. The host sets no deadline between components, so this one does. A
+    /// component that is late goes on by itself: to cancel it would mean to wait until it has noticed.
+    async fn in_time(&self, sending: Sending, limit: Duration) -> Result<types::Response, UpstreamError> {
+        match select(sending, Box::pin(self.sleep(limit))).await {
+            Either::Left((response, _)) => response.map_err(|code| UpstreamError::Failed(code.to_string())),
+            Either::Right(((), late)) => {
+                wasip3::spawn(async move { drop(late.await) });
+                Err(UpstreamError::TimedOut(format!("no response within {limit:?}")))
+            }
+        }
+    }
+}
+
 async fn outgoing_request(
     request: Request<Body>,
-    timeouts: Timeouts,
+    options: Option<RequestOptions>,
 ) -> Result<types::Request, UpstreamError> {
     let (head, body) = request.into_parts();
     let fields =
         outgoing::fields(&head.headers).map_err(|error| UpstreamError::Invalid(error.to_string()))?;
     let (contents, trailers) = outgoing::start(body).await;
-    let (request, _sent) = types::Request::new(fields, contents, trailers, Some(options(timeouts)));
+    let (request, _sent) = types::Request::new(fields, contents, trailers, options);
     target(&request, &head.method, &head.uri).map_err(|()| {
         UpstreamError::Invalid(format!("the host refuses {} {}", head.method, head.uri.path()))
     })?;

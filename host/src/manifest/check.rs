@@ -1,6 +1,7 @@
 //! What a manifest must be beyond its grammar.
 
 use super::Manifest;
+use super::middleware;
 use super::schema::{Component, HttpTrigger, Raw, RedisTrigger, Route, VariableDeclaration};
 use crate::config::hosts::AllowedHosts;
 use crate::config::template::Template;
@@ -28,7 +29,8 @@ pub(super) fn check(raw: Raw, file: &Path) -> Result<Manifest, String> {
     for (id, component) in &raw.component {
         check_component(id, component, &raw, &mut warnings).map_err(|e| format!("component.{id}: {e}"))?;
     }
-    for (index, trigger) in raw.trigger.http.iter().enumerate() {
+    let mut http = raw.trigger.http;
+    for (index, trigger) in http.iter_mut().enumerate() {
         check_http(trigger, &raw.component).map_err(|e| at("http", index, &trigger.id, &e))?;
     }
     let default = settings.redis.as_ref().map_or("", |it| it.address.as_str());
@@ -36,14 +38,14 @@ pub(super) fn check(raw: Raw, file: &Path) -> Result<Manifest, String> {
     for (index, trigger) in redis.iter_mut().enumerate() {
         check_redis(trigger, default, &raw.component).map_err(|e| at("redis", index, &trigger.id, &e))?;
     }
-    if raw.trigger.http.is_empty() && redis.is_empty() {
+    if http.is_empty() && redis.is_empty() {
         return Err("trigger: expected at least one [[trigger.http]] or [[trigger.redis]], found none".into());
     }
     Ok(Manifest {
         file: file.to_owned(),
         application: raw.application,
         variables: raw.variables,
-        http: raw.trigger.http,
+        http,
         redis,
         components: raw.component,
         warnings,
@@ -129,7 +131,7 @@ fn check_id(id: &str) -> Result<(), String> {
     Err(format!("expected an id of words with `-` between them, found {id:?}"))
 }
 
-fn check_http(trigger: &HttpTrigger, components: &Components) -> Result<(), String> {
+fn check_http(trigger: &mut HttpTrigger, components: &Components) -> Result<(), String> {
     if let Route::Private(route) = &trigger.route
         && !route.private
     {
@@ -140,8 +142,14 @@ fn check_http(trigger: &HttpTrigger, components: &Components) -> Result<(), Stri
     {
         return Err(format!("executor: expected type \"http\", found {:?}", executor.kind));
     }
-    if !trigger.components.is_empty() || !trigger.dependencies.is_empty() {
-        return Err("dependencies: composing components is not supported here; compose them before".into());
+    if !trigger.components.is_empty() {
+        return Err("components: expected `component` alone".into());
+    }
+    let middleware = trigger.dependencies.middleware.iter().map(|it| middleware::check(it, components));
+    trigger.middleware =
+        middleware.collect::<Result<_, _>>().map_err(|e| format!("dependencies.middleware: {e}"))?;
+    if trigger.component.is_none() && !trigger.middleware.is_empty() {
+        return Err("dependencies.middleware: expected a `component` behind it, found none".into());
     }
     match (&trigger.component, &trigger.static_response) {
         (Some(id), None) => check_reference(id, components),

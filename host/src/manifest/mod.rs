@@ -1,8 +1,10 @@
 //! The part of Spin's manifest (version 2) that this host runs.
 
 mod check;
+mod middleware;
 mod schema;
 
+pub use middleware::{Capability, Middleware};
 pub use schema::{
     Application, Component, FilesMount, HttpTrigger, RedisTrigger, Route, StaticResponse, VariableDeclaration,
 };

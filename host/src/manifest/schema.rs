@@ -1,5 +1,6 @@
 //! The manifest as it is written. Every table refuses keys it does not know.
 
+use super::middleware::{Dependencies, Middleware};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -98,10 +99,11 @@ pub struct HttpTrigger {
     pub(super) executor: Option<Executor>,
     #[serde(default)]
     pub(super) components: toml::Table,
-    /// Components composed around the main one. Read, so that the loader can learn to compose them;
-    /// refused until then.
     #[serde(default)]
-    pub(super) dependencies: BTreeMap<String, Vec<toml::Value>>,
+    pub(super) dependencies: Dependencies,
+    /// What requests pass through before the component, the outermost first.
+    #[serde(skip)]
+    pub middleware: Vec<Middleware>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -1,4 +1,4 @@
-use crate::manifest::{FilesMount, Manifest, Route};
+use crate::manifest::{Capability, FilesMount, Manifest, Route};
 use std::path::Path;
 
 const APP: &str = r#"
@@ -75,7 +75,7 @@ fn every_supported_part_is_read() {
 
 #[test]
 fn the_manifests_of_the_project_are_accepted() {
-    for name in ["spin.toml", "subscriber.toml"] {
+    for name in ["spin.toml", "subscriber.toml", "examples/middleware/spin.toml"] {
         Manifest::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)).unwrap();
     }
 }
@@ -125,11 +125,7 @@ fn contradictions_are_refused() {
 #[test]
 fn what_spin_has_and_this_host_lacks_is_said() {
     refused("\"a.wasm\"", "{ url = \"u\", digest = \"d\" }", &["source", "path"]);
-    refused(
-        "component = \"front-end\"",
-        "component = \"front-end\"\ndependencies.middleware = [{ component = \"m\" }]",
-        &["dependencies"],
-    );
+    refused("source = \"a.wasm\"", "source = \"a.wasm\"\ndependencies = { x = \"1\" }", &["dependencies"]);
     refused(
         "component = \"front-end\"",
         "component = \"front-end\"\nexecutor = { type = \"wagi\" }",
@@ -137,4 +133,72 @@ fn what_spin_has_and_this_host_lacks_is_said() {
     );
     let text = APP.replace("source = \"a.wasm\"", "source = \"a.wasm\"\nkey_value_stores = [\"default\"]");
     assert_eq!(parse(&text).unwrap().warnings.len(), 1);
+}
+
+/// The app with this `dependencies.middleware` before its first component, and with a component for it.
+fn behind(middleware: &str) -> String {
+    let trigger = format!("component = \"front-end\"\ndependencies.middleware = {middleware}");
+    let text = APP.replacen("component = \"front-end\"", &trigger, 1);
+    text + "[component.cache]\nsource = \"cache.wasm\"\n"
+}
+
+#[test]
+fn middleware_is_read_in_both_forms_and_in_its_order() {
+    let app = parse(&behind(
+        r#"[
+            { component = "cache", inherit_configuration = ["variables", "files"] },
+            { path = "auth.wasm", inherit_configuration = true },
+            { component = "cache" },
+            { component = "cache", inherit_configuration = false },
+        ]"#,
+    ))
+    .unwrap();
+    let read = &app.http[0].middleware;
+    let sources: Vec<_> = read.iter().map(|it| (it.name.as_str(), it.source.as_str())).collect();
+    assert_eq!(sources[..2], [("cache", "cache.wasm"), ("auth.wasm", "auth.wasm")]);
+    assert_eq!(read[0].inherits, [Capability::Files, Capability::Variables].into());
+    assert_eq!(read[1].inherits.len(), Capability::ALL.len());
+    assert!(read[2].inherits.is_empty() && read[3].inherits.is_empty());
+    assert!(app.http[2].middleware.is_empty(), "of its own trigger alone");
+}
+
+#[test]
+fn mistakes_in_middleware_are_said_with_their_place() {
+    for (middleware, expected) in [
+        ("[{ component = \"cash\" }]", "expected the id of a [component.*], found \"cash\""),
+        ("[{}]", "expected `component` or `path`, found neither"),
+        ("[{ component = \"cache\", path = \"a.wasm\" }]", "found both"),
+        ("[{ url = \"https://h/a.wasm\", digest = \"sha256:0\" }]", "found `url`"),
+        ("[{ package = \"a:b\", version = \"1\" }]", "found `package`"),
+        ("[{ component = \"cache\", inherit_configuration = [\"variable\"] }]", "found \"variable\""),
+        ("[{ component = \"front-end\" }]", "environment, files, variables"),
+    ] {
+        let message = parse(&behind(middleware)).unwrap_err();
+        let place = "trigger.http number 1: dependencies.middleware: ";
+        assert!(message.contains(place) && message.contains(expected), "{middleware}: {message}");
+    }
+    let unknown = parse(&behind("[{ component = \"cache\", inherit = true }]")).unwrap_err();
+    assert!(unknown.contains("unknown field `inherit`"), "{unknown}");
+    let word = parse(&behind("[{ component = \"cache\", inherit_configuration = \"all\" }]")).unwrap_err();
+    assert!(word.contains("expected true, false or a list of names"), "{word}");
+    let other = behind("[]").replacen("dependencies.middleware", "dependencies.after", 1);
+    assert!(parse(&other).unwrap_err().contains("unknown field `after`"));
+    let fixed = APP.replacen(
+        "static_response = {",
+        "dependencies.middleware = [{ path = \"a.wasm\" }]\nstatic_response = {",
+        1,
+    );
+    assert!(
+        parse(&fixed).unwrap_err().contains("\"robots\": dependencies.middleware: expected a `component`")
+    );
+}
+
+#[test]
+fn the_block_in_the_manual_is_accepted() {
+    let manual = include_str!("../../../docs/middleware.md");
+    let block = manual.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let app =
+        "spin_manifest_version = 2\napplication.name = \"app\"\nvariables.admin_token = { default = \"\" }\n";
+    let app = parse(&format!("{app}{block}")).unwrap();
+    assert_eq!(app.http[0].middleware[0].inherits.len(), 3);
 }

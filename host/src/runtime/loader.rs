@@ -1,35 +1,88 @@
-//! From a component's file to code the engine runs.
+//! From a component's file, and those of its middleware, to code the engine runs.
 //!
 //! Compiling takes seconds, so the result is kept in a `.cwasm` file next to the wasm file. It is used
 //! again only for the same wasm, the same engine and an undamaged file; otherwise it is made anew.
-//! Composing several components into one belongs here as well: between reading and compiling.
 
+use super::compose::{Part, compose};
 use crate::error::Error;
-use std::fs;
+use crate::manifest::Middleware;
+use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 const HASH: usize = blake3::OUT_LEN;
 
-/// Loads the component `id` from `file`, compiling it if that was not done before.
+/// What a component is made from: files, and how they belong together.
+pub(crate) struct Source<'a> {
+    /// The component's id, for messages.
+    pub(crate) id: &'a str,
+    /// The directory that the paths of middleware are relative to.
+    pub(crate) root: &'a Path,
+    /// The component's wasm file.
+    pub(crate) file: PathBuf,
+    /// What requests pass through before it, the outermost first.
+    pub(crate) middleware: &'a [Middleware],
+}
+
+/// Loads a component, composing and compiling it if that was not done before.
 ///
 /// # Errors
-/// The file cannot be read, or is not a component.
-pub(crate) fn load(engine: &Engine, id: &str, file: &Path) -> Result<Component, Error> {
-    let wasm = fs::read(file).map_err(|e| Error::component(id, format!("source {}: {e}", file.display())))?;
+/// A file cannot be read, is not a component, or not the middleware it is used as.
+pub(crate) fn load(engine: &Engine, source: &Source<'_>) -> Result<Component, Error> {
+    let wasm = source.compose()?;
     let key = cache_key(engine, &wasm);
-    let cache = file.with_extension("cwasm");
+    let cache = source.cache();
     if let Some(component) = read_cache(engine, &cache, &key) {
         return Ok(component);
     }
-    let compiled = engine
-        .precompile_component(&wasm)
-        .map_err(|e| Error::component(id, format!("{}: expected a component: {e:#}", file.display())))?;
+    // Several hosts that start at once, as tests do, compile it once.
+    let _turn = turn(&cache);
+    if let Some(component) = read_cache(engine, &cache, &key) {
+        return Ok(component);
+    }
+    let wrong = |e| source.error(format!("{}: {e:#}", source.file.display()));
+    let compiled = engine.precompile_component(&wasm);
+    let compiled = compiled.map_err(|e| wrong(e.context("expected a component")))?;
     // A directory that cannot be written costs time at every start, and nothing else.
     _ = write_cache(&cache, &key, &compiled);
-    deserialize(engine, &compiled).map_err(|e| Error::component(id, format!("{}: {e:#}", file.display())))
+    deserialize(engine, &compiled).map_err(wrong)
+}
+
+impl Source<'_> {
+    fn error(&self, problem: String) -> Error {
+        Error::component(self.id, problem)
+    }
+
+    fn read(&self, file: &Path) -> Result<Vec<u8>, Error> {
+        fs::read(file).map_err(|e| self.error(format!("source {}: {e}", file.display())))
+    }
+
+    /// The component with its middleware. Composing takes milliseconds, compiling seconds.
+    fn compose(&self) -> Result<Vec<u8>, Error> {
+        let wasm = self.read(&self.file)?;
+        if self.middleware.is_empty() {
+            return Ok(wasm);
+        }
+        let before = self.middleware.iter().map(|it| self.read(&self.root.join(&it.source)));
+        let before: Vec<Vec<u8>> = before.collect::<Result<_, _>>()?;
+        let parts = self.middleware.iter().zip(&before);
+        let parts = parts.map(|(it, wasm)| Part { name: &it.name, wasm, inherits: &it.inherits });
+        compose(&wasm, &parts.collect::<Vec<_>>()).map_err(|problem| self.error(problem))
+    }
+
+    /// Next to the component's file, under a name of its own for each row of middleware before it.
+    fn cache(&self) -> PathBuf {
+        if self.middleware.is_empty() {
+            return self.file.with_extension("cwasm");
+        }
+        let mut names = blake3::Hasher::new();
+        for it in self.middleware {
+            names.update(format!("{:?}", (&it.source, &it.inherits)).as_bytes());
+        }
+        self.file.with_extension(format!("{}.cwasm", &names.finalize().to_hex()[..8]))
+    }
 }
 
 /// Names the wasm together with everything about the engine that shapes the compiled code.
@@ -62,6 +115,12 @@ fn cached_code<'a>(file: &'a [u8], key: &blake3::Hash) -> Option<&'a [u8]> {
     (*key == *found_key && blake3::hash(code) == *found_hash).then_some(code)
 }
 
+/// Waits until nobody else makes this cache file; nothing where that cannot be known.
+fn turn(cache: &Path) -> Option<File> {
+    let lock = File::create(cache.with_extension("cwasm.lock")).ok()?;
+    lock.lock().ok().map(|()| lock)
+}
+
 /// Written under another name first: a reader sees the old file or the new one, never a part.
 fn write_cache(cache: &Path, key: &blake3::Hash, code: &[u8]) -> std::io::Result<()> {
     let part = cache.with_extension(format!("cwasm.{}.part", std::process::id()));
@@ -87,10 +146,14 @@ mod tests {
 
     const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 
-    fn directory(name: &str) -> std::path::PathBuf {
+    fn directory(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("spindrift-loader-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         path
+    }
+
+    fn source<'a>(id: &'a str, file: &Path) -> Source<'a> {
+        Source { id, root: Path::new("."), file: file.to_owned(), middleware: &[] }
     }
 
     #[test]
@@ -112,11 +175,12 @@ mod tests {
         let directory = directory("repair");
         let (wasm, cache) = (directory.join("c.wasm"), directory.join("c.cwasm"));
         fs::write(&wasm, EMPTY_COMPONENT).unwrap();
-        load(&engine, "c", &wasm).unwrap();
+        let load = || load(&engine, &source("c", &wasm));
+        load().unwrap();
         let good = fs::read(&cache).unwrap();
         assert!(read_cache(&engine, &cache, &cache_key(&engine, EMPTY_COMPONENT)).is_some());
         fs::write(&cache, &good[..good.len() / 2]).unwrap();
-        load(&engine, "c", &wasm).unwrap();
+        load().unwrap();
         assert!(fs::read(&cache).unwrap() == good);
         fs::remove_dir_all(&directory).unwrap();
     }
@@ -126,10 +190,11 @@ mod tests {
         let engine = crate::runtime::engine::engine().unwrap();
         let directory = directory("wrong");
         let wasm = directory.join("c.wasm");
-        let message = load(&engine, "gateway", &wasm).unwrap_err().to_string();
+        let load = || load(&engine, &source("gateway", &wasm));
+        let message = load().unwrap_err().to_string();
         assert!(message.contains("gateway") && message.contains("c.wasm"), "{message}");
         fs::write(&wasm, b"not wasm").unwrap();
-        assert!(load(&engine, "gateway", &wasm).unwrap_err().to_string().contains("expected a component"));
+        assert!(load().unwrap_err().to_string().contains("expected a component"));
         fs::remove_dir_all(&directory).unwrap();
     }
 }

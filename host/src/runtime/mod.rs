@@ -1,6 +1,8 @@
 //! Components as running things: the engine, compiled code, their files, and what each instance owns.
 
 pub(crate) mod bindings;
+pub(crate) mod compose;
+pub(crate) mod denied;
 pub(crate) mod engine;
 pub(crate) mod files;
 pub(crate) mod loader;

@@ -26,16 +26,23 @@ pub fn is_spin() -> bool {
 /// The guest's wasm file, built once for all tests of this process.
 pub fn guest() -> &'static Path {
     static GUEST: OnceLock<PathBuf> = OnceLock::new();
-    GUEST.get_or_init(|| {
-        let arguments =
-            ["build", "--quiet", "-p", "spindrift-host-guest", "--target", "wasm32-wasip2", "--release"];
-        let built = Command::new(env!("CARGO")).args(arguments).status().expect("cargo runs");
-        assert!(built.success(), "the guest must build: cargo {}", arguments.join(" "));
-        let target = std::env::var("CARGO_TARGET_DIR")
-            .map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
-        let path = target.join("wasm32-wasip2/release/spindrift_host_guest.wasm");
-        path.canonicalize().expect("the guest is where cargo puts it")
-    })
+    GUEST.get_or_init(|| built("spindrift-host-guest"))
+}
+
+/// The wasm file of the guest's middleware.
+pub fn middleware() -> &'static Path {
+    static MIDDLEWARE: OnceLock<PathBuf> = OnceLock::new();
+    MIDDLEWARE.get_or_init(|| built("spindrift-host-middleware"))
+}
+
+fn built(package: &str) -> PathBuf {
+    let arguments = ["build", "--quiet", "-p", package, "--target", "wasm32-wasip2", "--release"];
+    let built = Command::new(env!("CARGO")).args(arguments).status().expect("cargo runs");
+    assert!(built.success(), "{package} must build: cargo {}", arguments.join(" "));
+    let target = std::env::var("CARGO_TARGET_DIR")
+        .map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    let path = target.join("wasm32-wasip2/release").join(package.replace('-', "_")).with_extension("wasm");
+    path.canonicalize().expect("the component is where cargo puts it")
 }
 
 /// A directory that goes away with the test.
@@ -51,11 +58,17 @@ impl Directory {
         Self(path)
     }
 
-    /// Writes `text` to `name`, with `GUEST` standing for the guest's wasm file.
+    /// Writes `text` to `name`, with `GUEST` and `MIDDLEWARE` standing for their wasm files.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text.replace("GUEST", guest().to_str().unwrap())).unwrap();
+        let mut text = text.to_owned();
+        for (word, file) in [("GUEST", guest as fn() -> &'static Path), ("MIDDLEWARE", middleware)] {
+            if text.contains(word) {
+                text = text.replace(word, file().to_str().unwrap());
+            }
+        }
+        fs::write(&path, text).unwrap();
         path
     }
 }

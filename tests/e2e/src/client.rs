@@ -2,6 +2,7 @@
 
 use crate::message::{Headers, Request, Response};
 use crate::wire::{Framing, Wire};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 
 /// One connection to a server.
@@ -77,10 +78,15 @@ impl Client {
     }
 
     /// The same; `None` when the connection ends without a response.
+    ///
+    /// # Panics
+    /// When neither comes.
     #[track_caller]
     pub fn try_response(&mut self, to_head: bool) -> Option<Streaming<'_>> {
         loop {
-            let head = self.wire.head().ok()??;
+            let head = self.wire.head();
+            assert!(!head.as_ref().is_err_and(is_late), "neither a response nor the end of the connection");
+            let head = head.ok()??;
             let status: u16 = head.start.split(' ').nth(1)?.parse().ok()?;
             if (100..200).contains(&status) {
                 self.interim.push(status);
@@ -92,6 +98,11 @@ impl Client {
             return Some(Streaming { wire: &mut self.wire, framing, status, headers: head.headers });
         }
     }
+}
+
+/// Nothing came for as long as patience lasts: that is never what a test waits for.
+fn is_late(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 impl Streaming<'_> {
@@ -119,6 +130,9 @@ impl Streaming<'_> {
     }
 
     /// All the rest.
+    ///
+    /// # Panics
+    /// When the content stops without an end.
     #[must_use]
     pub fn read(mut self) -> Response {
         let mut body = Vec::new();
@@ -126,7 +140,10 @@ impl Streaming<'_> {
             match self.wire.piece(&mut self.framing) {
                 Ok(Some(piece)) => body.extend(piece),
                 Ok(None) => break true,
-                Err(_) => break false,
+                Err(error) => {
+                    assert!(!is_late(&error), "the content neither goes on nor ends");
+                    break false;
+                }
             }
         };
         Response { status: self.status, headers: self.headers, body, complete }

@@ -21,6 +21,7 @@ use spindrift::event::Channel;
 use spindrift::job::Jobs;
 use spindrift::purge::{Purge, Report};
 use spindrift::redis::{Client, RedisError};
+use spindrift::role::Role;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -113,6 +114,11 @@ impl World {
         self.instance_at(&self.server.url(), file)
     }
 
+    /// A new instance with this `spindrift.toml`, as middleware: the origin stands for the next component.
+    pub(crate) fn middleware(&self, file: &str) -> Instance {
+        self.in_role(Role::Middleware, &[], file)
+    }
+
     /// A new instance that finds Redis at `address`.
     pub(crate) fn instance_at(&self, address: &str, file: &str) -> Instance {
         self.instance_given(&[("redis_url", address)], file)
@@ -120,6 +126,10 @@ impl World {
 
     /// A new instance with these variables; without `redis_url` it finds Redis where it is.
     pub(crate) fn instance_given(&self, given: &[(&str, &str)], file: &str) -> Instance {
+        self.in_role(Role::Gateway, given, file)
+    }
+
+    fn in_role(&self, role: Role, given: &[(&str, &str)], file: &str) -> Instance {
         let address = self.server.url();
         self.instances.set(self.instances.get() + 1);
         let seed = self.instances.get() << 32;
@@ -133,7 +143,7 @@ impl World {
                 _ => None,
             })
         };
-        let app = App::new(env.clone(), &variables, &format!("{PATIENT}{file}")).unwrap();
+        let app = App::in_role(role, env.clone(), &variables, &format!("{PATIENT}{file}")).unwrap();
         Instance { app: Rc::new(app), env }
     }
 

@@ -139,7 +139,8 @@ pub(crate) fn streamed(
     with_body(status, fields, Body::from_pieces(None, futures_util::stream::iter(pieces)))
 }
 
-fn with_body(status: u16, fields: &[(&str, &str)], body: Body) -> Response<Body> {
+/// A response with this body.
+pub(crate) fn with_body(status: u16, fields: &[(&str, &str)], body: Body) -> Response<Body> {
     let mut response = Response::builder().status(status);
     for (name, value) in fields {
         response = response.header(*name, *value);

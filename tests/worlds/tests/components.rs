@@ -9,6 +9,9 @@ use spindrift_worlds::{Worlds, component, manifest};
 
 const MANIFESTS: [&str; 2] = ["spin.toml", "subscriber.toml"];
 
+/// An app that has the middleware, and its name there.
+const EXAMPLE: (&str, &str) = ("examples/middleware/spin.toml", "spindrift");
+
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
@@ -17,10 +20,15 @@ fn worlds() -> Worlds {
     Worlds::read(&workspace().join("wit")).unwrap_or_else(|problem| panic!("{problem}"))
 }
 
+fn read(name: &str) -> BTreeMap<String, PathBuf> {
+    manifest(&workspace().join(name)).unwrap_or_else(|problem| panic!("{problem}"))
+}
+
 /// The components of all manifests, by name.
 fn components() -> BTreeMap<String, PathBuf> {
-    let all = MANIFESTS.iter().map(|name| manifest(&workspace().join(name)));
-    all.flat_map(|read| read.unwrap_or_else(|problem| panic!("{problem}"))).collect()
+    let (example, name) = EXAMPLE;
+    let middleware = read(example).remove(name).map(|file| ("middleware".to_owned(), file));
+    MANIFESTS.iter().flat_map(|name| read(name)).chain(middleware).collect()
 }
 
 fn hold(name: &str) {
@@ -43,6 +51,11 @@ fn gateway() {
 }
 
 #[test]
+fn middleware() {
+    hold("middleware");
+}
+
+#[test]
 fn subscriber() {
     hold("subscriber");
 }
@@ -58,6 +71,14 @@ fn the_gateway_is_not_middleware() {
     let built = component(&components()["gateway"]).unwrap_or_else(|problem| panic!("{problem}"));
     assert!(!built.imports("wasi:http/handler"), "the gateway imports wasi:http/handler");
     assert!(!worlds().surface("gateway").unwrap().imports("wasi:http/handler"));
+}
+
+/// It is composed with something behind it, and reaches no origin over the network.
+#[test]
+fn the_middleware_is_middleware_and_no_gateway() {
+    let built = component(&components()["middleware"]).unwrap_or_else(|problem| panic!("{problem}"));
+    assert!(built.imports("wasi:http/handler"), "the middleware does not import wasi:http/handler");
+    assert!(!built.imports("wasi:http/client"), "the middleware imports wasi:http/client");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The two apps that are measured, side by side on the same host.
+//! The apps that are measured, side by side on the same host.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,10 +21,11 @@ pub(super) struct Apps {
     host: String,
     empty: App,
     gateway: App,
+    middleware: App,
 }
 
 impl Apps {
-    /// Starts both.
+    /// Starts them.
     pub(super) fn start(
         workspace: &Workspace,
         runner: &Runner,
@@ -39,13 +40,18 @@ impl Apps {
         variables.set("config", "");
         let empty = App::start(workspace, runner, "benches/empty/spin.toml", &Variables::default(), LOG)?;
         let gateway = App::start(workspace, runner, "spin.toml", &variables, LOG)?;
-        Ok(Self { host: runner.name(), empty, gateway })
+        let middleware = App::start(workspace, runner, "benches/middleware/spin.toml", &variables, LOG)?;
+        Ok(Self { host: runner.name(), empty, gateway, middleware })
     }
 
     /// One cell.
     pub(super) fn measure(&self, plan: Plan, time: Duration, redis: &Server) -> Result<Cell> {
         let Plan { what, kilobytes, connections } = plan;
-        let app = if what == What::Empty { &self.empty } else { &self.gateway };
+        let app = match what {
+            What::Empty => &self.empty,
+            What::MiddlewareHit => &self.middleware,
+            What::Hit | What::Miss | What::Pass => &self.gateway,
+        };
         let load = Load { address: app.address(), what, kilobytes };
         load.prepare()?;
         let sample = load.run(connections, time)?;

@@ -11,6 +11,8 @@ pub(super) enum What {
     Empty,
     /// From Redis.
     Hit,
+    /// The same by the middleware before another component.
+    MiddlewareHit,
     /// Fetched and stored, a new URL each time.
     Miss,
     /// Fetched each time, never stored.
@@ -23,6 +25,7 @@ impl What {
         match self {
             Self::Empty => "empty",
             Self::Hit => "hit",
+            Self::MiddlewareHit => "hit by middleware",
             Self::Miss => "miss",
             Self::Pass => "pass-through",
         }
@@ -63,7 +66,10 @@ pub(super) fn cells() -> impl Iterator<Item = Plan> {
     let groups =
         [1, 20, 200].into_iter().flat_map(|kilobytes| [1, 32].map(|connections| (kilobytes, connections)));
     groups.flat_map(|(kilobytes, connections)| {
-        [What::Empty, What::Hit, What::Miss, What::Pass].map(|what| Plan { what, kilobytes, connections })
+        // What is stored costs the middleware what it costs the gateway, whatever its size.
+        let middleware = (kilobytes == 1).then_some(What::MiddlewareHit);
+        let kinds = [What::Empty, What::Hit].into_iter().chain(middleware).chain([What::Miss, What::Pass]);
+        kinds.map(move |what| Plan { what, kilobytes, connections })
     })
 }
 
@@ -74,9 +80,11 @@ mod tests {
     #[test]
     fn every_cell_has_its_empty_handler() {
         let all: Vec<Plan> = cells().collect();
-        assert_eq!(all.len(), 24);
-        assert!(all.chunks(4).all(|group| group[0].what == What::Empty && group[3].what == What::Pass));
+        assert_eq!(all.len(), 26);
+        let groups: Vec<_> = all.chunk_by(|_, next| next.what != What::Empty).collect();
+        assert!(groups.iter().all(|group| group.first().is_some_and(|first| first.what == What::Empty)));
+        assert_eq!(groups.iter().map(|group| group.len()).collect::<Vec<_>>(), [5, 5, 4, 4, 4, 4]);
         assert_eq!(all[1].to_string(), "hit, 1 KB, 1 connection");
-        assert_eq!(all[4].to_string(), "empty, 32 connections");
+        assert_eq!(all[5].to_string(), "empty, 32 connections");
     }
 }

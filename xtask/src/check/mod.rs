@@ -10,7 +10,7 @@ use std::process::Command;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::build::COMPONENTS;
+use crate::build::{COMPONENTS, EXAMPLES};
 use crate::failure::{Result, fail};
 use crate::process;
 use crate::redis;
@@ -20,8 +20,8 @@ use crate::{bench, build};
 use steps::Steps;
 use tests_env::TestEnvironment;
 
-/// The component that the host's own tests run; built apart, as those tests would.
-const GUEST: &str = "spindrift-host-guest";
+/// The components that the host's own tests run; built apart, as those tests would.
+const GUESTS: [&str; 2] = ["spindrift-host-guest", "spindrift-host-middleware"];
 
 /// What was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -102,9 +102,8 @@ fn clippy(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
 /// As they are built, so that build scripts and macros are compiled once.
 fn wasm_arguments() -> Vec<&'static str> {
     let mut arguments = vec!["--release", "--target", TARGET];
-    arguments.extend(
-        COMPONENTS.iter().chain(&[bench::EMPTY_PACKAGE, GUEST]).flat_map(|package| ["--package", package]),
-    );
+    let others = EXAMPLES.iter().chain(&GUESTS).chain(&[bench::EMPTY_PACKAGE]);
+    arguments.extend(COMPONENTS.iter().chain(others).flat_map(|package| ["--package", package]));
     arguments
 }
 
@@ -125,7 +124,8 @@ fn tests(workspace: &Workspace, steps: &mut Steps, filter: Option<&str>) -> Resu
     let mut server = None;
     steps.run("redis", || redis_server(workspace).map(|program| server = Some(program)))?;
     steps.run("components", || {
-        build::components(workspace).and_then(|()| build::build_wasm(workspace, &[GUEST]))
+        build::components_and_examples(workspace)?;
+        GUESTS.iter().try_for_each(|guest| build::build_wasm(workspace, &[guest]))
     })?;
     steps.run("build tests", || build_tests(workspace))?;
     let environment = TestEnvironment::new(workspace, server);

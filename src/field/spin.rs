@@ -1,0 +1,129 @@
+//! The `spin-*` fields, in which the host tells a component about its route and its client.
+//!
+//! The host appends them after whatever a client sent under the same names. A component that reads the first
+//! of several believes the client, and a cache before it would serve what comes of that to everybody.
+
+use super::forward::is_spin;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+const PATH_MATCH: &str = "spin-path-match-";
+const ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
+const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
+
+/// What the host says: of each field the last line, and of `spin-path-match-*` those that the route has.
+#[must_use]
+pub fn said_by_host(headers: &HeaderMap) -> HeaderMap {
+    let route = headers.get_all(ROUTE).iter().next_back().and_then(|route| route.to_str().ok());
+    let mut said = HeaderMap::new();
+    for (name, value) in headers {
+        let foreign = |matched: &str| route.is_some_and(|route| !captures(route, matched));
+        if is_spin(name) && !name.as_str().strip_prefix(PATH_MATCH).is_some_and(foreign) {
+            said.insert(name, value.clone());
+        }
+    }
+    said
+}
+
+/// Whether `route` has a segment `:name` whose field ends in `matched`.
+fn captures(route: &str, matched: &str) -> bool {
+    let names = route.split('/').filter_map(|segment| segment.strip_prefix(':'));
+    names.map(|name| name.replace('_', "-")).any(|name| name.eq_ignore_ascii_case(matched))
+}
+
+/// Makes `spin-full-url` end as the request does now: what the key leaves out, nobody behind may see.
+pub fn follow(said: &mut HeaderMap, target: &PathAndQuery) {
+    let Some(url) = said.get(FULL_URL).and_then(|url| url.to_str().ok()) else { return };
+    let before = url.split_once('?').map_or(url, |(before, _)| before);
+    let followed = match target.query() {
+        Some(query) => format!("{before}?{query}"),
+        None => before.to_owned(),
+    };
+    if let Ok(followed) = HeaderValue::from_str(&followed) {
+        said.insert(FULL_URL, followed);
+    }
+}
+
+/// What Spin says of a request inside the app: that it matched `/...`, and came from nowhere.
+#[must_use]
+pub fn inside(uri: &Uri) -> HeaderMap {
+    let url = uri.to_string();
+    let fields = [
+        ("spin-path-info", uri.path()),
+        ("spin-full-url", url.as_str()),
+        ("spin-matched-route", "/..."),
+        ("spin-base-path", "/"),
+        ("spin-raw-component-route", "/..."),
+        ("spin-component-route", ""),
+        ("spin-client-addr", "0.0.0.0:0"),
+    ];
+    let valid = |(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?));
+    fields.into_iter().filter_map(valid).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn only_what_the_host_appended_is_believed() {
+        let headers = map(&[
+            ("spin-path-info", "/forged"),
+            ("accept", "*/*"),
+            ("spin-path-match-user-id", "forged"),
+            ("spin-path-match-other", "forged"),
+            ("spin-path-info", "/real"),
+            ("spin-path-match-user-id", "7"),
+            ("spin-raw-component-route", "/forged/:other"),
+            ("spin-raw-component-route", "/u/:User_id/..."),
+        ]);
+        let said = said_by_host(&headers);
+        let lines: Vec<_> =
+            said.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(
+            lines,
+            [
+                ("spin-path-info", "/real"),
+                ("spin-path-match-user-id", "7"),
+                ("spin-raw-component-route", "/u/:User_id/..."),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_host_that_names_no_route_is_believed_in_its_last_lines() {
+        let said = said_by_host(&map(&[("spin-path-match-a", "1"), ("spin-path-match-a", "2")]));
+        assert_eq!(said, map(&[("spin-path-match-a", "2")]));
+    }
+
+    #[test]
+    fn the_full_url_follows_the_query() {
+        let followed = |url: &'static str, target: &'static str| {
+            let mut said = map(&[("spin-full-url", url)]);
+            follow(&mut said, &PathAndQuery::from_static(target));
+            said["spin-full-url"].to_str().unwrap().to_owned()
+        };
+        assert_eq!(followed("http://h/a?q=1&utm=x", "/a?q=1"), "http://h/a?q=1");
+        assert_eq!(followed("http://h/a?utm=x", "/a"), "http://h/a");
+        assert_eq!(followed("http://h/a", "/a"), "http://h/a");
+        let mut none = HeaderMap::new();
+        follow(&mut none, &PathAndQuery::from_static("/a"));
+        assert!(none.is_empty());
+    }
+
+    #[test]
+    fn a_request_inside_the_app_matches_everything() {
+        let said = inside(&Uri::from_static("http://h/a/b?q=1"));
+        assert_eq!(said["spin-path-info"], "/a/b");
+        assert_eq!(said["spin-full-url"], "http://h/a/b?q=1");
+        assert_eq!(said_by_host(&said), said);
+    }
+}
