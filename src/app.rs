@@ -4,11 +4,13 @@ use crate::cache::store::{Store, StoreLimits};
 use crate::config::{Config, ConfigErrors, Settings, Strings};
 use crate::env::Env;
 use crate::event::Channel;
+use crate::lock::Locks;
 use crate::metrics::Metrics;
 use crate::nonce::Nonces;
 use crate::pipeline::Flights;
 use crate::purge::Purger;
 use crate::redis::{Client, Keys, Limits};
+use crate::value::Values;
 use std::rc::Rc;
 
 /// An instance: its configuration, and what it reaches Redis with.
@@ -43,6 +45,10 @@ pub struct Shared<E: Env> {
     pub flights: Flights,
     /// What was counted.
     pub metrics: Rc<Metrics<E>>,
+    /// Locks and semaphores.
+    pub locks: Locks<E>,
+    /// The key-value cache.
+    pub values: Rc<Values<E>>,
 }
 
 impl<E: Env> App<E> {
@@ -89,6 +95,15 @@ impl<E: Env> Shared<E> {
         if config.metrics.enabled {
             redis.observe(&metrics);
         }
-        Self { redis, keys, nonces, store, purger, channel, flights: Flights::default(), metrics }
+        let locks = Locks::new(env.clone(), Rc::clone(&redis), keys.clone());
+        let values = Rc::new(Values::new(
+            env.clone(),
+            Rc::clone(&redis),
+            keys.clone(),
+            Rc::clone(&nonces),
+            config.values,
+        ));
+        let flights = Flights::default();
+        Self { redis, keys, nonces, store, purger, channel, flights, metrics, locks, values }
     }
 }

@@ -91,10 +91,14 @@ impl<'a, E: Env> Call<'a, E> {
         })
     }
 
-    #[allow(dead_code, reason = "for the services to come")]
     /// The first value of a parameter of the query.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a parameter of the query, in their order.
+    pub(super) fn all_of_query<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
+        self.query.iter().filter(move |(one, _)| one == name).map(|(_, value)| value.as_str())
     }
 
     /// Checks that the query has no parameters but these.

@@ -3,12 +3,17 @@
 //! Health and the description of the API are for everybody. Everything else needs the management token.
 
 mod auth;
+mod batch;
 mod call;
 mod health;
+mod locks;
 mod openapi;
+mod precondition;
 mod purge;
 mod reply;
+mod seconds;
 mod stats;
+mod values;
 mod warm;
 
 use crate::app::App;
@@ -74,6 +79,13 @@ async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method)
         (["purge"], Method::POST) => purge::purge(call).await,
         (["warm"], Method::POST) => warm::serve(call).await,
         (["purge" | "warm"], _) => Err(method_not_allowed("POST")),
+        (["cache"], method) => values::invalidate(call, method).await,
+        (["cache", key @ ..], method) => values::one(call, &key.join("/"), method).await,
+        (["cache:batch"], Method::POST) => batch::batch(call).await,
+        (["cache:batch"], _) => Err(method_not_allowed("POST")),
+        (["locks", name], method) => locks::lock(call, name, method).await,
+        (["fences", resource, "check"], Method::POST) => locks::check(call, resource).await,
+        (["fences", _, "check"], _) => Err(method_not_allowed("POST")),
         _ => Err(nothing_here(&call)),
     }
 }

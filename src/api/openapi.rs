@@ -7,10 +7,12 @@ use serde_json::{Map, Value};
 use std::sync::OnceLock;
 
 /// The parts: the first is the frame, the others have `paths`, and `components` of theirs.
-const PARTS: [&str; 4] = [
+const PARTS: [&str; 6] = [
     include_str!("openapi/frame.json"),
     include_str!("openapi/health.json"),
+    include_str!("openapi/locks.json"),
     include_str!("openapi/purge.json"),
+    include_str!("openapi/values.json"),
     include_str!("openapi/warm.json"),
 ];
 

@@ -28,7 +28,6 @@ pub(super) fn typed(
     response
 }
 
-#[allow(dead_code, reason = "for the services to come")]
 /// 204, which no cache stores.
 pub(super) fn empty() -> Response<Body> {
     let mut response = Response::new(Body::Empty);

@@ -46,6 +46,7 @@ mod settings;
 mod suggest;
 mod table;
 mod value;
+mod values;
 
 pub use address::{HostPort, Origin, RedisAddress};
 pub use clients::{Shown, StatusAudience};
@@ -60,6 +61,7 @@ pub use semantics::Semantics;
 pub use settings::{Settings, Strings, VARIABLES};
 pub use value::{format_duration, parse_duration, parse_size};
 
+use crate::value::ValueLimits;
 use policy::Draft;
 use table::{Report, Table};
 
@@ -76,6 +78,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// What is counted.
     pub metrics: MetricsConfig,
+    /// What bounds the values of the key-value cache.
+    pub values: ValueLimits,
     routes: Vec<Route>,
     default_route: Route,
 }
@@ -88,6 +92,7 @@ impl Default for Config {
             origin: OriginConfig::default(),
             cache: CacheConfig::default(),
             metrics: MetricsConfig::default(),
+            values: ValueLimits::default(),
             routes: Vec::new(),
             default_route: Route::default(Draft::default().into()),
         }
@@ -140,9 +145,19 @@ impl Config {
             }
             None => (CacheConfig::default(), Draft::default()),
         };
+        let values = table.table("values").map(values::read).unwrap_or_default();
         let routes = route::read_all(table.tables("route"), &base, cache.max_ttl);
         table.finish(elsewhere);
-        Self { name, redis, origin, cache, metrics, routes, default_route: Route::default(base.into()) }
+        Self {
+            name,
+            redis,
+            origin,
+            cache,
+            metrics,
+            values,
+            routes,
+            default_route: Route::default(base.into()),
+        }
     }
 
     /// The route of a request: the first in the order of the file that matches, else the default one.
