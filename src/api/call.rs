@@ -131,6 +131,12 @@ pub(super) fn unavailable(error: &RedisError) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).with("reason", error.reason())
 }
 
+/// 503 for what Redis would not do, or may have done all the same: `outcome` says which.
+pub(super) fn uncertain(error: &RedisError) -> Problem {
+    let outcome = if error.was_not_carried_out() { "not_done" } else { "unknown" };
+    unavailable(error).with("outcome", outcome)
+}
+
 /// 405 with the methods there are.
 pub(super) fn method_not_allowed(allowed: &'static str) -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("expected {allowed}")).with_field(ALLOW, allowed)

@@ -1,6 +1,6 @@
 //! Locks, semaphores and the check of fences by HTTP.
 
-use super::call::{Call, method_not_allowed, unavailable};
+use super::call::{Call, method_not_allowed, unavailable, uncertain};
 use super::reply::{Outcome, json};
 use super::seconds::{Seconds, retry_after, seconds, unix};
 use crate::env::Env;
@@ -184,10 +184,4 @@ fn too_late(so: &str) -> Problem {
 /// 503 that says whether it may have been done, and with which token to go on.
 fn failed(error: &RedisError, owner: &Owner) -> Problem {
     uncertain(error).with("token", owner.as_str())
-}
-
-/// 503 that says whether it may have been done.
-pub(super) fn uncertain(error: &RedisError) -> Problem {
-    let outcome = if error.was_not_carried_out() { "not_done" } else { "unknown" };
-    unavailable(error).with("outcome", outcome)
 }

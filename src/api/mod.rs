@@ -8,7 +8,6 @@ mod call;
 mod health;
 mod locks;
 mod openapi;
-mod precondition;
 mod purge;
 mod reply;
 mod seconds;

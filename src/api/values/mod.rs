@@ -1,38 +1,35 @@
 //! The key-value cache by HTTP: one value, and many invalidated at once.
 
-use super::call::{Call, method_not_allowed};
-use super::locks::uncertain;
-use super::precondition::Precondition;
+mod ask;
+mod precondition;
+
+use super::call::{Call, method_not_allowed, uncertain};
 use super::reply::{Outcome, json};
-use super::seconds::{Seconds, seconds};
+use super::seconds::seconds;
 use crate::body::Body;
 use crate::env::Env;
-use crate::field::{conditional, list};
+use crate::field::conditional;
 use crate::invalid::Invalid;
 use crate::problem::Problem;
 use crate::purge::MAX_TARGETS;
 use crate::time::Timestamp;
 use crate::value::{
-    EntityTag, FillLease, MediaType, NewValue, Pattern, Swap, Tag, Turn, Value, ValueError, ValueKey, Written,
+    EntityTag, MediaType, NewValue, Pattern, Swap, Tag, Turn, Value, ValueError, ValueKey, Written,
 };
+use ask::{lease, lease_and_wait, media_type, tags, ttl};
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPIRES, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use precondition::Precondition;
 use serde_json::json;
-use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// The tags of a value, separated by commas.
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
-/// How long making a value may take.
-const LEASES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 /// How long the space of what was invalidated is given back behind the answer.
 const SWEEP: Duration = Duration::from_secs(5);
-/// How long to wait for a value that another makes.
-const MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// Serves `/_spindrift/v1/cache/{key}`.
 pub(super) async fn one<E: Env>(call: Call<'_, E>, key: &str, method: Method) -> Outcome {
@@ -73,40 +70,41 @@ pub(super) async fn invalidate<E: Env>(call: Call<'_, E>, method: Method) -> Out
 async fn get<E: Env>(call: Call<'_, E>, key: &ValueKey) -> Outcome {
     call.only_query(&["lease", "wait"])?;
     let values = &call.shared()?.values;
-    let lease = time(&call, "lease", LEASES, "a lease of 0.1 to 3600 seconds")?;
     let only = Precondition::if_match(&call.incoming.headers)?;
-    let wait = time(&call, "wait", Duration::ZERO..=MAX_WAIT, "a wait of 0 to 10 seconds")?;
-    if lease.is_none() && wait.is_some() {
-        return Err(Invalid::new("?lease= where there is ?wait=", "none").into());
-    }
-    let turn = match lease {
-        Some(lease) => values.turn_within(key, lease, wait.unwrap_or_default()).await,
-        None => values
-            .get(key)
-            .await
-            .map(|found| found.map_or(Turn::Wait { ends_in: Duration::ZERO }, Turn::Found)),
-    };
-    let value = match turn.map_err(|error| uncertain(&error))? {
-        Turn::Found(value) => value,
-        Turn::Fill(turn) => {
-            return Err(missing().with("fill", turn.token()).with("lease", lease.map(seconds)));
+    let value = match lease_and_wait(&call)? {
+        None => values.get(key).await.map_err(|error| uncertain(&error))?.ok_or_else(missing)?,
+        Some((lease, wait)) => {
+            let turn = values.turn_within(key, lease, wait).await;
+            match turn.map_err(|error| uncertain(&error))? {
+                Turn::Found(value) => value,
+                Turn::Wait { .. } => return Ok(filling()),
+                Turn::Fill(turn) => {
+                    return Err(missing().with("fill", turn.token()).with("lease", seconds(lease)));
+                }
+                Turn::Failed(words) => return Err(missing().with("reason", "failed").with("failure", words)),
+            }
         }
-        Turn::Failed(words) => return Err(missing().with("reason", "failed").with("failure", words)),
-        Turn::Wait { .. } if lease.is_some() => return Ok(filling()),
-        Turn::Wait { .. } => return Err(missing()),
     };
+    if only.is_some_and(|only| !only.condition().holds(Some(value.etag))) {
+        return Err(failed(Some(value.etag)));
+    }
+    Ok(found(&call.incoming.headers, value))
+}
+
+/// 200, or 304 where the client has it already.
+fn found(request: &HeaderMap, value: Value) -> Response<Body> {
     let Value { media_type, tags, expires_at, etag, content } = value;
-    if only.is_some_and(|only| !only.condition().holds(Some(etag))) {
-        return Err(failed(Some(etag)));
-    }
+    let length = content.len();
     let mut response = Response::new(Body::from(content));
-    describe(response.headers_mut(), &media_type, &tags, etag, expires_at);
-    if conditional::not_modified(&call.incoming.headers, response.headers()) {
-        *response.body_mut() = Body::Empty;
+    let headers = response.headers_mut();
+    describe(headers, &media_type, &tags, etag, expires_at);
+    headers.insert(CONTENT_LENGTH, length.into());
+    if conditional::not_modified(request, headers) {
+        headers.remove(CONTENT_LENGTH);
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response.headers_mut().remove(CONTENT_TYPE);
+        *response.body_mut() = Body::Empty;
     }
-    Ok(response)
+    response
 }
 
 async fn head<E: Env>(call: Call<'_, E>, key: &ValueKey) -> Outcome {
@@ -117,9 +115,9 @@ async fn head<E: Env>(call: Call<'_, E>, key: &ValueKey) -> Outcome {
     let headers = response.headers_mut();
     describe(headers, &found.media_type, &found.tags, found.etag, found.expires_at);
     headers.insert(CONTENT_LENGTH, found.length.into());
-    if conditional::not_modified(&call.incoming.headers, response.headers()) {
+    if conditional::not_modified(&call.incoming.headers, headers) {
+        headers.remove(CONTENT_LENGTH);
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response.headers_mut().remove(CONTENT_LENGTH);
     }
     Ok(response)
 }
@@ -195,6 +193,7 @@ fn set(value: &NewValue, written: &Written) -> Response<Body> {
     let mut response = super::reply::empty();
     if !written.replaced {
         *response.status_mut() = StatusCode::CREATED;
+        response.headers_mut().insert(CONTENT_LENGTH, 0.into());
     }
     let headers = response.headers_mut();
     for (name, value) in [(ETAG, value.etag().to_string()), (EXPIRES, written.expires_at.to_http_date())] {
@@ -246,58 +245,4 @@ pub(super) fn not_set(error: ValueError) -> Problem {
         }
         ValueError::Redis(error) => uncertain(&error),
     }
-}
-
-fn lease(key: &ValueKey, token: &str) -> Result<FillLease, Problem> {
-    FillLease::of_token(key.clone(), token)
-        .ok_or_else(|| Invalid::new("in ?fill= the token of a fill", format!("{token:?}")).into())
-}
-
-fn ttl<E: Env>(call: &Call<'_, E>) -> Result<Option<Duration>, Problem> {
-    time(call, "ttl", Duration::ZERO..=Duration::MAX, "")
-}
-
-/// A parameter in seconds, within its bounds.
-fn time<E: Env>(
-    call: &Call<'_, E>,
-    name: &str,
-    bounds: RangeInclusive<Duration>,
-    what: &str,
-) -> Result<Option<Duration>, Problem> {
-    let Some(text) = call.query(name) else { return Ok(None) };
-    let Some(Seconds(time)) = Seconds::parse(text) else {
-        let expected = format!("in ?{name}= seconds like 30 or 0.5");
-        return Err(Invalid::new(expected, format!("{text:?}")).into());
-    };
-    if bounds.contains(&time) { Ok(Some(time)) } else { Err(Invalid::new(what, text).into()) }
-}
-
-/// The media type of the content, which must be whole and as it is.
-fn media_type(headers: &HeaderMap) -> Result<MediaType, Problem> {
-    // RFC 9110 §14.5: a PUT of a part is refused where it is not supported.
-    if headers.contains_key(CONTENT_RANGE) {
-        return Err(Invalid::new("a whole value", "Content-Range").into());
-    }
-    if list::members(headers, CONTENT_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        let detail = "expected content without Content-Encoding: a value is stored as it is";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-    }
-    match headers.get(CONTENT_TYPE) {
-        Some(value) => Ok(MediaType::new(&String::from_utf8_lossy(value.as_bytes()))?),
-        None => Ok(MediaType::bytes()),
-    }
-}
-
-/// The tags of `?tags=` and of `Cache-Tag`.
-fn tags<E: Env>(call: &Call<'_, E>) -> Result<Vec<Tag>, Problem> {
-    let mut tags = Vec::new();
-    let lines = call.incoming.headers.get_all(CACHE_TAG).iter();
-    let lines = lines.map(|line| {
-        std::str::from_utf8(line.as_bytes()).map_err(|_| Invalid::new("tags in UTF-8", "other bytes"))
-    });
-    for line in call.all_of_query("tags").map(Ok).chain(lines) {
-        let found = line?.split(',').map(str::trim).filter(|tag| !tag.is_empty());
-        tags.extend(found.map(Tag::new).collect::<Result<Vec<_>, _>>()?);
-    }
-    Ok(tags)
 }
