@@ -5,6 +5,7 @@ use crate::config::{Config, ConfigErrors, Settings, Strings};
 use crate::env::Env;
 use crate::event::Channel;
 use crate::job::Jobs;
+use crate::lock::Locks;
 use crate::metrics::Metrics;
 use crate::nonce::Nonces;
 use crate::pipeline::Flights;
@@ -12,6 +13,7 @@ use crate::purge::Purger;
 use crate::redis::{Client, Keys, Limits};
 use crate::role::{Role, Variables};
 use crate::session::{KeyRing, Sessions};
+use crate::value::Values;
 use std::rc::Rc;
 
 /// An instance: its configuration, and what it reaches Redis with.
@@ -54,6 +56,10 @@ pub struct Shared<E: Env> {
     pub metrics: Rc<Metrics<E>>,
     /// The job queue.
     pub jobs: Jobs<E>,
+    /// Locks and semaphores.
+    pub locks: Locks<E>,
+    /// The key-value cache.
+    pub values: Rc<Values<E>>,
 }
 
 impl<E: Env> App<E> {
@@ -114,6 +120,14 @@ impl<E: Env> Shared<E> {
             redis.observe(&metrics);
         }
         let jobs = Jobs::new(env, &redis, &keys, &nonces, config, &channel);
+        let locks = Locks::new(env.clone(), Rc::clone(&redis), keys.clone());
+        let values = Rc::new(Values::new(
+            env.clone(),
+            Rc::clone(&redis),
+            keys.clone(),
+            Rc::clone(&nonces),
+            config.values,
+        ));
         Self {
             redis,
             keys,
@@ -125,6 +139,8 @@ impl<E: Env> Shared<E> {
             flights: Flights::default(),
             metrics,
             jobs,
+            locks,
+            values,
         }
     }
 }

@@ -20,12 +20,14 @@
 //! | [`purge`] | what is purged, and the ledger that proves an entry was not |
 //! | [`job`] | the job queue: leases, retries, dead letters, schedules, push delivery |
 //! | [`webhook`] | signed messages to a target of the operator's |
+//! | [`lock`] | locks and semaphores with leases and fences |
+//! | [`value`] | the key-value cache: values with a time to live, tags, cache-aside |
 //! | [`event`] | the messages on the pub/sub channel |
 //! | [`redis`] | connection, deadline, backoff; replies and errors as Spin gives them |
 //! | [`api`] | the reserved paths below `/_spindrift/` |
 //! | [`metrics`] | what is counted, and how it is shown |
-//! | [`problem`] | errors of our own as RFC 9457 problem details |
-//! | [`body`], [`time`], [`nonce`] | message bodies; points in time and time to live; unique names |
+//! | [`problem`], [`invalid`] | errors of our own as RFC 9457 problem details; expected and found |
+//! | [`body`], [`time`], [`wait`], [`nonce`] | message bodies; points in time and time to live; waiting with patience; unique names |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![expect(async_fn_in_trait, reason = "one wasm instance is one thread: futures need not be Send")]
@@ -34,11 +36,14 @@ pub mod api;
 pub mod app;
 pub mod body;
 pub mod cache;
+mod codec;
 pub mod config;
 pub mod env;
 pub mod event;
 pub mod field;
+pub mod invalid;
 pub mod job;
+pub mod lock;
 pub mod metrics;
 pub mod nonce;
 pub mod pipeline;
@@ -48,4 +53,6 @@ pub mod redis;
 pub mod role;
 pub mod session;
 pub mod time;
+pub mod value;
+pub mod wait;
 pub mod webhook;

@@ -96,6 +96,11 @@ impl<'a, E: Env> Call<'a, E> {
         self.query.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a parameter of the query, in their order.
+    pub(super) fn all_of_query<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
+        self.query.iter().filter(move |(one, _)| one == name).map(|(_, value)| value.as_str())
+    }
+
     /// Checks that the query has no parameters but these.
     ///
     /// # Errors
@@ -124,6 +129,12 @@ fn decoded(text: &str, place: &str) -> Result<String, Problem> {
 /// 503 for what Redis would not do.
 pub(super) fn unavailable(error: &RedisError) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).with("reason", error.reason())
+}
+
+/// 503 for what Redis would not do, or may have done all the same: `outcome` says which.
+pub(super) fn uncertain(error: &RedisError) -> Problem {
+    let outcome = if error.was_not_carried_out() { "not_done" } else { "unknown" };
+    unavailable(error).with("outcome", outcome)
 }
 
 /// 405 with the methods there are.

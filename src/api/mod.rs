@@ -3,14 +3,18 @@
 //! Health and the description of the API are for everybody. Everything else needs the management token.
 
 mod auth;
+mod batch;
 mod call;
 mod health;
+mod locks;
 mod openapi;
 mod purge;
 mod queue;
 mod reply;
+mod seconds;
 mod session;
 mod stats;
+mod values;
 mod warm;
 
 use crate::app::App;
@@ -81,6 +85,13 @@ async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method)
         (["sessions" | "sessions:verify", ..] | ["users", _, "sessions"], method) => {
             session::serve(call, segments, method).await
         }
+        (["cache"], method) => values::invalidate(call, method).await,
+        (["cache", key @ ..], method) => values::one(call, &key.join("/"), method).await,
+        (["cache:batch"], Method::POST) => batch::batch(call).await,
+        (["cache:batch"], _) => Err(method_not_allowed("POST")),
+        (["locks", name], method) => locks::lock(call, name, method).await,
+        (["fences", resource, "check"], Method::POST) => locks::check(call, resource).await,
+        (["fences", _, "check"], _) => Err(method_not_allowed("POST")),
         _ => Err(nothing_here(&call)),
     }
 }

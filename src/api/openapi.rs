@@ -10,8 +10,10 @@ use std::sync::OnceLock;
 const PARTS: &[&str] = &[
     include_str!("openapi/frame.json"),
     include_str!("openapi/health.json"),
+    include_str!("openapi/locks.json"),
     include_str!("openapi/purge.json"),
     include_str!("openapi/sessions.json"),
+    include_str!("openapi/values.json"),
     include_str!("openapi/warm.json"),
     include_str!("openapi/queues.json"),
 ];

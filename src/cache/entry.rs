@@ -8,14 +8,12 @@
 //! Numbers are big-endian, texts stand after their length. An unknown version, a wrong checksum or a length
 //! that does not fit is a [`Corrupt`] entry and counts as none at all.
 
-mod codec;
-
 use super::tags;
+use crate::codec::{Damaged, Reader, Writer};
 use crate::field::conditional::is_about;
 use crate::field::hop;
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
-use codec::{Reader, Writer};
 use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, StatusCode};
 
@@ -42,6 +40,12 @@ pub enum Corrupt {
     /// It ends too early, or something in it is impossible.
     #[error("the entry is damaged")]
     Damaged,
+}
+
+impl From<Damaged> for Corrupt {
+    fn from(_: Damaged) -> Self {
+        Self::Damaged
+    }
 }
 
 /// What may be done with a stored response, as decided when it was stored.
@@ -303,7 +307,7 @@ impl Entry {
         let ledger = LedgerMark { id: head.text()?, seq: head.u64()? };
         let status = StatusCode::from_u16(head.u16()?).map_err(|_| Corrupt::Damaged)?;
         let headers = read_headers(head)?;
-        let tags = (0..head.count()?).map(|_| head.text()).collect::<Result<_, _>>()?;
+        let tags = (0..head.count()?).map(|_| head.text()).collect::<Result<_, Damaged>>()?;
         let content = match head.u8()? {
             0 => Content::Inline(Bytes::new()),
             1 => Content::Chunked { body: String::new(), chunks: 0, length: 0 },

@@ -48,6 +48,7 @@ mod settings;
 mod suggest;
 mod table;
 mod value;
+mod values;
 
 pub use address::{HostPort, Origin, RedisAddress};
 pub use clients::{Shown, StatusAudience};
@@ -64,6 +65,7 @@ pub use session::{OnRedisFailure, RouteSession, SameSite, SessionConfig};
 pub use settings::{Settings, Strings, VARIABLES};
 pub use value::{format_duration, parse_duration, parse_size};
 
+use crate::value::ValueLimits;
 use policy::Draft;
 use table::{Report, Table};
 
@@ -84,6 +86,8 @@ pub struct Config {
     pub queues: Vec<QueueConfig>,
     /// How sessions live, and how clients and the origin see them.
     pub session: SessionConfig,
+    /// What bounds the values of the key-value cache.
+    pub values: ValueLimits,
     routes: Vec<Route>,
     default_route: Route,
 }
@@ -98,6 +102,7 @@ impl Default for Config {
             metrics: MetricsConfig::default(),
             queues: Vec::new(),
             session: SessionConfig::default(),
+            values: ValueLimits::default(),
             routes: Vec::new(),
             default_route: Route::default(Draft::default().into()),
         }
@@ -153,9 +158,10 @@ impl Config {
         let session = table.table("session").map(SessionConfig::read).unwrap_or_default();
         let routes = route::read_all(table.tables("route"), &base, cache.max_ttl, &session);
         let queues = queue::read_all(table.tables("queue"));
+        let values = table.table("values").map(values::read).unwrap_or_default();
         table.finish(elsewhere);
         let default_route = Route::default(base.into());
-        Self { name, redis, origin, cache, metrics, queues, session, routes, default_route }
+        Self { name, redis, origin, cache, metrics, queues, session, values, routes, default_route }
     }
 
     /// Checks what the text says against the variables.

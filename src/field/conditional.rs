@@ -28,6 +28,18 @@ impl<'a> EntityTag<'a> {
         (!opaque.contains('"')).then_some(Self { weak, opaque })
     }
 
+    /// Whether it is a weak one.
+    #[must_use]
+    pub const fn is_weak(&self) -> bool {
+        self.weak
+    }
+
+    /// What stands between the quotes.
+    #[must_use]
+    pub const fn opaque(&self) -> &'a str {
+        self.opaque
+    }
+
     /// Equal and both strong.
     #[must_use]
     pub fn strong_eq(&self, other: &Self) -> bool {

@@ -3,7 +3,7 @@
 use super::script::{ENQUEUE, INDEX, QueueKeys, Reply};
 use super::{Data, Enqueued, JobError, JobId, Jobs, MAX_BATCH, NewJob, QueueName};
 use crate::env::Env;
-use crate::redis::{Arg, Key, RedisError, opaque};
+use crate::redis::{Arg, Key, RedisError, readable};
 use crate::time::millis;
 use futures_util::future::join;
 use std::collections::HashSet;
@@ -53,7 +53,7 @@ impl<E: Env> Jobs<E> {
 
     fn arguments(&self, queue: &QueueName, job: &NewJob) -> [Arg; 7] {
         let attempts = job.max_attempts.unwrap_or_else(|| self.rules(queue).max_attempts);
-        let key = job.key.as_ref().map(|key| opaque(key.as_str())).unwrap_or_default();
+        let key = job.key.as_ref().map(|key| readable(key.as_str())).unwrap_or_default();
         let fingerprint = if key.is_empty() { String::new() } else { job.fingerprint() };
         [
             Arg::from(self.nonces.next()),
@@ -61,7 +61,7 @@ impl<E: Env> Jobs<E> {
             Arg::from(u64::from(job.priority.get())),
             Arg::from(millis(job.delay)),
             Arg::from(u64::from(attempts)),
-            Arg::from(key),
+            Arg::from(key.into_owned()),
             Arg::from(fingerprint),
         ]
     }

@@ -45,13 +45,14 @@ impl<E: Env> Book<E> {
         format!("{}:0:0", self.nonces.next())
     }
 
-    /// The head as it is now; the ledger begins here where there is none.
+    /// The head as it is now; the ledger begins here where there is none. At least three quarters of its lifetime
+    /// are left, so what is stored right after this may refer to it.
     ///
     /// # Errors
     /// [`RedisError`].
     pub async fn begin(&self) -> Result<Head, RedisError> {
         let arguments = vec![Arg::from(self.beginning()), Arg::from(self.lifetime)];
-        let [head] = exactly(self.redis.run(&BEGIN, &[&self.head], arguments).await?)?;
+        let [head] = exactly(self.redis.run(&BEGIN, &[&self.head, &self.entries], arguments).await?)?;
         Self::parse(&head.bytes()?.unwrap_or_default())
     }
 

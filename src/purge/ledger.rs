@@ -7,6 +7,7 @@
 //! entry of its last purge it has lost its entries.
 
 use super::Target;
+use super::globs::Globs;
 use crate::cache::entry::LedgerMark;
 use crate::config::glob;
 use std::collections::HashMap;
@@ -42,12 +43,12 @@ pub enum Purged {
     Hard,
 }
 
-/// A stored response, as the ledger sees it.
+/// A stored response, or a value, as its ledger sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// When it was fetched, in the ledger's count.
     pub mark: &'a LedgerMark,
-    /// `scheme://authority/path?query`.
+    /// `scheme://authority/path?query`, or the key of a value.
     pub url: &'a str,
     /// Its tags.
     pub tags: &'a [String],
@@ -60,6 +61,7 @@ pub struct Ledger {
     exact: HashMap<String, Numbers>,
     patterns: HashMap<String, Numbers>,
     prefixes: HashMap<String, Numbers>,
+    keys: Globs<Numbers>,
     /// What is older than this may have been purged by an entry that Redis lost.
     lost: u64,
 }
@@ -105,6 +107,7 @@ impl Ledger {
         let numbers = match kind {
             "g" => self.patterns.entry(text.to_owned()).or_default(),
             "x" => self.prefixes.entry(text.to_owned()).or_default(),
+            "k" => self.keys.entry(text),
             _ => self.exact.entry(format!("{kind}{text}")).or_default(),
         };
         let slot = if soft { &mut numbers.soft } else { &mut numbers.hard };
@@ -126,8 +129,10 @@ impl Ledger {
         let url = self.exact.get(&format!("u{}", without_scheme(subject.url)));
         let patterns = self.patterns.iter().filter(|(pattern, _)| pattern_matches(pattern, subject.url));
         let prefixes = self.prefixes.iter().filter(|(prefix, _)| prefix_matches(prefix, subject.url));
+        let keys = self.keys.matching(subject.url, |numbers| numbers.since(mark.seq) != Purged::No);
         tags.chain(path)
             .chain(url)
+            .chain(keys)
             .chain(patterns.chain(prefixes).map(|(_, numbers)| numbers))
             .map(|numbers| numbers.since(mark.seq))
             .max()
@@ -159,6 +164,12 @@ pub fn member(target: &Target, soft: bool) -> Option<String> {
         Target::Prefix(prefix) => ('x', prefix),
     };
     Some(format!("{kind}{}{text}", if soft { 's' } else { 'h' }))
+}
+
+/// How a glob over the keys of values stands in their ledger.
+#[must_use]
+pub fn key_pattern(pattern: &str) -> String {
+    format!("kh{pattern}")
 }
 
 /// How a URL that is purged softly stands in the ledger, whichever of http and https it has.

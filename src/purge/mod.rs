@@ -7,6 +7,7 @@
 
 mod apply;
 mod book;
+mod globs;
 pub mod ledger;
 mod sweep;
 

@@ -76,8 +76,11 @@ impl<E: Env> Client<E> {
         let (connection, fresh) = self.connection().await?;
         let again = (!fresh).then(|| arguments.clone());
         match (self.execute(&connection, command, arguments).await, again) {
-            (Err(RedisError::Unreachable(_)), Some(arguments)) => {
-                let (connection, _) = self.reopen(&connection).await?;
+            (Err(RedisError::Unreachable(why)), Some(arguments)) => {
+                // Whatever becomes of the second, the first may have been carried out.
+                let Ok((connection, _)) = self.reopen(&connection).await else {
+                    return Err(RedisError::Unreachable(why));
+                };
                 self.execute(&connection, command, arguments).await
             }
             (result, _) => result,

@@ -1,15 +1,8 @@
 //! Redis keys: a type that only named constructors build, so that none is made of raw input.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use std::borrow::Cow;
 use std::fmt;
-
-/// What is written percent-encoded when it stands in a key: all but letters, digits and `- . _ ~`.
-const OPAQUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Text of a user's as it may stand in a key: no two are written alike.
-pub(crate) fn opaque(text: &str) -> String {
-    utf8_percent_encode(text, OPAQUE).to_string()
-}
 
 /// A Redis key.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -53,7 +46,8 @@ impl From<Key> for super::Arg {
 /// Builds every key Spindrift uses, below one prefix.
 ///
 /// Keys of one aggregate share a hash tag (`{...}`), so that a script may touch them together on a cluster.
-/// The prefix carries no braces (the configuration sees to it) and the rest is hexadecimal or constant.
+/// The prefix carries no braces (the configuration sees to it). The rest is hexadecimal, constant, or text
+/// of a user's, percent-encoded.
 #[derive(Clone, Debug)]
 pub struct Keys {
     prefix: String,
@@ -154,7 +148,7 @@ impl Keys {
     /// percent-encoded, so that no name can end the tag or be taken for another.
     #[must_use]
     pub fn queue(&self, name: &str) -> Key {
-        Key(format!("{}:{{q:{}}}", self.prefix, opaque(name)))
+        Key(format!("{}:{{q:{}}}", self.prefix, readable(name)))
     }
 
     /// One part of a queue, such as the jobs that are ready.
@@ -166,7 +160,7 @@ impl Keys {
     /// One of many of a kind in a queue, such as a job; without `item`, what these keys begin with.
     #[must_use]
     pub fn queue_item(&self, name: &str, kind: &'static str, item: &str) -> Key {
-        Key(format!("{}:{kind}:{}", self.queue(name).0, opaque(item)))
+        Key(format!("{}:{kind}:{}", self.queue(name).0, readable(item)))
     }
 
     /// The names of all queues, scored by when they were used last.
@@ -216,6 +210,85 @@ impl Keys {
     pub fn counters(&self) -> Key {
         Key(format!("{}:{{counters}}", self.prefix))
     }
+
+    /// Who holds a lock.
+    #[must_use]
+    pub fn lock(&self, name: &str) -> Key {
+        self.join(&[":{lock:", &readable(name), "}"])
+    }
+
+    /// The last fence of a lock.
+    #[must_use]
+    pub fn lock_fence(&self, name: &str) -> Key {
+        self.join(&[":{lock:", &readable(name), "}:f"])
+    }
+
+    /// The greatest fence that a resource has seen.
+    #[must_use]
+    pub fn fence(&self, resource: &str) -> Key {
+        self.join(&[":{fence:", &readable(resource), "}"])
+    }
+
+    /// A value of the key-value cache.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Key {
+        self.join(&[":{value:", &readable(key), "}"])
+    }
+
+    /// The lease to fill a value.
+    #[must_use]
+    pub fn value_lease(&self, key: &str) -> Key {
+        self.join(&[":{value:", &readable(key), "}:l"])
+    }
+
+    /// A pattern of `SCAN` for all values, and the leases to fill them.
+    #[must_use]
+    pub fn all_values(&self) -> String {
+        format!("{}:{{value:*", self.prefix)
+    }
+
+    /// The key of the value that stands at `key`; `None` when no value stands there.
+    #[must_use]
+    pub fn value_at(&self, key: &str) -> Option<String> {
+        let encoded = key.strip_prefix(self.prefix.as_str())?.strip_prefix(":{value:")?.strip_suffix('}')?;
+        percent_decode_str(encoded).decode_utf8().ok().map(Cow::into_owned)
+    }
+
+    /// Who is sweeping values, or did so a moment ago.
+    #[must_use]
+    pub fn values_sweep(&self) -> Key {
+        self.join(&[":{values-sweep}"])
+    }
+
+    /// The head of the ledger of invalidations of values.
+    #[must_use]
+    pub fn values(&self) -> Key {
+        self.join(&[":{values}"])
+    }
+
+    /// What was invalidated of values, scored by when in the ledger's own count.
+    #[must_use]
+    pub fn values_entries(&self) -> Key {
+        self.join(&[":{values}:z"])
+    }
+}
+
+/// Text of a user's as it may stand in a key: what is neither a letter, a digit nor one of `-._~:/@,=+` is
+/// percent-encoded, so that it can neither end the tag nor be mistaken for another text.
+pub(crate) fn readable(text: &str) -> Cow<'_, str> {
+    const PLAIN: AsciiSet = NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~')
+        .remove(b':')
+        .remove(b'/')
+        .remove(b'@')
+        .remove(b',')
+        .remove(b'=')
+        .remove(b'+');
+    const SET: &AsciiSet = &PLAIN;
+    utf8_percent_encode(text, SET).into()
 }
 
 #[cfg(test)]
@@ -223,11 +296,37 @@ mod tests {
     use super::*;
 
     #[test]
+    fn text_of_a_user_stays_readable_and_inside_its_hash_tag() {
+        let keys = Keys::new("sd");
+        assert_eq!(keys.lock("jobs/nightly:eu-1").as_str(), "sd:{lock:jobs/nightly:eu-1}");
+        assert_eq!(keys.lock_fence("a}b{c}%7D é").as_str(), "sd:{lock:a%7Db%7Bc%7D%257D%20%C3%A9}:f");
+        assert_eq!(keys.fence("*\n").as_str(), "sd:{fence:%2A%0A}");
+    }
+
+    #[test]
     fn the_name_of_a_queue_cannot_end_its_tag_or_be_taken_for_another() {
         let keys = Keys::new("sd");
         assert_eq!(keys.queue("mail").as_str(), "sd:{q:mail}");
         assert_eq!(keys.queue("a}b{c").as_str(), "sd:{q:a%7Db%7Bc}");
-        assert_eq!(keys.queue_item("a:b", "j", "c").as_str(), "sd:{q:a%3Ab}:j:c");
+        assert_eq!(keys.queue_item("a:b", "j", "c").as_str(), "sd:{q:a:b}:j:c");
         assert_ne!(keys.queue("a%7D"), keys.queue("a}"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_two_texts_share_a_key(one in "\\PC{0,8}", other in "\\PC{0,8}") {
+            let keys = Keys::new("sd");
+            let all = |name: &str| {
+                [keys.lock(name), keys.lock_fence(name), keys.fence(name), keys.value(name), keys.value_lease(name)]
+            };
+            proptest::prop_assert_eq!(keys.value_at(keys.value(&one).as_str()), Some(one.clone()));
+            proptest::prop_assert_eq!(keys.value_at(keys.value_lease(&one).as_str()), None);
+            for a in all(&one) {
+                proptest::prop_assert_eq!(a.as_str().matches(['{', '}']).count(), 2);
+                for b in all(&other) {
+                    proptest::prop_assert!(a != b || (one == other));
+                }
+            }
+        }
     }
 }

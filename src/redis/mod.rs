@@ -11,7 +11,7 @@ mod script;
 
 pub use client::{Client, Limits};
 pub use error::RedisError;
-pub(crate) use key::opaque;
+pub(crate) use key::readable;
 pub use key::{Key, Keys};
 pub use script::Script;
 pub(crate) use script::hex;

@@ -1,0 +1,240 @@
+//! Locks and semaphores: leases on a name, with fences.
+//!
+//! A lock is held by one owner, a semaphore by up to 100 ([`Permits`]). Who holds one has a [`Lease`]: it ends
+//! by itself, so that a holder which dies wedges nothing. Redis's clock decides when.
+//!
+//! ```
+//! use spindrift::env::Env;
+//! use spindrift::lock::{Acquired, Checked, Demand, LeaseTime, Locks, Name, Owner, Wait};
+//! use std::time::Duration;
+//!
+//! async fn nightly<E: Env>(env: &E, locks: &Locks<E>) -> Result<(), Box<dyn std::error::Error>> {
+//!     let name = Name::new("reports/nightly")?;
+//!     let owner = Owner::random(env);
+//!     let ttl = LeaseTime::new(Duration::from_secs(30))?;
+//!     let wait = Wait::new(Duration::from_secs(5))?;
+//!     let demand = Demand::new(name.clone(), owner.clone(), ttl).waiting(wait);
+//!     let Acquired::Granted(lease) = locks.acquire(&demand).await? else {
+//!         return Ok(()); // Somebody else is at it.
+//!     };
+//!     // Work for `lease.valid_for` at most, or `renew` before that. What is written carries the fence, and
+//!     // whoever keeps it refuses smaller fences than the greatest it has seen.
+//!     if let Checked::Accepted = locks.check(&Name::new("reports")?, lease.fence).await? {
+//!         // Write.
+//!     }
+//!     locks.release(&name, &owner).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What such a lock does not promise
+//!
+//! Two may believe that they hold it: when a holder is paused for longer than its lease, when Redis fails over
+//! to a replica that had not heard of the lease, evicts it, or its clock leaps. A lock alone is for work that
+//! may be done twice, only better not. For work that must not be, there is the [fence](Fence): a number that
+//! grows with every lease of a name. What is protected refuses a smaller fence than the greatest it has seen;
+//! so who was paused and writes too late is refused. Without that check there is no such protection.
+//!
+//! Asking again as the same owner gives the same lease with the same fence. So an acquisition whose outcome is
+//! unknown is repeated safely, with the same owner.
+
+mod demand;
+mod fence;
+mod lease;
+
+pub use demand::{
+    Demand, LeaseTime, MAX_LEASE, MAX_NAME, MAX_OWNER, MAX_PERMITS, MAX_WAIT, MIN_LEASE, Name, Owner,
+    Permits, Wait,
+};
+pub use fence::{Checked, Fence};
+pub use lease::{Holder, Lease, State};
+
+use crate::env::Env;
+use crate::redis::{Arg, Client, Keys, RedisError, Script, exactly};
+use crate::time::{Timestamp, millis};
+use crate::wait::Patience;
+use futures_util::future::try_join3;
+use std::rc::Rc;
+use std::time::Duration;
+
+static ACQUIRE: Script = Script::new(include_str!("../redis/lua/lock_acquire.lua"));
+static RENEW: Script = Script::new(include_str!("../redis/lua/lock_renew.lua"));
+static RELEASE: Script = Script::new(include_str!("../redis/lua/lock_release.lua"));
+
+/// How long the last fence of a lock, and the greatest of a resource, are remembered after they were last
+/// used. A lost last fence is made up for by Redis's clock.
+pub const FENCE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// All locks, as one instance uses them.
+pub struct Locks<E: Env> {
+    env: E,
+    redis: Rc<Client<E>>,
+    keys: Keys,
+}
+
+/// What came of asking for a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acquired {
+    /// It is held now.
+    Granted(Lease),
+    /// As many hold it as may.
+    Held {
+        /// Until the first of their leases ends, unless it is prolonged or given back.
+        ends_in: Duration,
+    },
+    /// Others hold it as another kind: as a semaphore of `in_force` permits, or with 1 as a lock.
+    OtherPermits {
+        /// How many may hold it while anybody does.
+        in_force: u64,
+        /// Until the first of their leases ends.
+        ends_in: Duration,
+    },
+    /// Redis took so long to answer that nothing of the lease was left. It was given back.
+    TooLate,
+}
+
+/// What came of renewing a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// It lasts longer now.
+    Prolonged(Lease),
+    /// It had ended, or was never there. Renewing never takes a lock anew: others may have held it since.
+    Ended,
+    /// Redis took so long to answer that the prolonged lease may have ended too.
+    TooLate,
+}
+
+/// What came of giving a lease back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// It was held, and is free now.
+    Released,
+    /// It had ended, or was never there, and nobody holds the lock.
+    NotHeld,
+    /// It had ended, or was never there, and others hold the lock. They keep it.
+    HeldByOthers,
+}
+
+impl<E: Env> Locks<E> {
+    /// Locks over `redis`, with their keys made by `keys`.
+    #[must_use]
+    pub const fn new(env: E, redis: Rc<Client<E>>, keys: Keys) -> Self {
+        Self { env, redis, keys }
+    }
+
+    /// Asks for a lock, again and again for as long as `demand` waits.
+    ///
+    /// Those who wait are served in no order.
+    ///
+    /// # Errors
+    /// [`RedisError`]; unless it [was not carried out](RedisError::was_not_carried_out) the lock may be held: ask again as
+    /// the same owner, or let the lease end.
+    pub async fn acquire(&self, demand: &Demand) -> Result<Acquired, RedisError> {
+        let mut patience = Patience::new(demand.wait.duration(), self.env.now());
+        loop {
+            let outcome = self.attempt(demand).await?;
+            let Acquired::Held { ends_in } = outcome else { return Ok(outcome) };
+            let mut random = [0];
+            self.env.fill(&mut random);
+            match patience.pause(self.env.now(), Some(ends_in), random[0]) {
+                Some(pause) => self.env.sleep(pause).await,
+                None => return Ok(outcome),
+            }
+        }
+    }
+
+    async fn attempt(&self, demand: &Demand) -> Result<Acquired, RedisError> {
+        let keys = [self.keys.lock(demand.name.as_str()), self.keys.lock_fence(demand.name.as_str())];
+        let arguments = vec![
+            Arg::from(demand.owner.as_str()),
+            Arg::from(demand.ttl.as_ttl()),
+            Arg::from(demand.permits.get()),
+            Arg::from(millis(FENCE_LIFE)),
+        ];
+        let started = self.env.now();
+        let reply = self.redis.run(&ACQUIRE, &[&keys[0], &keys[1]], arguments).await?;
+        let [code, fence, now, ends, in_force] = numbers(reply)?;
+        let ends_in = Duration::from_millis(ends.saturating_sub(now).unsigned_abs());
+        match code {
+            1 => {
+                let lease =
+                    Lease { fence: Fence::from_reply(fence)?, expires_at: at(ends), valid_for: ends_in };
+                match lease.counted_from(started, self.env.now()) {
+                    Some(lease) => Ok(Acquired::Granted(lease)),
+                    None => {
+                        self.release(&demand.name, &demand.owner).await?;
+                        Ok(Acquired::TooLate)
+                    }
+                }
+            }
+            0 => Ok(Acquired::Held { ends_in }),
+            _ => Ok(Acquired::OtherPermits { in_force: in_force.unsigned_abs(), ends_in }),
+        }
+    }
+
+    /// Makes a lease last for `ttl` from now.
+    ///
+    /// # Errors
+    /// [`RedisError`]; where its outcome is unknown, the lease lasts at least as long as it did before, unless
+    /// `ttl` is shorter than what was left of it.
+    pub async fn renew(&self, name: &Name, owner: &Owner, ttl: LeaseTime) -> Result<Renewed, RedisError> {
+        let keys = [self.keys.lock(name.as_str()), self.keys.lock_fence(name.as_str())];
+        let arguments =
+            vec![Arg::from(owner.as_str()), Arg::from(ttl.as_ttl()), Arg::from(millis(FENCE_LIFE))];
+        let started = self.env.now();
+        let reply = self.redis.run(&RENEW, &[&keys[0], &keys[1]], arguments).await?;
+        let [code, fence, now, ends] = numbers(reply)?;
+        if code != 1 {
+            return Ok(Renewed::Ended);
+        }
+        let valid_for = Duration::from_millis(ends.saturating_sub(now).unsigned_abs());
+        let lease = Lease { fence: Fence::from_reply(fence)?, expires_at: at(ends), valid_for };
+        Ok(lease.counted_from(started, self.env.now()).map_or(Renewed::TooLate, Renewed::Prolonged))
+    }
+
+    /// Gives a lease back. That of another owner is left alone.
+    ///
+    /// # Errors
+    /// [`RedisError`]; where its outcome is unknown, giving it back again is safe.
+    pub async fn release(&self, name: &Name, owner: &Owner) -> Result<Released, RedisError> {
+        let key = self.keys.lock(name.as_str());
+        let reply = self.redis.run(&RELEASE, &[&key], vec![Arg::from(owner.as_str())]).await?;
+        let [code] = numbers(reply)?;
+        Ok(match code {
+            1 => Released::Released,
+            0 => Released::NotHeld,
+            _ => Released::HeldByOthers,
+        })
+    }
+
+    /// Who holds a lock now.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn inspect(&self, name: &Name) -> Result<State, RedisError> {
+        let (lock, fence) = (self.keys.lock(name.as_str()), self.keys.lock_fence(name.as_str()));
+        let (held, fence, time) = try_join3(
+            self.redis.call("HGETALL", vec![Arg::from(&lock)]),
+            self.redis.call("GET", vec![Arg::from(&fence)]),
+            self.redis.call("TIME", Vec::new()),
+        )
+        .await?;
+        let [seconds, micros] = numbers(time)?;
+        let now = at(seconds.saturating_mul(1000).saturating_add(micros / 1000));
+        let [fence] = exactly(fence)?;
+        State::read(held, fence, now)
+    }
+}
+
+/// A reply of exactly `N` numbers.
+fn numbers<const N: usize>(reply: Vec<crate::redis::Value>) -> Result<[i64; N], RedisError> {
+    let mut numbers = [0; N];
+    for (number, value) in numbers.iter_mut().zip(exactly::<N>(reply)?) {
+        *number = value.int()?;
+    }
+    Ok(numbers)
+}
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis.unsigned_abs())
+}

@@ -1,0 +1,160 @@
+//! Reading many values at once.
+
+use super::read::{glance_of, value};
+use super::{Glance, Value, ValueKey, Values};
+use crate::env::Env;
+use crate::purge::ledger::Head as LedgerHead;
+use crate::redis::RedisError;
+use futures_util::future::try_join;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+/// Values that cannot be larger than this together, in bytes, are read whole at once.
+const WHOLE: u64 = 8 << 20;
+/// As many commands are under way at once.
+pub(super) const AT_ONCE: usize = 256;
+/// Large values are read in groups of so many bytes.
+const GROUP: u64 = 4 << 20;
+
+/// One of many values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// There is none.
+    Missing,
+    /// It was read.
+    Value(Value),
+    /// It is there, and there was no room left for it.
+    LeftOut(Glance),
+}
+
+impl<E: Env> Values<E> {
+    /// Everything of the values of many keys but their content, in the order of these. One round trip for up to 256.
+    ///
+    /// # Errors
+    /// As [`Values::get`].
+    pub async fn glance_many(&self, keys: &[ValueKey]) -> Result<Vec<Option<Glance>>, RedisError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let firsts = stream::iter(keys).map(|key| self.first(key)).buffered(AT_ONCE).try_collect::<Vec<_>>();
+        let (ledger, firsts) = try_join(self.ledger(), firsts).await?;
+        let mut all = Vec::with_capacity(keys.len());
+        for (key, first) in keys.iter().zip(firsts) {
+            let found = self.valid(key, ledger.as_ref(), first).await?;
+            all.push(found.map(|(head, _)| glance_of(head)));
+        }
+        Ok(all)
+    }
+
+    /// The values of many keys, in the order of these. All are in memory at once.
+    ///
+    /// # Errors
+    /// As [`Values::get`].
+    pub async fn get_many(&self, keys: &[ValueKey]) -> Result<Vec<Option<Value>>, RedisError> {
+        let all = self.read_many(keys, u64::MAX).await?.into_iter();
+        Ok(all.map(|read| if let Read::Value(value) = read { Some(value) } else { None }).collect())
+    }
+
+    /// The values of many keys, in the order of these, with `room` bytes of content in all: those which do not
+    /// fit any more are left out. One round trip for few, two for up to 256, and one more for every 4 MiB of those
+    /// over 4 KiB.
+    ///
+    /// # Errors
+    /// As [`Values::get`].
+    pub async fn read_many(&self, keys: &[ValueKey], room: u64) -> Result<Vec<Read>, RedisError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        if (keys.len() as u64).saturating_mul(self.limits.max_size) <= WHOLE {
+            let (ledger, all) = self.whole(keys).await?;
+            return self.fitting(keys, ledger.as_ref(), all, room).await;
+        }
+        let firsts = stream::iter(keys).map(|key| self.first(key)).buffered(AT_ONCE).try_collect::<Vec<_>>();
+        let (ledger, firsts) = try_join(self.ledger(), firsts).await?;
+        let (mut all, mut large, mut room) = (Vec::with_capacity(keys.len()), Vec::new(), Room(room));
+        for (at, (key, first)) in keys.iter().zip(firsts).enumerate() {
+            all.push(match self.valid(key, ledger.as_ref(), first).await? {
+                Some((head, _)) if !room.take(head.length) => Read::LeftOut(glance_of(head)),
+                Some((head, content)) if (content.len() as u64) < head.length => {
+                    large.push((at, head.length));
+                    Read::Missing
+                }
+                Some((head, content)) if self.is_whole(key, &head, &content) => {
+                    Read::Value(Value::of(head, content))
+                }
+                _ => Read::Missing,
+            });
+        }
+        self.read_large(keys, &large, &mut all).await?;
+        Ok(all)
+    }
+
+    /// Reads those values whole whose first bytes were not enough.
+    async fn read_large(
+        &self,
+        keys: &[ValueKey],
+        large: &[(usize, u64)],
+        all: &mut [Read],
+    ) -> Result<(), RedisError> {
+        let mut rest = large;
+        while !rest.is_empty() {
+            let mut bytes = 0u64;
+            let count = rest.iter().take_while(|(_, length)| {
+                bytes = bytes.saturating_add(*length);
+                bytes <= GROUP
+            });
+            let (group, others) = rest.split_at(count.count().max(1));
+            rest = others;
+            let group_keys: Vec<ValueKey> =
+                group.iter().filter_map(|(at, _)| keys.get(*at).cloned()).collect();
+            let (ledger, whole) = self.whole(&group_keys).await?;
+            let read = self.fitting(&group_keys, ledger.as_ref(), whole, u64::MAX).await?;
+            for ((at, _), read) in group.iter().zip(read) {
+                if let Some(place) = all.get_mut(*at) {
+                    *place = read;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What of `records` counts and fits.
+    async fn fitting(
+        &self,
+        keys: &[ValueKey],
+        ledger: Option<&LedgerHead>,
+        records: Vec<Vec<u8>>,
+        room: u64,
+    ) -> Result<Vec<Read>, RedisError> {
+        let (mut all, mut room) = (Vec::with_capacity(keys.len()), Room(room));
+        for (key, bytes) in keys.iter().zip(records) {
+            let found = match self.decoded(key, bytes) {
+                Some(found) => value(self.judged(key, ledger, found).await?),
+                None => None,
+            };
+            all.push(match found {
+                None => Read::Missing,
+                Some(value) if room.take(value.content.len() as u64) => Read::Value(value),
+                Some(value) => Read::LeftOut(glance(value)),
+            });
+        }
+        Ok(all)
+    }
+}
+
+/// Bytes that may still be taken.
+struct Room(u64);
+
+impl Room {
+    /// Takes so many, if there are.
+    fn take(&mut self, bytes: u64) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
+fn glance(value: Value) -> Glance {
+    let length = value.content.len() as u64;
+    let Value { media_type, tags, expires_at, etag, .. } = value;
+    Glance { media_type, tags, expires_at, etag, length }
+}

@@ -1,0 +1,208 @@
+//! Reading a value.
+
+use super::record::{self, Beginning, Corrupt, Head, Kind};
+use super::{EntityTag, MediaType, Value, ValueKey, Values};
+use crate::env::Env;
+use crate::purge::Book;
+use crate::purge::ledger::{Head as LedgerHead, Purged, Subject};
+use crate::redis::{Arg, RedisError, Value as Reply, exactly};
+use crate::time::Timestamp;
+use bytes::Bytes;
+
+/// So many bytes of a value are read where it may be that no more are needed: nearly every head, and all of a
+/// small value.
+const FIRST: usize = 4096;
+
+/// Everything of a value but its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// What its content is.
+    pub media_type: MediaType,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// When it ends, by the clock of the instance that set it.
+    pub expires_at: Timestamp,
+    /// What it is compared by.
+    pub etag: EntityTag,
+    /// The size of its content, in bytes.
+    pub length: u64,
+}
+
+/// What stands at a key, whether it counts or not.
+pub(super) struct Look {
+    /// What counts: it was read well and was not invalidated.
+    pub(super) record: Option<(Head, Bytes)>,
+    /// The stamp of what stands there, empty for nothing. A script compares it.
+    pub(super) seen: Vec<u8>,
+    /// The ledger, where there is one.
+    pub(super) ledger: Option<LedgerHead>,
+}
+
+impl<E: Env> Values<E> {
+    /// The value of `key`. One round trip, and a second after something was invalidated that this instance has
+    /// not heard of.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then it is unknown.
+    pub async fn get(&self, key: &ValueKey) -> Result<Option<Value>, RedisError> {
+        Ok(value(self.look(key).await?.record))
+    }
+
+    /// Whether `key` has a value.
+    ///
+    /// # Errors
+    /// As [`Values::get`].
+    pub async fn exists(&self, key: &ValueKey) -> Result<bool, RedisError> {
+        Ok(self.glance(key).await?.is_some())
+    }
+
+    /// Everything of the value of `key` but its content, which is not read either.
+    ///
+    /// # Errors
+    /// As [`Values::get`].
+    pub async fn glance(&self, key: &ValueKey) -> Result<Option<Glance>, RedisError> {
+        Ok(self.glance_many(std::slice::from_ref(key)).await?.pop().flatten())
+    }
+
+    /// What stands at `key`.
+    pub(super) async fn look(&self, key: &ValueKey) -> Result<Look, RedisError> {
+        let (ledger, mut all) = self.whole(std::slice::from_ref(key)).await?;
+        let bytes = all.pop().unwrap_or_default();
+        let seen = stamp_of(&bytes);
+        let record = match self.decoded(key, bytes) {
+            Some(found) => self.judged(key, ledger.as_ref(), found).await?,
+            None => None,
+        };
+        Ok(Look { record, seen, ledger })
+    }
+
+    /// The ledger's head and all of these records, empty where there is none: one `MGET`.
+    pub(super) async fn whole(
+        &self,
+        keys: &[ValueKey],
+    ) -> Result<(Option<LedgerHead>, Vec<Vec<u8>>), RedisError> {
+        let mut arguments = vec![Arg::from(self.book.head_key())];
+        arguments.extend(keys.iter().map(|key| Arg::from(&self.keys.value(key.as_str()))));
+        let mut reply = self.redis.call("MGET", arguments).await?.into_iter();
+        let ledger = ledger_head::<E>(reply.next().unwrap_or(Reply::Nil))?;
+        let all =
+            reply.map(|value| Ok(value.bytes()?.unwrap_or_default())).collect::<Result<_, RedisError>>()?;
+        Ok((ledger, all))
+    }
+
+    pub(super) async fn ledger(&self) -> Result<Option<LedgerHead>, RedisError> {
+        let [head] = exactly(self.redis.call("GET", vec![Arg::from(self.book.head_key())]).await?)?;
+        ledger_head::<E>(head)
+    }
+
+    /// The first bytes of what stands at `key`, empty for nothing.
+    pub(super) async fn first(&self, key: &ValueKey) -> Result<Vec<u8>, RedisError> {
+        self.beginning(key, FIRST).await
+    }
+
+    async fn beginning(&self, key: &ValueKey, bytes: usize) -> Result<Vec<u8>, RedisError> {
+        let end = Arg::from(bytes.saturating_sub(1) as u64);
+        let arguments = vec![Arg::from(&self.keys.value(key.as_str())), Arg::Int(0), end];
+        let [first] = exactly(self.redis.call("GETRANGE", arguments).await?)?;
+        Ok(first.bytes()?.unwrap_or_default())
+    }
+
+    /// The head of a record by its first bytes, and what of its content is among these. More is read where
+    /// the head is longer.
+    pub(super) async fn head_of(
+        &self,
+        key: &ValueKey,
+        first: Vec<u8>,
+    ) -> Result<Option<(Head, Bytes)>, RedisError> {
+        if first.is_empty() {
+            return Ok(None);
+        }
+        let mut first = Bytes::from(first);
+        let mut beginning = Head::decode(&first);
+        if let Ok(Beginning::Longer(length)) = beginning {
+            first = self.beginning(key, length).await?.into();
+            beginning = Head::decode(&first);
+        }
+        match beginning {
+            Ok(Beginning::Whole(head, end)) => Ok(Some((head, first.slice(end..)))),
+            Ok(Beginning::Longer(_)) => Ok(self.corrupt(key, Corrupt::Damaged)),
+            Err(corrupt) => Ok(self.corrupt(key, corrupt)),
+        }
+    }
+
+    /// The head of a value that counts, and what of its content is among its first bytes.
+    pub(super) async fn valid(
+        &self,
+        key: &ValueKey,
+        ledger: Option<&LedgerHead>,
+        first: Vec<u8>,
+    ) -> Result<Option<(Head, Bytes)>, RedisError> {
+        let Some(found) = self.head_of(key, first).await? else { return Ok(None) };
+        let counts = self.judged(key, ledger, found).await?;
+        Ok(counts.filter(|(head, _)| head.kind == Kind::Value))
+    }
+
+    pub(super) fn decoded(&self, key: &ValueKey, bytes: Vec<u8>) -> Option<(Head, Bytes)> {
+        if bytes.is_empty() {
+            return None;
+        }
+        record::decode(&bytes.into()).map_err(|corrupt| self.corrupt::<()>(key, corrupt)).ok()
+    }
+
+    pub(super) fn is_whole(&self, key: &ValueKey, head: &Head, content: &[u8]) -> bool {
+        record::digest(&head.media_type, content) == head.digest
+            || self.corrupt(key, Corrupt::Checksum).unwrap_or(false)
+    }
+
+    fn corrupt<T>(&self, key: &ValueKey, why: Corrupt) -> Option<T> {
+        self.env.log(&format!("ignoring the value of {:?}: {why}", key.as_str()));
+        None
+    }
+
+    /// `found`, unless it was invalidated; then it is removed in the background. Without a ledger nothing
+    /// proves that it was not.
+    pub(super) async fn judged<T>(
+        &self,
+        key: &ValueKey,
+        ledger: Option<&LedgerHead>,
+        found: (Head, T),
+    ) -> Result<Option<(Head, T)>, RedisError> {
+        if self.counts(key, ledger, &found.0).await? {
+            return Ok(Some(found));
+        }
+        self.remove_later(key, &found.0.stamp);
+        Ok(None)
+    }
+
+    /// Whether a value was not invalidated.
+    pub(super) async fn counts(
+        &self,
+        key: &ValueKey,
+        ledger: Option<&LedgerHead>,
+        head: &Head,
+    ) -> Result<bool, RedisError> {
+        let Some(ledger) = ledger else { return Ok(false) };
+        let subject = Subject { mark: &head.mark, url: key.as_str(), tags: &head.tags };
+        Ok(self.book.judge(ledger, subject).await? == Purged::No)
+    }
+}
+
+fn ledger_head<E: Env>(head: Reply) -> Result<Option<LedgerHead>, RedisError> {
+    head.bytes()?.map(|head| Book::<E>::parse(&head)).transpose()
+}
+
+/// The stamp as the scripts read it: `GETRANGE key 9 24`.
+pub(super) fn stamp_of(record: &[u8]) -> Vec<u8> {
+    record.get(9..).map(|rest| rest[..rest.len().min(16)].to_vec()).unwrap_or_default()
+}
+
+/// A record as a value; a failure that is remembered is none.
+pub(super) fn value(record: Option<(Head, Bytes)>) -> Option<Value> {
+    let (head, content) = record.filter(|(head, _)| head.kind == Kind::Value)?;
+    Some(Value::of(head, content))
+}
+
+pub(super) fn glance_of(head: Head) -> Glance {
+    let Head { media_type, tags, expires_at, digest, length, .. } = head;
+    Glance { media_type, tags, expires_at, etag: EntityTag(digest), length }
+}

@@ -1,0 +1,277 @@
+//! Setting and deleting values.
+
+use super::many::AT_ONCE;
+use super::read::{glance_of, stamp_of};
+use super::record::{self, Head, Kind, Stamp};
+use super::{EntityTag, Glance, NewValue, ValueError, ValueKey, Values};
+use crate::cache::entry::LedgerMark;
+use crate::env::Env;
+use crate::redis::{Arg, Client, Key, RedisError, Script, exactly};
+use crate::time::{Timestamp, Ttl};
+use futures_util::future::try_join;
+use futures_util::stream::{self, StreamExt as _};
+use std::rc::Rc;
+use std::time::Duration;
+
+static WRITE: Script = Script::new(include_str!("../redis/lua/value_write.lua"));
+
+/// How often a condition is examined anew because others have changed the value.
+const TRIES: usize = 10;
+
+/// What came of setting or deleting a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Whether there was something at the key before, valid or not.
+    pub replaced: bool,
+    /// When the value that was set ends, by the clock of this instance; now, where one was deleted.
+    pub expires_at: Timestamp,
+}
+
+/// What must hold of the value there is, for another to take its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition<'a> {
+    /// There is none.
+    Absent,
+    /// There is one, whichever.
+    Present,
+    /// It is one of these.
+    OneOf(&'a [EntityTag]),
+    /// It is none of these; there need not be one.
+    NoneOf(&'a [EntityTag]),
+}
+
+impl Condition<'_> {
+    /// Whether it holds of the value with this tag, or of there being none.
+    #[must_use]
+    pub fn holds(self, current: Option<EntityTag>) -> bool {
+        match self {
+            Self::Absent => current.is_none(),
+            Self::Present => current.is_some(),
+            Self::OneOf(tags) => current.is_some_and(|tag| tags.contains(&tag)),
+            Self::NoneOf(tags) => !current.is_some_and(|tag| tags.contains(&tag)),
+        }
+    }
+}
+
+/// What came of setting or deleting a value under a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// It was done.
+    Done(Written),
+    /// The condition does not hold: this is there.
+    Refused(Option<Glance>),
+}
+
+/// What the script demands.
+pub(super) enum Only<'a> {
+    Always,
+    /// What stands there has this stamp, empty for nothing.
+    Seen(&'a [u8]),
+    /// The same, and a fill under way may go on.
+    Drop(&'a [u8]),
+    /// The fill has this lease still.
+    Lease(&'a str),
+}
+
+impl<E: Env> Values<E> {
+    /// Sets the value of `key`, to live for `ttl`. Two round trips.
+    ///
+    /// # Errors
+    /// [`ValueError`]; where Redis leaves the outcome unknown, setting it again is safe.
+    pub async fn set(
+        &self,
+        key: &ValueKey,
+        value: &NewValue,
+        ttl: Option<Duration>,
+    ) -> Result<Written, ValueError> {
+        let ttl = self.check(value, ttl)?;
+        let mark = self.book.begin().await?.mark;
+        self.set_at(key, value, ttl, &mark).await
+    }
+
+    /// Sets many values, each with its time to live, side by side: two round trips for up to 256. What came
+    /// of each is in their order.
+    pub async fn set_many(
+        &self,
+        values: &[(ValueKey, NewValue, Option<Duration>)],
+    ) -> Vec<Result<Written, ValueError>> {
+        if values.is_empty() {
+            return Vec::new();
+        }
+        let mark = match self.book.begin().await {
+            Ok(head) => head.mark,
+            Err(error) => return values.iter().map(|_| Err(error.clone().into())).collect(),
+        };
+        let set = async |(key, value, ttl): &(ValueKey, NewValue, Option<Duration>)| {
+            let ttl = self.check(value, *ttl)?;
+            self.set_at(key, value, ttl, &mark).await
+        };
+        stream::iter(values).map(set).buffered(AT_ONCE).collect().await
+    }
+
+    async fn set_at(
+        &self,
+        key: &ValueKey,
+        value: &NewValue,
+        ttl: Ttl,
+        mark: &LedgerMark,
+    ) -> Result<Written, ValueError> {
+        let (record, expires_at) = self.record(value, ttl, mark);
+        let (_, replaced) = self.write(key, Only::Always, record, ttl).await?;
+        Ok(Written { replaced, expires_at })
+    }
+
+    /// Sets the value of `key`, if `condition` holds of the one there is. Two round trips.
+    ///
+    /// # Errors
+    /// [`ValueError`]; where Redis leaves the outcome unknown, what is there then tells by its tag.
+    pub async fn set_if(
+        &self,
+        key: &ValueKey,
+        value: &NewValue,
+        ttl: Option<Duration>,
+        condition: Condition<'_>,
+    ) -> Result<Swap, ValueError> {
+        let ttl = self.check(value, ttl)?;
+        self.swap(key, condition, |mark| Some(self.record(value, ttl, mark)), ttl).await
+    }
+
+    /// Deletes the value of `key`. A fill of it that is under way is not stored.
+    ///
+    /// # Errors
+    /// [`RedisError`]; deleting it again is safe.
+    pub async fn delete(&self, key: &ValueKey) -> Result<Written, RedisError> {
+        let (_, replaced) = self.write(key, Only::Always, Vec::new(), Ttl::MIN).await?;
+        Ok(Written { replaced, expires_at: self.env.now() })
+    }
+
+    /// Deletes the value of `key`, if `condition` holds of it.
+    ///
+    /// # Errors
+    /// As [`Values::set_if`].
+    pub async fn delete_if(&self, key: &ValueKey, condition: Condition<'_>) -> Result<Swap, ValueError> {
+        self.swap(key, condition, |_| None, Ttl::MIN).await
+    }
+
+    /// Deletes many values side by side. What came of each is in the order of the keys.
+    pub async fn delete_many(&self, keys: &[ValueKey]) -> Vec<Result<Written, RedisError>> {
+        stream::iter(keys).map(|key| self.delete(key)).buffered(AT_ONCE).collect().await
+    }
+
+    async fn swap(
+        &self,
+        key: &ValueKey,
+        condition: Condition<'_>,
+        record: impl Fn(&LedgerMark) -> Option<(Vec<u8>, Timestamp)>,
+        ttl: Ttl,
+    ) -> Result<Swap, ValueError> {
+        for _ in 0..TRIES {
+            let (ledger, first) = try_join(self.book.begin(), self.first(key)).await?;
+            let seen = stamp_of(&first);
+            let current = match self.head_of(key, first).await? {
+                Some((head, _)) => self.judged(key, Some(&ledger), (head, ())).await?,
+                None => None,
+            };
+            let current = current.map(|(head, ())| head).filter(|head| head.kind == Kind::Value);
+            if !condition.holds(current.as_ref().map(|head| EntityTag(head.digest))) {
+                return Ok(Swap::Refused(current.map(glance_of)));
+            }
+            let (record, expires_at) = record(&ledger.mark).unwrap_or((Vec::new(), self.env.now()));
+            let (done, _) = self.write(key, Only::Seen(&seen), record, ttl).await?;
+            if done {
+                return Ok(Swap::Done(Written { replaced: current.is_some(), expires_at }));
+            }
+        }
+        Err(ValueError::Contended)
+    }
+
+    /// Checks the bounds of a value.
+    pub(super) fn check(&self, value: &NewValue, ttl: Option<Duration>) -> Result<Ttl, ValueError> {
+        let (limit, found) = (self.limits.max_size, value.content.len() as u64);
+        if found > limit {
+            return Err(ValueError::TooLarge { limit, found });
+        }
+        Ok(self.ttl(ttl)?)
+    }
+
+    /// A record of `value`, and when it ends.
+    pub(super) fn record(&self, value: &NewValue, ttl: Ttl, mark: &LedgerMark) -> (Vec<u8>, Timestamp) {
+        self.record_of(Kind::Value, value, ttl, mark)
+    }
+
+    pub(super) fn record_of(
+        &self,
+        kind: Kind,
+        value: &NewValue,
+        ttl: Ttl,
+        mark: &LedgerMark,
+    ) -> (Vec<u8>, Timestamp) {
+        let mut stamp = Stamp::default();
+        self.env.fill(&mut stamp);
+        let expires_at = self.env.now().plus(Duration::from_millis(ttl.as_millis()));
+        let head = Head {
+            stamp,
+            kind,
+            digest: record::digest(&value.media_type, &value.content),
+            length: value.content.len() as u64,
+            expires_at,
+            mark: mark.clone(),
+            media_type: value.media_type.clone(),
+            tags: record::tag_texts(&value.tags),
+        };
+        (head.encode(&value.content), expires_at)
+    }
+
+    /// Whether it was done, and whether there was something before.
+    pub(super) async fn write(
+        &self,
+        key: &ValueKey,
+        only: Only<'_>,
+        record: Vec<u8>,
+        ttl: Ttl,
+    ) -> Result<(bool, bool), RedisError> {
+        let keys = [self.keys.value(key.as_str()), self.keys.value_lease(key.as_str())];
+        write(&self.redis, &keys, only, record, ttl).await
+    }
+
+    /// Removes what has this stamp, without anybody waiting for it.
+    pub(super) fn remove_later(&self, key: &ValueKey, stamp: &Stamp) {
+        let removal = self.remove(key, stamp);
+        self.env.spawn(async move {
+            // It counts as gone already.
+            let _ = removal.await;
+        });
+    }
+
+    /// Removes what has this stamp; `false` when something else stands there by now.
+    pub(super) fn remove(
+        &self,
+        key: &ValueKey,
+        stamp: &Stamp,
+    ) -> impl Future<Output = Result<bool, RedisError>> + use<E> {
+        let keys = [self.keys.value(key.as_str()), self.keys.value_lease(key.as_str())];
+        let (redis, stamp) = (Rc::clone(&self.redis), *stamp);
+        async move {
+            let (done, there) = write(&redis, &keys, Only::Drop(&stamp), Vec::new(), Ttl::MIN).await?;
+            Ok(done && there)
+        }
+    }
+}
+
+async fn write<E: Env>(
+    redis: &Client<E>,
+    keys: &[Key; 2],
+    only: Only<'_>,
+    record: Vec<u8>,
+    ttl: Ttl,
+) -> Result<(bool, bool), RedisError> {
+    let (mode, expected) = match only {
+        Only::Always => ("always", Vec::new()),
+        Only::Seen(stamp) => ("stamp", stamp.to_vec()),
+        Only::Drop(stamp) => ("drop", stamp.to_vec()),
+        Only::Lease(lease) => ("lease", lease.as_bytes().to_vec()),
+    };
+    let arguments = vec![Arg::from(mode), Arg::from(expected), Arg::from(record), Arg::from(ttl)];
+    let [done, before] = exactly(redis.run(&WRITE, &[&keys[0], &keys[1]], arguments).await?)?;
+    Ok((done.int()? == 1, before.int()? == 1))
+}

@@ -1,0 +1,67 @@
+//! A Redis user with the permissions that the manual names, and no more, can do all that is done.
+
+use crate::support::{World, on_redis};
+use crate::value::{get, invalidate, key, set, values};
+use spindrift::lock::{Acquired, Demand, Fence, LeaseTime, Name, Owner, Released};
+use spindrift::redis::Keys;
+use spindrift::value::{Condition, NewValue, Terms, ValueKey};
+use std::time::Duration;
+
+/// The command of the manual, word by word.
+fn documented() -> Vec<&'static str> {
+    let manual = include_str!("../../docs/operations.md");
+    let (_, rest) = manual.split_once("ACL SETUSER spindrift on >PASSWORD").expect("the manual names them");
+    let (permissions, _) = rest.split_once("```").unwrap();
+    let command = ["ACL", "SETUSER", "spindrift", "on", ">PASSWORD"];
+    command.into_iter().chain(permissions.split_whitespace()).collect()
+}
+
+async fn documented_user(world: &World) -> String {
+    world.tell(&documented()).await;
+    world.server.url().replace("redis://", "redis://spindrift:PASSWORD@")
+}
+
+#[test]
+fn locks_need_no_other_permissions_than_the_manual_names() {
+    on_redis(async |world| {
+        let instance = world.instance_at(&documented_user(world).await, "");
+        let locks = &instance.shared().locks;
+        let (name, owner) = (Name::new("a").unwrap(), Owner::new("one").unwrap());
+        let ttl = LeaseTime::new(Duration::from_secs(60)).unwrap();
+        for by in ["one", "other"] {
+            let demand = Demand::new(name.clone(), Owner::new(by).unwrap(), ttl);
+            let granted = matches!(locks.acquire(&demand).await.unwrap(), Acquired::Granted(_));
+            assert_eq!(granted, by == "one");
+        }
+        locks.renew(&name, &owner, ttl).await.unwrap();
+        assert_eq!(locks.inspect(&name).await.unwrap().holders.len(), 1);
+        locks.check(&name, Fence::new(1).unwrap()).await.unwrap();
+        assert_eq!(locks.release(&name, &owner).await.unwrap(), Released::Released);
+    });
+}
+
+#[test]
+fn values_need_no_other_permissions_than_the_manual_names() {
+    on_redis(async |world| {
+        let instance = world.instance_at(&documented_user(world).await, "");
+        let values = values(&instance);
+        set(&instance, "a", "1").await;
+        values.set_if(&key("a"), &NewValue::text("2"), None, Condition::Present).await.unwrap();
+        let make = async || Ok::<_, String>(NewValue::text("3"));
+        values.get_or_set(&key("b"), &Terms::default(), make).await.unwrap();
+        let fail = async || Err::<NewValue, _>("no".to_owned());
+        values.get_or_set(&key("c"), &Terms::default(), fail).await.unwrap_err();
+        let many: Vec<ValueKey> = (0..20).map(|n| key(&n.to_string())).collect();
+        values.get_many(&many).await.unwrap();
+        // Both have to be prolonged, and the entries read.
+        invalidate(&instance, &["a"], &[]).await;
+        for part in [Keys::new("sd").values(), Keys::new("sd").values_entries()] {
+            world.tell(&["PEXPIRE", part.as_str(), "5000"]).await;
+        }
+        set(&instance, "d", "1").await;
+        assert_eq!(get(&instance, "b").await.as_deref(), Some("3"));
+        assert!(values.sweep(Duration::from_secs(60)).await.unwrap().unwrap().finished);
+        assert_eq!(get(&instance, "a").await, None);
+        values.delete(&key("b")).await.unwrap();
+    });
+}
