@@ -28,6 +28,12 @@ impl<'a> EntityTag<'a> {
         (!opaque.contains('"')).then_some(Self { weak, opaque })
     }
 
+    /// Whether it changes with every byte.
+    #[must_use]
+    pub const fn is_strong(&self) -> bool {
+        !self.weak
+    }
+
     /// Equal and both strong.
     #[must_use]
     pub fn strong_eq(&self, other: &Self) -> bool {

@@ -11,5 +11,7 @@ pub mod forward;
 pub mod groups;
 pub mod hop;
 pub mod list;
+pub mod range;
 pub mod targeted;
+pub mod validator;
 pub mod vary;

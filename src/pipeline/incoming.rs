@@ -8,9 +8,10 @@ use crate::env::Env;
 use crate::field::accept;
 use crate::field::forward::{self, Hop};
 use crate::field::hop;
-use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use crate::field::range::Ranges;
+use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use std::net::IpAddr;
 
 /// A request, without anything that is not the client's to say or that ends here.
@@ -26,18 +27,21 @@ pub struct Incoming {
     pub body: Body,
     /// Who sent it, as the host says.
     pub client: Option<IpAddr>,
+    /// The bytes it asks for, where its `Range` counts.
+    pub range: Option<Ranges>,
 }
 
 /// Takes a request in: reads the client's address, then drops every `spin-*` field, the hop-by-hop fields
-/// and, unless they are trusted, the client's own claims on who it is.
-pub fn receive(request: Request<Body>, trust_forwarded: bool) -> Incoming {
+/// and, unless they are trusted, the client's own claims on who it is. At most `max_ranges` ranges count.
+pub fn receive(request: Request<Body>, trust_forwarded: bool, max_ranges: u16) -> Incoming {
     let (parts, body) = request.into_parts();
     let mut headers = parts.headers;
     let client = forward::client_address(&headers);
     hop::strip_with(&mut headers, |name| {
         forward::is_spin(name) || (!trust_forwarded && forward::is_claim(name))
     });
-    Incoming { method: parts.method, uri: parts.uri, headers, body, client }
+    let range = Ranges::of(&parts.method, &headers, max_ranges);
+    Incoming { method: parts.method, uri: parts.uri, headers, body, client, range }
 }
 
 impl Incoming {
@@ -45,7 +49,7 @@ impl Incoming {
     pub fn as_plain_get(&self) -> Self {
         let (uri, headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
         let method = if self.is_query() { self.method.clone() } else { Method::GET };
-        Self { method, uri, headers, body: self.held(), client }
+        Self { method, uri, headers, body: self.held(), client, range: None }
     }
 
     /// Whether it is a QUERY (RFC 10008).
@@ -139,13 +143,26 @@ impl Incoming {
         request
     }
 
-    /// The same without the client's conditions: they are answered from what comes back.
+    /// The same for all of the response and without the client's conditions: what it asks for is taken from what comes
+    /// back.
     pub fn unconditional<E: Env>(&self, app: &App<E>, rules: &KeyRules) -> Request<Body> {
         let mut request = self.outgoing(app, Some(rules), self.held());
-        for condition in [IF_NONE_MATCH, IF_MODIFIED_SINCE] {
+        for condition in [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE] {
             request.headers_mut().remove(condition);
         }
         app.config.cache.targets.announce(request.headers_mut());
+        request
+    }
+
+    /// The same for `range`. `If-Range` stays: it is on what the client has, and that we do not know.
+    pub fn partial<E: Env>(&self, app: &App<E>, rules: &KeyRules, range: &Ranges) -> Request<Body> {
+        let mut request = self.unconditional(app, rules);
+        if let Ok(range) = HeaderValue::try_from(range.coalesced().to_string()) {
+            request.headers_mut().insert(RANGE, range);
+        }
+        for line in self.headers.get_all(IF_RANGE) {
+            request.headers_mut().append(IF_RANGE, line.clone());
+        }
         request
     }
 
@@ -169,7 +186,6 @@ impl Incoming {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use http::HeaderValue;
 
     fn query(fields: &[(&'static str, &'static str)], content: &'static str) -> Incoming {
         let fields = fields
@@ -177,7 +193,7 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let (method, uri) = (Method::from_bytes(b"QUERY").unwrap(), Uri::from_static("http://h/a"));
         let body = Body::from(Bytes::from_static(content.as_bytes()));
-        Incoming { method, uri, headers: fields.collect(), body, client: None }
+        Incoming { method, uri, headers: fields.collect(), body, client: None, range: None }
     }
 
     #[test]

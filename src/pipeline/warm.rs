@@ -69,7 +69,7 @@ pub async fn warm<E: Env>(app: &Rc<App<E>>, targets: Vec<Uri>) -> Vec<Warmed> {
 async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {
     let url = uri.to_string();
     let (method, headers, body) = (Method::GET, HeaderMap::new(), Body::Empty);
-    let incoming = Incoming { method, uri, headers, body, client: None };
+    let incoming = Incoming { method, uri, headers, body, client: None, range: None };
     let route = app.config.route(incoming.authority(), incoming.uri.path());
     let (response, status) = match plan(app, &route.policy, &incoming) {
         // There is nothing to fetch for what will not be stored.

@@ -2,64 +2,68 @@
 
 use super::Corrupt;
 
-pub(super) struct Writer {
+pub(in crate::cache) struct Writer {
     out: Vec<u8>,
 }
 
 impl Writer {
-    pub(super) fn with_capacity(bytes: usize) -> Self {
+    pub(in crate::cache) fn with_capacity(bytes: usize) -> Self {
         Self { out: Vec::with_capacity(bytes) }
     }
 
-    pub(super) fn raw(&mut self, bytes: &[u8]) {
+    pub(in crate::cache) fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
 
-    pub(super) fn u8(&mut self, number: u8) {
+    pub(in crate::cache) fn u8(&mut self, number: u8) {
         self.out.push(number);
     }
 
-    pub(super) fn u16(&mut self, number: u16) {
+    pub(in crate::cache) fn u16(&mut self, number: u16) {
         self.raw(&number.to_be_bytes());
     }
 
-    pub(super) fn u32(&mut self, number: u32) {
+    pub(in crate::cache) fn u32(&mut self, number: u32) {
         self.raw(&number.to_be_bytes());
     }
 
-    pub(super) fn u64(&mut self, number: u64) {
+    pub(in crate::cache) fn u64(&mut self, number: u64) {
         self.raw(&number.to_be_bytes());
     }
 
     /// No part of an entry comes near 4 GiB: header sections end at 128 KiB (Spin), and content is not a part.
-    pub(super) fn length(&mut self, length: usize) {
+    pub(in crate::cache) fn length(&mut self, length: usize) {
         self.u32(u32::try_from(length).unwrap_or(u32::MAX));
     }
 
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    pub(in crate::cache) fn bytes(&mut self, bytes: &[u8]) {
         self.length(bytes.len());
         self.raw(bytes);
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(in crate::cache) fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
     }
 
-    pub(super) fn into_bytes(self) -> Vec<u8> {
+    pub(in crate::cache) fn into_bytes(self) -> Vec<u8> {
         self.out
     }
 }
 
-pub(super) struct Reader<'a> {
+pub(in crate::cache) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::cache) const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(in crate::cache) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(in crate::cache) const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
@@ -73,35 +77,35 @@ impl<'a> Reader<'a> {
         self.take(N)?.try_into().map_err(|_| Corrupt::Damaged)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, Corrupt> {
+    pub(in crate::cache) fn u8(&mut self) -> Result<u8, Corrupt> {
         self.array().map(u8::from_be_bytes)
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, Corrupt> {
+    pub(in crate::cache) fn u16(&mut self) -> Result<u16, Corrupt> {
         self.array().map(u16::from_be_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, Corrupt> {
+    pub(in crate::cache) fn u32(&mut self) -> Result<u32, Corrupt> {
         self.array().map(u32::from_be_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, Corrupt> {
+    pub(in crate::cache) fn u64(&mut self) -> Result<u64, Corrupt> {
         self.array().map(u64::from_be_bytes)
     }
 
     /// A number of things that follow: never more than there are bytes left, so that a damaged count does
     /// not make room for billions.
-    pub(super) fn count(&mut self) -> Result<usize, Corrupt> {
+    pub(in crate::cache) fn count(&mut self) -> Result<usize, Corrupt> {
         let count = self.u32()? as usize;
         if count <= self.rest.len() { Ok(count) } else { Err(Corrupt::Damaged) }
     }
 
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Corrupt> {
+    pub(in crate::cache) fn bytes(&mut self) -> Result<&'a [u8], Corrupt> {
         let length = self.u32()? as usize;
         self.take(length)
     }
 
-    pub(super) fn text(&mut self) -> Result<String, Corrupt> {
+    pub(in crate::cache) fn text(&mut self) -> Result<String, Corrupt> {
         std::str::from_utf8(self.bytes()?).map(str::to_owned).map_err(|_| Corrupt::Damaged)
     }
 }
