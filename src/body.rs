@@ -67,14 +67,56 @@ impl Body {
         }
     }
 
+    /// Its pieces of content, one after the other.
+    pub fn pieces(self) -> impl Stream<Item = Result<Bytes, BodyError>> + 'static {
+        futures_util::stream::unfold(self, |mut body| async move {
+            let piece = body.chunk().await?;
+            Some((piece, body))
+        })
+    }
+
+    /// The same body, which breaks where it is not `length` bytes long.
+    #[must_use]
+    pub fn exactly(self, length: u64) -> Self {
+        let start = (Box::pin(self.pieces()), Some(length));
+        let pieces = futures_util::stream::unfold(start, |(mut pieces, left)| async move {
+            let left = left?;
+            match pieces.next().await {
+                Some(Ok(piece)) => match left.checked_sub(piece.len() as u64) {
+                    Some(left) => Some((Ok(piece), (pieces, Some(left)))),
+                    None => {
+                        Some((Err(BodyError("it is longer than it should be".to_owned())), (pieces, None)))
+                    }
+                },
+                Some(Err(error)) => Some((Err(error), (pieces, None))),
+                None if left == 0 => None,
+                None => Some((Err(BodyError(format!("{left} bytes are missing"))), (pieces, None))),
+            }
+        });
+        Self::from_pieces(Some(length), pieces)
+    }
+
+    /// These bodies one after the other; what comes after one that broke is not read.
+    #[must_use]
+    pub fn chained(bodies: Vec<Self>) -> Self {
+        let length = bodies.iter().map(Self::length).sum::<Option<u64>>();
+        let state = (bodies.into_iter(), Self::Empty);
+        let pieces = futures_util::stream::unfold(state, |(mut rest, mut body)| async move {
+            loop {
+                match body.chunk().await {
+                    Some(Ok(piece)) => return Some((Ok(piece), (rest, body))),
+                    Some(Err(error)) => return Some((Err(error), (Vec::new().into_iter(), Self::Empty))),
+                    None => body = rest.next()?,
+                }
+            }
+        });
+        Self::from_pieces(length, pieces)
+    }
+
     /// The rest of this body with `first` put back in front; `length` bytes in all where that is known.
     #[must_use]
     pub fn after(self, first: Result<Bytes, BodyError>, length: Option<u64>) -> Self {
-        let rest = futures_util::stream::unfold(self, |mut body| async move {
-            let piece = body.chunk().await?;
-            Some((piece, body))
-        });
-        Self::from_pieces(length, futures_util::stream::iter([first]).chain(rest))
+        Self::from_pieces(length, futures_util::stream::iter([first]).chain(self.pieces()))
     }
 
     /// Reads the whole body, at most `limit` bytes of it.
@@ -186,5 +228,45 @@ impl http_body::Body for Body {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(stream) => stream.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
+    }
+
+    fn pieces(all: &[Result<&'static str, ()>]) -> Body {
+        let all: Vec<_> = all
+            .iter()
+            .map(|piece| {
+                piece.map(|text| Bytes::from_static(text.as_bytes())).map_err(|()| BodyError("x".into()))
+            })
+            .collect();
+        Body::from_pieces(None, futures_util::stream::iter(all))
+    }
+
+    #[test]
+    fn a_body_of_another_length_breaks() {
+        let read = |all: &[Result<&'static str, ()>]| run(pieces(all).exactly(5).collect(99));
+        assert_eq!(read(&[Ok("he"), Ok("llo")]), Ok(Bytes::from_static(b"hello")));
+        for wrong in [&[][..], &[Ok("hell")], &[Ok("hello"), Ok("!")], &[Ok("he"), Err(())]] {
+            assert!(matches!(read(wrong), Err(CollectError::Broken(_))), "{wrong:?}");
+        }
+        assert_eq!(run(Body::Empty.exactly(0).collect(9)), Ok(Bytes::new()));
+    }
+
+    #[test]
+    fn bodies_follow_one_another_and_nothing_follows_a_break() {
+        let chain =
+            || Body::chained(vec![Body::Empty, Bytes::from_static(b"a").into(), pieces(&[Ok("b"), Ok("c")])]);
+        assert_eq!(run(chain().collect(9)), Ok(Bytes::from_static(b"abc")));
+        assert_eq!(Body::chained(vec![Bytes::from_static(b"ab").into(), Body::Empty]).length(), Some(2));
+        let broken = Body::chained(vec![pieces(&[Ok("a"), Err(())]), Bytes::from_static(b"b").into()]);
+        let all: Vec<_> = run(broken.pieces().collect());
+        assert!(all.len() == 2 && all[1].is_err(), "{all:?}");
     }
 }

@@ -18,14 +18,17 @@ use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, L
 use http::{HeaderMap, HeaderName, StatusCode};
 
 const VERSION: u8 = 2;
+/// Where the version would be, this is there instead before a record of parts: see [`partial`](super::partial).
+pub(super) const PARTS: u8 = b'P';
 /// What comes before the head, in bytes.
 pub(crate) const PREAMBLE: usize = 1 + 4 + 4;
 
-/// How long the head is that follows the preamble in `bytes`, if that is all there and of this version.
+/// How long the head is that follows the preamble in `bytes`, if that is all there, and of this version or of a
+/// record of parts.
 pub(crate) fn head_length(bytes: &[u8]) -> Option<usize> {
     let preamble = bytes.get(..PREAMBLE)?;
     let length: [u8; 4] = preamble[5..].try_into().ok()?;
-    (preamble[0] == VERSION).then_some(u32::from_be_bytes(length) as usize)
+    [VERSION, PARTS].contains(&preamble[0]).then_some(u32::from_be_bytes(length) as usize)
 }
 
 /// Why bytes are no entry.

@@ -2,18 +2,22 @@
 //!
 //! A body up to [`CHUNK`] is stored in its entry. A larger one goes into pieces of that size, each under a
 //! key of its own, and the entry is written last, once all of them are there and the length is right. From the
-//! first piece on, those who wait for the response can read it as it comes.
+//! first piece on, those who wait for the response can read it as it comes. A [`Part`] of a response is stored in
+//! the same way, always in pieces, and put together with what is stored already.
 //!
 //! The entry is written before the client has the end of the response, unless that takes too long: who has
 //! read it finds it stored. And it is written even if the client goes away half way.
 
 use super::entry::{Content, Entry};
 use super::lease::{FillLease, RENEW_EVERY, Streaming};
+use super::partial::Part;
 use super::pieces::{CHUNK, seal};
+use super::slice::Run;
 use super::storable::Unstorable;
 use super::store::{FILL_TIME, Store};
 use crate::body::{Body, BodyError};
 use crate::env::Env;
+use crate::field::validator::StrongValidator;
 use crate::redis::{Arg, RedisError};
 use crate::time::{Timestamp, millis};
 use bytes::{Bytes, BytesMut};
@@ -38,6 +42,7 @@ pub struct Fill<E: Env> {
     buffer: BytesMut,
     length: u64,
     pieces: Option<Pieces>,
+    part: Option<Part>,
 }
 
 struct Pieces {
@@ -47,11 +52,13 @@ struct Pieces {
 
 /// Why nothing was stored.
 #[derive(Debug, thiserror::Error)]
-enum Abandoned {
+pub(super) enum Abandoned {
     #[error("{}", .0.as_str())]
     Unstorable(Unstorable),
     #[error("it was purged while it was fetched")]
     Purged,
+    #[error("what is stored of it is newer or complete")]
+    Superseded,
     #[error("the origin took longer than {} s", FILL_TIME.as_secs())]
     Late,
     #[error(transparent)]
@@ -76,8 +83,41 @@ impl<E: Env> Fill<E> {
             return Err((Unstorable::TooLarge, Box::new(lease)));
         }
         let (began, buffer) = (entry.received, BytesMut::new());
-        let (renewed, pieces) = (began, None);
-        Ok(Self { store, lease, spec, entry, declared, limit, began, renewed, buffer, length: 0, pieces })
+        let (renewed, pieces, part) = (began, None, None);
+        Ok(Self {
+            store,
+            lease,
+            spec,
+            entry,
+            declared,
+            limit,
+            began,
+            renewed,
+            buffer,
+            length: 0,
+            pieces,
+            part,
+        })
+    }
+
+    /// Begins to store a part, at most `limit` bytes of it, with the fields in `entry`.
+    ///
+    /// # Errors
+    /// [`Unstorable::TooLarge`] when it is larger, [`Unstorable::NoValidator`] without a strong validator; the lease
+    /// is given back.
+    pub fn begin_part(
+        store: Rc<Store<E>>,
+        lease: FillLease,
+        spec: String,
+        entry: Entry,
+        part: Part,
+        limit: u64,
+    ) -> Result<Self, (Unstorable, Box<FillLease>)> {
+        if StrongValidator::of(&entry.headers).is_none() {
+            return Err((Unstorable::NoValidator, Box::new(lease)));
+        }
+        let length = Some(part.carried.span.length());
+        Ok(Self { part: Some(part), ..Self::begin(store, lease, spec, entry, length, limit)? })
     }
 
     /// The same body, which is stored as it is read: a content that is there as a whole at once.
@@ -147,7 +187,7 @@ impl<E: Env> Fill<E> {
         let ttl = millis(FILL_TIME) + self.store.ttl(&self.entry, self.entry.received).as_millis();
         let arguments = vec![Arg::from(key), Arg::from(seal(&chunk)), Arg::from("PX"), Arg::from(ttl)];
         self.store.redis.call("SET", arguments).await?;
-        if first && self.lease.leads() {
+        if first && self.lease.leads() && self.part.is_none() {
             self.publish().await?;
         }
         Ok(())
@@ -183,9 +223,16 @@ impl<E: Env> Fill<E> {
         if self.declared.is_some_and(|declared| declared != self.length) {
             return Err(Abandoned::Unstorable(Unstorable::Incomplete));
         }
-        if self.pieces.is_some() && !self.buffer.is_empty() {
+        let in_pieces = self.pieces.is_some() || self.part.is_some();
+        if in_pieces && !self.buffer.is_empty() {
             let last = self.buffer.split().freeze();
             self.write(last).await?;
+        }
+        if let (Some(part), Some(pieces)) = (&self.part, &self.pieces) {
+            let run = Run { span: part.carried.span, body: pieces.body.clone() };
+            return part
+                .join(&self.store, &self.lease, &self.spec, (self.entry.clone(), run), self.limit)
+                .await;
         }
         self.entry.content = match self.pieces.take() {
             None => Content::Inline(self.buffer.split().freeze()),

@@ -2,8 +2,10 @@
 //!
 //! Life of a stored response: a request makes a [`key::ResourceKey`]; [`store::Store::lookup`] finds what is
 //! stored; [`reuse::evaluate`] says what may be done with it; [`store::Store::begin`] gives the right to
-//! store what is fetched, a [`lease::FillLease`], to one of all who ask at once; what the origin answers is judged by [`storable::judge`],
-//! written by [`fill::Fill`], refreshed by [`entry::Entry::freshen`] and dropped as [`invalidate`] says.
+//! store what is fetched, a [`lease::FillLease`], to one of all who ask at once; what the origin answers is
+//! judged by [`storable::judge`], written by [`fill::Fill`], refreshed by [`entry::Entry::freshen`] and dropped as
+//! [`invalidate`] says. Of a response of which only parts came there is a [`partial::Partial`]; what a request for
+//! ranges gets is decided in [`range`] and read by [`slice`].
 
 pub mod compress;
 pub mod entry;
@@ -12,9 +14,12 @@ pub mod freshness;
 pub mod invalidate;
 pub mod key;
 pub mod lease;
+pub mod partial;
 pub mod pieces;
+pub mod range;
 pub mod respond;
 pub mod reuse;
+pub mod slice;
 pub mod storable;
 pub mod store;
 pub mod tags;

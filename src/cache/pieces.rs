@@ -35,7 +35,7 @@ pub fn content<E: Env>(store: &Rc<Store<E>>, resource: ResourceKey, content: Con
 }
 
 /// A piece of a body; `None` where there is none, or it is damaged.
-async fn piece<E: Env>(
+pub(super) async fn piece<E: Env>(
     store: &Store<E>,
     resource: &ResourceKey,
     body: &str,

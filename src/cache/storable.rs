@@ -40,6 +40,16 @@ pub enum Unstorable {
     TooLarge,
     /// Its content ended early or was longer than declared.
     Incomplete,
+    /// A part whose `Content-Range` is missing, or at odds with its length.
+    ContentRange,
+    /// A part without a strong validator.
+    NoValidator,
+    /// A part for a request with `If-Range`, which may lack fields, and nothing that it adds to.
+    IfRange,
+    /// A part of what is compressed when it is stored as a whole.
+    Compress,
+    /// A 304 about another representation than what is stored.
+    AnotherValidator,
     /// Redis gave no right to store: it is read-only, full or away.
     NoLease,
 }
@@ -61,6 +71,11 @@ impl Unstorable {
             Self::NoFreshness => "no-freshness",
             Self::TooLarge => "too-large",
             Self::Incomplete => "incomplete",
+            Self::ContentRange => "content-range",
+            Self::NoValidator => "no-validator",
+            Self::IfRange => "if-range",
+            Self::Compress => "compress",
+            Self::AnotherValidator => "another-validator",
             Self::NoLease => "redis-no-lease",
         }
     }
@@ -129,8 +144,8 @@ fn permitted(exchange: &Exchange<'_>, directives: &ResponseDirectives) -> Result
         return Err(Unstorable::Method);
     }
     // "the response status code is final", and "if the response status code is 206 or 304, or the
-    // must-understand cache directive is present: the cache understands the response status code". 206 and
-    // 304 are never stored on their own here.
+    // must-understand cache directive is present: the cache understands the response status code". A 206 is
+    // stored as a part of a 200 (see `cache::partial`), and judged as one.
     let status = exchange.status.as_u16();
     if status < 200 || status == 206 || status == 304 {
         return Err(Unstorable::Status);

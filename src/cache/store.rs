@@ -2,12 +2,14 @@
 //!
 //! | key | what it holds |
 //! |---|---|
-//! | `{id}` | of a resource that does not vary, `E` and its entry; of another, `V` and the index of its variants |
-//! | `{id}:v:<variant>` | the name of the index, and the entry of the variant |
+//! | `{id}` | of a resource that does not vary, `E` and its record; of another, `V` and the index of its variants |
+//! | `{id}:v:<variant>` | the name of the index, and the record of the variant |
 //! | `{id}:g` | the generation, while something is fetched |
 //! | `{id}:f:`, `{id}:m:` | who leads a fetch, and what is not worth waiting for: see [`lease`](super::lease) |
-//! | `{id}:<body>:<n>` | a piece of a large body |
+//! | `{id}:<body>:<n>` | a piece of a large body, or of a part |
 //! | `{purge}`, `{purge}:z` | the head and the entries of the purge ledger |
+//!
+//! A record is a response, or a [`Partial`] of which only parts are there.
 //!
 //! A hit is one `MGET`: of the resource, of the ledger's head, and, for a request with fields that responses
 //! usually vary on, of the variant these would select. Only for other variants, and when a purge happened
@@ -20,6 +22,7 @@
 use super::entry::{Content, Entry, LedgerMark};
 use super::key::{ResourceKey, Selecting, selects_by_content, variant};
 use super::lease::FillLease;
+use super::partial::{Partial, Record};
 use crate::env::Env;
 use crate::nonce::Nonces;
 use crate::purge::Book;
@@ -69,6 +72,8 @@ pub struct Store<E: Env> {
 pub struct Lookup {
     /// The response that the request selects, where there is one that was not purged.
     pub entry: Option<Entry>,
+    /// Parts of it, where it is not there as a whole.
+    pub partial: Option<Partial>,
     /// It was purged softly: it counts as stale.
     pub soft_purged: bool,
     /// Something is stored for the resource, though not what the request selects.
@@ -125,16 +130,20 @@ impl<E: Env> Store<E> {
             return Ok(Lookup { mark: Some(head.mark), flight, ..Lookup::default() });
         };
         let varies = stored.first() == Some(&b'V');
-        let (entry, flight) = if varies {
+        let (record, flight) = if varies {
             self.find_variant(&stored, resource, selecting, guess, next()?).await?
         } else {
             (self.decode(&Bytes::from(stored).slice(1..), resource, ""), String::new())
         };
-        let other_variants = varies && entry.is_none();
-        let (entry, purged) = self.unpurged(entry, &head, resource).await?;
-        let entry = self.whole(entry, resource).await?;
+        let other_variants = varies && record.is_none();
+        let (record, purged) = self.unpurged(record, &head, resource).await?;
+        let (entry, partial) = match record {
+            Some(Record::Whole(entry)) => (self.whole(entry, resource).await?, None),
+            Some(Record::Part(partial)) => (None, Some(partial)),
+            None => (None, None),
+        };
         let (soft_purged, mark) = (purged == Purged::Soft, Some(head.mark));
-        Ok(Lookup { entry, soft_purged, other_variants, mark, flight })
+        Ok(Lookup { entry, partial, soft_purged, other_variants, mark, flight })
     }
 
     fn guess(&self, resource: &ResourceKey, selecting: Selecting<'_>) -> Option<Guess> {
@@ -160,7 +169,7 @@ impl<E: Env> Store<E> {
         selecting: Selecting<'_>,
         guess: Option<Guess>,
         guessed: Option<Vec<u8>>,
-    ) -> Result<(Option<Entry>, String), RedisError> {
+    ) -> Result<(Option<Record>, String), RedisError> {
         let Some((name, spec)) = parse_index(index) else { return Ok((None, String::new())) };
         let (guess, found) = match guess.filter(|guess| guess.spec == spec) {
             Some(guess) => (guess, guessed),
@@ -174,14 +183,15 @@ impl<E: Env> Store<E> {
         let Some(found) = found.map(Bytes::from) else { return Ok((None, guess.name)) };
         // A variant of an older index was purged with it.
         let current = found.starts_with(name.as_bytes()) && found.get(name.len()) == Some(&b' ');
-        let entry = current.then(|| self.decode(&found.slice(name.len() + 1..), resource, &guess.values));
-        Ok((entry.flatten(), guess.name))
+        let record = current.then(|| self.decode(&found.slice(name.len() + 1..), resource, &guess.values));
+        Ok((record.flatten(), guess.name))
     }
 
-    /// A damaged entry, one of another version or of another key (a collision) counts as none.
-    fn decode(&self, bytes: &Bytes, resource: &ResourceKey, values: &str) -> Option<Entry> {
-        let why = match Entry::decode(bytes) {
-            Ok(entry) if entry.key == resource.text() && entry.selecting == values => return Some(entry),
+    /// A damaged record, one of another version or of another key (a collision) counts as none.
+    fn decode(&self, bytes: &Bytes, resource: &ResourceKey, values: &str) -> Option<Record> {
+        let is_of = |entry: &Entry| entry.key == resource.text() && entry.selecting == values;
+        let why = match Record::decode(bytes) {
+            Ok(record) if is_of(record.entry()) => return Some(record),
             Ok(_) => "it is of another request".to_owned(),
             Err(corrupt) => corrupt.to_string(),
         };
@@ -191,27 +201,23 @@ impl<E: Env> Store<E> {
 
     async fn unpurged(
         &self,
-        entry: Option<Entry>,
+        record: Option<Record>,
         head: &Head,
         resource: &ResourceKey,
-    ) -> Result<(Option<Entry>, Purged), RedisError> {
-        let Some(entry) = entry else { return Ok((None, Purged::No)) };
+    ) -> Result<(Option<Record>, Purged), RedisError> {
+        let Some(record) = record else { return Ok((None, Purged::No)) };
+        let entry = record.entry();
         let subject = Subject { mark: &entry.ledger, url: resource.url(), tags: &entry.tags };
         let purged = self.book.judge(head, subject).await?;
-        Ok(((purged != Purged::Hard).then_some(entry), purged))
+        Ok(((purged != Purged::Hard).then_some(record), purged))
     }
 
     /// A body in pieces is there as a whole or not at all.
-    async fn whole(&self, entry: Option<Entry>, resource: &ResourceKey) -> Result<Option<Entry>, RedisError> {
-        let (keys, chunks): (Vec<_>, _) = match entry.as_ref().map(|entry| &entry.content) {
-            Some(Content::Chunked { body, chunks, .. }) => (
-                (0..*chunks).map(|number| Arg::from(&self.chunk_key(resource, body, number))).collect(),
-                *chunks,
-            ),
-            Some(Content::Inline(_)) | None => return Ok(entry),
-        };
-        let there = exactly::<1>(self.redis.call("EXISTS", keys).await?)?[0].int()?;
-        Ok(entry.filter(|_| there == i64::from(chunks)))
+    async fn whole(&self, entry: Entry, resource: &ResourceKey) -> Result<Option<Entry>, RedisError> {
+        let Content::Chunked { body, chunks, .. } = &entry.content else { return Ok(Some(entry)) };
+        let keys = (0..*chunks).map(|number| Arg::from(&self.chunk_key(resource, body, number)));
+        let there = exactly::<1>(self.redis.call("EXISTS", keys.collect()).await?)?[0].int()?;
+        Ok((there == i64::from(*chunks)).then_some(entry))
     }
 
     /// Stores a response that was fetched under `lease`. `false` when its resource was purged meanwhile.
@@ -223,6 +229,18 @@ impl<E: Env> Store<E> {
         lease: &FillLease,
         spec: &str,
         entry: &Entry,
+        now: Timestamp,
+    ) -> Result<bool, RedisError> {
+        self.write(lease, spec, entry, entry.encode(), now).await
+    }
+
+    /// Writes `record`, whose fields are those of `entry`.
+    pub(super) async fn write(
+        &self,
+        lease: &FillLease,
+        spec: &str,
+        entry: &Entry,
+        record: Vec<u8>,
         now: Timestamp,
     ) -> Result<bool, RedisError> {
         let id = lease.resource.id();
@@ -237,7 +255,7 @@ impl<E: Env> Store<E> {
             Arg::from(lease.generation.clone()),
             Arg::from(spec),
             Arg::from(variant),
-            Arg::from(entry.encode()),
+            Arg::from(record),
             Arg::from(self.ttl(entry, now)),
             Arg::from(if selects_by_content(spec) { 0 } else { self.limits.max_variants }),
             Arg::from(&self.keys.variant(id, "")),

@@ -54,7 +54,7 @@ pub use address::{HostPort, Origin, RedisAddress};
 pub use clients::{Shown, StatusAudience};
 pub use errors::{ConfigError, ConfigErrors};
 pub use key::KeyRules;
-pub use policy::{CachePolicy, RoutePolicy, SetCookiePolicy};
+pub use policy::{CachePolicy, RangePolicy, RoutePolicy, SetCookiePolicy};
 pub use query::{NameSet, QueryRule};
 pub use queue::{MAX_ATTEMPTS, MOST_ATTEMPTS, Push, QueueConfig};
 pub use route::Route;
@@ -268,6 +268,7 @@ mod tests {
             max_ttl = "1h"
             heuristic_fraction = 0.25
             max_variants = 0x10
+            max_ranges = 1
             targets = ["Edge-Cache-Control"]
             max_query_content = "1KiB"
             strip_tags = true
@@ -284,7 +285,7 @@ mod tests {
         assert_eq!(config.cache.max_object_size, 1 << 30);
         assert_eq!(config.cache.heuristic_max, Duration::from_secs(3600), "never above max_ttl");
         assert_eq!(config.cache.heuristic_fraction.of(Duration::from_secs(100)), Duration::from_secs(25));
-        assert_eq!(config.cache.max_variants.get(), 16);
+        assert_eq!((config.cache.max_variants.get(), config.cache.max_ranges), (16, 1));
         let targets = Targets::new(vec![HeaderName::from_static("edge-cache-control")], "edge-1");
         assert_eq!(config.cache.targets, targets);
         assert_eq!(config.cache.cache_status.shows(None), Shown::Nothing);

@@ -42,8 +42,21 @@ pub struct CachePolicy {
     pub hit_for_miss: Duration,
     /// Codings in which what is stored is compressed where the origin did not, the most preferred first.
     pub compress: Vec<Coding>,
+    /// What is asked of the origin for a range that is not stored.
+    pub range: RangePolicy,
     /// The finer points.
     pub semantics: Semantics,
+}
+
+/// What is asked of the origin when a request is for a range that is not stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RangePolicy {
+    /// That range and no more. What comes is stored as a part, where it may be.
+    #[default]
+    Pass,
+    /// All of it: it is stored as it passes, and the range is cut out for the client. Only for what is small:
+    /// a request for one byte fetches the whole.
+    Whole,
 }
 
 impl Default for CachePolicy {
@@ -59,6 +72,7 @@ impl Default for CachePolicy {
             collapse: Duration::from_secs(5),
             hit_for_miss: Duration::from_secs(10),
             compress: Vec::new(),
+            range: RangePolicy::default(),
             semantics: Semantics::default(),
         }
     }
@@ -151,6 +165,7 @@ impl Draft {
             ("store", SetCookiePolicy::Store),
         ];
         let codings = [("br", Coding::Brotli), ("gzip", Coding::Gzip)];
+        let ranges = [("pass", RangePolicy::Pass), ("whole", RangePolicy::Whole)];
         let draft = Self {
             mode: table.read("mode", one_of(&modes)).unwrap_or(base.mode),
             cache: CachePolicy {
@@ -171,6 +186,7 @@ impl Draft {
                 compress: table
                     .strings("compress", one_of(&codings))
                     .map_or_else(|| base.cache.compress.clone(), unique),
+                range: table.read("range", one_of(&ranges)).unwrap_or(base.cache.range),
                 semantics: Semantics::read(table, base.cache.semantics),
             },
         };
@@ -192,7 +208,7 @@ impl Draft {
 }
 
 /// The keys of a policy.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 15] = [
     "mode",
     "ttl",
     "default_ttl",
@@ -204,6 +220,7 @@ pub(super) const KEYS: [&str; 14] = [
     "collapse",
     "hit_for_miss",
     "compress",
+    "range",
     semantics::KEYS[0],
     semantics::KEYS[1],
     semantics::KEYS[2],
@@ -313,6 +330,7 @@ mod tests {
             default_ttl = "1m"
             stale_if_error = "1h"
             set_cookie = "strip"
+            range = "whole"
             key = { query = { except = ["utm_*"] }, headers = ["X-Country"] }
             [[route]]
             path = "/a"
@@ -328,7 +346,7 @@ mod tests {
         assert_eq!(policy.default_ttl(StatusCode::OK), Some(Duration::from_secs(60)));
         assert_eq!(policy.default_ttl(StatusCode::NOT_FOUND), None);
         assert_eq!(policy.stale_if_error, None);
-        assert_eq!(policy.set_cookie, SetCookiePolicy::Strip);
+        assert_eq!((policy.set_cookie, policy.range), (SetCookiePolicy::Strip, RangePolicy::Whole));
         assert_eq!(policy.key.query, QueryRule::Except(NameSet::new(["utm_*"])));
         assert_eq!(policy.key.headers, ["x-country"]);
         assert_eq!(policy.key.cookies, ["theme"]);
@@ -366,6 +384,7 @@ mod tests {
             ("ttl = \"31d\"", "cache.ttl: expected at most cache.max_ttl, which is \"30d\", found \"31d\""),
             ("mode = \"off\"", "cache.mode: expected \"cache\" or \"bypass\", found \"off\""),
             ("set_cookie = true", "expected \"refuse\" or \"strip\" or \"store\", found true"),
+            ("range = \"all\"", "cache.range: expected \"pass\" or \"whole\", found \"all\""),
             ("ttl_by_status.304 = \"1s\"", "cache.ttl_by_status.304: expected a final status like 404"),
             ("ttl_by_status.1xx = \"1s\"", "expected a final status like 404 or a class like 5xx"),
             ("ttl_by_status.404 = 1", "cache.ttl_by_status.404: expected a duration"),

@@ -185,6 +185,8 @@ pub struct CacheConfig {
     pub heuristic_max: Duration,
     /// How many variants (`Vary`) of one URL are stored. Default 32.
     pub max_variants: NonZeroU16,
+    /// How many ranges a request may ask for; with more, its `Range` is ignored. Default 16.
+    pub max_ranges: u16,
     /// The response fields with directives for this cache in place of `Cache-Control` (RFC 9213). Default
     /// `Spindrift-Cache-Control`, then `CDN-Cache-Control`.
     pub targets: Targets,
@@ -204,6 +206,7 @@ impl Default for CacheConfig {
             heuristic_fraction: Fraction::TENTH,
             heuristic_max: DAY,
             max_variants: NonZeroU16::MIN.saturating_add(31),
+            max_ranges: 16,
             targets: Targets::default(),
             max_query_content: 64 << 10,
             strip_tags: false,
@@ -218,8 +221,8 @@ impl CacheConfig {
         let default = Self::default();
         let longest = Duration::from_secs(1)..=365 * DAY;
         let max_ttl = table.read("max_ttl", duration(longest)).unwrap_or(default.max_ttl);
-        let variants =
-            table.read("max_variants", integer(1..=1000)).and_then(|count| u16::try_from(count).ok());
+        let mut count = |key| table.read(key, integer(1..=1000)).and_then(|count| u16::try_from(count).ok());
+        let (variants, ranges) = (count("max_variants"), count("max_ranges"));
         Self {
             max_object_size: table
                 .read("max_object_size", size(1..=1 << 40))
@@ -230,6 +233,7 @@ impl CacheConfig {
                 .unwrap_or(default.heuristic_fraction),
             heuristic_max: heuristic_max(table, max_ttl).unwrap_or(default.heuristic_max.min(max_ttl)),
             max_variants: variants.and_then(NonZeroU16::new).unwrap_or(default.max_variants),
+            max_ranges: ranges.unwrap_or(default.max_ranges),
             targets: read_targets(table, name).unwrap_or(default.targets),
             max_query_content: table
                 .read("max_query_content", size(0..=16 << 20))

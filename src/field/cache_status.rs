@@ -21,6 +21,8 @@ pub enum Forward {
     Request,
     /// What is stored is stale.
     Stale,
+    /// Parts are stored, and not all that is asked for.
+    Partial,
 }
 
 impl Forward {
@@ -32,6 +34,7 @@ impl Forward {
             Self::VaryMiss => "vary-miss",
             Self::Request => "request",
             Self::Stale => "stale",
+            Self::Partial => "partial",
         }
     }
 }

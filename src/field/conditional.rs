@@ -40,6 +40,12 @@ impl<'a> EntityTag<'a> {
         self.opaque
     }
 
+    /// Whether it changes with every byte.
+    #[must_use]
+    pub const fn is_strong(&self) -> bool {
+        !self.weak
+    }
+
     /// Equal and both strong.
     #[must_use]
     pub fn strong_eq(&self, other: &Self) -> bool {

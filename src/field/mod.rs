@@ -11,6 +11,8 @@ pub mod forward;
 pub mod groups;
 pub mod hop;
 pub mod list;
+pub mod range;
 pub mod spin;
 pub mod targeted;
+pub mod validator;
 pub mod vary;

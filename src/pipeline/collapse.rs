@@ -7,7 +7,6 @@
 use super::Want;
 use crate::cache::entry::LedgerMark;
 use crate::cache::lease::{FillLease, Outcome, Streaming, Turn};
-use crate::cache::reuse::Stale;
 use crate::env::Env;
 use crate::redis::RedisError;
 use std::cell::{Cell, RefCell};
@@ -60,16 +59,17 @@ impl Waiting {
     }
 }
 
-/// Takes a turn at fetching what a lookup did not find.
+/// Takes a turn at fetching what a lookup did not find. `can_be_shared` says whether what another request brings may
+/// answer this one too.
 pub(super) async fn turn<E: Env>(
     want: &Want<'_, E>,
     flight: &str,
     mark: Option<LedgerMark>,
-    stale: Option<&Stale>,
+    can_be_shared: bool,
     waiting: &mut Waiting,
 ) -> Result<Step, RedisError> {
     let (store, patience) = (&want.shared.store, want.policy.collapse);
-    let may_wait = want.may_wait() && stale.is_none_or(Stale::can_be_shared);
+    let may_wait = want.may_wait() && can_be_shared;
     loop {
         let begun = store.begin(&want.key, flight, mark.clone(), &waiting.after, patience).await?;
         let token = match begun.turn {

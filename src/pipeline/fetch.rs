@@ -12,12 +12,12 @@ use crate::cache::lease::{FillLease, RENEW_EVERY};
 use crate::cache::respond::only_metadata;
 use crate::cache::reuse::Stale;
 use crate::cache::storable::{Exchange, Storable, Unstorable, judge};
+use crate::cache::store::Store;
 use crate::cache::tags::tags;
 use crate::env::{Env, Timeouts, UpstreamError};
 use crate::field::cache_status::CacheStatus;
 use crate::field::conditional::{not_modified, validate_with};
 use crate::metrics::Timed;
-use crate::role::Role;
 use crate::time::Timestamp;
 use futures_util::future::{Either, select};
 use http::header::{CONTENT_LENGTH, DATE};
@@ -34,10 +34,10 @@ pub(super) struct Fetch<'a, E: Env> {
 }
 
 /// A response of the origin, and when it was asked for and came.
-struct Received {
-    response: Response<Body>,
-    requested: Timestamp,
-    received: Timestamp,
+pub(super) struct Received {
+    pub(super) response: Response<Body>,
+    pub(super) requested: Timestamp,
+    pub(super) received: Timestamp,
 }
 
 impl<E: Env> Fetch<'_, E> {
@@ -86,13 +86,13 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    fn failed(self, error: &UpstreamError, status: CacheStatus) -> Answer {
+    pub(super) fn failed(self, error: &UpstreamError, status: CacheStatus) -> Answer {
         self.end(Ending::Failed(code_of(error)));
         Answer { response: upstream_failed(self.want.app, self.want.incoming, error), status }
     }
 
     /// Asks the origin. Whoever leads gives signs of life meanwhile.
-    async fn send(&self, request: Request<Body>) -> Result<Received, UpstreamError> {
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Received, UpstreamError> {
         let app = self.want.app;
         let (requested, began) = (app.env.now(), app.env.elapsed());
         let mut asking = pin!(app.env.send(request, timeouts(app)));
@@ -114,7 +114,7 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     /// Ends the lead without anything stored, in the background.
-    fn end(&self, ending: Ending) {
+    pub(super) fn end(&self, ending: Ending) {
         let Some(lease) = self.lease.as_ref().filter(|lease| lease.leads()) else { return };
         let (env, store, lease) = (&self.want.app.env, Rc::clone(&self.want.shared.store), lease.clone());
         env.spawn(async move {
@@ -129,25 +129,12 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     /// The origin said 304: what is stored is good again, and takes over what the 304 says (RFC 9111 §4.3.4).
-    fn validated(self, mut entry: Entry, received: &Received, mut status: CacheStatus) -> Answer {
+    pub(super) fn validated(self, mut entry: Entry, received: &Received, mut status: CacheStatus) -> Answer {
+        let freshened = self.freshen(&mut entry, received);
         let now = received.received;
-        let mut update = received.response.headers().clone();
-        date(&mut update, received.received);
-        compress::adapt(&mut update, &entry.headers);
-        if !entry.freshen(&update, self.want.key.origin()) {
-            self.forget();
-            self.end(Ending::Unstored(Duration::ZERO));
-            return answer(&self.want, entry, status.because("another-validator"), now);
-        }
-        let judged = self.judge(entry.status, &entry.headers, received.received);
-        entry.received = received.received;
-        entry.initial_age = initial_age(&entry.headers, received.requested, received.received);
-        status.ttl = Some(entry.ttl(received.received));
-        match judged.and_then(|storable| self.spec(&storable).map(|spec| (storable, spec))) {
-            Ok((storable, spec)) => {
-                entry.policy = storable.policy;
-                entry.headers = storable.headers;
-                status.ttl = Some(entry.ttl(received.received));
+        status.ttl = Some(entry.ttl(now));
+        match freshened {
+            Ok(spec) => {
                 status.stored = self.refresh(&mut entry, spec);
                 answer(&self.want, entry, status, now)
             }
@@ -170,8 +157,26 @@ impl<E: Env> Fetch<'_, E> {
         self.absorb(received, status).await
     }
 
+    /// Takes over what the origin says of a response that it says is still good: its fields, and what may be done
+    /// with it. Gives what it varies on.
+    pub(super) fn freshen(&self, entry: &mut Entry, received: &Received) -> Result<String, Unstorable> {
+        let mut update = received.response.headers().clone();
+        date(&mut update, received.received);
+        compress::adapt(&mut update, &entry.headers);
+        if !entry.freshen(&update, self.want.key.origin()) {
+            return Err(Unstorable::AnotherValidator);
+        }
+        let judged = self.judge(entry.status, &entry.headers, received.received);
+        entry.received = received.received;
+        entry.initial_age = initial_age(&entry.headers, received.requested, received.received);
+        let storable = judged?;
+        let spec = self.spec(&storable)?;
+        (entry.policy, entry.headers) = (storable.policy, storable.headers);
+        Ok(spec)
+    }
+
     /// Writes a validated entry back, in the background; `false` without the right to.
-    fn refresh(&self, entry: &mut Entry, spec: String) -> bool {
+    pub(super) fn refresh(&self, entry: &mut Entry, spec: String) -> bool {
         let Some(lease) = self.lease.clone() else { return false };
         entry.selecting = self.want.selecting.values(&spec);
         entry.ledger = lease.ledger().clone();
@@ -186,7 +191,7 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     /// What must not be stored any more goes, in the background.
-    fn forget(&self) {
+    pub(super) fn forget(&self) {
         let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
         let resource = self.want.key.clone();
         self.want.app.env.spawn(async move {
@@ -196,7 +201,7 @@ impl<E: Env> Fetch<'_, E> {
         });
     }
 
-    fn judge(
+    pub(super) fn judge(
         &self,
         status: StatusCode,
         response: &HeaderMap,
@@ -210,12 +215,12 @@ impl<E: Env> Fetch<'_, E> {
         judge(&exchange, self.want.policy, &self.want.app.config.cache)
     }
 
-    fn spec(&self, storable: &Storable) -> Result<String, Unstorable> {
+    pub(super) fn spec(&self, storable: &Storable) -> Result<String, Unstorable> {
         self.want.selecting.spec(&storable.vary).ok_or(Unstorable::Vary)
     }
 
     /// Takes in a whole response: stores it as it passes by, if it may be stored, and answers with it.
-    async fn absorb(self, received: Received, mut status: CacheStatus) -> Answer {
+    pub(super) async fn absorb(self, received: Received, mut status: CacheStatus) -> Answer {
         let (app, incoming) = (self.want.app, self.want.incoming);
         let Received { response, requested, received } = received;
         let (mut head, body) = response.into_parts();
@@ -227,7 +232,11 @@ impl<E: Env> Fetch<'_, E> {
         if let Some(plan) = plan {
             plan.apply_to_fields(&mut stored);
         }
-        let fill = self.fill(head.status, &stored, declared_length(&stored), requested, received);
+        let declared_stored = declared_length(&stored);
+        let begin = |begin: Begin<E>| {
+            Fill::begin(begin.store, begin.lease, begin.spec, begin.entry, declared_stored, begin.limit)
+        };
+        let fill = self.fill(head.status, &stored, (requested, received), begin);
         let mut body = first_piece(&app.env, body, declared).await;
         let body = match fill {
             Ok((fill, ttl)) => {
@@ -250,23 +259,16 @@ impl<E: Env> Fetch<'_, E> {
         Answer { response: Response::from_parts(head, body), status }
     }
 
-    /// The right to store this response, and how long it will be fresh, in seconds. Without it, the lead ends.
-    fn fill(
+    /// Begins to store this response, and says how long it will be fresh, in seconds. Without the right to, the lead
+    /// ends.
+    pub(super) fn fill(
         mut self,
         code: StatusCode,
         headers: &HeaderMap,
-        declared: Option<u64>,
-        requested: Timestamp,
-        received: Timestamp,
+        (requested, received): (Timestamp, Timestamp),
+        begin: impl FnOnce(Begin<E>) -> Result<Fill<E>, (Unstorable, Box<FillLease>)>,
     ) -> Result<(Fill<E>, i64), Unstorable> {
-        let storable = match self.storable(code, headers, received) {
-            Ok(storable) => storable,
-            Err(why) => {
-                self.end(Ending::Unstored(self.waiting_is_no_use(why)));
-                return Err(why);
-            }
-        };
-        let (storable, spec) = storable;
+        let (storable, spec) = self.storable(code, headers, received).map_err(|why| self.refused(why))?;
         let lease = self.lease.take().ok_or(Unstorable::NoLease)?;
         let entry = Entry {
             key: self.want.key.text().to_owned(),
@@ -283,13 +285,16 @@ impl<E: Env> Fetch<'_, E> {
         let ttl = entry.ttl(received);
         let limit = self.want.app.config.cache.max_object_size;
         let store = Rc::clone(&self.want.shared.store);
-        Fill::begin(store, lease, spec, entry, declared, limit).map(|fill| (fill, ttl)).map_err(
-            |(why, lease)| {
-                self.lease = Some(*lease);
-                self.end(Ending::Unstored(self.waiting_is_no_use(why)));
-                why
-            },
-        )
+        begin(Begin { store, lease, spec, entry, limit }).map(|fill| (fill, ttl)).map_err(|(why, lease)| {
+            self.lease = Some(*lease);
+            self.refused(why)
+        })
+    }
+
+    /// The lead ends, because what came is not stored.
+    pub(super) fn refused(&self, why: Unstorable) -> Unstorable {
+        self.end(Ending::Unstored(self.waiting_is_no_use(why)));
+        why
     }
 
     fn storable(
@@ -310,14 +315,27 @@ impl<E: Env> Fetch<'_, E> {
     /// that was because of this one request.
     fn waiting_is_no_use(&self, why: Unstorable) -> Duration {
         match why {
-            Unstorable::Method | Unstorable::RequestNoStore | Unstorable::Authorization => Duration::ZERO,
+            Unstorable::Method
+            | Unstorable::RequestNoStore
+            | Unstorable::Authorization
+            | Unstorable::IfRange => Duration::ZERO,
             _ => self.want.policy.hit_for_miss,
         }
     }
 }
 
+/// What it takes to store a response.
+pub(super) struct Begin<E: Env> {
+    pub(super) store: Rc<Store<E>>,
+    pub(super) lease: FillLease,
+    pub(super) spec: String,
+    pub(super) entry: Entry,
+    /// The most bytes that are stored.
+    pub(super) limit: u64,
+}
+
 /// How a lead ends without anything stored.
-enum Ending {
+pub(super) enum Ending {
     /// The origin gave no response, or an error: as much is known to all who wait.
     Failed(StatusCode),
     /// What it gave is not stored; for so long nobody waits for the same.
@@ -325,35 +343,14 @@ enum Ending {
 }
 
 /// What is stored, although it is stale.
-fn reuse<E: Env>(want: &Want<'_, E>, entry: Entry, mut status: CacheStatus) -> Answer {
+pub(super) fn reuse<E: Env>(want: &Want<'_, E>, entry: Entry, mut status: CacheStatus) -> Answer {
     let now = want.app.env.now();
     status.ttl = Some(entry.ttl(now));
     answer(want, entry, status, now)
 }
 
-/// Whom this request waited for got no response, or an error in its place, with this status code.
-pub(super) fn failed_elsewhere<E: Env>(
-    want: &Want<'_, E>,
-    code: u16,
-    stale: Option<Stale>,
-    mut status: CacheStatus,
-) -> Answer {
-    (status.collapsed, status.forward_status) = (true, Some(code));
-    let failed = code == 500 && want.app.role == Role::Middleware;
-    let stale = stale.filter(|stale| !failed || stale.covers_error());
-    if let Some(entry) = stale.and_then(Stale::when_disconnected) {
-        return reuse(want, entry, status.because("origin-unreachable"));
-    }
-    let error = match code {
-        504 => UpstreamError::TimedOut("for another request".to_owned()),
-        _ if failed => UpstreamError::Failed("for another request".to_owned()),
-        _ => UpstreamError::Unreachable("for another request".to_owned()),
-    };
-    Answer { response: upstream_failed(want.app, want.incoming, &error), status }
-}
-
 /// The status code that stands for an error.
-const fn code_of(error: &UpstreamError) -> StatusCode {
+pub(super) const fn code_of(error: &UpstreamError) -> StatusCode {
     match error {
         UpstreamError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         UpstreamError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -362,7 +359,7 @@ const fn code_of(error: &UpstreamError) -> StatusCode {
 }
 
 /// The client has what just came: it gets a 304 while the content is read for the store alone.
-fn unchanged_for_client<E: Env>(
+pub(super) fn unchanged_for_client<E: Env>(
     app: &App<E>,
     headers: &HeaderMap,
     mut body: Body,
@@ -377,7 +374,7 @@ fn unchanged_for_client<E: Env>(
 
 /// RFC 9110 §6.6.1: "A recipient with a clock that receives a response message without a Date header field
 /// MUST record the time it was received and append a corresponding Date header field ... if it is cached".
-fn date(headers: &mut HeaderMap, received: Timestamp) {
+pub(super) fn date(headers: &mut HeaderMap, received: Timestamp) {
     if !headers.contains_key(DATE)
         && let Ok(value) = HeaderValue::from_str(&received.to_http_date())
     {
@@ -394,7 +391,7 @@ pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// RFC 5861 §4: what counts as an error is "any situation that would result in a 500, 502, 503, or 504".
-const fn is_error(code: StatusCode) -> bool {
+pub(super) const fn is_error(code: StatusCode) -> bool {
     matches!(code.as_u16(), 500 | 502 | 503 | 504)
 }
 

@@ -8,11 +8,12 @@ use crate::config::KeyRules;
 use crate::env::Env;
 use crate::field::accept;
 use crate::field::forward::{self, Hop};
+use crate::field::range::Ranges;
 use crate::field::{hop, spin};
 use crate::role::Role;
-use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -33,12 +34,14 @@ pub struct Incoming {
     pub visit: Option<Rc<Visit>>,
     /// What the host says in `spin-*` fields, for the next component; empty before an origin.
     pub said_by_host: HeaderMap,
+    /// The bytes it asks for, where its `Range` counts.
+    pub range: Option<Ranges>,
 }
 
 /// Takes a request in: reads the client's address, then drops every `spin-*` field, the hop-by-hop fields
 /// and, unless they are trusted, the client's own claims on who it is. Those a middleware leaves to the next
-/// component, except where the response may be shared ([`Incoming::shareable`]).
-pub fn receive(request: Request<Body>, role: Role, trust_forwarded: bool) -> Incoming {
+/// component, except where the response may be shared ([`Incoming::shareable`]). At most `max_ranges` ranges count.
+pub fn receive(request: Request<Body>, role: Role, trust_forwarded: bool, max_ranges: u16) -> Incoming {
     let (parts, body) = request.into_parts();
     let mut headers = parts.headers;
     let client = forward::client_address(&headers);
@@ -50,7 +53,8 @@ pub fn receive(request: Request<Body>, role: Role, trust_forwarded: bool) -> Inc
     hop::strip_with(&mut headers, |name| {
         forward::is_spin(name) || (!leaves_claims && forward::is_claim(name))
     });
-    Incoming { method: parts.method, uri: parts.uri, headers, body, client, said_by_host, visit: None }
+    let range = Ranges::of(&parts.method, &headers, max_ranges);
+    Incoming { method: parts.method, uri: parts.uri, headers, body, client, said_by_host, visit: None, range }
 }
 
 impl Incoming {
@@ -59,7 +63,7 @@ impl Incoming {
         let (uri, headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
         let method = if self.is_query() { self.method.clone() } else { Method::GET };
         let said_by_host = self.said_by_host.clone();
-        Self { method, uri, headers, body: self.held(), client, said_by_host, visit: None }
+        Self { method, uri, headers, body: self.held(), client, said_by_host, visit: None, range: None }
     }
 
     /// Whether it is a QUERY (RFC 10008).
@@ -187,13 +191,26 @@ impl Incoming {
         (uri, headers)
     }
 
-    /// The same without the client's conditions: they are answered from what comes back.
+    /// The same for all of the response and without the client's conditions: what it asks for is taken from what comes
+    /// back.
     pub fn unconditional<E: Env>(&self, app: &App<E>, rules: &KeyRules) -> Request<Body> {
         let mut request = self.outgoing(app, Some(rules), self.held());
-        for condition in [IF_NONE_MATCH, IF_MODIFIED_SINCE] {
+        for condition in [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE] {
             request.headers_mut().remove(condition);
         }
         app.config.cache.targets.announce(request.headers_mut());
+        request
+    }
+
+    /// The same for `range`. `If-Range` stays: it is on what the client has, and that we do not know.
+    pub fn partial<E: Env>(&self, app: &App<E>, rules: &KeyRules, range: &Ranges) -> Request<Body> {
+        let mut request = self.unconditional(app, rules);
+        if let Ok(range) = HeaderValue::try_from(range.coalesced().to_string()) {
+            request.headers_mut().insert(RANGE, range);
+        }
+        for line in self.headers.get_all(IF_RANGE) {
+            request.headers_mut().append(IF_RANGE, line.clone());
+        }
         request
     }
 
@@ -217,7 +234,6 @@ impl Incoming {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use http::HeaderValue;
 
     fn query(fields: &[(&'static str, &'static str)], content: &'static str) -> Incoming {
         let fields = fields
@@ -233,6 +249,7 @@ mod tests {
             client: None,
             said_by_host: HeaderMap::new(),
             visit: None,
+            range: None,
         }
     }
 

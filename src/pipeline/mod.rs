@@ -11,14 +11,21 @@
 //!            first ----------> fetch -> absorb ---+
 //!            others ---------> lookup again ...   |
 //! ```
+//! What is different where a request is for a part, or only parts are stored, is in `ranged` and `parts`.
+//!
 //! `receive`, `route`, `identify`, `plan`, `key`, `evaluate`, `judge` and `head` are pure. Every way out ends in
 //! [`respond`], which is the one place that writes `Cache-Status`.
 
 mod collapse;
 mod content;
+mod cut;
 mod fetch;
+mod held;
 mod incoming;
+mod parts;
+mod ranged;
 mod refresh;
+mod selected;
 mod session;
 pub mod warm;
 
@@ -32,10 +39,12 @@ use crate::body::Body;
 use crate::cache::entry::{Content, Entry};
 use crate::cache::key::{ResourceKey, Selecting};
 use crate::cache::pieces::{self, Following};
+use crate::cache::range::accept;
 use crate::cache::respond::{self, Send};
-use crate::cache::reuse::{Stale, Verdict, evaluate};
+use crate::cache::reuse::{Verdict, evaluate};
+use crate::cache::store::Lookup;
 use crate::cache::{invalidate, lease::FillLease, tags};
-use crate::config::{CachePolicy, KeyRules, Route, RoutePolicy, Shown};
+use crate::config::{CachePolicy, KeyRules, RangePolicy, Route, RoutePolicy, Shown};
 use crate::env::{Env, UpstreamError};
 use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
@@ -44,12 +53,13 @@ use crate::job;
 use crate::metrics::{self, Series, Timed};
 use crate::problem::Problem;
 use crate::purge::Target;
-use crate::redis::RedisError;
+use crate::redis::{RedisError, hex};
 use crate::role::Role;
 use crate::time::Timestamp;
 use collapse::{Follow, Step, Waiting};
 use fetch::Fetch;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use held::Held;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
@@ -62,11 +72,11 @@ pub struct Answer {
 
 /// Answers one request.
 pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response<Body> {
-    let incoming = receive(request, app.role, app.config.origin.trust_forwarded);
+    let incoming = receive(request, app.role, app.config.origin.trust_forwarded, app.config.cache.max_ranges);
     let shown = app.config.cache.cache_status.shows(incoming.client);
     job::opportunity(app);
     if api::is_reserved(incoming.uri.path()) {
-        let response = api::serve(app, incoming).await;
+        let response = Box::pin(api::serve(app, incoming)).await;
         let status = CacheStatus::default().because("reserved-path");
         return respond(app, Answer { response, status }, shown, None);
     }
@@ -92,10 +102,11 @@ async fn visited<E: Env>(
     }
     let visit = incoming.visit.clone();
     let (answer, key) = match plan(app, &route.policy, &incoming) {
-        Plan::Pass(status) => (pass(app, incoming, status).await, None),
+        Plan::Pass(status) => (Box::pin(pass(app, incoming, status)).await, None),
         Plan::Cache { shared, policy, key } => {
             let url = key.url().to_owned();
-            (cached(app, shared, policy, key, incoming.shareable(app)).await, Some(url))
+            let answer = cached(app, shared, policy, key, incoming.shareable(app)).await;
+            (selected::ahead(&app.env, answer).await, Some(url))
         }
     };
     (session::leave(visit, answer), key)
@@ -139,14 +150,11 @@ fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming
     }
 }
 
-/// Requests that only the origin can answer as they are: for a part of a response, under conditions that
-/// are the origin's to judge (RFC 9111 §4.3.2), or with content, which has no meaning in a GET (RFC 9110
-/// §9.3.1) but may well change what an origin answers.
+/// Requests that only the origin can answer as they are: under conditions that are the origin's to judge (RFC
+/// 9111 §4.3.2), or with content, which has no meaning in a GET (RFC 9110 §9.3.1) but may well change what an
+/// origin answers.
 fn not_for_a_cache(incoming: &Incoming) -> Option<&'static str> {
     let has = |name| incoming.headers.contains_key(name);
-    if has(RANGE) || has(IF_RANGE) {
-        return Some("range");
-    }
     if has(IF_MATCH) || has(IF_UNMODIFIED_SINCE) {
         return Some("precondition");
     }
@@ -172,13 +180,30 @@ impl<E: Env> Want<'_, E> {
     }
 
     /// Whether it may wait for the response to another request. One with `Authorization` mostly brings what
-    /// is not for others (RFC 9111 §3.5).
+    /// is not for others (RFC 9111 §3.5), one with `If-Range` what is for those who have the rest.
     fn may_wait(&self) -> bool {
-        !self.policy.collapse.is_zero() && !self.incoming.headers.contains_key(AUTHORIZATION)
+        let alone = [AUTHORIZATION, IF_RANGE];
+        !self.policy.collapse.is_zero() && !alone.iter().any(|name| self.incoming.headers.contains_key(name))
+    }
+
+    /// Those who want the same, of those who select `variant`. Who asks the origin for a part alone is with those
+    /// who ask for the same part.
+    fn flight(&self, variant: &str) -> String {
+        match &self.incoming.range {
+            Some(range) if self.policy.range == RangePolicy::Pass => {
+                format!("{variant}-{}", hex(&blake3::hash(range.to_string().as_bytes()).as_bytes()[..16]))
+            }
+            _ => variant.to_owned(),
+        }
+    }
+
+    /// The same once more.
+    fn again(&self) -> Self {
+        Self { key: self.key.clone(), ..*self }
     }
 }
 
-/// From the cache, or into it.
+/// From the cache, or into it. What asks the origin is boxed: it is large, and a hit should not carry its room.
 async fn cached<E: Env>(
     app: &Rc<App<E>>,
     shared: &Shared<E>,
@@ -187,17 +212,17 @@ async fn cached<E: Env>(
     mut incoming: Incoming,
 ) -> Answer {
     if incoming.is_query() && !incoming.hold(app.config.cache.max_query_content).await {
-        return pass(app, incoming, CacheStatus::forward(Forward::Bypass).because("request-content")).await;
+        let status = CacheStatus::forward(Forward::Bypass).because("request-content");
+        return Box::pin(pass(app, incoming, status)).await;
     }
     incoming.reduce(&policy.key);
     let selecting = Selecting::of(&incoming.headers, &policy.key).with_content(incoming.digest());
     let want = Want { app, shared, policy, incoming: &incoming, selecting, key };
     match find(&want).await {
         Ok(Found::Answer(answer)) => answer,
-        Ok(Found::Stale(stale, status, lease)) => Fetch { want, lease }.stale(*stale, status).await,
-        Ok(Found::Missing(status, lease)) => Fetch { want, lease: Some(lease) }.missing(status).await,
-        Err(Unfound::Pass(status)) => pass(app, incoming, status).await,
-        Err(Unfound::Redis(error)) => without_redis(app, incoming, &error).await,
+        Ok(Found::Fetch(held, status, lease)) => Box::pin(Fetch { want, lease }.fetch(held, status)).await,
+        Err(Unfound::Pass(status)) => Box::pin(pass(app, incoming, status)).await,
+        Err(Unfound::Redis(error)) => Box::pin(without_redis(app, incoming, &error)).await,
     }
 }
 
@@ -205,10 +230,9 @@ async fn cached<E: Env>(
 enum Found {
     /// This.
     Answer(Answer),
-    /// A stale response; without a lease what comes back is not stored, but what is stored may still be good.
-    Stale(Box<Stale>, CacheStatus, Option<FillLease>),
-    /// Nothing, and a turn to fetch it.
-    Missing(CacheStatus, FillLease),
+    /// Not enough, and a turn to ask the origin; without a lease what comes back is not stored, but what is stored may
+    /// still be good.
+    Fetch(Held, CacheStatus, Option<FillLease>),
 }
 
 /// Why a request goes to the origin as it is.
@@ -229,43 +253,68 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
     let mut waiting = Waiting::new();
     loop {
         let found = want.shared.store.lookup(&want.key, want.selecting).await?;
-        let now = want.app.env.now();
         let waited = waiting.has_waited().then_some(arrived);
-        let missing = if found.other_variants { Forward::VaryMiss } else { Forward::UriMiss };
-        let stale = match evaluate(&wanted, found.entry, found.soft_purged, waited, now) {
-            Verdict::Fresh(fresh) => {
-                let status = match waited {
-                    None => CacheStatus::hit(fresh.entry.ttl(now)),
-                    Some(_) => CacheStatus::collapsed(missing, fresh.entry.ttl(now)),
-                };
-                return Ok(Found::Answer(answer(want, fresh.entry, status, now)));
-            }
-            Verdict::Refresh(stale) => {
-                let place = (found.flight, found.mark);
-                return Ok(Found::Answer(refresh::behind(want, stale, place, now)));
-            }
-            Verdict::Unsatisfiable => return Ok(Found::Answer(unsatisfiable())),
-            Verdict::Missing if want.incoming.method == Method::HEAD => {
-                return Err(Unfound::Pass(CacheStatus::forward(missing)));
-            }
-            Verdict::Missing => None,
-            Verdict::Stale(stale) => Some(stale),
+        let (flight, mark) = (want.flight(&found.flight), found.mark.clone());
+        let (held, status) = match judge(want, &wanted, found, waited).await? {
+            Judgement::Answer(answer) => return Ok(Found::Answer(answer)),
+            Judgement::Ask(held, status) => (held, status),
         };
-        let status = CacheStatus::forward(stale.as_ref().map_or(missing, |stale| stale.reason));
-        match (collapse::turn(want, &found.flight, found.mark, stale.as_ref(), &mut waiting).await, stale) {
+        let turn = Box::pin(collapse::turn(want, &flight, mark, held.can_be_shared(), &mut waiting)).await;
+        match (turn, held) {
             (Ok(Step::LookAgain), _) => {}
-            (Ok(Step::Fetch(lease)), Some(stale)) => {
-                return Ok(Found::Stale(Box::new(stale), status, Some(lease)));
+            (Ok(Step::Fetch(lease)), held) => return Ok(Found::Fetch(held, status, Some(lease))),
+            (Ok(Step::Follow(follow)), _) => {
+                let answer = following(want, *follow, status, want.app.env.now());
+                return Ok(Found::Answer(cut::out_of(want, answer)));
             }
-            (Ok(Step::Fetch(lease)), None) => return Ok(Found::Missing(status, lease)),
-            (Ok(Step::Follow(follow)), _) => return Ok(Found::Answer(following(want, *follow, status, now))),
-            (Ok(Step::Failed(code)), stale) => {
-                return Ok(Found::Answer(fetch::failed_elsewhere(want, code, stale, status)));
+            (Ok(Step::Failed(code)), held) => {
+                return Ok(Found::Answer(Box::pin(held::failed_elsewhere(want, code, held, status)).await));
             }
-            (Err(_), Some(stale)) => return Ok(Found::Stale(Box::new(stale), status, None)),
-            (Err(error), None) => return Err(Unfound::Redis(error)),
+            (Err(error), Held::Nothing | Held::Parts(_)) => return Err(Unfound::Redis(error)),
+            (Err(_), held) => return Ok(Found::Fetch(held, status, None)),
         }
     }
+}
+
+/// What is to be done with what was found.
+enum Judgement {
+    Answer(Answer),
+    Ask(Held, CacheStatus),
+}
+
+async fn judge<E: Env>(
+    want: &Want<'_, E>,
+    wanted: &RequestDirectives,
+    found: Lookup,
+    waited: Option<Timestamp>,
+) -> Result<Judgement, Unfound> {
+    let now = want.app.env.now();
+    if let Some(partial) = found.partial.filter(|_| want.incoming.method == Method::GET) {
+        let judged = parts::judge(want, wanted, partial, (found.soft_purged, waited), now);
+        return Ok(Box::pin(judged).await);
+    }
+    let missing = if found.other_variants { Forward::VaryMiss } else { Forward::UriMiss };
+    Ok(match evaluate(wanted, found.entry, found.soft_purged, waited, now) {
+        Verdict::Fresh(fresh) => {
+            let status = match waited {
+                None => CacheStatus::hit(fresh.entry.ttl(now)),
+                Some(_) => CacheStatus::collapsed(missing, fresh.entry.ttl(now)),
+            };
+            Judgement::Answer(answer(want, fresh.entry, status, now))
+        }
+        Verdict::Refresh(stale) => {
+            Judgement::Answer(refresh::behind(want, stale, (found.flight, found.mark), now))
+        }
+        Verdict::Unsatisfiable => Judgement::Answer(unsatisfiable()),
+        Verdict::Missing if want.incoming.method == Method::HEAD => {
+            return Err(Unfound::Pass(CacheStatus::forward(missing)));
+        }
+        Verdict::Missing => Judgement::Ask(Held::Nothing, CacheStatus::forward(missing)),
+        Verdict::Stale(stale) => {
+            let status = CacheStatus::forward(stale.reason);
+            Judgement::Ask(Held::Stale(Box::new(stale)), status)
+        }
+    })
 }
 
 /// The answer that a response gives which is just coming to somebody else.
@@ -300,7 +349,14 @@ async fn without_redis<E: Env>(app: &App<E>, incoming: Incoming, error: &RedisEr
 
 /// The answer that a stored response gives.
 fn answer<E: Env>(want: &Want<'_, E>, mut entry: Entry, status: CacheStatus, now: Timestamp) -> Answer {
-    let (code, headers, send) = respond::head(&want.incoming.method, &want.incoming.headers, &mut entry, now);
+    let (code, mut headers, send) =
+        respond::head(&want.incoming.method, &want.incoming.headers, &mut entry, now);
+    if code == StatusCode::OK {
+        accept(&mut headers);
+        if let Some(response) = selected::of_stored(want, &mut headers, &entry.content) {
+            return Answer { response, status };
+        }
+    }
     let body = match send {
         Send::Content => pieces::content(&want.shared.store, want.key.clone(), entry.content),
         Send::HeadOnly => Body::Empty,

@@ -6,7 +6,8 @@
 //! leaves the rest to the next, or to the end of its time. One sweeps at a time, on whatever instance.
 
 use super::ledger::{Head, Purged, Subject};
-use crate::cache::entry::{Content, Entry, PREAMBLE, head_length};
+use crate::cache::entry::{PREAMBLE, head_length};
+use crate::cache::partial::Record;
 use crate::cache::store::Store;
 use crate::env::Env;
 use crate::redis::{Arg, Key, RedisError, Script, Value, exactly};
@@ -42,7 +43,7 @@ struct Peeked {
     key: Key,
     /// Its beginning, by which it is recognised when it is dropped.
     beginning: Bytes,
-    entry: Entry,
+    record: Record,
 }
 
 impl<E: Env> Store<E> {
@@ -117,12 +118,11 @@ impl<E: Env> Store<E> {
         if needed > beginning.len() {
             beginning = self.range(&key, needed).await?;
         }
-        let entry = beginning.get(at..needed).and_then(|head| Entry::decode_head(head).ok());
-        Ok(entry.map(|entry| Peeked {
-            key,
-            beginning: beginning.slice(..needed.min(beginning.len())),
-            entry,
-        }))
+        if beginning.len() < needed {
+            return Ok(None);
+        }
+        let record = Record::decode_head(&beginning.slice(at..needed)).ok();
+        Ok(record.map(|record| Peeked { key, beginning: beginning.slice(..needed), record }))
     }
 
     async fn range(&self, key: &Key, length: usize) -> Result<Bytes, RedisError> {
@@ -132,15 +132,17 @@ impl<E: Env> Store<E> {
     }
 
     async fn drop_purged(&self, head: &Head, peeked: Peeked) -> Result<bool, RedisError> {
-        let Peeked { key, beginning, entry } = peeked;
+        let Peeked { key, beginning, record } = peeked;
+        let entry = record.entry();
         let Some(url) = crate::cache::key::url_of(&entry.key) else { return Ok(false) };
         let subject = Subject { mark: &entry.ledger, url: &url, tags: &entry.tags };
         if self.book.judge(head, subject).await? != Purged::Hard {
             return Ok(false);
         }
         let gone = exactly::<1>(self.redis.run(&DROP, &[&key], vec![Arg::from(beginning.to_vec())]).await?)?;
-        if let (Content::Chunked { body, chunks, .. }, Some(id)) = (&entry.content, key.resource()) {
-            let pieces = (0..*chunks).map(|number| Arg::from(self.keys.chunk(id, body, number)));
+        for (body, chunks) in record.bodies() {
+            let Some(id) = key.resource() else { break };
+            let pieces = (0..chunks).map(|number| Arg::from(self.keys.chunk(id, body, number)));
             self.redis.call("UNLINK", pieces.collect()).await?;
         }
         Ok(gone[0].int()? == 1)

@@ -5,6 +5,7 @@ pub(crate) mod env;
 pub(crate) mod exchange;
 pub(crate) mod origin;
 pub(crate) mod proxy;
+pub(crate) mod ranged;
 pub(crate) mod server;
 pub(crate) mod wire;
 

@@ -1,0 +1,102 @@
+//! How a partial response is written, and what stands under the key of a response.
+
+use super::Partial;
+use crate::cache::entry::{Content, Corrupt, Entry, PARTS, PREAMBLE};
+use crate::cache::slice::Run;
+use crate::codec::{Reader, Writer};
+use crate::field::range::Span;
+use crate::field::validator::StrongValidator;
+use bytes::Bytes;
+
+impl Partial {
+    /// The bytes for Redis.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut head = Writer::with_capacity(1024 + 64 * self.runs.len());
+        head.u64(self.complete);
+        head.length(self.runs.len());
+        for run in &self.runs {
+            head.u64(run.span.start());
+            head.u64(run.span.end());
+            head.text(&run.body);
+        }
+        head.raw(&self.entry.encode());
+        let head = head.into_bytes();
+        let mut record = Writer::with_capacity(PREAMBLE + head.len());
+        record.u8(PARTS);
+        record.u32(crc32fast::hash(&head));
+        record.length(head.len());
+        record.raw(&head);
+        record.into_bytes()
+    }
+
+    fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
+        let mut preamble = Reader::new(bytes.get(1..PREAMBLE).ok_or(Corrupt::Damaged)?);
+        let (checksum, length) = (preamble.u32()?, preamble.u32()? as usize);
+        let head = bytes.slice(PREAMBLE..);
+        if head.len() != length {
+            return Err(Corrupt::Damaged);
+        }
+        if crc32fast::hash(&head) != checksum {
+            return Err(Corrupt::Checksum);
+        }
+        let mut reader = Reader::new(&head);
+        let complete = reader.u64()?;
+        let runs = (0..reader.count()?).map(|_| read_run(&mut reader, complete));
+        let runs = runs.collect::<Result<Vec<_>, _>>()?;
+        let entry = Entry::decode(&head.slice_ref(reader.rest()))?;
+        let sound = !runs.is_empty() && StrongValidator::of(&entry.headers).is_some();
+        if sound { Ok(Self { entry, complete, runs }) } else { Err(Corrupt::Damaged) }
+    }
+}
+
+fn read_run(head: &mut Reader<'_>, complete: u64) -> Result<Run, Corrupt> {
+    let span = Span::new(head.u64()?, head.u64()?).filter(|span| span.end() <= complete);
+    Ok(Run { span: span.ok_or(Corrupt::Damaged)?, body: head.text()? })
+}
+
+/// What stands under the key of a response.
+#[derive(Debug)]
+pub(crate) enum Record {
+    /// A whole response.
+    Whole(Entry),
+    /// Parts of one.
+    Part(Partial),
+}
+
+impl Record {
+    /// Reads what [`Entry::encode`] or [`Partial::encode`] wrote.
+    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
+        if bytes.first() == Some(&PARTS) {
+            return Partial::decode(bytes).map(Self::Part);
+        }
+        Entry::decode(bytes).map(Self::Whole)
+    }
+
+    /// Reads the same from preamble and head alone; inline content counts as empty. Parts are all head.
+    pub(crate) fn decode_head(bytes: &Bytes) -> Result<Self, Corrupt> {
+        if bytes.first() == Some(&PARTS) {
+            return Partial::decode(bytes).map(Self::Part);
+        }
+        Entry::decode_head(bytes).map(Self::Whole)
+    }
+
+    /// The fields and what was decided when they were stored.
+    pub(crate) const fn entry(&self) -> &Entry {
+        match self {
+            Self::Whole(entry) => entry,
+            Self::Part(partial) => partial.entry(),
+        }
+    }
+
+    /// The bodies in pieces that it names, and how many pieces each has.
+    pub(crate) fn bodies(&self) -> Vec<(&str, u32)> {
+        match self {
+            Self::Whole(entry) => match &entry.content {
+                Content::Chunked { body, chunks, .. } => vec![(body, *chunks)],
+                Content::Inline(_) => vec![],
+            },
+            Self::Part(partial) => partial.runs.iter().map(|run| (&*run.body, run.pieces())).collect(),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A part of a content that passes by as a whole (RFC 9110 §14.2).
+
+use super::fetch::declared_length;
+use super::selected::not_satisfiable;
+use super::{Answer, Want};
+use crate::body::{Body, BodyError};
+use crate::cache::range::{Selected, describe, select};
+use crate::env::Env;
+use crate::field::range::Span;
+use crate::nonce;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+/// Cuts what the request asks for out of a whole that is being stored. One part alone: several, in the order in
+/// which they were asked for, may need bytes that have passed.
+pub(super) fn out_of<E: Env>(want: &Want<'_, E>, answer: Answer) -> Answer {
+    let (stored, complete) = (answer.status.stored || answer.status.collapsed, complete(&answer));
+    let selected = if stored { selected(want, &answer) } else { Selected::Whole };
+    let Answer { response, status } = answer;
+    let (mut head, body) = response.into_parts();
+    let response = match selected {
+        Selected::Whole | Selected::Several(_) => Response::from_parts(head, body),
+        Selected::One(span) => {
+            describe(&mut head.headers, &selected, complete.unwrap_or_default());
+            head.status = StatusCode::PARTIAL_CONTENT;
+            Response::from_parts(head, cut(body, span))
+        }
+        // What is dropped is read on for the store.
+        Selected::Unsatisfiable => not_satisfiable(complete.unwrap_or_default()),
+    };
+    Answer { response, status }
+}
+
+/// Whether the request asks for a part, and the whole came and is stored for nobody.
+pub(super) fn is_wasted<E: Env>(want: &Want<'_, E>, answer: &Answer) -> bool {
+    let kept = answer.status.stored || answer.status.collapsed;
+    !kept && matches!(selected(want, answer), Selected::One(_) | Selected::Unsatisfiable)
+}
+
+/// What of this answer the request asks for, as far as that can be known.
+fn selected<E: Env>(want: &Want<'_, E>, answer: &Answer) -> Selected {
+    match (&want.incoming.range, complete(answer)) {
+        (Some(range), Some(complete)) => {
+            let (asked, headers) = (&want.incoming.headers, answer.response.headers());
+            select(range, asked, headers, complete, || nonce::random(&want.app.env))
+        }
+        _ => Selected::Whole,
+    }
+}
+
+/// The length of a 200 in bytes, where it is known.
+fn complete(answer: &Answer) -> Option<u64> {
+    let known = declared_length(answer.response.headers()).or_else(|| answer.response.body().length());
+    known.filter(|_| answer.response.status() == StatusCode::OK)
+}
+
+/// The bytes of `span`, as soon as they have come.
+fn cut(body: Body, span: Span) -> Body {
+    if let Body::Full(content) = &body
+        && let (Ok(start), Ok(end)) = (usize::try_from(span.start()), usize::try_from(span.end()))
+        && end <= content.len()
+    {
+        return content.slice(start..end).into();
+    }
+    let state = Cut { body: Some(body), at: 0, span };
+    let pieces = futures_util::stream::unfold(state, |mut state| async move {
+        let piece = state.next().await?;
+        Some((piece, state))
+    });
+    Body::from_pieces(Some(span.length()), pieces)
+}
+
+struct Cut {
+    /// Until the span has come. What is being stored is read on after it is dropped.
+    body: Option<Body>,
+    at: u64,
+    span: Span,
+}
+
+impl Cut {
+    async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        loop {
+            let piece = match self.body.as_mut()?.chunk().await {
+                Some(Ok(piece)) => piece,
+                Some(Err(error)) => return self.broken(error),
+                None => return self.broken(BodyError("it has fewer bytes than declared".to_owned())),
+            };
+            let start = self.at;
+            self.at += piece.len() as u64;
+            if self.at >= self.span.end() {
+                self.body = None;
+            }
+            let here = Span::new(start, self.at).and_then(|here| here.common(self.span));
+            if let Some(here) = here {
+                let position = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX).min(piece.len());
+                return Some(Ok(piece.slice(position(here.start())..position(here.end()))));
+            }
+        }
+    }
+
+    fn broken(&mut self, error: BodyError) -> Option<Result<Bytes, BodyError>> {
+        self.body = None;
+        Some(Err(error))
+    }
+}

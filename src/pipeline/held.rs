@@ -1,0 +1,105 @@
+//! What is stored, and does not answer a request as it is.
+
+use super::fetch::reuse;
+use super::parts::answered_by;
+use super::{Answer, Want, upstream_failed};
+use crate::cache::partial::{Partial, StalePartial};
+use crate::cache::reuse::Stale;
+use crate::env::{Env, UpstreamError};
+use crate::field::cache_status::CacheStatus;
+use crate::role::Role;
+use http::HeaderMap;
+
+/// What is stored, and does not answer a request as it is.
+pub(super) enum Held {
+    /// Nothing.
+    Nothing,
+    /// A whole response, to be validated.
+    Stale(Box<Stale>),
+    /// Parts with all that is asked for, to be validated.
+    StaleParts(Box<StalePartial>),
+    /// Other parts.
+    Parts(Box<Partial>),
+}
+
+impl Held {
+    /// The fields to validate it with, if that would help.
+    pub(super) fn to_validate(&self) -> Option<&HeaderMap> {
+        match self {
+            Self::Nothing | Self::Parts(_) => None,
+            Self::Stale(stale) => Some(&stale.entry.headers),
+            Self::StaleParts(stale) => Some(stale.headers()),
+        }
+    }
+
+    /// The fields of the parts that others may be added to.
+    pub(super) fn base(&self) -> Option<&HeaderMap> {
+        match self {
+            Self::Nothing | Self::Stale(_) => None,
+            Self::StaleParts(stale) => Some(stale.headers()),
+            Self::Parts(partial) => Some(partial.headers()),
+        }
+    }
+
+    /// How long the whole is in bytes, where parts of it say so.
+    pub(super) fn complete(&self) -> Option<u64> {
+        match self {
+            Self::Nothing | Self::Stale(_) => None,
+            Self::StaleParts(stale) => Some(stale.complete()),
+            Self::Parts(partial) => Some(partial.complete()),
+        }
+    }
+
+    /// Whether what another request brings may answer this one too; see [`Stale::can_be_shared`].
+    pub(super) const fn can_be_shared(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Parts(_) => true,
+            Self::Stale(stale) => stale.can_be_shared(),
+            Self::StaleParts(stale) => stale.can_be_shared(),
+        }
+    }
+
+    /// Whether it is used in place of an error of the origin.
+    pub(super) const fn covers_error(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Parts(_) => false,
+            Self::Stale(stale) => stale.covers_error(),
+            Self::StaleParts(stale) => stale.covers_error(),
+        }
+    }
+
+    /// The answer that it gives in place of what the origin failed to give; `None` where it may not, or cannot.
+    pub(super) async fn instead<E: Env>(self, want: &Want<'_, E>, mut status: CacheStatus) -> Option<Answer> {
+        match self {
+            Self::Nothing | Self::Parts(_) => None,
+            Self::Stale(stale) => stale.when_disconnected().map(|entry| reuse(want, entry, status)),
+            Self::StaleParts(stale) => {
+                let (partial, now) = (stale.when_disconnected()?, want.app.env.now());
+                status.ttl = Some(partial.entry().ttl(now));
+                answered_by(want, partial, status, now).await.ok()
+            }
+        }
+    }
+}
+
+/// Whom this request waited for got no response, or an error in its place, with this status code.
+pub(super) async fn failed_elsewhere<E: Env>(
+    want: &Want<'_, E>,
+    code: u16,
+    held: Held,
+    mut status: CacheStatus,
+) -> Answer {
+    (status.collapsed, status.forward_status) = (true, Some(code));
+    let failed = code == 500 && want.app.role == Role::Middleware;
+    if (!failed || held.covers_error())
+        && let Some(answer) = held.instead(want, status.because("origin-unreachable")).await
+    {
+        return answer;
+    }
+    let error = match code {
+        504 => UpstreamError::TimedOut("for another request".to_owned()),
+        _ if failed => UpstreamError::Failed("for another request".to_owned()),
+        _ => UpstreamError::Unreachable("for another request".to_owned()),
+    };
+    Answer { response: upstream_failed(want.app, want.incoming, &error), status }
+}

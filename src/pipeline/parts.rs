@@ -1,0 +1,255 @@
+//! Responses of which only parts are stored (RFC 9111 §3.3, §3.4): they answer for the bytes they have, and are
+//! made complete for who wants them all.
+
+use super::content::first_piece;
+use super::fetch::{Ending, Fetch, Received, declared_length, unchanged_for_client};
+use super::held::Held;
+use super::selected::{unchanged, written};
+use super::{Answer, Judgement, Want, end_to_end, unsatisfiable};
+use crate::body::Body;
+use crate::cache::fill::Fill;
+use crate::cache::partial::{Judged, Partial};
+use crate::cache::range::{Selected, select};
+use crate::cache::respond;
+use crate::cache::slice::{Run, Source, covers, read};
+use crate::cache::storable::Unstorable;
+use crate::env::Env;
+use crate::field::cache_control::RequestDirectives;
+use crate::field::cache_status::{CacheStatus, Forward};
+use crate::field::conditional::not_modified;
+use crate::field::range::{Ranges, Span};
+use crate::nonce;
+use crate::time::Timestamp;
+use http::header::{CONTENT_LENGTH, IF_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What is to be done with stored parts of a response: `marks` are whether they were purged softly, and when the
+/// request came if it has waited for others since.
+pub(super) async fn judge<E: Env>(
+    want: &Want<'_, E>,
+    wanted: &RequestDirectives,
+    partial: Partial,
+    (soft_purged, waited): (bool, Option<Timestamp>),
+    now: Timestamp,
+) -> Judgement {
+    match partial.evaluate(wanted, soft_purged, waited, now) {
+        Judged::Unsatisfiable => Judgement::Answer(unsatisfiable()),
+        Judged::Fresh(partial) => {
+            let ttl = partial.entry().ttl(now);
+            let status = match waited {
+                None => CacheStatus::hit(ttl),
+                Some(_) => CacheStatus::collapsed(Forward::Partial, ttl),
+            };
+            match answered_by(want, partial, status, now).await {
+                Ok(answer) => Judgement::Answer(answer),
+                Err(_) if wanted.only_if_cached => Judgement::Answer(unsatisfiable()),
+                Err(partial) => Judgement::Ask(Held::Parts(partial), CacheStatus::forward(Forward::Partial)),
+            }
+        }
+        Judged::Stale(stale) => {
+            let status = CacheStatus::forward(stale.reason());
+            // To validate what does not answer the request would leave it unanswered.
+            let answers = selected(want, stale.headers(), stale.complete(), stale.runs()).is_some();
+            let held = if answers {
+                Held::StaleParts(Box::new(stale))
+            } else {
+                Held::Parts(Box::new(stale.into_partial()))
+            };
+            Judgement::Ask(held, status)
+        }
+    }
+}
+
+/// What these runs give to a request by themselves; `None` where it wants bytes that they do not have.
+fn selected<E: Env>(
+    want: &Want<'_, E>,
+    headers: &HeaderMap,
+    complete: u64,
+    runs: &[Run],
+) -> Option<Selected> {
+    let boundary = || nonce::random(&want.app.env);
+    let range = want.incoming.range.as_ref()?;
+    let selected = select(range, &want.incoming.headers, headers, complete, boundary);
+    selected.spans()?.iter().all(|span| covers(runs, *span)).then_some(selected)
+}
+
+/// The answer that stored parts give by themselves; the parts again where they do not.
+pub(super) async fn answered_by<E: Env>(
+    want: &Want<'_, E>,
+    mut partial: Partial,
+    status: CacheStatus,
+    now: Timestamp,
+) -> Result<Answer, Box<Partial>> {
+    let complete = partial.complete();
+    let selected = selected(want, partial.headers(), complete, partial.runs());
+    let Some(selected) = selected else { return Err(Box::new(partial)) };
+    let spans = selected.spans().unwrap_or_default();
+    if !want.shared.store.holds(&want.key, partial.runs(), &spans).await.is_ok_and(|all| all) {
+        return Err(Box::new(partial));
+    }
+    let source = Source::Runs(partial.runs().into());
+    let (code, headers, _) =
+        respond::head(&want.incoming.method, &want.incoming.headers, partial.entry_mut(), now);
+    let response = if code == StatusCode::NOT_MODIFIED {
+        unchanged(headers)
+    } else {
+        written(want, &source, headers, complete, &selected)
+    };
+    Ok(Answer { response, status })
+}
+
+impl<E: Env> Fetch<'_, E> {
+    /// The origin said 304: the parts are good again, and take over what it says.
+    pub(super) async fn parts_validated(
+        self,
+        range: &Ranges,
+        mut partial: Partial,
+        received: &Received,
+        mut status: CacheStatus,
+    ) -> Answer {
+        let freshened = self.freshen(partial.entry_mut(), received);
+        status.ttl = Some(partial.entry().ttl(received.received));
+        match freshened {
+            Ok(spec) => status.stored = self.refresh_parts(&mut partial, spec),
+            Err(why) => {
+                self.forget();
+                self.end(Ending::Unstored(Duration::ZERO));
+                status = status.because(why.as_str());
+            }
+        }
+        match answered_by(&self.want, partial, status, received.received).await {
+            Ok(answer) => answer,
+            // A piece is gone in this moment.
+            Err(_) => Box::pin(self.part(range, Held::Nothing, status)).await,
+        }
+    }
+
+    /// Writes validated parts back, in the background; `false` without the right to.
+    fn refresh_parts(&self, partial: &mut Partial, spec: String) -> bool {
+        let Some(lease) = self.lease.clone() else { return false };
+        let entry = partial.entry_mut();
+        entry.selecting = self.want.selecting.values(&spec);
+        entry.ledger = lease.ledger().clone();
+        let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
+        let partial = partial.clone();
+        self.want.app.env.spawn(async move {
+            if let Err(error) = store.refresh_partial(&lease, &spec, partial, env.now()).await {
+                env.log(&format!("parts not refreshed: {}: {error}", lease.resource.url()));
+            }
+        });
+        true
+    }
+
+    /// A request for all of it: asks the origin for what is missing, if that helps, and answers with both.
+    pub(super) async fn complete(self, partial: Partial, status: CacheStatus) -> Answer {
+        let complete = partial.complete();
+        let storable = complete <= self.want.app.config.cache.max_object_size;
+        let gap = partial.gap().filter(|gap| storable && gap.length() < complete);
+        let Some(gap) = gap else { return self.missing(status).await };
+        let kept: Vec<Span> = kept(gap, complete).collect();
+        if !self.want.shared.store.holds(&self.want.key, partial.runs(), &kept).await.is_ok_and(|all| all) {
+            return self.missing(status).await;
+        }
+        let mut request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
+        if !ask_for(request.headers_mut(), gap, &partial) {
+            return self.missing(status).await;
+        }
+        match self.send(request).await {
+            Ok(received) => self.completed(partial, gap, received, status).await,
+            Err(error) => self.failed(&error, status),
+        }
+    }
+
+    /// Only the missing part of the same representation, or all of another, is an answer to a question that the
+    /// client did not ask. With anything else, the origin is asked what the client asked.
+    async fn completed(self, partial: Partial, gap: Span, received: Received, status: CacheStatus) -> Answer {
+        let headers = received.response.headers();
+        match received.response.status() {
+            StatusCode::PARTIAL_CONTENT
+                if partial.is_continued_by(headers, declared_length(headers), gap) =>
+            {
+                self.joined(partial, gap, received, status).await
+            }
+            StatusCode::OK => self.absorb(received, status).await,
+            _ => self.missing(status).await,
+        }
+    }
+
+    /// The whole, from what is stored and from what comes, stored as it passes by.
+    async fn joined(
+        mut self,
+        mut partial: Partial,
+        gap: Span,
+        mut received: Received,
+        mut status: CacheStatus,
+    ) -> Answer {
+        let (app, complete) = (self.want.app, partial.complete());
+        let source = Source::Runs(partial.runs().into());
+        let store = Rc::clone(&self.want.shared.store);
+        let kept =
+            |span: Option<Span>| span.map_or(Body::Empty, |span| read(&store, &self.want.key, &source, span));
+        let bodies = vec![
+            kept(Span::new(0, gap.start())),
+            std::mem::take(received.response.body_mut()).exactly(gap.length()),
+            kept(Span::new(gap.end(), complete)),
+        ];
+        let freshened = self.freshen(partial.entry_mut(), &received);
+        let mut headers = partial.headers().clone();
+        end_to_end(app, &mut headers);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(complete));
+        let body = first_piece(&app.env, Body::chained(bodies), Some(complete)).await;
+        status.ttl = Some(partial.entry().ttl(received.received));
+        status.forward_status = Some(StatusCode::PARTIAL_CONTENT.as_u16());
+        let body = match freshened.and_then(|spec| self.fill_whole(partial, spec)) {
+            Ok(fill) => {
+                status.stored = true;
+                fill.pass(body).await
+            }
+            Err(why) => {
+                status.detail = Some(self.refused(why).as_str());
+                body
+            }
+        };
+        if not_modified(&self.want.incoming.headers, &headers) {
+            return unchanged_for_client(app, &headers, body, status);
+        }
+        let mut response = Response::new(body);
+        *response.headers_mut() = headers;
+        Answer { response, status }
+    }
+
+    fn fill_whole(&mut self, partial: Partial, spec: String) -> Result<Fill<E>, Unstorable> {
+        let lease = self.lease.take().ok_or(Unstorable::NoLease)?;
+        let complete = partial.complete();
+        let mut entry = partial.into_entry();
+        entry.selecting = self.want.selecting.values(&spec);
+        entry.ledger = lease.ledger().clone();
+        let (store, limit) = (Rc::clone(&self.want.shared.store), self.want.app.config.cache.max_object_size);
+        Fill::begin(store, lease, spec, entry, Some(complete), limit).map_err(|(why, lease)| {
+            self.lease = Some(*lease);
+            why
+        })
+    }
+}
+
+/// What is on either side of the gap.
+fn kept(gap: Span, complete: u64) -> impl Iterator<Item = Span> {
+    [Span::new(0, gap.start()), Span::new(gap.end(), complete)].into_iter().flatten()
+}
+
+/// Asks for the bytes of `gap`, and for all of it where the representation is another by now.
+fn ask_for(request: &mut HeaderMap, gap: Span, partial: &Partial) -> bool {
+    let range = if gap.end() == partial.complete() {
+        format!("bytes={}-", gap.start())
+    } else {
+        format!("bytes={gap}")
+    };
+    let (Ok(range), Some(validator)) = (HeaderValue::try_from(range), partial.if_range()) else {
+        return false;
+    };
+    request.insert(RANGE, range);
+    request.insert(IF_RANGE, validator.clone());
+    true
+}

@@ -1,0 +1,192 @@
+//! Requests for a part of a response (RFC 9110 §14).
+//!
+//! A stored response answers them by itself. What is not stored, the route's `range` decides: `pass` asks the
+//! origin for the part alone and keeps it as a part; `whole` asks for everything, keeps it as it passes and cuts
+//! the part out. A part that cannot be kept is passed on all the same.
+
+use super::content::first_piece;
+use super::cut;
+use super::fetch::{Begin, Ending, Fetch, Received, code_of, date, declared_length, is_error};
+use super::held::Held;
+use super::selected::unchanged;
+use super::{Answer, end_to_end, upstream_failed};
+use crate::cache::compress;
+use crate::cache::fill::Fill;
+use crate::cache::partial::{Carried, Part};
+use crate::cache::respond::only_metadata;
+use crate::cache::storable::Unstorable;
+use crate::config::RangePolicy;
+use crate::env::{Env, UpstreamError};
+use crate::field::cache_status::CacheStatus;
+use crate::field::conditional::{not_modified, validate_with};
+use crate::field::range::Ranges;
+use crate::field::validator::same_representation;
+use crate::time::Timestamp;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE};
+use http::{HeaderMap, Response, StatusCode};
+use std::time::Duration;
+
+/// A flight that nobody joins.
+const NOBODY_WAITS: &str = "-";
+
+impl<E: Env> Fetch<'_, E> {
+    /// Asks the origin for what `held` does not give.
+    pub(super) async fn fetch(self, held: Held, status: CacheStatus) -> Answer {
+        let Some(range) = &self.want.incoming.range else { return Box::pin(self.all(held, status)).await };
+        let want = self.want.again();
+        let too_large = held.complete().is_some_and(|length| length > want.app.config.cache.max_object_size);
+        if want.policy.range == RangePolicy::Pass || too_large {
+            return cut::out_of(&want, Box::pin(self.part(range, held, status)).await);
+        }
+        let answer = Box::pin(self.all(held, status)).await;
+        if !cut::is_wasted(&want, &answer) {
+            return cut::out_of(&want, answer);
+        }
+        // Otherwise each request for a byte of what cannot be stored would fetch it all.
+        let status = answer.status;
+        drop(answer);
+        let begun = want.shared.store.begin(&want.key, NOBODY_WAITS, None, "", Duration::ZERO).await;
+        let lease = begun.ok().map(|begun| begun.lease);
+        Box::pin(Fetch { want, lease }.part(range, Held::Nothing, status)).await
+    }
+
+    /// Asks for the whole.
+    async fn all(self, held: Held, status: CacheStatus) -> Answer {
+        match held {
+            Held::Nothing => self.missing(status).await,
+            Held::Stale(stale) => self.stale(*stale, status).await,
+            Held::Parts(partial) => self.complete(*partial, status).await,
+            Held::StaleParts(stale) => self.complete(stale.into_partial(), status).await,
+        }
+    }
+
+    /// Asks for the part, and whether what is stored of it is still good.
+    pub(super) async fn part(self, range: &Ranges, held: Held, mut status: CacheStatus) -> Answer {
+        let mut request = self.want.incoming.partial(self.want.app, &self.want.policy.key, range);
+        let conditional =
+            held.to_validate().is_some_and(|stored| validate_with(request.headers_mut(), stored));
+        let received = match self.send(request).await {
+            Ok(received) => received,
+            Err(error) => return self.unreachable(held, &error, status).await,
+        };
+        let code = received.response.status();
+        if held.to_validate().is_some() {
+            status.forward_status = Some(code.as_u16());
+        }
+        match (code, held) {
+            (StatusCode::NOT_MODIFIED, Held::Stale(stale)) if conditional => {
+                self.validated(stale.entry, &received, status)
+            }
+            (StatusCode::NOT_MODIFIED, Held::StaleParts(stale)) if conditional => {
+                self.parts_validated(range, stale.into_partial(), &received, status).await
+            }
+            (StatusCode::OK, _) => self.absorb(received, status).await,
+            (StatusCode::PARTIAL_CONTENT, held) => self.absorb_part(received, held.base(), status).await,
+            (code, held) if is_error(code) && held.covers_error() => {
+                match held.instead(&self.want, status.because("stale-if-error")).await {
+                    Some(answer) => {
+                        self.end(Ending::Failed(code));
+                        answer
+                    }
+                    None => self.unstored(received, status).await,
+                }
+            }
+            _ => self.unstored(received, status).await,
+        }
+    }
+
+    async fn unreachable(self, held: Held, error: &UpstreamError, status: CacheStatus) -> Answer {
+        self.end(Ending::Failed(code_of(error)));
+        let instead = match error {
+            // The component behind is there: its error is one like an origin's 500.
+            UpstreamError::Failed(_) if !held.covers_error() => None,
+            UpstreamError::Failed(_) => held.instead(&self.want, status.because("stale-if-error")).await,
+            _ => held.instead(&self.want, status.because("origin-unreachable")).await,
+        };
+        let failed =
+            || Answer { response: upstream_failed(self.want.app, self.want.incoming, error), status };
+        instead.unwrap_or_else(failed)
+    }
+
+    /// Anything but the whole or the part: it is passed on and not stored, since it may be about this range alone
+    /// (416), or about what somebody put into `Range`.
+    async fn unstored(self, received: Received, mut status: CacheStatus) -> Answer {
+        let (mut head, body) = received.response.into_parts();
+        end_to_end(self.want.app, &mut head.headers);
+        let declared = declared_length(&head.headers);
+        let body = first_piece(&self.want.app.env, body, declared).await;
+        status.detail = Some(self.refused(Unstorable::Status).as_str());
+        Answer { response: Response::from_parts(head, body), status }
+    }
+
+    /// Takes in a part: stores it as it passes by, if it may be stored, and answers with it.
+    async fn absorb_part(
+        self,
+        received: Received,
+        base: Option<&HeaderMap>,
+        mut status: CacheStatus,
+    ) -> Answer {
+        let (app, incoming) = (self.want.app, self.want.incoming);
+        let Received { response, requested, received } = received;
+        let (mut head, body) = response.into_parts();
+        date(&mut head.headers, received);
+        if not_modified(&incoming.headers, &head.headers) {
+            self.end(Ending::Unstored(Duration::ZERO));
+            return Answer { response: unchanged(only_metadata(&head.headers)), status };
+        }
+        let declared = declared_length(&head.headers);
+        let fill = self.fill_part(&head.headers, declared, (requested, received), base);
+        end_to_end(app, &mut head.headers);
+        let body = first_piece(&app.env, body, declared).await;
+        let body = match fill {
+            Ok((fill, ttl)) => {
+                (status.stored, status.ttl) = (true, Some(ttl));
+                fill.pass(body).await
+            }
+            Err(why) => {
+                status.detail = Some(why.as_str());
+                body
+            }
+        };
+        Answer { response: Response::from_parts(head, body), status }
+    }
+
+    /// Begins to store this part beside those whose fields are `base`, and says how long it will be fresh, in
+    /// seconds. A part that is everything is stored as a whole.
+    fn fill_part(
+        self,
+        headers: &HeaderMap,
+        declared: Option<u64>,
+        times: (Timestamp, Timestamp),
+        base: Option<&HeaderMap>,
+    ) -> Result<(Fill<E>, i64), Unstorable> {
+        let carried = Carried::of(headers, declared).map_err(|why| self.refused(why))?;
+        let (request, rules) = (self.want.incoming.headers.clone(), self.want.policy.key.clone());
+        let for_if_range = request.contains_key(IF_RANGE);
+        if for_if_range && !base.is_some_and(|base| same_representation(base, headers)) {
+            return Err(self.refused(Unstorable::IfRange));
+        }
+        if self.would_be_compressed(headers, carried) {
+            return Err(self.refused(Unstorable::Compress));
+        }
+        let part = Part { carried, request, rules, for_if_range };
+        self.fill(StatusCode::OK, headers, times, |begin| {
+            let Begin { store, lease, spec, mut entry, limit } = begin;
+            if part.carried.is_whole() && !for_if_range {
+                entry.headers.remove(CONTENT_RANGE);
+                return Fill::begin(store, lease, spec, entry, Some(part.carried.complete), limit);
+            }
+            Fill::begin_part(store, lease, spec, entry, part, limit)
+        })
+    }
+    /// Whether the whole would be compressed on its way into the store: then this is a part of another representation.
+    fn would_be_compressed(&self, headers: &HeaderMap, carried: Carried) -> bool {
+        let codings = &self.want.policy.compress;
+        if codings.is_empty() {
+            return false;
+        }
+        let mut whole = headers.clone();
+        whole.insert(CONTENT_LENGTH, carried.complete.into());
+        compress::plan(codings, &self.want.incoming.headers, StatusCode::OK, &whole).is_some()
+    }
+}

@@ -1,0 +1,85 @@
+//! Responses to requests for a part, from what is stored.
+
+use super::content::first_piece;
+use super::fetch::declared_length;
+use super::{Answer, Want};
+use crate::body::Body;
+use crate::cache::entry::Content;
+use crate::cache::range::{Selected, describe, select, unsatisfied};
+use crate::cache::slice::{Source, read};
+use crate::env::Env;
+use crate::field::range::Span;
+use crate::nonce;
+use crate::problem::Problem;
+use bytes::Bytes;
+use http::header::CONTENT_RANGE;
+use http::{HeaderMap, Response, StatusCode};
+
+/// What a request gets of a stored 200 with this content, if it is for a part. It takes the fields then. `None`
+/// when it gets the whole.
+pub(super) fn of_stored<E: Env>(
+    want: &Want<'_, E>,
+    headers: &mut HeaderMap,
+    content: &Content,
+) -> Option<Response<Body>> {
+    let (range, complete) = (want.incoming.range.as_ref()?, content.length());
+    let boundary = || nonce::random(&want.app.env);
+    let selected = select(range, &want.incoming.headers, headers, complete, boundary);
+    let source = Source::from(content.clone());
+    (selected != Selected::Whole)
+        .then(|| written(want, &source, std::mem::take(headers), complete, &selected))
+}
+
+/// The response with what was selected of `complete` bytes, but for the whole.
+pub(super) fn written<E: Env>(
+    want: &Want<'_, E>,
+    source: &Source,
+    mut headers: HeaderMap,
+    complete: u64,
+    selected: &Selected,
+) -> Response<Body> {
+    let body = match selected {
+        Selected::Whole | Selected::Unsatisfiable => return not_satisfiable(complete),
+        Selected::One(span) => read(&want.shared.store, &want.key, source, *span),
+        Selected::Several(multipart) => {
+            let part = |(head, span): &(Bytes, Span)| {
+                [head.clone().into(), read(&want.shared.store, &want.key, source, *span)]
+            };
+            let mut bodies: Vec<Body> = multipart.parts.iter().flat_map(part).collect();
+            bodies.push(multipart.end.clone().into());
+            Body::chained(bodies)
+        }
+    };
+    describe(&mut headers, selected, complete);
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The client has it already.
+pub(super) fn unchanged(metadata: HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    *response.headers_mut() = metadata;
+    response
+}
+
+/// RFC 9110 §15.5.17: "A server that generates a 416 response to a byte-range request SHOULD generate a
+/// Content-Range header field specifying the current length of the selected representation".
+pub(super) fn not_satisfiable(complete: u64) -> Response<Body> {
+    let detail = format!("expected a range within the {complete} bytes of the content, found none");
+    let mut response = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, detail).into_response();
+    response.headers_mut().insert(CONTENT_RANGE, unsatisfied(complete));
+    response
+}
+
+/// Waits a little for the first piece of a part, so that it leaves together with its head.
+pub(super) async fn ahead<E: Env>(env: &E, mut answer: Answer) -> Answer {
+    if answer.response.status() == StatusCode::PARTIAL_CONTENT {
+        let declared = declared_length(answer.response.headers());
+        let body = std::mem::take(answer.response.body_mut());
+        *answer.response.body_mut() = first_piece(env, body, declared).await;
+    }
+    answer
+}
