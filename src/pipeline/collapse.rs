@@ -160,6 +160,12 @@ struct Seat<'a> {
 struct Watch<'a>(&'a Cell<bool>);
 
 impl Flights {
+    /// How many requests wait at the moment.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.borrow().values().map(|flight| flight.waiting.get()).sum()
+    }
+
     fn join(&self, token: &str) -> Seat<'_> {
         let flight = Rc::clone(self.0.borrow_mut().entry(token.to_owned()).or_default());
         flight.waiting.set(flight.waiting.get() + 1);
