@@ -213,7 +213,11 @@ impl<E: Env> Store<E> {
     }
 
     /// A body in pieces is there as a whole or not at all.
-    async fn whole(&self, entry: Entry, resource: &ResourceKey) -> Result<Option<Entry>, RedisError> {
+    pub(crate) async fn whole(
+        &self,
+        entry: Entry,
+        resource: &ResourceKey,
+    ) -> Result<Option<Entry>, RedisError> {
         let Content::Chunked { body, chunks, .. } = &entry.content else { return Ok(Some(entry)) };
         let keys = (0..*chunks).map(|number| Arg::from(&self.chunk_key(resource, body, number)));
         let there = exactly::<1>(self.redis.call("EXISTS", keys.collect()).await?)?[0].int()?;

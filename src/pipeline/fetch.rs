@@ -1,6 +1,7 @@
 //! Asking the origin for something that may be stored, and taking in what it answers.
 
 use super::content::first_piece;
+use super::held::{Failure, Held};
 use super::{Answer, Want, answer, end_to_end, session, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
@@ -54,35 +55,41 @@ impl<E: Env> Fetch<'_, E> {
     pub(super) async fn stale(self, stale: Stale, mut status: CacheStatus) -> Answer {
         let mut request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
         let conditional = validate_with(request.headers_mut(), &stale.entry.headers);
-        match self.send(request).await {
-            Ok(received) => {
-                let code = received.response.status();
-                status.forward_status = Some(code.as_u16());
-                match code {
-                    StatusCode::NOT_MODIFIED if conditional => self.validated(stale.entry, &received, status),
-                    StatusCode::OK if self.want.incoming.method == Method::HEAD => {
-                        self.described(stale.entry, received, status).await
-                    }
-                    code if is_error(code) && stale.covers_error() => {
-                        self.end(Ending::Failed(code));
-                        reuse(&self.want, stale.entry, status.because("stale-if-error"))
-                    }
-                    _ => self.absorb(received, status).await,
-                }
+        let received = match self.send(request).await {
+            Ok(received) => received,
+            Err(error) => return self.unreachable(Held::Stale(Box::new(stale)), &error, status).await,
+        };
+        let code = received.response.status();
+        status.forward_status = Some(code.as_u16());
+        match code {
+            StatusCode::NOT_MODIFIED if conditional => self.validated(stale.entry, &received, status).await,
+            StatusCode::OK if self.want.incoming.method == Method::HEAD => {
+                self.described(stale.entry, received, status).await
             }
-            // The component behind is there: its error is one like an origin's 500.
-            Err(error @ UpstreamError::Failed(_)) if stale.covers_error() => {
-                self.end(Ending::Failed(code_of(&error)));
-                reuse(&self.want, stale.entry, status.because("stale-if-error"))
+            code if is_error(code) => self.erred(Held::Stale(Box::new(stale)), received, status).await,
+            _ => self.absorb(received, status).await,
+        }
+    }
+
+    /// The origin gave an error in place of what `held` was to be validated with.
+    async fn erred(self, held: Held, received: Received, status: CacheStatus) -> Answer {
+        match held.instead(&self.want, Failure::Error, status).await {
+            Some(answer) => {
+                self.end(Ending::Failed(received.response.status()));
+                answer
             }
-            Err(error @ UpstreamError::Failed(_)) => self.failed(&error, status),
-            Err(error) => match stale.when_disconnected() {
-                Some(entry) => {
-                    self.end(Ending::Failed(code_of(&error)));
-                    reuse(&self.want, entry, status.because("origin-unreachable"))
-                }
-                None => self.failed(&error, status),
-            },
+            None => self.absorb(received, status).await,
+        }
+    }
+
+    /// The origin gave no response.
+    pub(super) async fn unreachable(self, held: Held, error: &UpstreamError, status: CacheStatus) -> Answer {
+        match held.instead(&self.want, Failure::of(error), status).await {
+            Some(answer) => {
+                self.end(Ending::Failed(code_of(error)));
+                answer
+            }
+            None => self.failed(error, status),
         }
     }
 
@@ -129,7 +136,16 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     /// The origin said 304: what is stored is good again, and takes over what the 304 says (RFC 9111 §4.3.4).
-    pub(super) fn validated(self, mut entry: Entry, received: &Received, mut status: CacheStatus) -> Answer {
+    pub(super) async fn validated(
+        self,
+        entry: Entry,
+        received: &Received,
+        mut status: CacheStatus,
+    ) -> Answer {
+        // Pieces of its content may have been evicted while the origin was asked.
+        let Ok(Some(mut entry)) = self.want.shared.store.whole(entry, &self.want.key).await else {
+            return Box::pin(self.missing(status)).await;
+        };
         let freshened = self.freshen(&mut entry, received);
         let now = received.received;
         status.ttl = Some(entry.ttl(now));
@@ -151,7 +167,7 @@ impl<E: Env> Fetch<'_, E> {
     /// A 200 to HEAD makes what is stored good again, or shows that it is not (RFC 9111 §4.3.5).
     async fn described(self, entry: Entry, received: Received, status: CacheStatus) -> Answer {
         if entry.matches_head(received.response.headers()) {
-            return self.validated(entry, &received, status);
+            return self.validated(entry, &received, status).await;
         }
         self.forget();
         self.absorb(received, status).await

@@ -69,15 +69,53 @@ impl Held {
     }
 
     /// The answer that it gives in place of what the origin failed to give; `None` where it may not, or cannot.
-    pub(super) async fn instead<E: Env>(self, want: &Want<'_, E>, mut status: CacheStatus) -> Option<Answer> {
+    pub(super) async fn instead<E: Env>(
+        self,
+        want: &Want<'_, E>,
+        failure: Failure,
+        mut status: CacheStatus,
+    ) -> Option<Answer> {
+        if failure == Failure::Error && !self.covers_error() {
+            return None;
+        }
+        status.detail = Some(failure.as_str());
         match self {
             Self::Nothing | Self::Parts(_) => None,
-            Self::Stale(stale) => stale.when_disconnected().map(|entry| reuse(want, entry, status)),
+            Self::Stale(stale) => {
+                // Pieces of its content may have been evicted while the origin was asked.
+                let entry = want.shared.store.whole(stale.when_disconnected()?, &want.key).await.ok()??;
+                Some(reuse(want, entry, status))
+            }
             Self::StaleParts(stale) => {
                 let (partial, now) = (stale.when_disconnected()?, want.app.env.now());
                 status.ttl = Some(partial.entry().ttl(now));
                 answered_by(want, partial, status, now).await.ok()
             }
+        }
+    }
+}
+
+/// How the origin failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It gave a 500, 502, 503 or 504. The error of a component behind counts as one: the component is there.
+    Error,
+    /// It gave no response.
+    Unreachable,
+}
+
+impl Failure {
+    pub(super) const fn of(error: &UpstreamError) -> Self {
+        match error {
+            UpstreamError::Failed(_) => Self::Error,
+            _ => Self::Unreachable,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "stale-if-error",
+            Self::Unreachable => "origin-unreachable",
         }
     }
 }
@@ -90,16 +128,14 @@ pub(super) async fn failed_elsewhere<E: Env>(
     mut status: CacheStatus,
 ) -> Answer {
     (status.collapsed, status.forward_status) = (true, Some(code));
-    let failed = code == 500 && want.app.role == Role::Middleware;
-    if (!failed || held.covers_error())
-        && let Some(answer) = held.instead(want, status.because("origin-unreachable")).await
-    {
+    let another = "for another request".to_owned();
+    let error = match code {
+        504 => UpstreamError::TimedOut(another),
+        500 if want.app.role == Role::Middleware => UpstreamError::Failed(another),
+        _ => UpstreamError::Unreachable(another),
+    };
+    if let Some(answer) = held.instead(want, Failure::of(&error), status).await {
         return answer;
     }
-    let error = match code {
-        504 => UpstreamError::TimedOut("for another request".to_owned()),
-        _ if failed => UpstreamError::Failed("for another request".to_owned()),
-        _ => UpstreamError::Unreachable("for another request".to_owned()),
-    };
     Answer { response: upstream_failed(want.app, want.incoming, &error), status }
 }

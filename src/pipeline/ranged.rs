@@ -6,17 +6,17 @@
 
 use super::content::first_piece;
 use super::cut;
-use super::fetch::{Begin, Ending, Fetch, Received, code_of, date, declared_length, is_error};
-use super::held::Held;
+use super::fetch::{Begin, Ending, Fetch, Received, date, declared_length, is_error};
+use super::held::{Failure, Held};
 use super::selected::unchanged;
-use super::{Answer, end_to_end, upstream_failed};
+use super::{Answer, end_to_end};
 use crate::cache::compress;
 use crate::cache::fill::Fill;
 use crate::cache::partial::{Carried, Part};
 use crate::cache::respond::only_metadata;
 use crate::cache::storable::Unstorable;
 use crate::config::RangePolicy;
-use crate::env::{Env, UpstreamError};
+use crate::env::Env;
 use crate::field::cache_status::CacheStatus;
 use crate::field::conditional::{not_modified, validate_with};
 use crate::field::range::Ranges;
@@ -75,37 +75,22 @@ impl<E: Env> Fetch<'_, E> {
         }
         match (code, held) {
             (StatusCode::NOT_MODIFIED, Held::Stale(stale)) if conditional => {
-                self.validated(stale.entry, &received, status)
+                self.validated(stale.entry, &received, status).await
             }
             (StatusCode::NOT_MODIFIED, Held::StaleParts(stale)) if conditional => {
                 self.parts_validated(range, stale.into_partial(), &received, status).await
             }
             (StatusCode::OK, _) => self.absorb(received, status).await,
             (StatusCode::PARTIAL_CONTENT, held) => self.absorb_part(received, held.base(), status).await,
-            (code, held) if is_error(code) && held.covers_error() => {
-                match held.instead(&self.want, status.because("stale-if-error")).await {
-                    Some(answer) => {
-                        self.end(Ending::Failed(code));
-                        answer
-                    }
-                    None => self.unstored(received, status).await,
+            (code, held) if is_error(code) => match held.instead(&self.want, Failure::Error, status).await {
+                Some(answer) => {
+                    self.end(Ending::Failed(code));
+                    answer
                 }
-            }
+                None => self.unstored(received, status).await,
+            },
             _ => self.unstored(received, status).await,
         }
-    }
-
-    async fn unreachable(self, held: Held, error: &UpstreamError, status: CacheStatus) -> Answer {
-        self.end(Ending::Failed(code_of(error)));
-        let instead = match error {
-            // The component behind is there: its error is one like an origin's 500.
-            UpstreamError::Failed(_) if !held.covers_error() => None,
-            UpstreamError::Failed(_) => held.instead(&self.want, status.because("stale-if-error")).await,
-            _ => held.instead(&self.want, status.because("origin-unreachable")).await,
-        };
-        let failed =
-            || Answer { response: upstream_failed(self.want.app, self.want.incoming, error), status };
-        instead.unwrap_or_else(failed)
     }
 
     /// Anything but the whole or the part: it is passed on and not stored, since it may be about this range alone
