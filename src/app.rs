@@ -13,6 +13,7 @@ use crate::purge::Purger;
 use crate::redis::{Client, Keys, Limits};
 use crate::role::{Role, Variables};
 use crate::session::{KeyRing, Sessions};
+use crate::topic::Topics;
 use crate::value::Values;
 use std::rc::Rc;
 
@@ -60,6 +61,8 @@ pub struct Shared<E: Env> {
     pub locks: Locks<E>,
     /// The key-value cache.
     pub values: Rc<Values<E>>,
+    /// The topics.
+    pub topics: Rc<Topics<E>>,
 }
 
 impl<E: Env> App<E> {
@@ -112,13 +115,14 @@ impl<E: Env> Shared<E> {
         let rules = config.session.clone();
         let sessions = Sessions::new(env.clone(), Rc::clone(&redis), keys.clone(), Rc::clone(&nonces), rules);
         let purger = Purger::new(Rc::clone(&store), Rc::clone(config));
-        let channel = Channel::new(env.clone(), Rc::clone(&redis), keys.clone(), channel.to_owned());
         let routes = config.routes().map(|route| route.name.clone()).collect();
         let counters = config.metrics.enabled.then(|| (Rc::clone(&redis), keys.counters()));
         let metrics = Metrics::new(env.clone(), counters, routes);
         if config.metrics.enabled {
             redis.observe(&metrics);
         }
+        let topics = Rc::new(Topics::new(env, &redis, &keys, config, &nonces, &metrics, channel));
+        let channel = Channel::new(env.clone(), Rc::clone(&redis), keys.clone(), channel.to_owned());
         let jobs = Jobs::new(env, &redis, &keys, &nonces, config, &channel);
         let locks = Locks::new(env.clone(), Rc::clone(&redis), keys.clone());
         let values = Rc::new(Values::new(
@@ -139,6 +143,7 @@ impl<E: Env> Shared<E> {
             flights: Flights::default(),
             metrics,
             jobs,
+            topics,
             locks,
             values,
         }

@@ -5,6 +5,7 @@ use futures_util::{Stream, StreamExt as _};
 use http_body::{Body as _, Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// Why a body ended before its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,6 +140,11 @@ impl Body {
         Ok(all.into())
     }
 }
+
+/// How long the client may take to read the whole of a response, as an extension of the response. The host does
+/// not tell when a client has stopped reading, and what waits for it would wait for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendWithin(pub Duration);
 
 struct Pieces {
     length: Option<u64>,

@@ -9,12 +9,13 @@
 //! announced: a purge by HTTP acts at once and then announces itself. `id` marks what was done already, so
 //! that several subscribers, or the sender itself, do a thing once.
 
-use crate::app::App;
+use crate::app::{App, Shared};
 use crate::env::Env;
 use crate::job::{self, QueueName};
 use crate::nonce;
 use crate::purge::Purge;
 use crate::redis::{Arg, Client, Keys, RedisError, Value};
+use crate::topic::{self, TopicName};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use std::time::Duration;
@@ -63,6 +64,8 @@ pub enum Message {
     Purge(Purge),
     /// Push the jobs of this queue.
     Job(QueueName),
+    /// Publish an event, or see to those that were published.
+    Event(topic::listen::Message),
 }
 
 /// Why a message was not understood.
@@ -78,7 +81,7 @@ pub enum Malformed {
     #[error("expected version {VERSION}, found {0}")]
     Version(u32),
     /// A topic nobody here knows.
-    #[error("expected the topic \"purge\" or \"job\", found {0:?}")]
+    #[error("expected the topic \"purge\", \"job\" or \"event\", found {0:?}")]
     Topic(String),
     /// An identifier of another form.
     #[error("expected an id of 1 to 128 characters A-Z a-z 0-9 . _ -, found {0:?}")]
@@ -107,10 +110,21 @@ impl Envelope {
         let message = match envelope.topic.as_str() {
             "purge" => Message::Purge(purge(envelope.data)?),
             "job" => Message::Job(doorbell(envelope.data)?),
+            "event" => Message::Event(
+                topic::listen::Message::read(envelope.data, envelope.id.is_some())
+                    .map_err(Malformed::Data)?,
+            ),
             _ => return Err(Malformed::Topic(envelope.topic)),
         };
         Ok((envelope.id, message))
     }
+}
+
+/// The message that tells subscribers to look into a topic.
+pub(crate) fn ring(topic: &TopicName) -> String {
+    let data = serde_json::json!({"topic": topic.as_str()});
+    let envelope = Envelope { v: VERSION, topic: "event".to_owned(), id: None, data };
+    serde_json::to_string(&envelope).unwrap_or_default()
 }
 
 fn is_id(id: &str) -> bool {
@@ -257,12 +271,14 @@ pub async fn handle<E: Env>(app: &App<E>, payload: &[u8]) -> Handled {
         }
     };
     shared.channel.count(handled.counter()).await;
+    // The instance of a subscriber ends with its message.
+    shared.metrics.flush().await;
     handled
 }
 
 async fn act<E: Env>(
     app: &App<E>,
-    shared: &crate::app::Shared<E>,
+    shared: &Shared<E>,
     id: Option<String>,
     message: Message,
 ) -> Result<Handled, RedisError> {
@@ -271,26 +287,29 @@ async fn act<E: Env>(
     {
         return Ok(Handled::Duplicate);
     }
-    let purge = match message {
-        Message::Purge(purge) => purge,
-        Message::Job(queue) => return Ok(job::wake(app, &queue).await),
+    let handled = match message {
+        Message::Purge(purge) => act_on_purge(app, shared, &purge).await,
+        Message::Job(queue) => Ok(job::wake(app, &queue).await),
+        Message::Event(message) => Ok(topic::listen::act(shared, message, id.as_deref()).await),
     };
-    let targets = purge.targets().unwrap_or_default();
-    match shared.purger.purge(&targets, purge.soft).await {
-        Ok(report) => {
-            app.env.log(&format!("purged {} URLs, {} ledger entries", report.urls, report.ledger));
-            if report.ledger > 0 && !purge.soft {
-                shared.purger.sweep(SWEEP).await;
-            }
-            Ok(Handled::Done)
-        }
-        Err(error) => {
-            if let Some(id) = &id {
-                shared.channel.unclaim(id).await;
-            }
-            Err(error)
-        }
+    if let (Err(_) | Ok(Handled::Failed), Some(id)) = (&handled, &id) {
+        shared.channel.unclaim(id).await;
     }
+    handled
+}
+
+async fn act_on_purge<E: Env>(
+    app: &App<E>,
+    shared: &Shared<E>,
+    purge: &Purge,
+) -> Result<Handled, RedisError> {
+    let targets = purge.targets().unwrap_or_default();
+    let report = shared.purger.purge(&targets, purge.soft).await?;
+    app.env.log(&format!("purged {} URLs, {} ledger entries", report.urls, report.ledger));
+    if report.ledger > 0 && !purge.soft {
+        shared.purger.sweep(SWEEP).await;
+    }
+    Ok(Handled::Done)
 }
 
 #[cfg(test)]

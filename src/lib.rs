@@ -22,6 +22,7 @@
 //! | [`webhook`] | signed messages to a target of the operator's |
 //! | [`lock`] | locks and semaphores with leases and fences |
 //! | [`value`] | the key-value cache: values with a time to live, tags, cache-aside |
+//! | [`topic`] | topics: durable events, followed live or later, as Server-Sent Events too |
 //! | [`event`] | the messages on the pub/sub channel |
 //! | [`redis`] | connection, deadline, backoff; replies and errors as Spin gives them |
 //! | [`api`] | the reserved paths below `/_spindrift/` |
@@ -53,6 +54,7 @@ pub mod redis;
 pub mod role;
 pub mod session;
 pub mod time;
+pub mod topic;
 pub mod value;
 pub mod wait;
 pub mod webhook;

@@ -4,8 +4,8 @@ use crate::app::App;
 use crate::env::Env;
 use crate::pipeline::Incoming;
 use crate::problem::Problem;
-use http::StatusCode;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
 use subtle::ConstantTimeEq;
 
 /// Passes a request with the right bearer token.
@@ -19,7 +19,7 @@ pub(super) fn check<E: Env>(app: &App<E>, incoming: &Incoming) -> Result<(), Pro
             "the management API is off: set the variable admin_token (SPIN_VARIABLE_ADMIN_TOKEN) to switch it on",
         ));
     };
-    let given = incoming.headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    let given = bearer_of(&incoming.headers);
     if given.is_some_and(|given| same(given, expected.expose().as_bytes())) {
         return Ok(());
     }
@@ -29,6 +29,11 @@ pub(super) fn check<E: Env>(app: &App<E>, incoming: &Incoming) -> Result<(), Pro
     };
     let problem = Problem::new(StatusCode::UNAUTHORIZED, detail);
     Err(problem.with_field(WWW_AUTHENTICATE, "Bearer realm=\"spindrift\""))
+}
+
+/// The bearer token of a request (RFC 6750 §2.1).
+pub(super) fn bearer_of(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {

@@ -1,10 +1,12 @@
 //! The reserved paths below `/_spindrift/`.
 //!
-//! Health and the description of the API are for everybody. Everything else needs the management token.
+//! Health and the description of the API are for everybody. Everything else needs the management token, but
+//! for streams of topics, which may be read with a token signed for them.
 
 mod auth;
 mod batch;
 mod call;
+mod channels;
 mod health;
 mod locks;
 mod openapi;
@@ -67,6 +69,8 @@ async fn dispatch<E: Env>(call: Call<'_, E>, segments: &[&str]) -> Outcome {
             call.authorised()?;
             stats::prometheus(call).await
         }
+        // A stream may be read with a token of its own.
+        (["v1", "channels", rest @ ..], method) => channels::serve(call, rest, method).await,
         (["v1", rest @ ..], method) => {
             call.authorised()?;
             version_1(call, rest, method).await
@@ -79,7 +83,6 @@ async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method)
     match (segments, method) {
         (["purge"], Method::POST) => purge::purge(call).await,
         (["warm"], Method::POST) => warm::serve(call).await,
-        (["purge" | "warm"], _) => Err(method_not_allowed("POST")),
         (["queues:tick"], method) => queue::tick(call, method).await,
         (["queues", rest @ ..], method) => queue::serve(call, rest, method).await,
         (["sessions" | "sessions:verify", ..] | ["users", _, "sessions"], method) => {
@@ -92,6 +95,8 @@ async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method)
         (["locks", name], method) => locks::lock(call, name, method).await,
         (["fences", resource, "check"], Method::POST) => locks::check(call, resource).await,
         (["fences", _, "check"], _) => Err(method_not_allowed("POST")),
+        (["channels:token"], Method::POST) => channels::token(call).await,
+        (["purge" | "warm" | "channels:token"], _) => Err(method_not_allowed("POST")),
         _ => Err(nothing_here(&call)),
     }
 }

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 /// The parts: the first is the frame, the others have `paths`, and `components` of theirs.
 const PARTS: &[&str] = &[
     include_str!("openapi/frame.json"),
+    include_str!("openapi/channels.json"),
     include_str!("openapi/health.json"),
     include_str!("openapi/locks.json"),
     include_str!("openapi/purge.json"),

@@ -47,8 +47,10 @@ mod session;
 mod settings;
 mod suggest;
 mod table;
+mod topics;
 mod value;
 mod values;
+mod webhook;
 
 pub use address::{HostPort, Origin, RedisAddress};
 pub use clients::{Shown, StatusAudience};
@@ -63,7 +65,9 @@ pub use section::{CacheConfig, CacheName, Fraction, MetricsConfig, OriginConfig,
 pub use semantics::Semantics;
 pub use session::{OnRedisFailure, RouteSession, SameSite, SessionConfig};
 pub use settings::{Settings, Strings, VARIABLES};
+pub use topics::TopicsConfig;
 pub use value::{format_duration, parse_duration, parse_size};
+pub use webhook::WebhookConfig;
 
 use crate::value::ValueLimits;
 use policy::Draft;
@@ -88,6 +92,10 @@ pub struct Config {
     pub session: SessionConfig,
     /// What bounds the values of the key-value cache.
     pub values: ValueLimits,
+    /// How topics are kept and streamed.
+    pub topics: TopicsConfig,
+    /// Whom events are pushed to.
+    pub webhooks: Vec<WebhookConfig>,
     routes: Vec<Route>,
     default_route: Route,
 }
@@ -103,6 +111,8 @@ impl Default for Config {
             queues: Vec::new(),
             session: SessionConfig::default(),
             values: ValueLimits::default(),
+            topics: TopicsConfig::default(),
+            webhooks: Vec::new(),
             routes: Vec::new(),
             default_route: Route::default(Draft::default().into()),
         }
@@ -146,6 +156,7 @@ impl Config {
         let redis = table.table("redis").map(RedisConfig::read).unwrap_or_default();
         let origin = table.table("origin").map(OriginConfig::read).unwrap_or_default();
         let metrics = table.table("metrics").map(MetricsConfig::read).unwrap_or_default();
+        let topics = table.table("topics").map(TopicsConfig::read).unwrap_or_default();
         let (cache, base) = match table.table("cache") {
             Some(mut inner) => {
                 let cache = CacheConfig::read(&mut inner, &name);
@@ -157,11 +168,25 @@ impl Config {
         };
         let session = table.table("session").map(SessionConfig::read).unwrap_or_default();
         let routes = route::read_all(table.tables("route"), &base, cache.max_ttl, &session);
-        let queues = queue::read_all(table.tables("queue"));
+        let mut queues = queue::read_all(table.tables("queue"));
+        let webhooks = webhook::read_all(table.tables("webhook"), &mut queues);
         let values = table.table("values").map(values::read).unwrap_or_default();
         table.finish(elsewhere);
         let default_route = Route::default(base.into());
-        Self { name, redis, origin, cache, metrics, queues, session, values, routes, default_route }
+        Self {
+            name,
+            redis,
+            origin,
+            cache,
+            metrics,
+            queues,
+            topics,
+            webhooks,
+            session,
+            values,
+            routes,
+            default_route,
+        }
     }
 
     /// Checks what the text says against the variables.
@@ -383,6 +408,7 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
         );
         assert_eq!(config.cache, default.cache, "the values shown are the defaults");
         assert_eq!(config.session, default.session);
+        assert_eq!(config.topics, default.topics, "here, too");
         assert!(config.routes().count() > 1);
     }
 

@@ -48,20 +48,29 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(super) fn read_all(tables: Vec<Table<'_, '_>>) -> Vec<QueueConfig> {
     let mut queues: Vec<QueueConfig> = Vec::with_capacity(tables.len());
     for mut table in tables {
-        if let Some(queue) = read(&mut table) {
-            if queues.iter().any(|other| other.name == queue.name) {
-                table.fail("name", "expected one table for each queue, found another with this name");
-            }
-            queues.push(queue);
-        }
-        table.finish(|key| match key {
-            "url" => Some("where jobs are pushed to is `target`"),
-            "secret" => Some("secrets are in the Spin variable webhook_keys, and `keys` names a ring of it"),
-            "attempts" => Some("how often a job is tried is `max_attempts`"),
-            _ => None,
-        });
+        queues.extend(read_one(&mut table, &queues));
+        table.finish(elsewhere);
     }
     queues
+}
+
+/// Reads one queue, which must have another name than `others`.
+pub(super) fn read_one(table: &mut Table<'_, '_>, others: &[QueueConfig]) -> Option<QueueConfig> {
+    let queue = read(table)?;
+    if others.iter().any(|other| other.name == queue.name) {
+        table.fail("name", "expected one table for each queue, found another with this name");
+    }
+    Some(queue)
+}
+
+/// Where a key belongs that a queue does not have.
+pub(super) fn elsewhere(key: &str) -> Option<&'static str> {
+    match key {
+        "url" => Some("where jobs are pushed to is `target`"),
+        "secret" => Some("secrets are in the Spin variable webhook_keys, and `keys` names a ring of it"),
+        "attempts" => Some("how often a job is tried is `max_attempts`"),
+        _ => None,
+    }
 }
 
 fn read(table: &mut Table<'_, '_>) -> Option<QueueConfig> {

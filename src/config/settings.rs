@@ -56,7 +56,7 @@ pub struct Settings {
     pub channel: String,
     /// `admin_token`: the bearer token of the management API. `None` when empty: the API answers 403.
     pub admin_token: Option<Secret>,
-    /// `session_keys`: keys that sign sessions, the newest first.
+    /// `session_keys`: keys that sign sessions and tokens for streams, the newest first.
     pub session_keys: Vec<Secret>,
     /// `webhook_keys`: keys that sign what is pushed.
     pub webhook_keys: KeyRings,

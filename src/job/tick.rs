@@ -3,7 +3,7 @@
 //! 1. whoever claims, which promotes what is due and takes back what was not ended in time;
 //! 2. the subscriber, which a message on the channel wakes ([`wake`]) when a job was enqueued that is to be pushed;
 //! 3. a tick ([`tick`]) every few seconds, by whatever calls the API regularly, or after a request to an
-//!    instance ([`opportunity`]). It fires schedules and finds what nobody was woken for: jobs whose message
+//!    instance ([`opportunity`]). It fires schedules, makes jobs of events that have webhooks, and finds what nobody was woken for: jobs whose message
 //!    was lost, delayed ones, those whose lease is over.
 
 use super::push::{Tally, drain};
@@ -13,6 +13,7 @@ use crate::env::Env;
 use crate::event::Handled;
 use crate::redis::{Arg, RedisError, Value};
 use crate::time::millis;
+use crate::topic;
 use futures_util::future::join_all;
 use serde::Serialize;
 use std::rc::Rc;
@@ -39,7 +40,7 @@ pub struct Ticked {
     pub pushed: Tally,
 }
 
-/// Fires the schedules that are due, then pushes the jobs of every queue with a target; begins no delivery after
+/// Fires the schedules that are due, makes jobs of events, then pushes the jobs of every queue with a target; begins no delivery after
 /// `budget`.
 ///
 /// # Errors
@@ -47,6 +48,7 @@ pub struct Ticked {
 pub async fn tick<E: Env>(app: &App<E>, shared: &Shared<E>, budget: Duration) -> Result<Ticked, JobError> {
     let until = app.env.now().plus(budget.min(MAX_BUDGET));
     let fired = shared.jobs.fire_all().await?;
+    topic::fanout::sweep(shared, until).await?;
     let drains = join_all(shared.jobs.pushed().map(|queue| drain(app, shared, queue, until))).await;
     let mut ticked = Ticked { fired, ..Ticked::default() };
     for tally in drains {

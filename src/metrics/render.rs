@@ -23,6 +23,13 @@ const FAMILIES: &[Family] = &[
     Family("redis_seconds", Kind::Histogram, "Time of one command of Redis"),
     Family("redis_errors_total", Kind::Counter, "Commands that Redis did not carry out, by reason"),
     Family("stored_total", Kind::Counter, "Responses stored"),
+    Family("events_published_total", Kind::Counter, "Events published into topics"),
+    Family("events_notified_total", Kind::Counter, "Events sent to subscribers of Redis alone"),
+    Family("events_streamed_total", Kind::Counter, "Events sent to clients, for each stream"),
+    Family("event_gaps_total", Kind::Counter, "Gaps told to clients, for each stream"),
+    Family("webhook_events_total", Kind::Counter, "Events made into jobs of webhooks"),
+    Family("webhook_gaps_total", Kind::Counter, "Events lost before a webhook got them, in one go each"),
+    Family("webhook_refused_total", Kind::Counter, "Events too large for a job"),
     Family("messages_total", Kind::Counter, "Messages from the channel, by what became of them"),
 ];
 

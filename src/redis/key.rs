@@ -205,6 +205,36 @@ impl Keys {
         Key(format!("{}:{{s:{tag}}}:i", self.prefix))
     }
 
+    /// The stream of a topic.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Key {
+        Key(format!("{}:{{topic:{}}}", self.prefix, readable(name)))
+    }
+
+    /// What is known of a topic beside its events: the last one there was, and where its consumers stand.
+    #[must_use]
+    pub fn topic_state(&self, name: &str) -> Key {
+        Key(format!("{}:{{topic:{}}}:s", self.prefix, readable(name)))
+    }
+
+    /// Marks a request to publish into a topic as done.
+    #[must_use]
+    pub fn topic_mark(&self, name: &str, request: &str) -> Key {
+        Key(format!("{}:{{topic:{}}}:m:{request}", self.prefix, readable(name)))
+    }
+
+    /// The topics that may hold something for their consumers, by when that was published.
+    #[must_use]
+    pub fn topics_pending(&self) -> Key {
+        Key(format!("{}:{{topics}}", self.prefix))
+    }
+
+    /// Says that somebody swept the topics a moment ago.
+    #[must_use]
+    pub fn topics_swept(&self) -> Key {
+        Key(format!("{}:{{topics}}:t", self.prefix))
+    }
+
     /// Counters over all instances.
     #[must_use]
     pub fn counters(&self) -> Key {

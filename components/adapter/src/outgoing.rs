@@ -7,14 +7,17 @@
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use futures_util::future::select;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, HeaderError};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamWriter, yield_async};
 use spin_sdk::wasip3::{self, wit_future, wit_stream};
-use spindrift::body::Body;
+use spindrift::body::{Body, SendWithin};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 type Trailers = Result<Option<types::Trailers>, ErrorCode>;
 
@@ -47,7 +50,8 @@ pub(crate) async fn response(response: http::Response<Body>) -> Result<types::Re
         headers.insert(CONTENT_LENGTH, content.len().into());
     }
     let fields = fields(&headers).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
-    let (contents, trailers) = start(body).await;
+    let within = head.extensions.get().map(|SendWithin(within)| *within);
+    let (contents, trailers) = start(body, within).await;
     let has_content = contents.is_some();
     let (response, _sent) = types::Response::new(fields, contents, trailers);
     // A new response is 200 already, and every call of the host counts.
@@ -73,8 +77,11 @@ pub(crate) fn fields(headers: &HeaderMap) -> Result<Fields, HeaderError> {
 }
 
 /// Starts to write a body. The first piece is on offer when this returns; the rest follows in the
-/// background.
-pub(crate) async fn start(body: Body) -> (Option<StreamReader<u8>>, FutureReader<Trailers>) {
+/// background, and is given up where it takes longer than `within`.
+pub(crate) async fn start(
+    body: Body,
+    within: Option<Duration>,
+) -> (Option<StreamReader<u8>>, FutureReader<Trailers>) {
     let (result, trailers) = wit_future::new(|| Ok(None));
     if matches!(body, Body::Empty) {
         return (None, trailers);
@@ -82,8 +89,12 @@ pub(crate) async fn start(body: Body) -> (Option<StreamReader<u8>>, FutureReader
     let (writer, reader) = wit_stream::new();
     let mut writing = Box::pin(write(body, writer, result));
     let done = poll_fn(|cx| Poll::Ready(writing.poll_unpin(cx).is_ready())).await;
-    if !done {
-        wasip3::spawn(writing);
+    match within {
+        _ if done => {}
+        None => wasip3::spawn(writing),
+        Some(within) => wasip3::spawn(async move {
+            let _ = select(writing, pin!(spin_sdk::time::sleep(within))).await;
+        }),
     }
     (Some(reader), trailers)
 }

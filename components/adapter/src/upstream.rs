@@ -89,7 +89,7 @@ async fn outgoing_request(
     let (head, body) = request.into_parts();
     let fields =
         outgoing::fields(&head.headers).map_err(|error| UpstreamError::Invalid(error.to_string()))?;
-    let (contents, trailers) = outgoing::start(body).await;
+    let (contents, trailers) = outgoing::start(body, None).await;
     let (request, _sent) = types::Request::new(fields, contents, trailers, options);
     target(&request, &head.method, &head.uri).map_err(|()| {
         UpstreamError::Invalid(format!("the host refuses {} {}", head.method, head.uri.path()))

@@ -28,6 +28,7 @@
 
 mod client;
 mod environment;
+mod events;
 mod faulty;
 mod gateway;
 mod message;
@@ -42,6 +43,7 @@ mod wait;
 mod wire;
 
 pub use client::{Client, Streaming};
+pub use events::{Block, Events};
 pub use faulty::FaultyRedis;
 pub use gateway::{Gateway, Setup, TOKEN};
 pub use message::{Headers, Request, Response};

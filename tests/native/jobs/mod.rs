@@ -5,7 +5,7 @@ mod lease;
 mod many;
 mod order;
 mod push;
-mod redis;
+pub(crate) mod redis;
 mod schedule;
 
 use crate::support::env::TestEnv;

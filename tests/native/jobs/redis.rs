@@ -146,7 +146,7 @@ fn a_part_of_a_queue_that_is_touched_lives_on() {
 }
 
 /// The commands that the manual says a user of Redis has to be allowed.
-fn commands_of_the_manual() -> Vec<&'static str> {
+pub(crate) fn commands_of_the_manual() -> Vec<&'static str> {
     let manual = include_str!("../../../docs/operations.md");
     let (_, from) = manual.split_once("ACL SETUSER spindrift on").unwrap();
     let (list, _) = from.split_once("\n### ").unwrap();

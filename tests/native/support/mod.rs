@@ -23,6 +23,7 @@ use spindrift::job::Jobs;
 use spindrift::purge::{Purge, Report};
 use spindrift::redis::{Client, RedisError};
 use spindrift::role::Role;
+use spindrift::topic::Topics;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -36,7 +37,10 @@ pub(crate) const PREFIX: &str = "sd";
 
 /// Deadlines that a slow machine does not miss: tests of deadlines end them by hand. And nothing is counted, since
 /// that happens some time after the response. What a test adds without a heading is about Redis.
-const PATIENT: &str = "[metrics]\nenabled = false\n[redis]\ntimeout = \"1m\"\nconnect_timeout = \"1m\"\n";
+const PATIENT: &str = "[redis]\ntimeout = \"1m\"\nconnect_timeout = \"1m\"\n";
+
+/// Unless a test is about what is counted.
+const UNCOUNTED: &str = "[metrics]\nenabled = false\n";
 /// What pushes are signed with, and were before.
 pub(crate) const WEBHOOK_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub(crate) const OLD_WEBHOOK_KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
@@ -144,7 +148,9 @@ impl World {
                 _ => None,
             })
         };
-        let app = App::in_role(role, env.clone(), &variables, &format!("{PATIENT}{file}")).unwrap();
+        let uncounted = if file.contains("[metrics]") { "" } else { UNCOUNTED };
+        let file = format!("{uncounted}{PATIENT}{file}");
+        let app = App::in_role(role, env.clone(), &variables, &file).unwrap();
         Instance { app: Rc::new(app), env }
     }
 
@@ -239,6 +245,11 @@ impl Instance {
     /// Its queues.
     pub(crate) fn jobs(&self) -> &Jobs<TestEnv> {
         &self.shared().jobs
+    }
+
+    /// Its topics.
+    pub(crate) fn topics(&self) -> &Rc<Topics<TestEnv>> {
+        &self.shared().topics
     }
 
     /// Purges, as the management API does.

@@ -4,8 +4,10 @@
 mod api;
 mod bodies;
 mod caching;
+mod channels;
 mod collapse;
 mod config;
+mod events;
 mod forwarding;
 mod framing;
 mod freshness;
@@ -28,3 +30,4 @@ mod support;
 mod validation;
 mod values;
 mod vary;
+mod webhooks;

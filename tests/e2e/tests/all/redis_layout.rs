@@ -33,6 +33,8 @@ fn played(redis: &Redis, config: &str) -> Gateway {
         gateway.counter("messages_done") == 1 && gateway.counter("messages_malformed") == 1
     });
     let _ = gateway.send(&Request::post("/b", "x"));
+    let event = gateway.manage("/_spindrift/v1/channels/orders", r#"{"data":"x"}"#);
+    assert_eq!(event.status, 200, "{event:?}");
     drop(subscriber);
     gateway
 }

@@ -1,0 +1,45 @@
+//! Topics by HTTP: publishing, and streams of Server-Sent Events.
+
+mod access;
+mod cors;
+mod publish;
+mod stream;
+
+pub(super) use access::token;
+
+use super::call::{Call, method_not_allowed};
+use super::nothing_here;
+use super::reply::Outcome;
+use crate::env::Env;
+use crate::problem::Problem;
+use crate::topic::TopicName;
+use http::{Method, StatusCode};
+
+/// Answers a request below `channels/`.
+pub(super) async fn serve<E: Env>(call: Call<'_, E>, rest: &[&str], method: Method) -> Outcome {
+    match (rest, method) {
+        ([channel], Method::POST) => {
+            call.authorised()?;
+            publish::publish(call, &topic(channel)?).await
+        }
+        ([channel], Method::GET) => {
+            let rule = cors::Rule::of(&call);
+            let topic = topic(channel);
+            let answer = match topic {
+                Ok(topic) => stream::stream(call, topic).await,
+                Err(problem) => Err(problem),
+            };
+            // A page may read why it was refused.
+            Ok(rule.allow(answer.unwrap_or_else(Problem::into_response)))
+        }
+        ([_], Method::OPTIONS) if cors::is_preflight(&call) => Ok(cors::Rule::of(&call).preflight()),
+        ([_], _) => Err(method_not_allowed("GET, POST")),
+        _ => Err(nothing_here(&call)),
+    }
+}
+
+fn topic(text: &str) -> Result<TopicName, Problem> {
+    TopicName::new(text).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, format!("the name of a channel: {error}; found {text:?}"))
+    })
+}

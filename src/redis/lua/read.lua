@@ -1,0 +1,10 @@
+-- Reads a topic behind a position, and says where the topic ends.
+-- KEYS: topic, its state
+-- ARGV: least id, most events
+-- Reply: time (ms), id of the last event there was or '', then for each event: id, 'p', the id before it,
+--        't', type, 'd', data
+local time = redis.call('TIME')
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+last = last and last[1] or redis.call('HGET', KEYS[2], 'last') or ''
+local found = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
+return {time[1] * 1000 + math.floor(time[2] / 1000), last, found}

@@ -1,0 +1,210 @@
+//! Fan-out: events become jobs of the webhooks that want them, at least once.
+//!
+//! The state of a topic says for each consumer, a webhook's queue, behind which event it stands. Publishing sets
+//! that for a consumer that is new to the topic, in the same script that stores the events, and rings. Whoever
+//! then comes, several at once too, enqueues what is behind it and moves it on. A job is enqueued under a key that
+//! its event makes, so enqueueing again does no harm. When nobody comes, because no subscriber listened, the
+//! topic still stands in a list, which is swept by every tick.
+
+use super::message::{Event, id_of};
+use super::name::TopicName;
+use super::position::{EventId, Position};
+use super::store::Topics;
+use super::webhook::job;
+use crate::app::Shared;
+use crate::config::WebhookConfig;
+use crate::env::Env;
+use crate::job::JobError;
+use crate::redis::{Arg, RedisError, Script, Value, exactly, readable};
+use crate::time::{Timestamp, millis};
+use futures_util::future::join_all;
+use std::time::Duration;
+
+static NOTE: Script = Script::new(include_str!("../redis/lua/topic_note.lua"));
+static FORGET: Script = Script::new(include_str!("../redis/lua/topic_forget.lua"));
+static LAG: Script = Script::new(include_str!("../redis/lua/topic_lag.lua"));
+static ADVANCE: Script = Script::new(include_str!("../redis/lua/topic_advance.lua"));
+
+/// For how long a topic stays in the list at least: longer than between noting it and publishing.
+const STAYS: Duration = Duration::from_secs(300);
+/// How many topics are looked at side by side.
+const PAGE: usize = 16;
+
+impl<E: Env> Topics<E> {
+    /// The consumers of a topic, as its state names them.
+    pub(super) fn consumers(&self, topic: &TopicName) -> Vec<String> {
+        self.webhooks(topic).map(consumer).collect()
+    }
+
+    /// Puts a topic into the list of those that may hold something for their consumers. It comes before the
+    /// events, so that no event is ever stored without it.
+    pub(super) async fn mark_pending(&self, topic: &TopicName) -> Result<(), RedisError> {
+        let arguments = vec![Arg::from(topic.as_str()), Arg::from(2 * millis(self.rules().max_age))];
+        self.redis.run(&NOTE, &[&self.keys.topics_pending()], arguments).await.map(|_| ())
+    }
+
+    fn webhooks(&self, topic: &TopicName) -> impl Iterator<Item = &WebhookConfig> {
+        self.config.webhooks.iter().filter(move |webhook| webhook.wants(topic))
+    }
+
+    /// Where each of these consumers stands, `None` for one that is new to the topic, and the last event there
+    /// was.
+    async fn lag(
+        &self,
+        topic: &TopicName,
+        consumers: &[String],
+    ) -> Result<(Option<EventId>, Vec<Option<EventId>>), RedisError> {
+        let keys = (self.keys.topic(topic.as_str()), self.keys.topic_state(topic.as_str()));
+        let arguments = consumers.iter().map(|consumer| Arg::from(consumer.as_str())).collect();
+        let reply = self.redis.run(&LAG, &[&keys.0, &keys.1], arguments).await?;
+        let mut ids = reply.into_iter().map(maybe_id);
+        let last = ids.next().transpose()?.flatten();
+        Ok((last, ids.collect::<Result<_, _>>()?))
+    }
+
+    /// Moves a consumer on; `false` when another one did so first.
+    async fn advance(
+        &self,
+        topic: &TopicName,
+        consumer: &str,
+        from: EventId,
+        to: EventId,
+    ) -> Result<bool, RedisError> {
+        let arguments = vec![Arg::from(consumer), Arg::from(from.to_string()), Arg::from(to.to_string())];
+        let state = self.keys.topic_state(topic.as_str());
+        let [moved] = exactly(self.redis.run(&ADVANCE, &[&state], arguments).await?)?;
+        Ok(moved.int()? == 1)
+    }
+}
+
+/// The name of a webhook's queue as it may stand in a list that is separated by blanks.
+fn consumer(webhook: &WebhookConfig) -> String {
+    readable(webhook.queue.as_str()).into_owned()
+}
+
+fn maybe_id(value: Value) -> Result<Option<EventId>, RedisError> {
+    let text = String::from_utf8(value.bytes()?.unwrap_or_default()).unwrap_or_default();
+    if text.is_empty() { Ok(None) } else { id_of(&text).map(Some) }
+}
+
+/// Makes jobs of all events of a topic that its webhooks did not get yet; begins nothing after `until`. Says
+/// whether none is left.
+///
+/// # Errors
+/// [`JobError`]. What was not done is found by the next call.
+pub(crate) async fn fan_out<E: Env>(
+    shared: &Shared<E>,
+    topic: &TopicName,
+    until: Timestamp,
+) -> Result<bool, JobError> {
+    let topics = &shared.topics;
+    let (last, stand) = topics.lag(topic, &topics.consumers(topic)).await?;
+    let mut done = true;
+    for (webhook, from) in topics.webhooks(topic).zip(stand) {
+        if let (Some(from), Some(last)) = (from, last)
+            && from < last
+        {
+            done &= Lagging { shared, topic, webhook, from, last }.catch_up(until).await?;
+        }
+    }
+    Ok(done)
+}
+
+/// A webhook that did not get all events of a topic yet.
+struct Lagging<'a, E: Env> {
+    shared: &'a Shared<E>,
+    topic: &'a TopicName,
+    webhook: &'a WebhookConfig,
+    /// Behind which event it stands.
+    from: EventId,
+    /// The last event there was.
+    last: EventId,
+}
+
+impl<E: Env> Lagging<'_, E> {
+    /// Whether it got everything.
+    async fn catch_up(mut self, until: Timestamp) -> Result<bool, JobError> {
+        let topics = &self.shared.topics;
+        while self.from < self.last {
+            if topics.env.now() >= until {
+                return Ok(false);
+            }
+            let (events, _) = topics.range(self.topic, Position::After(self.from)).await?;
+            // Who is new to a topic that is new itself stands behind 0-0.
+            let follows = |event: &Event| event.previous.unwrap_or(EventId::new(0, 0)) == self.from;
+            if !events.first().is_some_and(follows) {
+                let (topic, queue) = (self.topic, &self.webhook.queue);
+                topics.env.log(&format!("webhook {queue}: events of {topic} were lost before it got them"));
+                topics.count("webhook_gaps_total", 1);
+            }
+            let to = events.last().map_or(self.last, |event| event.id);
+            self.enqueue(&events).await?;
+            if !topics.advance(self.topic, &consumer(self.webhook), self.from, to).await? {
+                // Somebody else is at it.
+                return Ok(false);
+            }
+            self.from = to;
+        }
+        Ok(true)
+    }
+
+    async fn enqueue(&self, events: &[Event]) -> Result<(), JobError> {
+        let topics = &self.shared.topics;
+        let mut jobs = Vec::with_capacity(events.len());
+        for event in events {
+            match job(self.topic, event) {
+                Ok(job) => jobs.push(job),
+                Err(error) => {
+                    let (topic, queue) = (self.topic, &self.webhook.queue);
+                    topics.env.log(&format!("webhook {queue}: event {} of {topic}: {error}", event.id));
+                    topics.count("webhook_refused_total", 1);
+                }
+            }
+        }
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let enqueued = self.shared.jobs.enqueue_all(&self.webhook.queue, jobs).await?;
+        topics.count("webhook_events_total", enqueued.iter().filter(|job| job.new).count());
+        Ok(())
+    }
+}
+
+/// Looks at all topics that may hold something for their webhooks; begins nothing after `until`.
+///
+/// # Errors
+/// [`JobError`]. What was not done is found by the next sweep.
+pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Timestamp) -> Result<(), JobError> {
+    let topics = &shared.topics;
+    if topics.config.webhooks.is_empty() {
+        return Ok(());
+    }
+    let list = topics.keys.topics_pending();
+    let arguments = vec![Arg::from(&list), Arg::Int(0), Arg::Int(-1), Arg::from("WITHSCORES")];
+    let mut reply = topics.redis.call("ZRANGE", arguments).await?.into_iter();
+    let mut noted = Vec::new();
+    while let (Some(name), Some(when)) = (reply.next(), reply.next()) {
+        let name = String::from_utf8(name.bytes()?.unwrap_or_default()).unwrap_or_default();
+        noted.extend(TopicName::new(&name).ok().map(|topic| (topic, when)));
+    }
+    // Where time runs out, it does so behind other topics each time.
+    let mut random = [0; 2];
+    topics.env.fill(&mut random);
+    let begin = usize::from(u16::from_le_bytes(random)) % noted.len().max(1);
+    noted.rotate_left(begin);
+    for page in noted.chunks(PAGE) {
+        if topics.env.now() >= until {
+            return Ok(());
+        }
+        let looks = page.iter().map(async |(topic, when)| {
+            if fan_out(shared, topic, until).await? {
+                let when = when.clone().bytes()?.unwrap_or_default();
+                let arguments = vec![Arg::from(topic.as_str()), Arg::from(when), Arg::from(millis(STAYS))];
+                topics.redis.run(&FORGET, &[&list], arguments).await?;
+            }
+            Ok(())
+        });
+        join_all(looks).await.into_iter().collect::<Result<(), JobError>>()?;
+    }
+    Ok(())
+}

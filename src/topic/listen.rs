@@ -1,0 +1,156 @@
+//! Messages about topics on the channel that subscribers listen on.
+//!
+//! | data of the envelope `event` | what is done |
+//! |---|---|
+//! | `{"topic":"orders"}` | the topic is looked into: its webhooks get what they did not get yet |
+//! | `{}` | all topics are |
+//! | `{"topic":"orders","type":"created","data":{...}}` | the event is published; the envelope needs an `id` |
+//!
+//! The first is a doorbell, rung by whoever publishes events that webhooks want.
+
+use super::fanout::{fan_out, sweep};
+use super::message::NewEvent;
+use super::name::TopicName;
+use super::publish::PublishError;
+use crate::app::Shared;
+use crate::env::Env;
+use crate::event::Handled;
+use crate::job::JobError;
+use crate::redis::{Arg, RedisError, Value};
+use crate::time::millis;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// How long a message may keep the subscriber: those behind it wait.
+const WHILE: Duration = Duration::from_secs(5);
+/// How often subscribers look at all topics when they are woken for one.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// A message about topics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Somebody published into this topic.
+    Ring(TopicName),
+    /// Something may have been published somewhere.
+    RingAll,
+    /// Publish this.
+    Publish(TopicName, NewEvent),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Data {
+    topic: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    data: Option<serde_json::Value>,
+}
+
+impl Message {
+    /// Reads the data of an envelope, which has an id or not.
+    ///
+    /// # Errors
+    /// What was expected and found.
+    pub fn read(data: serde_json::Value, has_id: bool) -> Result<Self, String> {
+        let Data { topic, kind, data } = match data {
+            serde_json::Value::Null => Data { topic: None, kind: None, data: None },
+            data => serde_json::from_value(data).map_err(|error| error.to_string())?,
+        };
+        let topic = topic.map(|topic| TopicName::new(&topic).map_err(|error| format!("topic: {error}")));
+        match (topic.transpose()?, data, kind) {
+            (None, None, None) => Ok(Self::RingAll),
+            (Some(topic), None, None) => Ok(Self::Ring(topic)),
+            (Some(_), Some(_), _) if !has_id => {
+                Err("expected an envelope with an id: without, every subscriber would publish the event"
+                    .to_owned())
+            }
+            (Some(topic), Some(data), kind) => {
+                let text = match data {
+                    serde_json::Value::String(text) => text,
+                    other => other.to_string(),
+                };
+                let event = match kind {
+                    Some(kind) => NewEvent::new(text).typed(&kind).map_err(|error| error.to_string())?,
+                    None => NewEvent::new(text),
+                };
+                Ok(Self::Publish(topic, event))
+            }
+            _ => Err("expected topic and data, topic alone, or nothing".to_owned()),
+        }
+    }
+}
+
+/// Does what a message says.
+pub(crate) async fn act<E: Env>(shared: &Shared<E>, message: Message, id: Option<&str>) -> Handled {
+    let topics = &shared.topics;
+    let until = topics.env.now().plus(WHILE);
+    let done = match &message {
+        Message::Publish(topic, event) => {
+            match topics.publish(topic, std::slice::from_ref(event), id).await {
+                Ok(_) => Ok(()),
+                Err(PublishError::Redis(error)) => Err(JobError::Redis(error)),
+                Err(error) => {
+                    topics.env.log(&format!("an event for {topic} was dropped: {error}"));
+                    return Handled::Malformed;
+                }
+            }
+        }
+        Message::RingAll => sweep(shared, until).await,
+        Message::Ring(topic) => match fan_out(shared, topic, until).await {
+            Ok(_) if is_time_to_sweep(shared).await.unwrap_or(false) => sweep(shared, until).await,
+            other => other.map(|_| ()),
+        },
+    };
+    match done {
+        Ok(()) => Handled::Done,
+        Err(error) => {
+            topics.env.log(&format!("a message about topics failed: {error}"));
+            Handled::Failed
+        }
+    }
+}
+
+/// What rang while nobody listened is found by who listens again.
+async fn is_time_to_sweep<E: Env>(shared: &Shared<E>) -> Result<bool, RedisError> {
+    let key = shared.keys.topics_swept();
+    let arguments =
+        vec![Arg::from(&key), Arg::from("1"), Arg::from("NX"), Arg::from("PX"), Arg::from(millis(SWEEP))];
+    Ok(!matches!(shared.redis.call("SET", arguments).await?.first(), Some(Value::Nil) | None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_message_rings_or_publishes() {
+        let orders = TopicName::new("orders").unwrap();
+        assert_eq!(Message::read(json!({"topic": "orders"}), false), Ok(Message::Ring(orders.clone())));
+        for all in [json!({}), json!(null)] {
+            assert_eq!(Message::read(all, false), Ok(Message::RingAll));
+        }
+        let event = NewEvent::new("{\"n\":1}").typed("created").unwrap();
+        let data = json!({"topic": "orders", "type": "created", "data": {"n": 1}});
+        assert_eq!(Message::read(data.clone(), true), Ok(Message::Publish(orders, event)));
+        assert!(Message::read(data, false).unwrap_err().contains("expected an envelope with an id"));
+        let text = Message::read(json!({"topic": "a", "data": "x"}), true);
+        assert!(matches!(text, Ok(Message::Publish(_, event)) if event.data() == "x"));
+    }
+
+    #[test]
+    fn other_forms_are_refused() {
+        for data in [
+            json!({"topic": ""}),
+            json!({"topic": "a b"}),
+            json!({"topic": 1}),
+            json!({"data": 1}),
+            json!({"topic": "a", "type": "x"}),
+            json!({"topic": "a", "data": 1, "type": "gap"}),
+            json!({"topic": "a", "x": 1}),
+            json!("orders"),
+        ] {
+            assert!(Message::read(data.clone(), true).is_err(), "{data}");
+        }
+    }
+}
