@@ -1,6 +1,7 @@
 //! What one instance holds between requests.
 
 use crate::cache::store::{Store, StoreLimits};
+use crate::cache::variance::Variances;
 use crate::config::{Config, ConfigErrors, Settings, Strings};
 use crate::env::Env;
 use crate::event::Channel;
@@ -50,6 +51,8 @@ pub struct Shared<E: Env> {
     pub sessions: Sessions<E>,
     /// The pub/sub channel and its counters.
     pub channel: Channel<E>,
+    /// What of the query makes no difference where.
+    pub variances: Rc<Variances<E>>,
     /// What requests of this instance wait for.
     pub flights: Flights,
     /// What was counted.
@@ -119,6 +122,7 @@ impl<E: Env> Shared<E> {
         if config.metrics.enabled {
             redis.observe(&metrics);
         }
+        let variances = Variances::new(env.clone(), Rc::clone(&redis), keys.clone(), config.cache.max_ttl);
         let jobs = Jobs::new(env, &redis, &keys, &nonces, config, &channel);
         let locks = Locks::new(env.clone(), Rc::clone(&redis), keys.clone());
         let values = Rc::new(Values::new(
@@ -136,6 +140,7 @@ impl<E: Env> Shared<E> {
             purger,
             sessions,
             channel,
+            variances: Rc::new(variances),
             flights: Flights::default(),
             metrics,
             jobs,
