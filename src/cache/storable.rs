@@ -426,6 +426,35 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever stands beside them, these are never stored for others.
+        #[test]
+        fn what_must_not_be_shared_is_not(more in "[a-z-]{1,12}(=(\"[a-z0-9, ]{0,9}\"|[a-z0-9]{0,9}))?(, [a-z-]{1,12}(=[0-9]{1,9})?){0,3}", at in 0usize..5, first: bool) {
+            proptest::prop_assume!(!more.contains("must-understand"));
+            let forbidden = ["no-store", "private", "NO-STORE=x", "Private=\"", "private=\"\""][at];
+            let value = if first { format!("{forbidden}, {more}, max-age=60") } else { format!("{more}, max-age=60, {forbidden}") };
+            let response = [(http::header::CACHE_CONTROL, HeaderValue::from_str(&value)?)].into_iter().collect();
+            let (method, request, status) = (&Method::GET, &HeaderMap::new(), StatusCode::OK);
+            let exchange = Exchange { method, request, status, response: &response, received: NOW };
+            let judged = judge(&exchange, &policy(""), &CacheConfig::default());
+            proptest::prop_assert!(matches!(judged, Err(Unstorable::NoStore | Unstorable::Private)), "{} {:?}", value, judged);
+        }
+
+        #[test]
+        fn no_fields_panic(lines in proptest::collection::vec((0usize..7, proptest::collection::vec(proptest::prelude::any::<u8>(), 0..24)), 0..8), status in 100u16..600) {
+            let names = ["cache-control", "cdn-cache-control", "vary", "set-cookie", "etag", "cache-groups", "no-vary-search"];
+            let mut response = HeaderMap::new();
+            for (at, bytes) in lines {
+                if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                    response.append(names[at], value);
+                }
+            }
+            let (method, request, status) = (&Method::GET, &HeaderMap::new(), StatusCode::from_u16(status)?);
+            let exchange = Exchange { method, request, status, response: &response, received: NOW };
+            let _ = judge(&exchange, &policy("set_cookie = \"strip\""), &CacheConfig::default());
+        }
+    }
+
     #[test]
     fn hop_by_hop_fields_are_not_stored() {
         let stored = get(
