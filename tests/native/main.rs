@@ -24,6 +24,7 @@ mod permissions;
 mod privacy;
 mod purge;
 mod refresh;
+mod semantics;
 mod serve;
 mod session;
 mod session_guard;
