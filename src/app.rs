@@ -1,6 +1,7 @@
 //! What one instance holds between requests.
 
 use crate::cache::store::{Store, StoreLimits};
+use crate::cache::variance::Variances;
 use crate::config::{Config, ConfigErrors, Settings, Strings};
 use crate::env::Env;
 use crate::event::Channel;
@@ -51,6 +52,8 @@ pub struct Shared<E: Env> {
     pub sessions: Sessions<E>,
     /// The pub/sub channel and its counters.
     pub channel: Channel<E>,
+    /// What of the query makes no difference where.
+    pub variances: Rc<Variances<E>>,
     /// What requests of this instance wait for.
     pub flights: Flights,
     /// What was counted.
@@ -123,6 +126,7 @@ impl<E: Env> Shared<E> {
         }
         let topics = Rc::new(Topics::new(env, &redis, &keys, config, &nonces, &metrics, channel));
         let channel = Channel::new(env.clone(), Rc::clone(&redis), keys.clone(), channel.to_owned());
+        let variances = Variances::new(env.clone(), Rc::clone(&redis), keys.clone(), config.cache.max_ttl);
         let jobs = Jobs::new(env, &redis, &keys, &nonces, config, &channel);
         let locks = Locks::new(env.clone(), Rc::clone(&redis), keys.clone());
         let values = Rc::new(Values::new(
@@ -140,6 +144,7 @@ impl<E: Env> Shared<E> {
             purger,
             sessions,
             channel,
+            variances: Rc::new(variances),
             flights: Flights::default(),
             metrics,
             jobs,

@@ -156,9 +156,9 @@ impl Entry {
     /// Takes over what a 304, or a 200 to HEAD, says (RFC 9111 §3.2): every field it has but `Content-Length`, and those
     /// that the stored content depends on. `Age` goes: the origin has just spoken.
     ///
-    /// `false`, with nothing taken over, when it is about another representation: "If the new response contains one or
-    /// more strong validators ... and none of the stored responses match, the cache MUST NOT use the 304 to update any
-    /// stored responses" (§4.3.3). `origin` is where it came from, which its groups are scoped to.
+    /// `false`, with nothing taken over, when it is about another representation: "If none of the initial set contains at
+    /// least one of the same strong validators, then the cache MUST NOT use the new response to update any stored
+    /// responses" (§4.3.4). `origin` is where it came from, which its groups are scoped to.
     #[must_use]
     pub fn freshen(&mut self, update: &HeaderMap, origin: &str) -> bool {
         if !is_about(update, &self.headers) {

@@ -204,7 +204,44 @@ mod tests {
         assert_eq!(initial_age(&map(&[("date", at(60))]), NOW, NOW), 0);
     }
 
+    /// A field line of any bytes, or one that is nearly right.
+    fn line() -> impl Strategy<Value = (HeaderName, HeaderValue)> {
+        let names = prop::sample::select(vec![
+            "age",
+            "date",
+            "expires",
+            "last-modified",
+            "cache-control",
+            "cdn-cache-control",
+        ]);
+        let near = prop_oneof![
+            "[0-9]{1,24}",
+            "-?[0-9]{1,3}(, ?[0-9]{1,12}){0,2}",
+            "(max-age|s-maxage|public|no-cache)(=\"?[0-9a-z]{0,22}\"?)?",
+            "(Mon|Sun), [0-9]{2} (Jan|Feb|Dec) [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT",
+        ];
+        let bytes = prop_oneof![near.prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..30)];
+        (names, bytes).prop_filter_map("no field value", |(name, bytes)| {
+            Some((HeaderName::from_static(name), HeaderValue::from_bytes(&bytes).ok()?))
+        })
+    }
+
     proptest! {
+        /// Whatever comes, and whenever: there is an age and a lifetime, and the age is at least what the wait was.
+        #[test]
+        fn no_fields_and_no_clock_break_it(lines in prop::collection::vec(line(), 0..8), status in 200u16..600,
+                                          requested in any::<u64>(), received in any::<u64>()) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(name, value);
+            }
+            let (requested, received) = (Timestamp::from_millis(requested), Timestamp::from_millis(received));
+            let governing = Governing::of(&headers, &Targets::default());
+            let life = lifetime(StatusCode::from_u16(status).unwrap(), &headers, &governing, HEURISTIC, received);
+            prop_assert!(life.seconds() <= DeltaSeconds::MAX);
+            prop_assert!(initial_age(&headers, requested, received) >= received.since(requested).as_secs());
+        }
+
         #[test]
         fn age_never_shrinks_as_the_response_gets_later(age in 0u64..1 << 33, delay in 0u64..1 << 33, later in 0u64..1 << 33) {
             let headers = map(&[("age", age.to_string())]);

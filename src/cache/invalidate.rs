@@ -31,6 +31,14 @@ pub fn targets(target: &Uri, status: StatusCode, response: &HeaderMap) -> Vec<Ur
     targets
 }
 
+/// Whether a response says that its content is what a GET of `target` would bring (RFC 9110 §8.7).
+#[must_use]
+pub fn is_content_of(target: &Uri, response: &HeaderMap) -> bool {
+    let mut lines = response.get_all(CONTENT_LOCATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    line.to_str().ok().and_then(|text| resolve(target, text)).is_some_and(|named| named == *target)
+}
+
 /// The groups to forget after an unsafe request to `origin` was answered, as tags: those that `Cache-Group-Invalidation`
 /// names (RFC 9875 §3), which are of the same origin. None after an error.
 #[must_use]
@@ -50,24 +58,53 @@ fn same_origin(one: &Uri, other: &Uri) -> bool {
     one.scheme() == other.scheme() && one.authority() == other.authority()
 }
 
-/// Resolves a reference against an absolute URI, as far as an origin sends them: absolute, with `//`, with
-/// an absolute path, or relative to the last segment (RFC 3986 §5.2, without dot segments).
+/// Resolves a reference against an absolute URI (RFC 3986 §5.2). Dot segments are removed from what is relative only: an
+/// absolute URI is compared as it stands.
 fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     let reference = reference.split('#').next()?;
     let (scheme, authority) = (base.scheme_str()?, base.authority()?);
-    let text = if reference.contains("://") {
-        reference.to_owned()
-    } else if reference.starts_with("//") {
-        format!("{scheme}:{reference}")
-    } else if reference.starts_with('/') {
-        format!("{scheme}://{authority}{reference}")
-    } else if reference.starts_with('?') {
-        format!("{scheme}://{authority}{}{reference}", base.path())
-    } else {
-        let directory = &base.path()[..=base.path().rfind('/')?];
-        format!("{scheme}://{authority}{directory}{reference}")
+    let (path, query) =
+        reference.split_once('?').map_or((reference, None), |(path, query)| (path, Some(query)));
+    if has_scheme(path) {
+        return reference.parse().ok();
+    }
+    if reference.starts_with("//") {
+        return format!("{scheme}:{reference}").parse().ok();
+    }
+    let (path, query) = match path {
+        "" => (base.path().to_owned(), query.or(base.query())),
+        path if path.starts_with('/') => (without_dots(path), query),
+        path => (without_dots(&format!("{}{path}", &base.path()[..=base.path().rfind('/')?])), query),
     };
-    text.parse().ok()
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{scheme}://{authority}{path}{query}").parse().ok()
+}
+
+/// Whether a reference is absolute: a scheme stands before the first colon (RFC 3986 §3.1).
+fn has_scheme(path: &str) -> bool {
+    path.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    })
+}
+
+/// Removes `.` and `..` from an absolute path (RFC 3986 §5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                kept.extend(last.then_some(""));
+            }
+            segment => kept.push(segment),
+        }
+    }
+    format!("/{}", kept.join("/"))
 }
 
 #[cfg(test)]
@@ -104,6 +141,32 @@ mod tests {
     }
 
     #[test]
+    fn a_response_may_be_the_content_of_its_target() {
+        let target = Uri::from_static("http://h/dir/a?b");
+        let is = |location: &str| {
+            let location = HeaderValue::from_str(location).unwrap();
+            is_content_of(&target, &[(CONTENT_LOCATION, location)].into_iter().collect())
+        };
+        for same in ["", "a?b", "?b", "/dir/a?b", "http://h/dir/a?b", "//h/dir/a?b#c", "../dir/a?b"] {
+            assert!(is(same), "{same}");
+        }
+        for other in
+            ["a", "/dir/a?c", "//h/dir/./a?b", "http://other/dir/a?b", "https://h/dir/a?b", "mailto:a@h"]
+        {
+            assert!(!is(other), "{other}");
+        }
+        assert!(!is_content_of(&target, &HeaderMap::new()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_reference_panics(reference in "[ -~]{0,40}", near in "[./:?#a]{0,20}") {
+            let target = Uri::from_static("http://h/dir/a?b");
+            let _ = (resolve(&target, &reference), resolve(&target, &near));
+        }
+    }
+
+    #[test]
     fn locations_count_within_the_same_origin_only() {
         for (location, resolved) in [
             ("/c", "http://h/c"),
@@ -111,6 +174,11 @@ mod tests {
             ("?d", "http://h/dir/a?d"),
             ("http://h/e#f", "http://h/e"),
             ("//h/g", "http://h/g"),
+            ("../c", "http://h/c"),
+            ("./c/../d/.", "http://h/dir/d/"),
+            ("/../../c/..", "http://h/"),
+            ("c?to=http://other/", "http://h/dir/c?to=http://other/"),
+            ("/c:d", "http://h/c:d"),
         ] {
             assert_eq!(found(201, location), ["http://h/dir/a?b", resolved], "{location}");
         }

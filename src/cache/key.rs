@@ -58,6 +58,12 @@ impl ResourceKey {
         ))
     }
 
+    /// The key of an absolute URI with another query. `None` without scheme or authority.
+    #[must_use]
+    pub fn with_query(uri: &Uri, query: Option<&str>) -> Option<Self> {
+        Some(Self::new(uri.scheme_str()?, uri.authority()?.as_str(), uri.path(), query))
+    }
+
     /// The same resource asked for by the other of http and https.
     #[must_use]
     pub fn other_scheme(uri: &Uri, rules: &KeyRules) -> Option<Self> {

@@ -2,6 +2,7 @@
 
 use super::entry::Policy;
 use super::freshness::{Heuristic, Lifetime, is_heuristically_cacheable, lifetime};
+use super::invalidate::is_content_of;
 use super::tags;
 use crate::config::{CacheConfig, CachePolicy, SetCookiePolicy};
 use crate::field::cache_control::{RequestDirectives, ResponseDirectives, Scope};
@@ -10,7 +11,7 @@ use crate::field::targeted::Governing;
 use crate::field::vary::Vary;
 use crate::time::{DeltaSeconds, Timestamp};
 use http::header::{AUTHORIZATION, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE};
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use std::time::Duration;
 
 /// Why a response is not stored. The same word goes to Cache-Status, metrics and the log.
@@ -36,6 +37,8 @@ pub enum Unstorable {
     Vary,
     /// Nothing says that it may be reused, and nothing can validate it.
     NoFreshness,
+    /// What it says of its query is at odds with where it was looked up.
+    NoVarySearch,
     /// It is larger than the configured limit.
     TooLarge,
     /// Its content ended early or was longer than declared.
@@ -69,6 +72,7 @@ impl Unstorable {
             Self::Session => "session",
             Self::Vary => "vary",
             Self::NoFreshness => "no-freshness",
+            Self::NoVarySearch => "no-vary-search",
             Self::TooLarge => "too-large",
             Self::Incomplete => "incomplete",
             Self::ContentRange => "content-range",
@@ -135,6 +139,18 @@ pub fn judge(
         headers: stored_fields(exchange.response, directives, route, cache.strip_tags),
         vary,
     })
+}
+
+/// Whether the response to a POST of `target` may answer a later GET: "when they include explicit freshness information
+/// ... and a Content-Location header field that has the same value as the POST's target URI" (RFC 9110 §9.3.3). Only a 200
+/// is a representation of the target that an answer to GET would be.
+#[must_use]
+pub fn post_answers_get(target: &Uri, status: StatusCode, response: &HeaderMap, cache: &CacheConfig) -> bool {
+    let governing = Governing::of(response, &cache.targets);
+    let explicit = governing.directives.max_age.valid().is_some()
+        || governing.directives.s_maxage.valid().is_some()
+        || response.contains_key(EXPIRES) && !governing.targeted;
+    status == StatusCode::OK && explicit && is_content_of(target, response)
 }
 
 fn permitted(exchange: &Exchange<'_>, directives: &ResponseDirectives) -> Result<(), Unstorable> {
@@ -407,6 +423,51 @@ mod tests {
         let stored = with("max-age=60, stale-while-revalidate=5, immutable", "").unwrap();
         assert_eq!((stored.policy.stale_while_revalidate.as_secs(), stored.policy.immutable), (5, true));
         assert!(stored.headers.contains_key("cdn-cache-control"), "passed on to caches behind us");
+    }
+
+    #[test]
+    fn a_post_answers_get_where_it_says_so_and_for_how_long() {
+        let target = Uri::from_static("http://h/a?b");
+        let answers = |status, lines: Lines<'_>| {
+            let status = StatusCode::from_u16(status).unwrap();
+            post_answers_get(&target, status, &map(lines), &CacheConfig::default())
+        };
+        let (itself, fresh) = (("content-location", "/a?b"), ("cache-control", "max-age=60"));
+        assert!(answers(200, &[itself, fresh]) && answers(200, &[itself, ("expires", "0")]));
+        assert!(answers(200, &[("content-location", "http://h/a?b"), ("cdn-cache-control", "max-age=60")]));
+        assert!(!answers(201, &[itself, fresh]) && !answers(200, &[fresh]) && !answers(200, &[itself]));
+        for other in ["/a", "/a?c", "http://other/a?b", "https://h/a?b"] {
+            assert!(!answers(200, &[("content-location", other), fresh]), "{other}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever stands beside them, these are never stored for others.
+        #[test]
+        fn what_must_not_be_shared_is_not(more in "[a-z-]{1,12}(=(\"[a-z0-9, ]{0,9}\"|[a-z0-9]{0,9}))?(, [a-z-]{1,12}(=[0-9]{1,9})?){0,3}", at in 0usize..5, first: bool) {
+            proptest::prop_assume!(!more.contains("must-understand"));
+            let forbidden = ["no-store", "private", "NO-STORE=x", "Private=\"", "private=\"\""][at];
+            let value = if first { format!("{forbidden}, {more}, max-age=60") } else { format!("{more}, max-age=60, {forbidden}") };
+            let response = [(http::header::CACHE_CONTROL, HeaderValue::from_str(&value)?)].into_iter().collect();
+            let (method, request, status) = (&Method::GET, &HeaderMap::new(), StatusCode::OK);
+            let exchange = Exchange { method, request, status, response: &response, received: NOW };
+            let judged = judge(&exchange, &policy(""), &CacheConfig::default());
+            proptest::prop_assert!(matches!(judged, Err(Unstorable::NoStore | Unstorable::Private)), "{} {:?}", value, judged);
+        }
+
+        #[test]
+        fn no_fields_panic(lines in proptest::collection::vec((0usize..7, proptest::collection::vec(proptest::prelude::any::<u8>(), 0..24)), 0..8), status in 100u16..600) {
+            let names = ["cache-control", "cdn-cache-control", "vary", "set-cookie", "etag", "cache-groups", "no-vary-search"];
+            let mut response = HeaderMap::new();
+            for (at, bytes) in lines {
+                if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                    response.append(names[at], value);
+                }
+            }
+            let (method, request, status) = (&Method::GET, &HeaderMap::new(), StatusCode::from_u16(status)?);
+            let exchange = Exchange { method, request, status, response: &response, received: NOW };
+            let _ = judge(&exchange, &policy("set_cookie = \"strip\""), &CacheConfig::default());
+        }
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub fn tags(headers: &HeaderMap, origin: &str) -> Vec<String> {
     tags
 }
 
-/// How a group stands among tags: "groups are scoped to the origin" (RFC 9875 §2.2), and no field has a tag with the end of
-/// a line in it.
+/// How a group stands among tags. Only responses of one origin share a group (RFC 9875 §2.1), and no field has a tag with
+/// the end of a line in it.
 #[must_use]
 pub fn of_group(origin: &str, group: &str) -> String {
     format!("\n{origin}\n{group}")

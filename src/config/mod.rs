@@ -58,6 +58,7 @@ pub use errors::{ConfigError, ConfigErrors};
 pub use key::KeyRules;
 pub use policy::{CachePolicy, RangePolicy, RoutePolicy, SetCookiePolicy};
 pub use query::{NameSet, QueryRule};
+pub(crate) use query::{Parameter, decode};
 pub use queue::{MAX_ATTEMPTS, MOST_ATTEMPTS, Push, QueueConfig};
 pub use route::Route;
 pub use secret::Secret;

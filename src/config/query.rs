@@ -110,23 +110,23 @@ fn parameter_name(text: &str) -> Option<String> {
 }
 
 /// One piece of a query between two `&`.
-pub(super) struct Parameter<'a> {
+pub(crate) struct Parameter<'a> {
     /// As it is.
-    pub(super) raw: &'a str,
+    pub(crate) raw: &'a str,
     /// The decoded name.
-    pub(super) name: Cow<'a, [u8]>,
+    pub(crate) name: Cow<'a, [u8]>,
 }
 
 impl<'a> Parameter<'a> {
     /// Takes the name, up to the first `=`, from a piece.
-    pub(super) fn new(raw: &'a str) -> Self {
+    pub(crate) fn new(raw: &'a str) -> Self {
         let name = raw.split('=').next().unwrap_or_default();
         Self { raw, name: decode(name) }
     }
 }
 
 /// Decodes `%XX` and `+` as forms write them; a `%` without two hexadecimal digits stays.
-fn decode(name: &str) -> Cow<'_, [u8]> {
+pub(crate) fn decode(name: &str) -> Cow<'_, [u8]> {
     let bytes = name.as_bytes();
     if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(bytes);

@@ -234,22 +234,31 @@ impl RequestDirectives {
 
 /// Calls `each` with every directive's name, in lower case, and its argument, without quotes.
 ///
-/// Bytes that are not text, which a quoted string may have, do not hide the other directives of their line. White
+/// Bytes that are not text, which a quoted string may have, do not hide the other directives of their line, and neither
+/// does a quoted string without an end: then its quote is a character like others. White
 /// space before the `=` is not allowed; it makes the argument invalid and leaves the name, so that `private =x` is
 /// private and `max-age =60` stale.
 fn each_directive(headers: &HeaderMap, mut each: impl FnMut(&str, Option<&str>)) {
     for line in headers.get_all(CACHE_CONTROL) {
         for member in list::split(&String::from_utf8_lossy(line.as_bytes())) {
-            let (name, argument) = match member.split_once('=') {
-                Some((name, argument)) => (name, Some(argument)),
-                None => (member, None),
-            };
-            let plain = name.trim_end_matches([' ', '\t']);
-            let argument = argument.map(|argument| if plain == name { argument } else { "=" });
-            let unquoted = argument.and_then(list::unquote);
-            each(&plain.to_ascii_lowercase(), unquoted.as_deref().or(argument));
+            if list::is_closed(member) {
+                directive(member, &mut each);
+            } else {
+                member.split(',').for_each(|member| directive(member.trim_matches([' ', '\t']), &mut each));
+            }
         }
     }
+}
+
+fn directive(member: &str, each: &mut impl FnMut(&str, Option<&str>)) {
+    let (name, argument) = match member.split_once('=') {
+        Some((name, argument)) => (name, Some(argument)),
+        None => (member, None),
+    };
+    let plain = name.trim_end_matches([' ', '\t']);
+    let argument = argument.map(|argument| if plain == name { argument } else { "=" });
+    let unquoted = argument.and_then(list::unquote);
+    each(&plain.to_ascii_lowercase(), unquoted.as_deref().or(argument));
 }
 
 #[cfg(test)]
@@ -311,6 +320,8 @@ mod tests {
             assert_eq!(response(&[line]).max_age, Seconds::Invalid, "{line}");
         }
         assert!(response(&["no-store = 1"]).no_store && response(&["no-store=\"x\""]).no_store);
+        let unclosed = response(&["max-age=60, x=\", no-store, private"]);
+        assert!(unclosed.no_store && unclosed.private == Scope::All && unclosed.max_age == is(60));
         let bytes = HeaderValue::from_bytes(b"x=\"\xff\", private, no-store").unwrap();
         let found = ResponseDirectives::of(&[(CACHE_CONTROL, bytes)].into_iter().collect());
         assert!(found.no_store && found.private == Scope::All);

@@ -103,7 +103,7 @@ pub fn single_date(headers: &HeaderMap, name: &http::HeaderName) -> Option<Times
     Timestamp::from_http_date(first.to_str().ok()?.trim())
 }
 
-/// Whether a 304 is about the stored response it is held against (RFC 9111 §4.3.3): with a strong validator only if the
+/// Whether a 304 is about the stored response it is held against (RFC 9111 §4.3.4): with a strong validator only if the
 /// stored response has the same, with weak ones if they correspond, and without any in any case.
 #[must_use]
 pub fn is_about(update: &HeaderMap, stored: &HeaderMap) -> bool {

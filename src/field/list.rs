@@ -27,19 +27,32 @@ pub fn split_at(line: &str, separator: u8) -> impl Iterator<Item = &str> {
     .filter(|piece| !piece.is_empty())
 }
 
+/// Whether every quoted string in `text` ends there.
+#[must_use]
+pub fn is_closed(text: &str) -> bool {
+    scan(text, None).is_ok()
+}
+
 fn end_of_piece(line: &str, separator: u8) -> usize {
+    scan(line, Some(separator)).unwrap_or(line.len())
+}
+
+/// Where `separator` stands first outside of quoted strings, or the end of `line`; an error where a quoted string has no end.
+fn scan(line: &str, separator: Option<u8>) -> Result<usize, Unclosed> {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in line.bytes().enumerate() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
-            byte if byte == separator && !quoted => return at,
+            byte if Some(byte) == separator && !quoted => return Ok(at),
             _ => {}
         }
     }
-    line.len()
+    if quoted { Err(Unclosed) } else { Ok(line.len()) }
 }
+
+struct Unclosed;
 
 /// The content of a quoted string (RFC 9110 §5.6.4); `None` when `text` is not one whole.
 #[must_use]
@@ -69,6 +82,12 @@ mod tests {
 
     #[test]
     fn an_unclosed_quote_swallows_the_rest() {
+        assert!(
+            !is_closed(r#"a="x, b"#)
+                && !is_closed(r#"""x""#)
+                && !is_closed(r#""\""#)
+                && is_closed(r#"a="x, b""#)
+        );
         assert_eq!(split(r#"a="x, b"#).collect::<Vec<_>>(), [r#"a="x, b"#]);
     }
 

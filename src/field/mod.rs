@@ -11,6 +11,7 @@ pub mod forward;
 pub mod groups;
 pub mod hop;
 pub mod list;
+pub mod no_vary_search;
 pub mod range;
 pub mod spin;
 pub mod targeted;

@@ -110,6 +110,7 @@ fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, mark: Option<&Ledge
         && entry.ttl(want.app.env.now()) > 0
         && !entry.policy.always_validate
         && !purged
+        && want.admits(entry)
 }
 
 /// Waits until a lead is over or shows something, or patience is at its end.

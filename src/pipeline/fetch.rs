@@ -2,17 +2,18 @@
 
 use super::content::first_piece;
 use super::held::{Failure, Held};
-use super::{Answer, Want, answer, end_to_end, session, upstream_failed};
+use super::{Answer, Want, answer, end_to_end, pass, session, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::compress;
 use crate::cache::entry::{Content, Entry};
 use crate::cache::fill::Fill;
 use crate::cache::freshness::initial_age;
+use crate::cache::invalidate::is_unsafe;
 use crate::cache::lease::{FillLease, RENEW_EVERY};
 use crate::cache::respond::only_metadata;
 use crate::cache::reuse::Stale;
-use crate::cache::storable::{Exchange, Storable, Unstorable, judge};
+use crate::cache::storable::{Exchange, Storable, Unstorable, judge, post_answers_get};
 use crate::cache::store::Store;
 use crate::cache::tags::tags;
 use crate::env::{Env, Timeouts, UpstreamError};
@@ -91,6 +92,33 @@ impl<E: Env> Fetch<'_, E> {
             }
             None => self.failed(error, status),
         }
+    }
+
+    /// A POST: what it made invalid goes first, and then its response may be stored.
+    pub(super) async fn posted(mut self, request: Request<Body>, mut status: CacheStatus) -> Answer {
+        let received = match self.send(request).await {
+            Ok(received) => received,
+            Err(error) => return self.failed(&error, status),
+        };
+        let response = &received.response;
+        let keeps = self.answers_get(response.status(), response.headers());
+        let invalidated = match self.lease.take_if(|_| keeps) {
+            Some(lease) => {
+                let (kept, invalidated) = pass::change(&self.want, lease, response).await;
+                self.lease = kept;
+                invalidated
+            }
+            None => pass::changed(&self.want, response).await,
+        };
+        if !invalidated {
+            status = status.because("invalidation-failed");
+        }
+        self.absorb(received, status).await
+    }
+
+    fn answers_get(&self, status: StatusCode, response: &HeaderMap) -> bool {
+        let (uri, cache) = (&self.want.incoming.uri, &self.want.app.config.cache);
+        post_answers_get(uri, status, response, cache)
     }
 
     pub(super) fn failed(self, error: &UpstreamError, status: CacheStatus) -> Answer {
@@ -186,7 +214,7 @@ impl<E: Env> Fetch<'_, E> {
         entry.received = received.received;
         entry.initial_age = initial_age(&entry.headers, received.requested, received.received);
         let storable = judged?;
-        let spec = self.spec(&storable)?;
+        let spec = self.place(&storable, &entry.headers)?;
         (entry.policy, entry.headers) = (storable.policy, storable.headers);
         Ok(spec)
     }
@@ -231,8 +259,12 @@ impl<E: Env> Fetch<'_, E> {
         judge(&exchange, self.want.policy, &self.want.app.config.cache)
     }
 
-    pub(super) fn spec(&self, storable: &Storable) -> Result<String, Unstorable> {
-        self.want.selecting.spec(&storable.vary).ok_or(Unstorable::Vary)
+    /// What a response is stored by, besides its key: the fields it varies on.
+    fn place(&self, storable: &Storable, headers: &HeaderMap) -> Result<String, Unstorable> {
+        let spec = self.want.selecting.spec(&storable.vary).ok_or(Unstorable::Vary)?;
+        let Some(search) = &self.want.search else { return Ok(spec) };
+        search.learn(&self.want.shared.variances, &self.want.app.env, headers);
+        if search.keeps(headers) { Ok(spec) } else { Err(Unstorable::NoVarySearch) }
     }
 
     /// Takes in a whole response: stores it as it passes by, if it may be stored, and answers with it.
@@ -263,12 +295,15 @@ impl<E: Env> Fetch<'_, E> {
                 fill.pass(body).await
             }
             Err(why) => {
-                status.detail = Some(why.as_str());
+                status.detail.get_or_insert(why.as_str());
                 body
             }
         };
         end_to_end(app, &mut head.headers);
-        let unchanged = head.status == StatusCode::OK && not_modified(&incoming.headers, &head.headers);
+        // The conditions of an unsafe request are the origin's.
+        let unchanged = head.status == StatusCode::OK
+            && !is_unsafe(&incoming.method)
+            && not_modified(&incoming.headers, &head.headers);
         if unchanged {
             return unchanged_for_client(app, &head.headers, body, status);
         }
@@ -319,11 +354,17 @@ impl<E: Env> Fetch<'_, E> {
         headers: &HeaderMap,
         received: Timestamp,
     ) -> Result<(Storable, String), Unstorable> {
-        if self.want.incoming.method != Method::GET && !self.want.incoming.is_query() {
+        let incoming = self.want.incoming;
+        let counts_as_get = match incoming.method {
+            Method::GET => true,
+            Method::POST => self.answers_get(code, headers),
+            _ => incoming.is_query(),
+        };
+        if !counts_as_get {
             return Err(Unstorable::Method);
         }
         let storable = self.judge(code, headers, received)?;
-        let spec = self.spec(&storable)?;
+        let spec = self.place(&storable, headers)?;
         Ok((storable, spec))
     }
 
@@ -334,7 +375,8 @@ impl<E: Env> Fetch<'_, E> {
             Unstorable::Method
             | Unstorable::RequestNoStore
             | Unstorable::Authorization
-            | Unstorable::IfRange => Duration::ZERO,
+            | Unstorable::IfRange
+            | Unstorable::NoVarySearch => Duration::ZERO,
             _ => self.want.policy.hit_for_miss,
         }
     }

@@ -23,8 +23,10 @@ mod fetch;
 mod held;
 mod incoming;
 mod parts;
+mod pass;
 mod ranged;
 mod refresh;
+mod search;
 mod selected;
 mod session;
 pub mod warm;
@@ -37,22 +39,22 @@ use crate::api;
 use crate::app::{App, Shared};
 use crate::body::Body;
 use crate::cache::entry::{Content, Entry};
+use crate::cache::key;
 use crate::cache::key::{ResourceKey, Selecting};
+use crate::cache::lease::FillLease;
 use crate::cache::pieces::{self, Following};
 use crate::cache::range::accept;
 use crate::cache::respond::{self, Send};
 use crate::cache::reuse::{Verdict, evaluate};
 use crate::cache::store::Lookup;
-use crate::cache::{invalidate, lease::FillLease, tags};
-use crate::config::{CachePolicy, KeyRules, RangePolicy, Route, RoutePolicy, Shown};
+use crate::config::{CachePolicy, RangePolicy, Route, RoutePolicy, Shown};
 use crate::env::{Env, UpstreamError};
 use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
-use crate::field::{forward, hop};
+use crate::field::forward;
 use crate::job;
 use crate::metrics::{self, Series, Timed};
 use crate::problem::Problem;
-use crate::purge::Target;
 use crate::redis::{RedisError, hex};
 use crate::role::Role;
 use crate::time::Timestamp;
@@ -61,6 +63,8 @@ use fetch::Fetch;
 use held::Held;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use pass::{end_to_end, pass, without_redis};
+use search::Search;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -108,6 +112,7 @@ async fn visited<E: Env>(
             let answer = cached(app, shared, policy, key, incoming.shareable(app)).await;
             (selected::ahead(&app.env, answer).await, Some(url))
         }
+        Plan::Post { shared, policy, key } => (pass::post(app, shared, policy, key, incoming).await, None),
     };
     (session::leave(visit, answer), key)
 }
@@ -126,6 +131,8 @@ fn count<E: Env>(app: &App<E>, route: usize, answer: &Answer, began: Duration) {
 enum Plan<'a, E: Env> {
     /// Hand it to the origin, and its response to the client.
     Pass(CacheStatus),
+    /// The same, and keep the response for a GET where it says that it may answer one.
+    Post { shared: &'a Shared<E>, policy: &'a CachePolicy, key: ResourceKey },
     /// Look it up.
     Cache { shared: &'a Shared<E>, policy: &'a CachePolicy, key: ResourceKey },
 }
@@ -133,6 +140,9 @@ enum Plan<'a, E: Env> {
 fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming) -> Plan<'a, E> {
     let bypass = |why| Plan::Pass(CacheStatus::forward(Forward::Bypass).because(why));
     let is_query = incoming.is_query() && app.config.cache.max_query_content > 0;
+    if incoming.method == Method::POST {
+        return plan_post(app, route, incoming);
+    }
     if incoming.method != Method::GET && incoming.method != Method::HEAD && !is_query {
         return Plan::Pass(CacheStatus::forward(Forward::Method));
     }
@@ -147,6 +157,20 @@ fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming
     match ResourceKey::of(&incoming.uri, &policy.key) {
         Some(key) => Plan::Cache { shared, policy, key: if is_query { key.of_query() } else { key } },
         None => bypass("no-authority"),
+    }
+}
+
+fn plan_post<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming) -> Plan<'a, E> {
+    let pass = Plan::Pass(CacheStatus::forward(Forward::Method));
+    let (RoutePolicy::Cache(policy), Some(shared)) = (route, &app.shared) else { return pass };
+    if incoming.kept_from_cache().is_some() {
+        return pass;
+    }
+    // What the origin sees of the query is what a GET would be looked up by.
+    let whole = key::query(&incoming.uri, &policy.key).as_deref() == incoming.uri.query();
+    match ResourceKey::of(&incoming.uri, &policy.key) {
+        Some(key) if policy.semantics.store_post && whole => Plan::Post { shared, policy, key },
+        _ => pass,
     }
 }
 
@@ -170,6 +194,8 @@ pub(crate) struct Want<'a, E: Env> {
     incoming: &'a Incoming,
     selecting: Selecting<'a>,
     key: ResourceKey,
+    /// Where the route follows `No-Vary-Search`.
+    search: Option<Search>,
 }
 
 impl<E: Env> Want<'_, E> {
@@ -177,6 +203,11 @@ impl<E: Env> Want<'_, E> {
     fn directives(&self) -> RequestDirectives {
         let all = RequestDirectives::of(&self.incoming.headers);
         if self.policy.semantics.client_revalidation { all } else { all.without_revalidation() }
+    }
+
+    /// Whether what was found answers it, as far as its query is concerned.
+    fn admits(&self, entry: &Entry) -> bool {
+        self.search.as_ref().is_none_or(|search| search.admits(entry))
     }
 
     /// Whether it may wait for the response to another request. One with `Authorization` mostly brings what
@@ -199,7 +230,7 @@ impl<E: Env> Want<'_, E> {
 
     /// The same once more.
     fn again(&self) -> Self {
-        Self { key: self.key.clone(), ..*self }
+        Self { key: self.key.clone(), search: self.search.clone(), ..*self }
     }
 }
 
@@ -215,9 +246,14 @@ async fn cached<E: Env>(
         let status = CacheStatus::forward(Forward::Bypass).because("request-content");
         return Box::pin(pass(app, incoming, status)).await;
     }
+    let (key, search) = match Search::of(shared, policy, &incoming, &key).await {
+        Ok(Some((key, search))) => (key, Some(search)),
+        Ok(None) => (key, None),
+        Err(error) => return without_redis(app, incoming, &error).await,
+    };
     incoming.reduce(&policy.key);
     let selecting = Selecting::of(&incoming.headers, &policy.key).with_content(incoming.digest());
-    let want = Want { app, shared, policy, incoming: &incoming, selecting, key };
+    let want = Want { app, shared, policy, incoming: &incoming, selecting, key, search };
     match find(&want).await {
         Ok(Found::Answer(answer)) => answer,
         Ok(Found::Fetch(held, status, lease)) => Box::pin(Fetch { want, lease }.fetch(held, status)).await,
@@ -252,7 +288,9 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
     let wanted = want.directives();
     let mut waiting = Waiting::new();
     loop {
-        let found = want.shared.store.lookup(&want.key, want.selecting).await?;
+        let mut found = want.shared.store.lookup(&want.key, want.selecting).await?;
+        found.entry = found.entry.filter(|entry| want.admits(entry));
+        found.partial = found.partial.filter(|partial| want.admits(partial.entry()));
         let waited = waiting.has_waited().then_some(arrived);
         let (flight, mark) = (want.flight(&found.flight), found.mark.clone());
         let (held, status) = match judge(want, &wanted, found, waited).await? {
@@ -342,11 +380,6 @@ fn following<E: Env>(want: &Want<'_, E>, follow: Follow, mut status: CacheStatus
     assembled(code, headers, content, status)
 }
 
-/// Redis did not answer: the origin does.
-async fn without_redis<E: Env>(app: &App<E>, incoming: Incoming, error: &RedisError) -> Answer {
-    pass(app, incoming, CacheStatus::forward(Forward::Bypass).because(error.reason())).await
-}
-
 /// The answer that a stored response gives.
 fn answer<E: Env>(want: &Want<'_, E>, mut entry: Entry, status: CacheStatus, now: Timestamp) -> Answer {
     let (code, mut headers, send) =
@@ -369,47 +402,6 @@ fn assembled(code: StatusCode, headers: HeaderMap, body: Body, status: CacheStat
     *response.status_mut() = code;
     *response.headers_mut() = headers;
     Answer { response, status }
-}
-
-/// Hands the request to the origin and its response to the client, streaming both ways. A request that may
-/// have changed something makes what is stored for it invalid before its answer is given (RFC 9111 §4.4).
-async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheStatus) -> Answer {
-    let body = std::mem::take(&mut incoming.body);
-    let request = incoming.outgoing(app, None, body);
-    let began = app.env.elapsed();
-    match app.env.send(request, fetch::timeouts(app)).await {
-        Ok(mut response) => {
-            app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
-            session::settle(app, &incoming, response.headers_mut()).await;
-            if invalidate::is_unsafe(&incoming.method) && !forget(app, &incoming, &response).await {
-                status = status.because("invalidation-failed");
-            }
-            end_to_end(app, response.headers_mut());
-            let (head, body) = response.into_parts();
-            let body = content::first_piece(&app.env, body, fetch::declared_length(&head.headers)).await;
-            Answer { response: Response::from_parts(head, body), status }
-        }
-        Err(error) => Answer { response: upstream_failed(app, &incoming, &error), status },
-    }
-}
-
-/// Leaves of an origin's fields those that are for the client.
-fn end_to_end<E: Env>(app: &App<E>, headers: &mut HeaderMap) {
-    hop::strip(headers);
-    if app.config.cache.strip_tags {
-        tags::strip(headers);
-    }
-}
-
-/// Forgets what an unsafe request made invalid; `false` when Redis did not do it.
-async fn forget<E: Env>(app: &App<E>, incoming: &Incoming, response: &Response<Body>) -> bool {
-    let Some(shared) = &app.shared else { return true };
-    let targets = invalidate::targets(&incoming.uri, response.status(), response.headers());
-    let origin = ResourceKey::of(&incoming.uri, &KeyRules::default());
-    let groups = origin.map(|key| invalidate::groups(key.origin(), response.status(), response.headers()));
-    let groups = groups.into_iter().flatten().map(Target::Tag);
-    let targets: Vec<_> = targets.into_iter().map(Target::Url).chain(groups).collect();
-    targets.is_empty() || shared.purger.purge(&targets, false).await.is_ok()
 }
 
 /// The one way out: marks the response as handled by us, for those who may see it.

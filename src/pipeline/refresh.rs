@@ -1,6 +1,7 @@
 //! Refreshing what is stale behind the answer (RFC 5861 §3).
 
 use super::fetch::Fetch;
+use super::search::Search;
 use super::{Answer, Incoming, Want, answer, session};
 use crate::app::App;
 use crate::cache::entry::LedgerMark;
@@ -24,7 +25,7 @@ pub(super) fn behind<E: Env>(
 ) -> Answer {
     let status = CacheStatus::hit(stale.entry.ttl(now)).because("stale-while-revalidate");
     let entry = stale.entry.clone();
-    let (app, key) = (Rc::clone(want.app), want.key.clone());
+    let (app, key) = (Rc::clone(want.app), (want.key.clone(), want.search.clone()));
     let incoming = want.incoming.as_plain_get();
     want.app.env.spawn(async move { refresh(&app, incoming, key, stale, (flight, mark)).await });
     answer(want, entry, status, now)
@@ -33,7 +34,7 @@ pub(super) fn behind<E: Env>(
 async fn refresh<E: Env>(
     app: &Rc<App<E>>,
     mut incoming: Incoming,
-    key: ResourceKey,
+    (key, search): (ResourceKey, Option<Search>),
     stale: Stale,
     place: (String, Option<LedgerMark>),
 ) {
@@ -41,7 +42,7 @@ async fn refresh<E: Env>(
     incoming.visit = session::of_nobody(app, route, &incoming.uri);
     let (RoutePolicy::Cache(policy), Some(shared)) = (&route.policy, &app.shared) else { return };
     let selecting = Selecting::of(&incoming.headers, &policy.key).with_content(incoming.digest());
-    let want = Want { app, shared, policy, incoming: &incoming, selecting, key };
+    let want = Want { app, shared, policy, incoming: &incoming, selecting, key, search };
     match turn(&want, stale, place).await {
         Ok(Some((stale, lease))) => {
             let status = CacheStatus::forward(stale.reason);

@@ -82,6 +82,7 @@ async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {
     let (response, status) = match plan(app, &route.policy, &incoming) {
         // There is nothing to fetch for what will not be stored.
         Plan::Pass(status) => (None, status),
+        Plan::Post { .. } => (None, CacheStatus::default()),
         Plan::Cache { shared, policy, key } => {
             let answer = cached(app, shared, policy, key, incoming).await;
             (Some(answer.response), answer.status)

@@ -39,10 +39,29 @@ impl<E: Env> Purger<E> {
     /// # Errors
     /// [`RedisError`]: then some of the targets may not be purged. Purging again is safe.
     pub async fn purge(&self, targets: &[Target], soft: bool) -> Result<Report, RedisError> {
+        self.purge_but(targets, soft, None).await
+    }
+
+    /// Purges what an unsafe request made invalid, but for `kept`, which was replaced.
+    ///
+    /// # Errors
+    /// As for [`Purger::purge`].
+    pub async fn invalidate(&self, targets: &[Target], kept: Option<&ResourceKey>) -> Result<(), RedisError> {
+        self.purge_but(targets, false, kept).await.map(|_| ())
+    }
+
+    async fn purge_but(
+        &self,
+        targets: &[Target],
+        soft: bool,
+        kept: Option<&ResourceKey>,
+    ) -> Result<Report, RedisError> {
         let mut members: Vec<String> =
             targets.iter().filter_map(|target| ledger::member(target, soft)).collect();
-        let resources: Vec<ResourceKey> = targets.iter().flat_map(|target| self.resources(target)).collect();
+        let resources = targets.iter().flat_map(|target| self.resources(target));
+        let resources: Vec<ResourceKey> = resources.filter(|resource| Some(resource) != kept).collect();
         let report = Report { urls: targets.len() - members.len(), ledger: members.len() };
+        members.extend(targets.iter().filter_map(|target| self.of_any_query(target, soft)));
         if soft {
             members.extend(resources.iter().map(|resource| ledger::soft_url(resource.url())));
             members.dedup();
@@ -66,6 +85,24 @@ impl<E: Env> Purger<E> {
         let keys = ResourceKey::of(uri, rules).into_iter().chain(ResourceKey::other_scheme(uri, rules));
         let queries = self.config.cache.max_query_content > 0;
         keys.flat_map(|key| [queries.then(|| key.of_query()), Some(key)]).flatten().collect()
+    }
+
+    /// Where `No-Vary-Search` is followed, a URL may have been answered by what is stored under another query: it is purged
+    /// with every query.
+    fn of_any_query(&self, target: &Target, soft: bool) -> Option<String> {
+        let follows = |policy: &RoutePolicy| matches!(policy, RoutePolicy::Cache(policy) if policy.semantics.no_vary_search);
+        match target {
+            Target::Url(uri) => {
+                let host = uri.authority().map_or("", |authority| authority.as_str());
+                let follows = follows(&self.config.route(host, uri.path()).policy);
+                let path = ResourceKey::with_query(uri, None).filter(|_| follows)?;
+                Some(ledger::any_query(path.url(), soft))
+            }
+            Target::Path(path) if self.config.routes().any(|route| follows(&route.policy)) => {
+                Some(ledger::any_query(path, soft))
+            }
+            _ => None,
+        }
     }
 
     /// Gives back the space of what was purged by tag, prefix, pattern or path, for no longer than `budget`. Nobody

@@ -62,6 +62,8 @@ pub struct Ledger {
     patterns: HashMap<String, Numbers>,
     prefixes: HashMap<String, Numbers>,
     keys: Globs<Numbers>,
+    /// Whether any entry is for a URL with every query.
+    any_query: bool,
     /// What is older than this may have been purged by an entry that Redis lost.
     lost: u64,
 }
@@ -108,7 +110,10 @@ impl Ledger {
             "g" => self.patterns.entry(text.to_owned()).or_default(),
             "x" => self.prefixes.entry(text.to_owned()).or_default(),
             "k" => self.keys.entry(text),
-            _ => self.exact.entry(format!("{kind}{text}")).or_default(),
+            _ => {
+                self.any_query |= kind == "q";
+                self.exact.entry(format!("{kind}{text}")).or_default()
+            }
         };
         let slot = if soft { &mut numbers.soft } else { &mut numbers.hard };
         *slot = number.max(*slot);
@@ -127,16 +132,26 @@ impl Ledger {
         let tags = subject.tags.iter().filter_map(|tag| self.exact.get(&format!("t{tag}")));
         let path = self.exact.get(&format!("p{}", path_of(subject.url)));
         let url = self.exact.get(&format!("u{}", without_scheme(subject.url)));
+        let queries = self.any_query.then(|| self.of_any_query(subject.url)).into_iter().flatten();
         let patterns = self.patterns.iter().filter(|(pattern, _)| pattern_matches(pattern, subject.url));
         let prefixes = self.prefixes.iter().filter(|(prefix, _)| prefix_matches(prefix, subject.url));
         let keys = self.keys.matching(subject.url, |numbers| numbers.since(mark.seq) != Purged::No);
         tags.chain(path)
             .chain(url)
             .chain(keys)
+            .chain(queries)
             .chain(patterns.chain(prefixes).map(|(_, numbers)| numbers))
             .map(|numbers| numbers.since(mark.seq))
             .max()
             .unwrap_or(Purged::No)
+    }
+}
+
+impl Ledger {
+    /// Purges of `url` with every query, on its host or on all.
+    fn of_any_query(&self, url: &str) -> impl Iterator<Item = &Numbers> {
+        let bare = without_scheme(url).split('?').next().unwrap_or_default();
+        [format!("q{bare}"), format!("q{}", path_of(bare))].into_iter().filter_map(|key| self.exact.get(&key))
     }
 }
 
@@ -176,6 +191,13 @@ pub fn key_pattern(pattern: &str) -> String {
 #[must_use]
 pub fn soft_url(url: &str) -> String {
     format!("us{}", without_scheme(url))
+}
+
+/// How a URL, or a path on every host, stands in the ledger that is purged with every query.
+#[must_use]
+pub fn any_query(url: &str, soft: bool) -> String {
+    let bare = without_scheme(url).split('?').next().unwrap_or_default();
+    format!("q{}{bare}", if soft { 's' } else { 'h' })
 }
 
 /// Whether a pattern matches a URL, whichever of http and https it was asked by: behind a proxy that ends
@@ -255,6 +277,27 @@ mod tests {
         assert_eq!(judged(&path, true, "https://two/a?b", &[]), Purged::Soft);
         assert_eq!(judged(&path, false, "http://one/a", &[]), Purged::No);
         assert_eq!(judged(&path, false, "http://one/a?bc", &[]), Purged::No);
+    }
+
+    #[test]
+    fn a_url_may_be_purged_with_every_query_and_nothing_beside_it() {
+        let judged = |member: String, url| {
+            let mut ledger = Ledger::default();
+            ledger.learn(&head(5), vec![(member, 5)]);
+            ledger.judge(&head(5), Subject { mark: &mark(4), url, tags: &[] })
+        };
+        for (purged, url, is) in [
+            ("http://h/a?x", "https://h/a", Purged::Hard),
+            ("http://h/a", "http://h/a?y=1", Purged::Hard),
+            ("http://h/a", "http://h/a/b?y", Purged::No),
+            ("http://h/a", "http://other/a", Purged::No),
+            ("http://h", "http://h/?x", Purged::No),
+            ("/a?x", "http://any/a?y", Purged::Hard),
+            ("/a", "http://any/b?/a", Purged::No),
+        ] {
+            assert_eq!(judged(any_query(purged, false), url), is, "{purged} {url}");
+        }
+        assert_eq!(judged(any_query("http://h/a", true), "http://h/a?y"), Purged::Soft);
     }
 
     #[test]

@@ -60,6 +60,12 @@ impl Keys {
         Self { prefix: prefix.to_owned() }
     }
 
+    /// What of the query makes no difference to responses from a path, which is named by its resource without query.
+    #[must_use]
+    pub fn variance(&self, id: &str) -> Key {
+        self.join(&[":{", id, "}:n"])
+    }
+
     /// What is stored for a resource: its response, or an index of its variants.
     #[must_use]
     pub fn resource(&self, id: &str) -> Key {

@@ -1,14 +1,22 @@
-// The suite's own origin, which closes idle connections at another time:
+// The suite's own origin, which closes connections at its own pace only where that ends a response:
 //
 //   node origin.mjs <file of the suite's server>
 //
-// By itself it does so after five seconds, and a request that is on its way at that moment fails (RFC 9112 §9.5).
-// A cache must not send it again by itself: some tests count requests. Requests of this suite come in waves, every
-// three seconds; this is the middle between two of them.
+// By itself it closes those that are idle for five seconds. A request that is on its way at that moment fails (RFC 9112
+// §9.5), and a cache must not send it again by itself: some tests count requests. One test gives a response whose length
+// nothing says; it ends with its connection (RFC 9112 §6.3), here at once.
 import http from 'node:http'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
 const create = http.createServer
-http.createServer = (...given) => Object.assign(create(...given), { keepAliveTimeout: 4500 })
+http.createServer = (...given) => {
+  const server = create(...given)
+  server.keepAliveTimeout = 0
+  return server.prependListener('request', (request, response) => {
+    response.once('finish', () => {
+      if (response.hasHeader('transfer-encoding')) request.socket.end()
+    })
+  })
+}
 await import(pathToFileURL(resolve(process.argv[2])))

@@ -29,6 +29,7 @@ mod range_attacks;
 mod range_whole;
 mod ranges;
 mod refresh;
+mod semantics;
 mod serve;
 mod session;
 mod session_guard;

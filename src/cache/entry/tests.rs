@@ -112,6 +112,21 @@ fn a_head_response_is_about_it_when_validators_and_length_match() {
 }
 
 proptest! {
+    /// RFC 9111 §4.2.3, for every clock: an age never shrinks, and what is left of the lifetime never grows.
+    #[test]
+    fn ages_saturate(initial in any::<u64>(), received in any::<u64>(), now in any::<u64>(), later in any::<u64>(), lifetime in any::<u64>()) {
+        let mut entry = sample(Content::NONE);
+        entry.initial_age = initial;
+        entry.received = Timestamp::from_millis(received);
+        entry.policy.lifetime = DeltaSeconds::from_secs(lifetime);
+        let now = Timestamp::from_millis(now);
+        let later = now.plus(std::time::Duration::from_millis(later));
+        prop_assert!(entry.age(now) >= initial && entry.age(later) >= entry.age(now));
+        prop_assert!(entry.ttl(later) <= entry.ttl(now));
+        prop_assert!(entry.ttl(now) <= i64::try_from(entry.policy.lifetime.as_secs()).unwrap());
+        prop_assert_eq!(entry.ttl(now) > 0, entry.age(now) < entry.policy.lifetime.as_secs());
+    }
+
     #[test]
     fn any_bytes_are_an_entry_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = Entry::decode(&bytes.into());

@@ -14,12 +14,13 @@
 //! request = { method = "GET", url = "/a", fields = ["accept: x"], content = "..." }
 //! origin = { status = 200, fields = ["cache-control: max-age=60"], content = "one" }
 //! asked = true                          # whether the origin was asked; what it saw and did not see:
+//! seen_url = "/a"
 //! seen = ["if-none-match: \"1\""]
 //! unseen = ["if-modified-since"]
 //! expect = { status = 200, fields = ["age: 3"], without = ["set-cookie"], content = "one", cache = ["hit"] }
 //! ```
 //! A URL that begins with `/` is at `http://h`. In a field `{date:-60}` is the HTTP-date a minute ago. What `expect` does
-//! not mention is not looked at, except the status, which is 200, and the content, which is what the origin gave.
+//! not mention is not looked at, except the status, which is 200, and the content, which is what the origin gave if it was asked.
 
 use serde::Deserialize;
 use spindrift::purge::Purge;
@@ -65,6 +66,7 @@ pub(super) struct Exchange {
     pub(super) origin: Option<Origin>,
     #[serde(default)]
     pub(super) asked: bool,
+    pub(super) seen_url: Option<String>,
     #[serde(default)]
     pub(super) seen: Vec<String>,
     #[serde(default)]

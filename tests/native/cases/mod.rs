@@ -41,9 +41,13 @@ macro_rules! files {
 
 files! {
     groups,
+    no_vary_search,
+    post,
     query,
     requests,
+    storage,
     targeted,
+    validation,
 }
 
 fn directory() -> PathBuf {
@@ -128,6 +132,10 @@ fn check_origin(world: &World, exchange: &Exchange, before: usize, now: Timestam
     }
     if asked {
         let seen = world.origin.last();
+        let url = seen.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        if exchange.seen_url.as_deref().is_some_and(|wanted| wanted != url) {
+            return Err(format!("the origin saw {url}"));
+        }
         has(&seen.headers, &exchange.seen, now).map_err(|why| format!("the origin saw {why}"))?;
         has_not(&seen.headers, &exchange.unseen).map_err(|why| format!("the origin saw {why}"))?;
     }
@@ -143,7 +151,8 @@ fn check_answer(exchange: &Exchange, got: &Got, now: Timestamp) -> Result<(), St
     }
     has(&got.headers, &expect.fields, now)?;
     has_not(&got.headers, &expect.without)?;
-    let given = exchange.origin.as_ref().filter(|_| exchange.asked).map(|origin| &origin.content);
+    let given = exchange.origin.as_ref().filter(|origin| exchange.asked && !origin.away);
+    let given = given.map(|origin| &origin.content);
     if let Some(content) = expect.content.as_ref().or(given)
         && got.text() != content
     {

@@ -16,7 +16,7 @@ use crate::process;
 use crate::redis;
 use crate::wasm_target::{self, TARGET};
 use crate::workspace::Workspace;
-use crate::{bench, build};
+use crate::{bench, build, conformance};
 use steps::Steps;
 use tests_env::TestEnvironment;
 
@@ -128,10 +128,13 @@ fn tests(workspace: &Workspace, steps: &mut Steps, filter: Option<&str>) -> Resu
         GUESTS.iter().try_for_each(|guest| build::build_wasm(workspace, &[guest]))
     })?;
     steps.run("build tests", || build_tests(workspace))?;
-    let environment = TestEnvironment::new(workspace, server);
+    let environment = TestEnvironment::new(workspace, server.clone());
     steps.run("tests", || run_tests(workspace, &environment, filter))?;
     if filter.is_none() {
         steps.run("doc tests", || doc_tests(workspace, &environment))?;
+        if let Some(redis) = &server {
+            steps.run("conformance", || conformance::step(workspace, redis))?;
+        }
     }
     Ok(())
 }

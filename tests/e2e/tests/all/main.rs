@@ -23,6 +23,7 @@ mod purge;
 mod purge_race;
 mod redis_failure;
 mod redis_layout;
+mod semantics;
 mod session;
 mod session_api;
 mod subscriber;

@@ -1,0 +1,119 @@
+//! Requests that are handed to the origin as they are, and what they make invalid.
+
+use super::fetch::Fetch;
+use super::{Answer, Incoming, Want, content, fetch, session, upstream_failed};
+use crate::app::{App, Shared};
+use crate::body::Body;
+use crate::cache::invalidate;
+use crate::cache::key::{ResourceKey, Selecting};
+use crate::cache::lease::FillLease;
+use crate::cache::tags;
+use crate::config::{CachePolicy, KeyRules};
+use crate::env::Env;
+use crate::field::cache_status::{CacheStatus, Forward};
+use crate::field::groups::CACHE_GROUP_INVALIDATION;
+use crate::field::hop;
+use crate::metrics::Timed;
+use crate::purge::Target;
+use crate::redis::RedisError;
+use http::{HeaderMap, Response, StatusCode};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Hands the request to the origin and its response to the client, streaming both ways. A request that may
+/// have changed something makes what is stored for it invalid before its answer is given (RFC 9111 §4.4).
+pub(super) async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheStatus) -> Answer {
+    let body = std::mem::take(&mut incoming.body);
+    let request = incoming.outgoing(app, None, body);
+    let began = app.env.elapsed();
+    match app.env.send(request, fetch::timeouts(app)).await {
+        Ok(mut response) => {
+            app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
+            session::settle(app, &incoming, response.headers_mut()).await;
+            if !forget(app, &incoming, response.status(), response.headers(), None).await {
+                status = status.because("invalidation-failed");
+            }
+            end_to_end(app, response.headers_mut());
+            let (head, body) = response.into_parts();
+            let body = content::first_piece(&app.env, body, fetch::declared_length(&head.headers)).await;
+            Answer { response: Response::from_parts(head, body), status }
+        }
+        Err(error) => Answer { response: upstream_failed(app, &incoming, &error), status },
+    }
+}
+
+/// Redis did not answer: the origin does.
+pub(super) async fn without_redis<E: Env>(app: &App<E>, incoming: Incoming, error: &RedisError) -> Answer {
+    pass(app, incoming, CacheStatus::forward(Forward::Bypass).because(error.reason())).await
+}
+
+/// Leaves of an origin's fields those that are for the client.
+pub(super) fn end_to_end<E: Env>(app: &App<E>, headers: &mut HeaderMap) {
+    hop::strip(headers);
+    if app.config.cache.strip_tags {
+        tags::strip(headers);
+    }
+}
+
+/// Forgets what an unsafe request made invalid, but for `kept`; `false` when Redis did not do it.
+async fn forget<E: Env>(
+    app: &App<E>,
+    incoming: &Incoming,
+    status: StatusCode,
+    response: &HeaderMap,
+    kept: Option<&ResourceKey>,
+) -> bool {
+    let Some(shared) = app.shared.as_ref().filter(|_| invalidate::is_unsafe(&incoming.method)) else {
+        return true;
+    };
+    let mut targets: Vec<_> =
+        invalidate::targets(&incoming.uri, status, response).into_iter().map(Target::Url).collect();
+    if response.contains_key(CACHE_GROUP_INVALIDATION)
+        && let Some(key) = ResourceKey::of(&incoming.uri, &KeyRules::default())
+    {
+        targets.extend(invalidate::groups(key.origin(), status, response).into_iter().map(Target::Tag));
+    }
+    targets.is_empty() || shared.purger.invalidate(&targets, kept).await.is_ok()
+}
+
+/// What the lead of a POST is called. Nobody waits for one.
+const POST: &str = "post";
+
+/// A POST whose response may answer a later GET (RFC 9110 §9.3.3). The right to store it has to be there before the
+/// origin is asked.
+pub(super) async fn post<E: Env>(
+    app: &Rc<App<E>>,
+    shared: &Shared<E>,
+    policy: &CachePolicy,
+    key: ResourceKey,
+    mut incoming: Incoming,
+) -> Answer {
+    let status = CacheStatus::forward(Forward::Method);
+    let Ok(begun) = shared.store.begin(&key, POST, None, "", Duration::ZERO).await else {
+        return pass(app, incoming, status).await;
+    };
+    incoming.reduce(&policy.key);
+    let body = std::mem::take(&mut incoming.body);
+    let request = incoming.outgoing(app, None, body);
+    let selecting = Selecting::of(&incoming.headers, &policy.key);
+    let want = Want { app, shared, policy, incoming: &incoming, selecting, key, search: None };
+    Fetch { want, lease: Some(begun.lease) }.posted(request, status).await
+}
+
+/// Makes invalid what a POST made so, before its response is stored under `lease`. `None` with the lease lost, because
+/// something was purged meanwhile or Redis failed; `false` when something may not be invalid.
+pub(super) async fn change<E: Env>(
+    want: &Want<'_, E>,
+    lease: FillLease,
+    response: &Response<Body>,
+) -> (Option<FillLease>, bool) {
+    let kept = want.shared.store.replace(lease).await.ok().flatten();
+    let key = kept.is_some().then_some(&want.key);
+    let done = forget(want.app, want.incoming, response.status(), response.headers(), key).await;
+    (kept, done)
+}
+
+/// Makes invalid what a POST made so.
+pub(super) async fn changed<E: Env>(want: &Want<'_, E>, response: &Response<Body>) -> bool {
+    forget(want.app, want.incoming, response.status(), response.headers(), None).await
+}

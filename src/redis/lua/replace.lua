@@ -1,0 +1,10 @@
+-- Drops a resource with all its variants, and the right of every fetch under way to store, but for that of one.
+-- KEYS: generation, resource
+-- ARGV: generation in which that one began, the next one, how long it lasts (ms), what the keys of variants begin with
+-- Reply: 1 done, 0 the resource was purged since
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local variants = string.match(redis.call('GET', KEYS[2]) or '', '^V%x+ %S+(.*)$')
+redis.call('UNLINK', KEYS[2])
+for variant in string.gmatch(variants or '', '%x+') do redis.call('UNLINK', ARGV[4] .. variant) end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
