@@ -22,6 +22,7 @@
 //! | [`webhook`] | signed messages to a target of the operator's |
 //! | [`lock`] | locks and semaphores with leases and fences |
 //! | [`value`] | the key-value cache: values with a time to live, tags, cache-aside |
+//! | [`limit`] | rate limits: quotas, identities, the limiter |
 //! | [`event`] | the messages on the pub/sub channel |
 //! | [`redis`] | connection, deadline, backoff; replies and errors as Spin gives them |
 //! | [`api`] | the reserved paths below `/_spindrift/` |
@@ -43,6 +44,7 @@ pub mod event;
 pub mod field;
 pub mod invalid;
 pub mod job;
+pub mod limit;
 pub mod lock;
 pub mod metrics;
 pub mod nonce;

@@ -6,6 +6,7 @@ mod auth;
 mod batch;
 mod call;
 mod health;
+mod limits;
 mod locks;
 mod openapi;
 mod purge;
@@ -80,6 +81,7 @@ async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method)
         (["purge"], Method::POST) => purge::purge(call).await,
         (["warm"], Method::POST) => warm::serve(call).await,
         (["purge" | "warm"], _) => Err(method_not_allowed("POST")),
+        (["limits", rest @ ..], method) => limits::serve(call, rest, method).await,
         (["queues:tick"], method) => queue::tick(call, method).await,
         (["queues", rest @ ..], method) => queue::serve(call, rest, method).await,
         (["sessions" | "sessions:verify", ..] | ["users", _, "sessions"], method) => {

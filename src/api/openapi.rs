@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 const PARTS: &[&str] = &[
     include_str!("openapi/frame.json"),
     include_str!("openapi/health.json"),
+    include_str!("openapi/limits.json"),
     include_str!("openapi/locks.json"),
     include_str!("openapi/purge.json"),
     include_str!("openapi/sessions.json"),

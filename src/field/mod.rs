@@ -11,6 +11,7 @@ pub mod forward;
 pub mod groups;
 pub mod hop;
 pub mod list;
+pub mod rate_limit;
 pub mod spin;
 pub mod targeted;
 pub mod vary;

@@ -43,6 +43,9 @@ struct Received {
 impl<E: Env> Fetch<'_, E> {
     /// Nothing is stored: asks for all of it.
     pub(super) async fn missing(self, status: CacheStatus) -> Answer {
+        if let Err(refused) = self.admitted().await {
+            return *refused;
+        }
         let request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
         match self.send(request).await {
             Ok(received) => self.absorb(received, status).await,
@@ -52,6 +55,9 @@ impl<E: Env> Fetch<'_, E> {
 
     /// What is stored is stale: asks whether it is still good, where there is something to ask with.
     pub(super) async fn stale(self, stale: Stale, mut status: CacheStatus) -> Answer {
+        if let Err(refused) = self.admitted().await {
+            return *refused;
+        }
         let mut request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
         let conditional = validate_with(request.headers_mut(), &stale.entry.headers);
         match self.send(request).await {
@@ -84,6 +90,13 @@ impl<E: Env> Fetch<'_, E> {
                 None => self.failed(&error, status),
             },
         }
+    }
+
+    /// The limits that count what goes to the origin. Who is refused leads nobody: another may.
+    async fn admitted(&self) -> Result<(), Box<Answer>> {
+        self.want.incoming.admission.origin(self.want.app).await.inspect_err(|_| {
+            self.end(Ending::Unstored(Duration::ZERO));
+        })
     }
 
     fn failed(self, error: &UpstreamError, status: CacheStatus) -> Answer {

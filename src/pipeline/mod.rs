@@ -2,18 +2,19 @@
 //!
 //! ```text
 //! receive -> reserved? -> loop? -> route -> identify -> plan
-//!   -+-> pass ------------------------------------+-> respond
+//!   -+-> admit -> pass ---------------------------+-> respond
 //!    |                                            |
-//!    +-> key -> lookup -> evaluate                |
+//!    +-> key -> admit + lookup -> evaluate        |
 //!          fresh ------------> answer ------------+
 //!          stale but usable -> answer, refresh ---+
 //!          stale, missing ---> turn               |
-//!            first ----------> fetch -> absorb ---+
+//!            first -> admit -> fetch -> absorb ---+
 //!            others ---------> lookup again ...   |
 //! ```
 //! `receive`, `route`, `identify`, `plan`, `key`, `evaluate`, `judge` and `head` are pure. Every way out ends in
 //! [`respond`], which is the one place that writes `Cache-Status`.
 
+mod admit;
 mod collapse;
 mod content;
 mod fetch;
@@ -22,6 +23,7 @@ mod refresh;
 mod session;
 pub mod warm;
 
+pub use admit::Admission;
 pub use collapse::Flights;
 pub use incoming::{Incoming, receive};
 pub use session::{Identity, Visit};
@@ -49,8 +51,10 @@ use crate::role::Role;
 use crate::time::Timestamp;
 use collapse::{Follow, Step, Waiting};
 use fetch::Fetch;
+use futures_util::future::join;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -62,7 +66,7 @@ pub struct Answer {
 
 /// Answers one request.
 pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response<Body> {
-    let incoming = receive(request, app.role, app.config.origin.trust_forwarded);
+    let incoming = receive(request, app.role, &app.config);
     let shown = app.config.cache.cache_status.shows(incoming.client);
     job::opportunity(app);
     if api::is_reserved(incoming.uri.path()) {
@@ -91,14 +95,23 @@ async fn visited<E: Env>(
         return (answer, None);
     }
     let visit = incoming.visit.clone();
-    let (answer, key) = match plan(app, &route.policy, &incoming) {
-        Plan::Pass(status) => (pass(app, incoming, status).await, None),
-        Plan::Cache { shared, policy, key } => {
-            let url = key.url().to_owned();
-            (cached(app, shared, policy, key, incoming.shareable(app)).await, Some(url))
-        }
+    incoming.admission = Admission::of(app, route, &incoming);
+    let admission = Rc::clone(&incoming.admission);
+    let plan = plan(app, &route.policy, &incoming);
+    let looked_up = match &plan {
+        Plan::Pass(_) => None,
+        Plan::Cache { key, .. } => Some(key.url().to_owned()),
     };
-    (session::leave(visit, answer), key)
+    let answer = pin!(async {
+        match plan {
+            Plan::Pass(status) => pass(app, incoming, status).await,
+            Plan::Cache { shared, policy, key } => {
+                cached(app, shared, policy, key, incoming.shareable(app)).await
+            }
+        }
+    });
+    let answer = admission.during(&app.env, answer).await;
+    (session::leave(visit, answer), looked_up)
 }
 
 /// Counts a request in the instance; Redis hears of it later.
@@ -228,7 +241,12 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
     let wanted = want.directives();
     let mut waiting = Waiting::new();
     loop {
-        let found = want.shared.store.lookup(&want.key, want.selecting).await?;
+        let admitted = want.incoming.admission.request(want.app);
+        let (admitted, found) = join(admitted, want.shared.store.lookup(&want.key, want.selecting)).await;
+        if let Err(refused) = admitted {
+            return Ok(Found::Answer(*refused));
+        }
+        let found = found?;
         let now = want.app.env.now();
         let waited = waiting.has_waited().then_some(arrived);
         let missing = if found.other_variants { Forward::VaryMiss } else { Forward::UriMiss };
@@ -318,6 +336,9 @@ fn assembled(code: StatusCode, headers: HeaderMap, body: Body, status: CacheStat
 /// Hands the request to the origin and its response to the client, streaming both ways. A request that may
 /// have changed something makes what is stored for it invalid before its answer is given (RFC 9111 §4.4).
 async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheStatus) -> Answer {
+    if let Err(refused) = incoming.admission.origin(app).await {
+        return *refused;
+    }
     let body = std::mem::take(&mut incoming.body);
     let request = incoming.outgoing(app, None, body);
     let began = app.env.elapsed();
