@@ -6,6 +6,7 @@ use crate::config::{Config, ConfigErrors, Settings, Strings};
 use crate::env::Env;
 use crate::event::Channel;
 use crate::job::Jobs;
+use crate::limit::{Identifier, Limiter, Tally};
 use crate::lock::Locks;
 use crate::metrics::Metrics;
 use crate::nonce::Nonces;
@@ -34,6 +35,8 @@ pub struct App<E: Env> {
     pub shared: Option<Shared<E>>,
     /// What was counted.
     pub metrics: Rc<Metrics<E>>,
+    /// Rate limits; without Redis too.
+    pub limiter: Rc<Limiter<E>>,
 }
 
 /// What is shared with other instances, over Redis.
@@ -99,8 +102,22 @@ impl<E: Env> App<E> {
             None => Metrics::new(env.clone(), None, Vec::new()),
         };
         let ring = KeyRing::new(&config.session.cookie, settings.session_keys.clone());
-        Ok(Self { env, role, config, settings, ring, shared, metrics })
+        let limiter = Rc::new(limiter(&env, &config, shared.as_ref(), &metrics));
+        Ok(Self { env, role, config, settings, ring, shared, metrics, limiter })
     }
+}
+
+fn limiter<E: Env>(
+    env: &E,
+    config: &Config,
+    shared: Option<&Shared<E>>,
+    metrics: &Rc<Metrics<E>>,
+) -> Limiter<E> {
+    let (prefix, redis) = (&config.redis.prefix, shared.map(|shared| Rc::clone(&shared.redis)));
+    let identifier = Identifier::new(prefix, config.client.clone());
+    let names = config.limits().map(|limit| limit.policy.name().to_owned()).collect();
+    let limiter = Limiter::new(env.clone(), redis, Keys::new(prefix), identifier);
+    limiter.counting(Tally::new(Rc::clone(metrics), names))
 }
 
 impl<E: Env> Shared<E> {

@@ -23,6 +23,7 @@
 //! | [`lock`] | locks and semaphores with leases and fences |
 //! | [`value`] | the key-value cache: values with a time to live, tags, cache-aside |
 //! | [`topic`] | topics: durable events, followed live or later, as Server-Sent Events too |
+//! | [`limit`] | rate limits: quotas, identities, the limiter |
 //! | [`event`] | the messages on the pub/sub channel |
 //! | [`redis`] | connection, deadline, backoff; replies and errors as Spin gives them |
 //! | [`api`] | the reserved paths below `/_spindrift/` |
@@ -44,6 +45,7 @@ pub mod event;
 pub mod field;
 pub mod invalid;
 pub mod job;
+pub mod limit;
 pub mod lock;
 pub mod metrics;
 pub mod nonce;

@@ -34,6 +34,12 @@ impl Problem {
         self
     }
 
+    /// Of a registered type in place of `about:blank` (RFC 9457 §3.1.1), with its title.
+    #[must_use]
+    pub fn of_type(self, uri: &str, title: &str) -> Self {
+        self.with("type", uri).with("title", title)
+    }
+
     /// The status code.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
@@ -46,12 +52,13 @@ impl Problem {
         &self.detail
     }
 
-    /// The response: `application/problem+json` of type `about:blank`, whose title is that of the status
-    /// code (RFC 9457 §4.2.1). Never stored by any cache.
+    /// The response: `application/problem+json`, without a type of its own of `about:blank`, whose title is that
+    /// of the status code (RFC 9457 §4.2.1). Never stored by any cache.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
         let mut members = self.members;
-        members.insert("title".to_owned(), self.status.canonical_reason().unwrap_or("Error").into());
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        members.entry("title").or_insert_with(|| title.into());
         members.insert("status".to_owned(), self.status.as_u16().into());
         members.insert("detail".to_owned(), self.detail.into());
         let mut response = Response::new(Body::from(serde_json::Value::Object(members).to_string()));

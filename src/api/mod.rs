@@ -8,6 +8,7 @@ mod batch;
 mod call;
 mod channels;
 mod health;
+mod limits;
 mod locks;
 mod openapi;
 mod purge;
@@ -83,6 +84,7 @@ async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method)
     match (segments, method) {
         (["purge"], Method::POST) => purge::purge(call).await,
         (["warm"], Method::POST) => warm::serve(call).await,
+        (["limits", rest @ ..], method) => limits::serve(call, rest, method).await,
         (["queues:tick"], method) => queue::tick(call, method).await,
         (["queues", rest @ ..], method) => queue::serve(call, rest, method).await,
         (["sessions" | "sessions:verify", ..] | ["users", _, "sessions"], method) => {

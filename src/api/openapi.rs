@@ -11,6 +11,7 @@ const PARTS: &[&str] = &[
     include_str!("openapi/frame.json"),
     include_str!("openapi/channels.json"),
     include_str!("openapi/health.json"),
+    include_str!("openapi/limits.json"),
     include_str!("openapi/locks.json"),
     include_str!("openapi/purge.json"),
     include_str!("openapi/sessions.json"),

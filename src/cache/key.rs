@@ -331,7 +331,7 @@ fn is_selecting(name: &HeaderName) -> bool {
 }
 
 /// The first value of a cookie, over all `Cookie` lines (RFC 6265 §4.2.1).
-fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(COOKIE)
         .iter()

@@ -6,9 +6,9 @@ use super::invalidate::is_content_of;
 use super::tags;
 use crate::config::{CacheConfig, CachePolicy, SetCookiePolicy};
 use crate::field::cache_control::{RequestDirectives, ResponseDirectives, Scope};
-use crate::field::hop;
 use crate::field::targeted::Governing;
 use crate::field::vary::Vary;
+use crate::field::{hop, rate_limit};
 use crate::time::{DeltaSeconds, Timestamp};
 use http::header::{AUTHORIZATION, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
@@ -271,7 +271,8 @@ fn stale_while_revalidate(directives: &ResponseDirectives, route: &CachePolicy) 
 }
 
 /// RFC 9111 §3.1: "Caches MUST include all received response header fields ... when storing a response",
-/// except those of the connection, and those that `no-cache` and `private` name.
+/// except those of the connection, and those that `no-cache` and `private` name. What the origin says of its rate
+/// limits is of one request, and is left out too.
 fn stored_fields(
     response: &HeaderMap,
     directives: &ResponseDirectives,
@@ -280,6 +281,7 @@ fn stored_fields(
 ) -> HeaderMap {
     let mut headers = response.clone();
     hop::strip(&mut headers);
+    rate_limit::strip(&mut headers);
     for name in directives.private.fields().iter().chain(directives.no_cache.fields()) {
         headers.remove(name);
     }

@@ -36,10 +36,11 @@ mod clients;
 mod errors;
 pub(crate) mod glob;
 mod key;
+mod limit;
 mod policy;
 mod query;
 mod queue;
-mod route;
+pub(crate) mod route;
 mod secret;
 mod section;
 mod semantics;
@@ -56,6 +57,7 @@ pub use address::{HostPort, Origin, RedisAddress};
 pub use clients::{Shown, StatusAudience};
 pub use errors::{ConfigError, ConfigErrors};
 pub use key::KeyRules;
+pub use limit::{Counts, Limit};
 pub use policy::{CachePolicy, RangePolicy, RoutePolicy, SetCookiePolicy};
 pub use query::{NameSet, QueryRule};
 pub(crate) use query::{Parameter, decode};
@@ -70,8 +72,11 @@ pub use topics::TopicsConfig;
 pub use value::{format_duration, parse_duration, parse_size};
 pub use webhook::WebhookConfig;
 
+use crate::limit::AddressRules;
 use crate::value::ValueLimits;
 use policy::Draft;
+use route::Common;
+use std::rc::Rc;
 use table::{Report, Table};
 
 /// What `spindrift.toml` says: how the cache behaves.
@@ -97,6 +102,9 @@ pub struct Config {
     pub topics: TopicsConfig,
     /// Whom events are pushed to.
     pub webhooks: Vec<WebhookConfig>,
+    /// Who a client is.
+    pub client: AddressRules,
+    limits: Vec<Rc<Limit>>,
     routes: Vec<Route>,
     default_route: Route,
 }
@@ -114,8 +122,10 @@ impl Default for Config {
             values: ValueLimits::default(),
             topics: TopicsConfig::default(),
             webhooks: Vec::new(),
+            client: AddressRules::default(),
+            limits: Vec::new(),
             routes: Vec::new(),
-            default_route: Route::default(Draft::default().into()),
+            default_route: Route::default(Draft::default().into(), Vec::new()),
         }
     }
 }
@@ -168,12 +178,18 @@ impl Config {
             None => (CacheConfig::default(), Draft::default()),
         };
         let session = table.table("session").map(SessionConfig::read).unwrap_or_default();
-        let routes = route::read_all(table.tables("route"), &base, cache.max_ttl, &session);
+        let client = table.table("client").map(limit::read_client).unwrap_or_default();
+        let limits = limit::read_all(table.tables("limit"));
+        let everywhere = limit::read_names(&mut table, &limits, false).unwrap_or_default();
+        let max_ttl = cache.max_ttl;
+        let common = Common { base: &base, max_ttl, sessions: &session, limits: &limits, everywhere };
+        let routes = route::read_all(table.tables("route"), &common);
         let mut queues = queue::read_all(table.tables("queue"));
         let webhooks = webhook::read_all(table.tables("webhook"), &mut queues);
         let values = table.table("values").map(values::read).unwrap_or_default();
         table.finish(elsewhere);
-        let default_route = Route::default(base.into());
+        let everywhere = common.everywhere;
+        let default_route = Route::default(base.into(), everywhere);
         Self {
             name,
             redis,
@@ -185,9 +201,22 @@ impl Config {
             webhooks,
             session,
             values,
+            client,
+            limits,
             routes,
             default_route,
         }
+    }
+
+    /// The limit of this name.
+    #[must_use]
+    pub fn limit(&self, name: &str) -> Option<&Rc<Limit>> {
+        self.limits.iter().find(|limit| limit.policy.name() == name)
+    }
+
+    /// All limits in their order.
+    pub fn limits(&self) -> impl Iterator<Item = &Rc<Limit>> {
+        self.limits.iter()
     }
 
     /// Checks what the text says against the variables.
@@ -253,7 +282,10 @@ fn elsewhere(key: &str) -> Option<&'static str> {
     if VARIABLES.contains(&key) {
         return Some("it is a Spin variable (--variable or SPIN_VARIABLE_...)");
     }
-    policy::KEYS.contains(&key).then_some("it belongs into [cache] or [route.cache]")
+    if policy::KEYS.contains(&key) {
+        return Some("it belongs into [cache] or [route.cache]");
+    }
+    limit::KEYS.contains(&key).then_some("it belongs into [[limit]]")
 }
 
 #[cfg(test)]
@@ -422,7 +454,8 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
         for example in examples {
             assert_eq!(Config::parse(example, "example").map(|_| ()), Ok(()), "{example}");
         }
-        for key in policy::KEYS.iter().chain(&session::KEYS).chain(&VARIABLES) {
+        let limits = limit::KEYS.iter().chain(&limit::CLIENT_KEYS);
+        for key in policy::KEYS.iter().chain(&session::KEYS).chain(limits).chain(&VARIABLES) {
             assert!(manual.contains(&format!("`{key}`")), "{key} is missing in the manual");
         }
     }
@@ -437,6 +470,8 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
             Just("[cache.key]"),
             Just("[route.cache.key]"),
             Just("[cache.ttl_by_status]"),
+            Just("[[limit]]"),
+            Just("[client]"),
         ];
         let key = prop_oneof![
             Just("name"),
@@ -459,6 +494,12 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
             Just("route"),
             Just("cache"),
             Just("cache.key.query.only"),
+            Just("limits"),
+            Just("limit"),
+            Just("period"),
+            Just("burst"),
+            Just("algorithm"),
+            Just("trusted_proxies"),
         ];
         let value = prop_oneof![
             "\"[0-9a-z*./?%é@:]{0,9}\"",

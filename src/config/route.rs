@@ -2,6 +2,7 @@
 
 use super::address::HostPort;
 use super::glob;
+use super::limit::{self, Limit};
 use super::policy::{Draft, KEYS, RoutePolicy};
 use super::query::escaped;
 use super::session::{RouteSession, SessionConfig};
@@ -9,6 +10,7 @@ use super::table::Table;
 use super::value::{shown, string, text};
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A part of the site with its own rules.
@@ -21,6 +23,8 @@ pub struct Route {
     pub policy: RoutePolicy,
     /// Whether its requests have sessions, and what happens where these cannot be had.
     pub session: Option<RouteSession>,
+    /// The limits that hold for them.
+    pub limits: Vec<Rc<Limit>>,
     matcher: Matcher,
 }
 
@@ -43,9 +47,9 @@ enum HostPattern {
 
 impl Route {
     /// The route of all requests that no other matches.
-    pub(super) fn default(policy: RoutePolicy) -> Self {
+    pub(super) fn default(policy: RoutePolicy, limits: Vec<Rc<Limit>>) -> Self {
         let matcher = Matcher { host: HostPattern::Any, path: "*".to_owned() };
-        Self { name: DEFAULT.to_owned(), policy, session: None, matcher }
+        Self { name: DEFAULT.to_owned(), policy, session: None, limits, matcher }
     }
 
     /// Whether a request for `path` (in [`normal`] form) at `host` (a name without port) belongs here.
@@ -107,7 +111,7 @@ impl fmt::Display for Matcher {
 }
 
 /// The host of an authority: without port, and without the dot that may end a name.
-pub(super) fn host_name(authority: &str) -> &str {
+pub(crate) fn host_name(authority: &str) -> &str {
     let host = match authority.rfind(']') {
         Some(end) => &authority[..=end],
         None => authority.split(':').next().unwrap_or_default(),
@@ -117,7 +121,7 @@ pub(super) fn host_name(authority: &str) -> &str {
 
 /// A path as routes compare it: an unreserved character is never percent-encoded, and the digits of what
 /// remains encoded are upper case (RFC 3986 §6.2.2). So `/%61dmin` does not slip past a rule for `/admin`.
-pub(super) fn normal(path: &str) -> Cow<'_, str> {
+pub(crate) fn normal(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);
     }
@@ -139,16 +143,20 @@ pub(super) fn normal(path: &str) -> Cow<'_, str> {
     Cow::Owned(normal)
 }
 
+/// What holds for all routes, unless they say otherwise, and what they can name.
+pub(super) struct Common<'a> {
+    pub(super) base: &'a Draft,
+    pub(super) max_ttl: Duration,
+    pub(super) sessions: &'a SessionConfig,
+    pub(super) limits: &'a [Rc<Limit>],
+    pub(super) everywhere: Vec<Rc<Limit>>,
+}
+
 /// Reads all `[[route]]` tables.
-pub(super) fn read_all(
-    tables: Vec<Table<'_, '_>>,
-    base: &Draft,
-    max_ttl: Duration,
-    sessions: &SessionConfig,
-) -> Vec<Route> {
+pub(super) fn read_all(tables: Vec<Table<'_, '_>>, common: &Common<'_>) -> Vec<Route> {
     let mut routes: Vec<(Route, String)> = Vec::with_capacity(tables.len());
     for mut table in tables {
-        if let Some(route) = read(&mut table, base, max_ttl, sessions) {
+        if let Some(route) = read(&mut table, common) {
             check_reachable(&routes, &route, &table);
             check_name(&routes, &route, &table);
             let place = format!("{} {} (line {})", table.path(), shown(&route.name), table.line());
@@ -159,25 +167,22 @@ pub(super) fn read_all(
     routes.into_iter().map(|(route, _)| route).collect()
 }
 
-fn read(
-    table: &mut Table<'_, '_>,
-    base: &Draft,
-    max_ttl: Duration,
-    sessions: &SessionConfig,
-) -> Option<Route> {
+fn read(table: &mut Table<'_, '_>, common: &Common<'_>) -> Option<Route> {
     let name = table.read("name", string("a name of 1 to 64 visible ASCII characters", name));
     let host = read_host(table);
     let path = read_path(table);
     let draft = match table.table("cache") {
         Some(mut inner) => {
-            let draft = Draft::read(&mut inner, base, max_ttl);
+            let draft = Draft::read(&mut inner, common.base, common.max_ttl);
             draft.check_bypass(&inner);
             inner.finish(|_| None);
             draft
         }
-        None => base.clone(),
+        None => common.base.clone(),
     };
-    let session = RouteSession::read(table, sessions);
+    let session = RouteSession::read(table, common.sessions);
+    let limits = limit::read_names(table, common.limits, session.is_some());
+    let limits = limits.unwrap_or_else(|| common.everywhere.clone());
     let matcher = match (host, path) {
         (Given::Wrong, _) | (_, Given::Wrong) => return None,
         (Given::No, Given::No) => {
@@ -186,7 +191,8 @@ fn read(
         }
         (host, path) => Matcher { host: host.or(HostPattern::Any), path: path.or("*".to_owned()) },
     };
-    Some(Route { name: name.unwrap_or_else(|| matcher.to_string()), policy: draft.into(), session, matcher })
+    let name = name.unwrap_or_else(|| matcher.to_string());
+    Some(Route { name, policy: draft.into(), session, limits, matcher })
 }
 
 /// A key that may be missing, which is something else than wrong.

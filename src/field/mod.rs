@@ -13,6 +13,7 @@ pub mod hop;
 pub mod list;
 pub mod no_vary_search;
 pub mod range;
+pub mod rate_limit;
 pub mod spin;
 pub mod targeted;
 pub mod validator;

@@ -114,6 +114,7 @@ pub fn outcome(code: StatusCode, status: &CacheStatus) -> Outcome {
         _ if failed => Outcome::Error,
         None if status.hit && status.ttl.is_some_and(|ttl| ttl <= 0) => Outcome::Stale,
         None if status.hit => Outcome::Hit,
+        None if matches!(status.detail, Some("rate-limited" | "limits-unavailable")) => Outcome::Refused,
         None => Outcome::Error,
         _ if status.collapsed => Outcome::Collapsed,
         Some(Forward::Bypass | Forward::Method) => Outcome::Pass,

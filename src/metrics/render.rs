@@ -22,6 +22,7 @@ const FAMILIES: &[Family] = &[
     Family("origin_seconds", Kind::Histogram, "Time until a response of the origin begins"),
     Family("redis_seconds", Kind::Histogram, "Time of one command of Redis"),
     Family("redis_errors_total", Kind::Counter, "Commands that Redis did not carry out, by reason"),
+    Family("limit_decisions_total", Kind::Counter, "Decisions of rate limits, by policy and outcome"),
     Family("stored_total", Kind::Counter, "Responses stored"),
     Family("events_published_total", Kind::Counter, "Events published into topics"),
     Family("events_notified_total", Kind::Counter, "Events sent to subscribers of Redis alone"),
@@ -138,6 +139,7 @@ struct Requests {
     misses: i64,
     collapsed: i64,
     passes: i64,
+    refused: i64,
     errors: i64,
     /// Of the requests that the store was asked for, the part that the origin was not.
     hit_rate: Option<f64>,
@@ -173,6 +175,7 @@ impl Requests {
             "miss" => &mut self.misses,
             "collapsed" => &mut self.collapsed,
             "pass" => &mut self.passes,
+            "refused" => &mut self.refused,
             _ => &mut self.errors,
         };
         *number += count;

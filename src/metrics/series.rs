@@ -18,6 +18,8 @@ pub enum Outcome {
     Collapsed,
     /// From the origin, without the store.
     Pass,
+    /// Over a limit, or under one that cannot be checked.
+    Refused,
     /// An error of our own.
     Error,
 }
@@ -31,6 +33,7 @@ impl Outcome {
             Self::Miss => "miss",
             Self::Collapsed => "collapsed",
             Self::Pass => "pass",
+            Self::Refused => "refused",
             Self::Error => "error",
         }
     }
@@ -66,6 +69,13 @@ pub enum Series {
     Stored,
     /// Responses that another request was waited for.
     RedisErrors(&'static str),
+    /// What a policy decided.
+    Limits {
+        /// Its name.
+        policy: String,
+        /// What became of the request.
+        outcome: &'static str,
+    },
     /// Anything else: its name and, where it has one, its label and value.
     Other(&'static str, Option<(&'static str, String)>),
 }
@@ -90,6 +100,9 @@ impl Series {
             Self::Sum(timed) => format!("{}_sum{}", name(*timed), labels(*timed, None)),
             Self::Stored => "stored_total".to_owned(),
             Self::RedisErrors(reason) => format!("redis_errors_total{{reason=\"{reason}\"}}"),
+            Self::Limits { policy, outcome } => {
+                format!("limit_decisions_total{{policy={},outcome=\"{outcome}\"}}", Quoted(policy))
+            }
             Self::Other(name, None) => (*name).to_owned(),
             Self::Other(name, Some((label, value))) => format!("{name}{{{label}={}}}", Quoted(value)),
         }
@@ -170,9 +183,10 @@ mod tests {
                 r#"response_seconds_bucket{outcome="hit",le="1"}"#,
             ),
             (
-                Series::Other("limit_checks_total", Some(("policy", "p".to_owned()))),
-                r#"limit_checks_total{policy="p"}"#,
+                Series::Limits { policy: "p".to_owned(), outcome: "denied" },
+                r#"limit_decisions_total{policy="p",outcome="denied"}"#,
             ),
+            (Series::Other("jobs_total", Some(("queue", "q".to_owned()))), r#"jobs_total{queue="q"}"#),
         ] {
             assert_eq!(series.field(&routes), expected);
         }

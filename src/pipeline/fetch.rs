@@ -121,6 +121,13 @@ impl<E: Env> Fetch<'_, E> {
         post_answers_get(uri, status, response, cache)
     }
 
+    /// The limits that count what goes to the origin. Who is refused leads nobody: another may.
+    pub(super) async fn admitted(&self) -> Result<(), Box<Answer>> {
+        self.want.incoming.admission.origin(self.want.app).await.inspect_err(|_| {
+            self.end(Ending::Unstored(Duration::ZERO));
+        })
+    }
+
     pub(super) fn failed(self, error: &UpstreamError, status: CacheStatus) -> Answer {
         self.end(Ending::Failed(code_of(error)));
         Answer { response: upstream_failed(self.want.app, self.want.incoming, error), status }

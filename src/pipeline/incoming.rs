@@ -1,10 +1,11 @@
 //! The request as it arrives, and as it leaves for the origin.
 
+use super::admit::Admission;
 use super::session::Visit;
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::key::{self, Digest};
-use crate::config::KeyRules;
+use crate::config::{Config, KeyRules};
 use crate::env::Env;
 use crate::field::accept;
 use crate::field::forward::{self, Hop};
@@ -30,6 +31,10 @@ pub struct Incoming {
     pub body: Body,
     /// Who sent it, as the host says.
     pub client: Option<IpAddr>,
+    /// Who asked: the same, or whom a trusted proxy speaks for.
+    pub visitor: Option<IpAddr>,
+    /// The limits it is under.
+    pub admission: Rc<Admission>,
     /// Its session, on a route with sessions.
     pub visit: Option<Rc<Visit>>,
     /// What the host says in `spin-*` fields, for the next component; empty before an origin.
@@ -40,30 +45,34 @@ pub struct Incoming {
 
 /// Takes a request in: reads the client's address, then drops every `spin-*` field, the hop-by-hop fields
 /// and, unless they are trusted, the client's own claims on who it is. Those a middleware leaves to the next
-/// component, except where the response may be shared ([`Incoming::shareable`]). At most `max_ranges` ranges count.
-pub fn receive(request: Request<Body>, role: Role, trust_forwarded: bool, max_ranges: u16) -> Incoming {
+/// component, except where the response may be shared ([`Incoming::shareable`]).
+pub fn receive(request: Request<Body>, role: Role, config: &Config) -> Incoming {
     let (parts, body) = request.into_parts();
     let mut headers = parts.headers;
     let client = forward::client_address(&headers);
+    let visitor = config.client.client(client, &headers);
     let said_by_host = match role {
         Role::Gateway => HeaderMap::new(),
         Role::Middleware => spin::said_by_host(&headers),
     };
-    let leaves_claims = role == Role::Middleware || trust_forwarded;
+    let leaves_claims = role == Role::Middleware || config.origin.trust_forwarded;
     hop::strip_with(&mut headers, |name| {
         forward::is_spin(name) || (!leaves_claims && forward::is_claim(name))
     });
-    let range = Ranges::of(&parts.method, &headers, max_ranges);
-    Incoming { method: parts.method, uri: parts.uri, headers, body, client, said_by_host, visit: None, range }
+    let range = Ranges::of(&parts.method, &headers, config.cache.max_ranges);
+    let (method, uri, admission, visit) = (parts.method, parts.uri, Rc::default(), None);
+    Incoming { method, uri, headers, body, client, visitor, admission, visit, said_by_host, range }
 }
 
 impl Incoming {
-    /// The same as a cache would send it for itself: a GET, or a QUERY.
+    /// The same as a cache would send it for itself: a GET, or a QUERY, under no limit.
     pub fn as_plain_get(&self) -> Self {
         let (uri, headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
+        let (visitor, admission, visit) = (self.visitor, Rc::default(), None);
         let method = if self.is_query() { self.method.clone() } else { Method::GET };
         let said_by_host = self.said_by_host.clone();
-        Self { method, uri, headers, body: self.held(), client, said_by_host, visit: None, range: None }
+        let (body, range) = (self.held(), None);
+        Self { method, uri, headers, body, client, visitor, admission, visit, said_by_host, range }
     }
 
     /// Whether it is a QUERY (RFC 10008).
@@ -247,6 +256,8 @@ mod tests {
             headers: fields.collect(),
             body,
             client: None,
+            visitor: None,
+            admission: Rc::default(),
             said_by_host: HeaderMap::new(),
             visit: None,
             range: None,

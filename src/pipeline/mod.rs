@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! receive -> reserved? -> loop? -> route -> identify -> plan
-//!   -+-> pass ------------------------------------+-> respond
+//!   -+-> admit -> pass ---------------------------+-> respond
 //!    |                                            |
-//!    +-> key -> lookup -> evaluate                |
+//!    +-> key -> admit + lookup -> evaluate        |
 //!          fresh ------------> answer ------------+
 //!          stale but usable -> answer, refresh ---+
 //!          stale, missing ---> turn               |
-//!            first ----------> fetch -> absorb ---+
+//!            first -> admit -> fetch -> absorb ---+
 //!            others ---------> lookup again ...   |
 //! ```
 //! What is different where a request is for a part, or only parts are stored, is in `ranged` and `parts`.
@@ -16,6 +16,7 @@
 //! `receive`, `route`, `identify`, `plan`, `key`, `evaluate`, `judge` and `head` are pure. Every way out ends in
 //! [`respond`], which is the one place that writes `Cache-Status`.
 
+mod admit;
 mod collapse;
 mod content;
 mod cut;
@@ -31,6 +32,7 @@ mod selected;
 mod session;
 pub mod warm;
 
+pub use admit::Admission;
 pub use collapse::Flights;
 pub use incoming::{Incoming, receive};
 pub use session::{Identity, Visit};
@@ -60,11 +62,13 @@ use crate::role::Role;
 use crate::time::Timestamp;
 use collapse::{Follow, Step, Waiting};
 use fetch::Fetch;
+use futures_util::future::join;
 use held::Held;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use pass::{end_to_end, pass, without_redis};
 use search::Search;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -76,7 +80,7 @@ pub struct Answer {
 
 /// Answers one request.
 pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response<Body> {
-    let incoming = receive(request, app.role, app.config.origin.trust_forwarded, app.config.cache.max_ranges);
+    let incoming = receive(request, app.role, &app.config);
     let shown = app.config.cache.cache_status.shows(incoming.client);
     job::opportunity(app);
     if api::is_reserved(incoming.uri.path()) {
@@ -105,16 +109,27 @@ async fn visited<E: Env>(
         return (answer, None);
     }
     let visit = incoming.visit.clone();
-    let (answer, key) = match plan(app, &route.policy, &incoming) {
-        Plan::Pass(status) => (Box::pin(pass(app, incoming, status)).await, None),
-        Plan::Cache { shared, policy, key } => {
-            let url = key.url().to_owned();
-            let answer = cached(app, shared, policy, key, incoming.shareable(app)).await;
-            (selected::ahead(&app.env, answer).await, Some(url))
-        }
-        Plan::Post { shared, policy, key } => (pass::post(app, shared, policy, key, incoming).await, None),
+    incoming.admission = Admission::of(app, route, &incoming);
+    let admission = Rc::clone(&incoming.admission);
+    let plan = plan(app, &route.policy, &incoming);
+    let looked_up = match &plan {
+        Plan::Pass(_) | Plan::Post { .. } => None,
+        Plan::Cache { key, .. } => Some(key.url().to_owned()),
     };
-    (session::leave(visit, answer), key)
+    let answer = pin!(async {
+        match plan {
+            Plan::Pass(status) => Box::pin(pass(app, incoming, status)).await,
+            Plan::Post { shared, policy, key } => {
+                Box::pin(pass::post(app, shared, policy, key, incoming)).await
+            }
+            Plan::Cache { shared, policy, key } => {
+                let answer = cached(app, shared, policy, key, incoming.shareable(app)).await;
+                selected::ahead(&app.env, answer).await
+            }
+        }
+    });
+    let answer = admission.during(&app.env, answer).await;
+    (session::leave(visit, answer), looked_up)
 }
 
 /// Counts a request in the instance; Redis hears of it later.
@@ -288,7 +303,12 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
     let wanted = want.directives();
     let mut waiting = Waiting::new();
     loop {
-        let mut found = want.shared.store.lookup(&want.key, want.selecting).await?;
+        let admitted = want.incoming.admission.request(want.app);
+        let (admitted, found) = join(admitted, want.shared.store.lookup(&want.key, want.selecting)).await;
+        if let Err(refused) = admitted {
+            return Ok(Found::Answer(*refused));
+        }
+        let mut found = found?;
         found.entry = found.entry.filter(|entry| want.admits(entry));
         found.partial = found.partial.filter(|partial| want.admits(partial.entry()));
         let waited = waiting.has_waited().then_some(arrived);

@@ -23,6 +23,9 @@ use std::time::Duration;
 /// Hands the request to the origin and its response to the client, streaming both ways. A request that may
 /// have changed something makes what is stored for it invalid before its answer is given (RFC 9111 §4.4).
 pub(super) async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheStatus) -> Answer {
+    if let Err(refused) = incoming.admission.origin(app).await {
+        return *refused;
+    }
     let body = std::mem::take(&mut incoming.body);
     let request = incoming.outgoing(app, None, body);
     let began = app.env.elapsed();
@@ -89,6 +92,9 @@ pub(super) async fn post<E: Env>(
     mut incoming: Incoming,
 ) -> Answer {
     let status = CacheStatus::forward(Forward::Method);
+    if let Err(refused) = incoming.admission.origin(app).await {
+        return *refused;
+    }
     let Ok(begun) = shared.store.begin(&key, POST, None, "", Duration::ZERO).await else {
         return pass(app, incoming, status).await;
     };

@@ -32,6 +32,9 @@ const NOBODY_WAITS: &str = "-";
 impl<E: Env> Fetch<'_, E> {
     /// Asks the origin for what `held` does not give.
     pub(super) async fn fetch(self, held: Held, status: CacheStatus) -> Answer {
+        if let Err(refused) = self.admitted().await {
+            return *refused;
+        }
         let Some(range) = &self.want.incoming.range else { return Box::pin(self.all(held, status)).await };
         let want = self.want.again();
         let too_large = held.complete().is_some_and(|length| length > want.app.config.cache.max_object_size);

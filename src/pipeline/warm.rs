@@ -75,8 +75,9 @@ async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {
         Role::Gateway => HeaderMap::new(),
         Role::Middleware => spin::inside(&uri),
     };
+    let (client, visitor, admission, visit, range) = (None, None, Rc::default(), None, None);
     let mut incoming =
-        Incoming { method, uri, headers, body, client: None, said_by_host, visit: None, range: None };
+        Incoming { method, uri, headers, body, client, visitor, admission, visit, said_by_host, range };
     let route = app.config.route(incoming.authority(), incoming.uri.path());
     incoming.visit = session::of_nobody(app, route, &incoming.uri);
     let (response, status) = match plan(app, &route.policy, &incoming) {

@@ -144,6 +144,21 @@ impl Keys {
         Key(format!("{}:{{purge}}:z", self.prefix))
     }
 
+    /// What is counted of an identity under a policy, by an algorithm.
+    ///
+    /// All policies of an identity share its hash tag, so that one script asks them all. `policy` is a name of
+    /// letters, digits, `-`, `_` and `.`, as [`is_name`](crate::limit::is_name) has it.
+    #[must_use]
+    pub fn limit(&self, identity: &str, policy: &str, algorithm: &str) -> Key {
+        Key(format!("{}:{{limit:{identity}}}:{algorithm}:{policy}", self.prefix))
+    }
+
+    /// Stands while an identity is blocked under a policy.
+    #[must_use]
+    pub fn limit_block(&self, identity: &str, policy: &str) -> Key {
+        Key(format!("{}:{{limit:{identity}}}:block:{policy}", self.prefix))
+    }
+
     /// Marks a message as handled.
     #[must_use]
     pub fn message(&self, id: &str) -> Key {

@@ -220,7 +220,8 @@ fn what_does_not_fit_the_gap_is_discarded_and_the_whole_is_asked_for() {
             let fields = [("cache-control", "max-age=60"), ("etag", tag), ("content-range", range)];
             move || Ok(reply(206, &fields, vec![b'!'; length]))
         };
-        let wrong: [(&str, Box<dyn FnMut() -> Outcome>); 8] = [
+        type Answers = Box<dyn FnMut() -> Outcome>;
+        let wrong: [(&str, Answers); 8] = [
             ("another tag", Box::new(part("\"2\"", "bytes 500-999/1000", 500))),
             ("a weak tag", Box::new(part("W/\"1\"", "bytes 500-999/1000", 500))),
             ("another range", Box::new(part("\"1\"", "bytes 400-899/1000", 500))),

@@ -1,9 +1,12 @@
 //! A Redis user with the permissions that the manual names, and no more, can do all that is done.
 
+use crate::limit::{HOUR, policy};
 use crate::support::{World, on_redis};
 use crate::value::{get, invalidate, key, set, values};
+use spindrift::limit::{Algorithm, Demand as Question, Mode};
 use spindrift::lock::{Acquired, Demand, Fence, LeaseTime, Name, Owner, Released};
 use spindrift::redis::Keys;
+use spindrift::time::Ttl;
 use spindrift::value::{Condition, NewValue, Terms, ValueKey};
 use std::time::Duration;
 
@@ -63,5 +66,25 @@ fn values_need_no_other_permissions_than_the_manual_names() {
         assert!(values.sweep(Duration::from_secs(60)).await.unwrap().unwrap().finished);
         assert_eq!(get(&instance, "a").await, None);
         values.delete(&key("b")).await.unwrap();
+    });
+}
+
+#[test]
+fn limits_need_no_other_permissions_than_the_manual_names() {
+    on_redis(async |world| {
+        let instance = world.instance_at(&documented_user(world).await, "");
+        let limiter = &instance.app.limiter;
+        let identity = limiter.identifier().of_caller(&["me".to_owned()]);
+        for algorithm in Algorithm::ALL {
+            let policy = policy("p", algorithm, 10, HOUR).with_mode(Mode::Closed);
+            let question = Question { policy: &policy, identity: &identity, cost: 1 };
+            assert!(limiter.check(&[question]).await.allowed, "{algorithm:?}");
+            assert!(limiter.check_as("name".to_owned(), &[question]).await.allowed, "{algorithm:?}");
+            limiter.refund("name", &question).await.unwrap();
+            limiter.penalty(&question).await.unwrap();
+            limiter.block(&policy, &identity, Ttl::MIN).await.unwrap();
+            assert!(limiter.reset("p", &identity).await.unwrap());
+        }
+        assert!(instance.env.log_lines().is_empty(), "{:?}", instance.env.log_lines());
     });
 }

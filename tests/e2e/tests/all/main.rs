@@ -14,6 +14,7 @@ mod freshness;
 mod invalidation;
 mod isolation;
 mod jobs;
+mod limits;
 mod locks;
 mod middleware;
 mod origin_failure;

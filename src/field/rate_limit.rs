@@ -1,0 +1,177 @@
+//! `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10): what a client may still ask for.
+//!
+//! ```text
+//! RateLimit-Policy: "per-client";q=100;w=60, "uploads";q=5;qu="concurrent-requests"
+//! RateLimit: "per-client";r=42;t=1, "uploads";r=4
+//! ```
+//! Both are lists of strings with parameters (RFC 9651 §3.1). `t` is "the number of seconds until additional quota
+//! associated with the quota policy is made available", rounded up.
+
+use crate::limit::{Algorithm, Policy, Standing};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use sfv::{Integer, KeyRef, ListSerializer, StringRef};
+use std::time::Duration;
+
+/// The field with the quotas that are left.
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// The field with the quotas that there are.
+pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+const QUOTA: &KeyRef = KeyRef::constant("q");
+const UNIT: &KeyRef = KeyRef::constant("qu");
+const WINDOW: &KeyRef = KeyRef::constant("w");
+const REMAINING: &KeyRef = KeyRef::constant("r");
+const MORE_IN: &KeyRef = KeyRef::constant("t");
+const CONCURRENT: &StringRef = StringRef::constant("concurrent-requests");
+
+/// Writes both fields in the place of those that are there. A policy whose level is not known says its quota only.
+pub fn write<'a>(headers: &mut HeaderMap, all: impl Iterator<Item = (&'a Policy, &'a Standing)> + Clone) {
+    set(headers, RATE_LIMIT_POLICY, policies(all.clone().map(|(policy, _)| policy)));
+    set(headers, RATE_LIMIT, levels(all));
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, list: Option<String>) {
+    match list.and_then(|list| HeaderValue::try_from(list).ok()) {
+        Some(list) => headers.insert(name, list),
+        None => headers.remove(name),
+    };
+}
+
+fn policies<'a>(policies: impl Iterator<Item = &'a Policy>) -> Option<String> {
+    let mut list = ListSerializer::new();
+    for policy in policies {
+        let Ok(name) = StringRef::from_str(policy.name()) else { continue };
+        let mut item = list.bare_item(name).parameter(QUOTA, Integer::from(policy.quota().limit().get()));
+        let period = policy.period();
+        if policy.algorithm() == Algorithm::Concurrency {
+            item = item.parameter(UNIT, CONCURRENT);
+        } else if period.subsec_nanos() == 0 {
+            // "Sub-second precision is not supported."
+            item = item.parameter(WINDOW, integer(period.as_secs()));
+        }
+        let _ = item;
+    }
+    list.finish()
+}
+
+fn levels<'a>(all: impl Iterator<Item = (&'a Policy, &'a Standing)>) -> Option<String> {
+    let mut list = ListSerializer::new();
+    for (policy, standing) in all {
+        let (Ok(name), Some(level)) = (StringRef::from_str(policy.name()), standing.level) else { continue };
+        let item = list.bare_item(name).parameter(REMAINING, integer(level.remaining));
+        // When a slot becomes free nobody knows.
+        if !level.more_after.is_zero() && policy.algorithm() != Algorithm::Concurrency {
+            let _ = item.parameter(MORE_IN, integer(seconds(level.more_after)));
+        }
+    }
+    list.finish()
+}
+
+/// What a structured field can say at the most is 15 digits.
+fn integer(number: u64) -> Integer {
+    Integer::try_from(number).unwrap_or(Integer::MAX)
+}
+
+/// Whole seconds, rounded up: whoever comes then does not come too early.
+#[must_use]
+pub fn seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+/// Removes what an upstream says of its limits, in any of the names in use. It is of the request that was sent to
+/// it, and nobody else's: a stored response does not keep it.
+pub fn strip(headers: &mut HeaderMap) {
+    let says = |name: &HeaderName| {
+        let name = name.as_str();
+        ["ratelimit-", "x-ratelimit-", "x-rate-limit-"].iter().any(|begin| name.starts_with(begin))
+            || name == "ratelimit"
+    };
+    let all: Vec<HeaderName> = headers.keys().filter(|name| says(name)).cloned().collect();
+    for name in all {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limit::{Level, Quota, Source, Verdict};
+    use crate::time::Timestamp;
+    use std::num::NonZeroU32;
+
+    fn policy(name: &str, algorithm: Algorithm, limit: u32, millis: u64) -> Policy {
+        let quota = Quota::new(NonZeroU32::new(limit).unwrap(), Duration::from_millis(millis)).unwrap();
+        Policy::new(name, algorithm, quota).unwrap()
+    }
+
+    fn standing(remaining: u64, more_micros: u64) -> Standing {
+        let more_after = Duration::from_micros(more_micros);
+        let level = Level { remaining, more_after, reset_at: Timestamp::from_millis(0) };
+        Standing { verdict: Verdict::Allowed, level: Some(level), source: Source::Redis }
+    }
+
+    fn written(all: &[(Policy, Standing)]) -> (String, String) {
+        let mut headers = HeaderMap::new();
+        headers.append("ratelimit", HeaderValue::from_static("\"of the origin\";r=1"));
+        headers.append("ratelimit", HeaderValue::from_static("\"of another\";r=1"));
+        write(&mut headers, all.iter().map(|(policy, standing)| (policy, standing)));
+        let line = |name| {
+            assert!(headers.get_all(&name).iter().count() < 2);
+            headers.get(name).map_or(String::new(), |value| value.to_str().unwrap().to_owned())
+        };
+        (line(RATE_LIMIT), line(RATE_LIMIT_POLICY))
+    }
+
+    #[test]
+    fn policies_and_levels_are_lists_of_strings_with_parameters() {
+        let all = [
+            (policy("per-client", Algorithm::Gcra, 100, 60_000), standing(42, 600_000)),
+            (policy("daily", Algorithm::Window, 1000, 86_400_000), standing(0, 60_000_001)),
+            (policy("fine", Algorithm::Gcra, 5, 500), standing(5, 0)),
+            (policy("uploads", Algorithm::Concurrency, 5, 30_000), standing(4, 30_000_000)),
+        ];
+        let (levels, policies) = written(&all);
+        assert_eq!(levels, r#""per-client";r=42;t=1, "daily";r=0;t=61, "fine";r=5, "uploads";r=4"#);
+        assert_eq!(
+            policies,
+            r#""per-client";q=100;w=60, "daily";q=1000;w=86400, "fine";q=5, "uploads";q=5;qu="concurrent-requests""#
+        );
+        let list: sfv::List = sfv::Parser::new(&levels).parse().unwrap();
+        assert_eq!(list.len(), 4, "an independent parser reads it");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_said() {
+        let unknown = Standing { level: None, ..standing(0, 0) };
+        let all = [(policy("a", Algorithm::Gcra, 1, 1000), unknown)];
+        assert_eq!(written(&all), (String::new(), "\"a\";q=1;w=1".to_owned()));
+        assert_eq!(written(&[]), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        for (micros, expected) in [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)] {
+            assert_eq!(seconds(Duration::from_micros(micros)), expected);
+        }
+    }
+
+    #[test]
+    fn limits_of_an_upstream_are_known_by_all_their_names() {
+        let mut headers = HeaderMap::new();
+        for name in [
+            "ratelimit",
+            "RateLimit-Policy",
+            "ratelimit-limit",
+            "X-RateLimit-Remaining",
+            "x-rate-limit-reset",
+            "retry-after",
+            "x-ratelimited",
+        ] {
+            headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_static("1"));
+        }
+        strip(&mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["retry-after", "x-ratelimited"]);
+    }
+}

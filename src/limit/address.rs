@@ -1,0 +1,205 @@
+//! Who a request comes from: the address of the client, or of whom a trusted proxy speaks for.
+//!
+//! Anybody can write a forwarding field. Only what a trusted proxy added to it is believed: the list is read from
+//! its end, and the first address that is no trusted proxy's is the client. What stands before it, the client may
+//! have written itself.
+
+use crate::field::list;
+use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// The field in which trusted proxies say who they speak for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardingField {
+    /// `X-Forwarded-For`: addresses, separated by commas.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239): the `for` of each element.
+    Forwarded,
+}
+
+/// How the client's address is found, and how much of it counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressRules {
+    /// The networks of proxies whose word is taken. None by default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where they give it.
+    pub field: ForwardingField,
+    /// How many bits of an IPv6 address count, 1 to 128. Default 64: whoever has one address of such a network has
+    /// all of them (RFC 6177).
+    pub ipv6_prefix: u8,
+}
+
+impl Default for AddressRules {
+    fn default() -> Self {
+        Self { trusted_proxies: Vec::new(), field: ForwardingField::default(), ipv6_prefix: 64 }
+    }
+}
+
+impl AddressRules {
+    /// The client of a request that came from `peer` with these fields. `None` where the host knows no peer.
+    #[must_use]
+    pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+        let mut client = peer?.to_canonical();
+        if !self.trusts(client) {
+            return Some(client);
+        }
+        let claims: Vec<&str> = match self.field {
+            ForwardingField::XForwardedFor => {
+                list::members(headers, HeaderName::from_static("x-forwarded-for")).collect()
+            }
+            ForwardingField::Forwarded => list::members(headers, FORWARDED).collect(),
+        };
+        for claim in claims.into_iter().rev() {
+            let address = match self.field {
+                ForwardingField::XForwardedFor => node(claim),
+                ForwardingField::Forwarded => forwarded_for(claim),
+            };
+            // Something that is no address ends what can be known: it is the last proxy's client.
+            let Some(address) = address else { break };
+            client = address.to_canonical();
+            if !self.trusts(client) {
+                break;
+            }
+        }
+        Some(client)
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+
+    /// The part of an address that counts. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is that IPv4
+    /// address.
+    #[must_use]
+    pub fn counted(&self, address: IpAddr) -> IpAddr {
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let kept = u128::MAX.checked_shl(128 - u32::from(self.ipv6_prefix.min(128))).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from(u128::from(address) & kept))
+            }
+            address => address,
+        }
+    }
+}
+
+/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
+fn node(text: &str) -> Option<IpAddr> {
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let plain = || text.parse::<IpAddr>().ok();
+    plain().or_else(bracketed).or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+}
+
+/// The `for` of an element of `Forwarded`; `None` for `unknown` and for names that hide the address.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let value = list::split_at(element, b';').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then_some(value.trim())
+    })?;
+    node(&list::unquote(value).unwrap_or_else(|| value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn rules(field: ForwardingField) -> AddressRules {
+        let trusted = ["10.0.0.0/8", "2001:db8:1::/48"];
+        let trusted_proxies = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        AddressRules { trusted_proxies, field, ..AddressRules::default() }
+    }
+
+    fn client(rules: &AddressRules, peer: &str, lines: &[(&'static str, &str)]) -> String {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        rules.client(peer.parse().ok(), &headers).map_or("nobody".to_owned(), |address| address.to_string())
+    }
+
+    #[test]
+    fn nobody_is_believed_unless_he_is_trusted() {
+        let spoofed = [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=1.1.1.1")];
+        assert_eq!(client(&AddressRules::default(), "192.0.2.1", &spoofed), "192.0.2.1");
+        assert_eq!(client(&AddressRules::default(), "10.0.0.1", &spoofed), "10.0.0.1");
+        for field in [ForwardingField::XForwardedFor, ForwardingField::Forwarded] {
+            assert_eq!(client(&rules(field), "192.0.2.1", &spoofed), "192.0.2.1");
+        }
+        assert_eq!(client(&AddressRules::default(), "", &spoofed), "nobody");
+    }
+
+    #[test]
+    fn the_rightmost_address_that_is_no_trusted_proxy_is_the_client() {
+        let rules = rules(ForwardingField::XForwardedFor);
+        for (lines, expected) in [
+            (vec!["198.51.100.7"], "198.51.100.7"),
+            (vec!["6.6.6.6, 198.51.100.7, 10.1.1.1"], "198.51.100.7"),
+            (vec!["6.6.6.6", "198.51.100.7", "10.1.1.1"], "198.51.100.7"),
+            (vec!["198.51.100.7:4711"], "198.51.100.7"),
+            (vec!["[2001:db8:2::7]:4711,2001:db8:1::1"], "2001:db8:2::7"),
+            (vec!["::ffff:198.51.100.7"], "198.51.100.7"),
+            (vec!["6.6.6.6, nonsense, 10.1.1.1"], "10.1.1.1"),
+            (vec!["6.6.6.6, 300.0.0.1"], "10.0.0.1"),
+            (vec!["10.2.2.2, 10.1.1.1"], "10.2.2.2"),
+            (vec![""], "10.0.0.1"),
+            (vec![], "10.0.0.1"),
+        ] {
+            let lines: Vec<_> = lines.into_iter().map(|line| ("x-forwarded-for", line)).collect();
+            assert_eq!(client(&rules, "10.0.0.1", &lines), expected, "{lines:?}");
+            assert_eq!(client(&rules, "::ffff:10.0.0.1", &lines), expected, "{lines:?}");
+        }
+        assert_eq!(
+            client(&rules, "10.0.0.1", &[("forwarded", "for=1.1.1.1")]),
+            "10.0.0.1",
+            "the other field"
+        );
+    }
+
+    #[test]
+    fn forwarded_is_read_as_its_rfc_has_it() {
+        let rules = rules(ForwardingField::Forwarded);
+        for (value, expected) in [
+            ("for=6.6.6.6, for=198.51.100.7;proto=http;by=10.0.0.1", "198.51.100.7"),
+            ("For=\"[2001:db8:cafe::17]:4711\"", "2001:db8:cafe::17"),
+            ("proto=https;for=\"198.51.100.7:80\"", "198.51.100.7"),
+            ("for=6.6.6.6, for=_hidden, for=10.1.1.1", "10.1.1.1"),
+            ("for=6.6.6.6, for=unknown", "10.0.0.1"),
+            ("for=6.6.6.6, proto=http", "10.0.0.1"),
+            ("for=\"6.6.6.6, for=198.51.100.7", "10.0.0.1"),
+        ] {
+            assert_eq!(client(&rules, "10.0.0.1", &[("forwarded", value)]), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_counts_by_its_network() {
+        let counted = |prefix, address: &str| {
+            let rules = AddressRules { ipv6_prefix: prefix, ..AddressRules::default() };
+            rules.counted(address.parse().unwrap()).to_string()
+        };
+        for (prefix, address, expected) in [
+            (64, "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            (56, "2001:db8:1:2ff:3:4:5:6", "2001:db8:1:200::"),
+            (48, "2001:db8:1:2::", "2001:db8:1::"),
+            (128, "2001:db8::1", "2001:db8::1"),
+            (1, "ffff::1", "8000::"),
+            (64, "::ffff:192.0.2.1", "192.0.2.1"),
+            (64, "::ffff:c000:201", "192.0.2.1"),
+            (64, "192.0.2.1", "192.0.2.1"),
+        ] {
+            assert_eq!(counted(prefix, address), expected, "{address}/{prefix}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_field_panics(text in "[0-9a-f.:,;=\\[\\]\"for_ ]{0,60}") {
+            for field in [ForwardingField::XForwardedFor, ForwardingField::Forwarded] {
+                let _ = client(&rules(field), "10.0.0.1", &[("x-forwarded-for", &text), ("forwarded", &text)]);
+            }
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The limiter: asks Redis, and answers without it when it has to.
+
+use super::decision::{Decision, Source, Standing, Verdict};
+use super::identity::{Identifier, Identity};
+use super::memory::Memory;
+use super::meter::Act;
+use super::policy::{Algorithm, Mode, Policy};
+use super::script::{self, LIMIT};
+use super::tally::Tally;
+use crate::env::Env;
+use crate::nonce::Nonces;
+use crate::redis::{Arg, Client, Key, Keys, RedisError};
+use crate::time::{Timestamp, Ttl};
+use futures_util::future::join_all;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// The most policies that are asked at once.
+pub const MAX_POLICIES: usize = 16;
+
+/// What is asked of one policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Whom it counts.
+    pub identity: &'a Identity,
+    /// Units. Nothing is taken for 0.
+    pub cost: u32,
+}
+
+/// Limits, as one instance holds them to.
+pub struct Limiter<E: Env> {
+    pub(super) env: E,
+    pub(super) redis: Option<Rc<Client<E>>>,
+    pub(super) keys: Keys,
+    nonces: Nonces,
+    identifier: Identifier,
+    pub(super) memory: RefCell<Memory>,
+    tally: Option<Tally<E>>,
+}
+
+/// A demand, with its keys.
+struct Asked<'a, 'd> {
+    demand: &'a Demand<'d>,
+    keys: [Key; 2],
+}
+
+impl<E: Env> Limiter<E> {
+    /// A limiter over `redis`; without, the modes of the policies hold all the time.
+    #[must_use]
+    pub fn new(env: E, redis: Option<Rc<Client<E>>>, keys: Keys, identifier: Identifier) -> Self {
+        let (nonces, memory) = (Nonces::new(&env), RefCell::new(Memory::new()));
+        Self { env, redis, keys, nonces, identifier, memory, tally: None }
+    }
+
+    /// The same, counting what it decides.
+    pub(crate) fn counting(self, tally: Tally<E>) -> Self {
+        Self { tally: Some(tally), ..self }
+    }
+
+    /// Makes identities for this limiter.
+    #[must_use]
+    pub const fn identifier(&self) -> &Identifier {
+        &self.identifier
+    }
+
+    /// Asks all policies, at most [`MAX_POLICIES`], and takes the cost from each, or from none.
+    ///
+    /// Policies of one identity are asked in one script, which takes from all or none. Those of another are asked
+    /// at the same time; where one of them refuses, what the others took is given back at once. So no limit is ever
+    /// exceeded, and for a moment one may seem more used than it is.
+    ///
+    /// An answer that was lost with its connection is asked for again, and the cost may then have been taken twice.
+    pub async fn check(&self, demands: &[Demand<'_>]) -> Decision {
+        self.check_as(self.nonces.next(), demands).await
+    }
+
+    /// The same under the name of an earlier request: leases that it still holds are renewed.
+    pub async fn check_as(&self, request: String, demands: &[Demand<'_>]) -> Decision {
+        let asked = self.asked(demands);
+        let decision = match self.remembered(&asked, &request) {
+            Some(decision) => decision,
+            None => self.ask_all(Act::Take, request, &asked).await,
+        };
+        if let Some(tally) = &self.tally {
+            tally.note(demands, &decision);
+        }
+        decision
+    }
+
+    /// Says what [`Limiter::check`] would say, and takes nothing.
+    pub async fn peek(&self, demands: &[Demand<'_>]) -> Decision {
+        self.ask_all(Act::Peek, self.nonces.next(), &self.asked(demands)).await
+    }
+
+    /// Gives units back, as far as they were taken. A lease is given back by the name of its `request`.
+    ///
+    /// # Errors
+    /// [`RedisError`]; when its outcome is unknown it must not be repeated, or units may be given back twice.
+    pub async fn refund(&self, request: &str, demand: &Demand<'_>) -> Result<Standing, RedisError> {
+        self.change(Act::Give, request, demand).await
+    }
+
+    /// Takes units whether they are there or not, down to none.
+    ///
+    /// # Errors
+    /// [`RedisError`]; when its outcome is unknown, they may have been taken.
+    pub async fn penalty(&self, demand: &Demand<'_>) -> Result<Standing, RedisError> {
+        self.change(Act::Drain, &self.nonces.next(), demand).await
+    }
+
+    async fn change(&self, act: Act, request: &str, demand: &Demand<'_>) -> Result<Standing, RedisError> {
+        let keys = script::keys(&self.keys, demand);
+        self.memory.borrow_mut().forget(&keys[0]);
+        let arguments = script::arguments(act, request, std::slice::from_ref(demand));
+        let reply = self.redis()?.run_once(&LIMIT, &[&keys[0], &keys[1]], arguments).await?;
+        script::reply(&reply, 1)?.into_iter().next().ok_or_else(|| RedisError::reply("a standing", "none"))
+    }
+
+    /// Refuses an identity for a time, whatever it has left.
+    ///
+    /// # Errors
+    /// [`RedisError`]. Blocking again is safe.
+    pub async fn block(&self, policy: &Policy, identity: &Identity, time: Ttl) -> Result<(), RedisError> {
+        let [state, block] = script::keys(&self.keys, &Demand { policy, identity, cost: 0 });
+        self.memory.borrow_mut().forget(&state);
+        let arguments = vec![Arg::from(&block), Arg::from("1"), Arg::from("PX"), Arg::from(time)];
+        self.redis()?.call("SET", arguments).await.map(|_| ())
+    }
+
+    /// Forgets what was counted of an identity under the policy of this name, and its block. `false` when there was
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`RedisError`]. Resetting again is safe.
+    pub async fn reset(&self, policy: &str, identity: &Identity) -> Result<bool, RedisError> {
+        let states =
+            Algorithm::ALL.map(|algorithm| self.keys.limit(identity.as_str(), policy, algorithm.as_str()));
+        for state in &states {
+            self.memory.borrow_mut().reset(state);
+        }
+        let block = self.keys.limit_block(identity.as_str(), policy);
+        let keys = states.iter().chain([&block]).map(Arg::from).collect();
+        let [gone] = crate::redis::exactly(self.redis()?.call("UNLINK", keys).await?)?;
+        Ok(gone.int()? > 0)
+    }
+
+    pub(super) fn redis(&self) -> Result<&Rc<Client<E>>, RedisError> {
+        self.redis.as_ref().ok_or_else(|| RedisError::Unavailable("redis_enabled is false".to_owned()))
+    }
+
+    fn asked<'a, 'd>(&self, demands: &'a [Demand<'d>]) -> Vec<Asked<'a, 'd>> {
+        demands.iter().map(|demand| Asked { demand, keys: script::keys(&self.keys, demand) }).collect()
+    }
+
+    /// The answer that needs no question: Redis refused the same a moment ago.
+    fn remembered(&self, asked: &[Asked<'_, '_>], request: &str) -> Option<Decision> {
+        let now = self.env.now();
+        let mut memory = self.memory.borrow_mut();
+        let found: Vec<_> = asked.iter().map(|one| memory.refused(&one.keys[0], one.demand, now)).collect();
+        let unasked = Standing { verdict: Verdict::Unasked, level: None, source: Source::Memory };
+        found.iter().any(Option::is_some).then(|| Decision {
+            allowed: false,
+            standings: found.into_iter().map(|found| found.unwrap_or(unasked)).collect(),
+            request: request.to_owned(),
+        })
+    }
+
+    async fn ask_all(&self, act: Act, request: String, asked: &[Asked<'_, '_>]) -> Decision {
+        let groups = groups(asked);
+        let answers = join_all(groups.iter().map(|group| self.ask(act, &request, group))).await;
+        let mut standings: Vec<Option<Standing>> = vec![None; asked.len()];
+        for (group, answer) in groups.iter().zip(&answers) {
+            for ((at, _), standing) in group.iter().zip(answer.iter().flatten()) {
+                standings[*at] = Some(*standing);
+            }
+        }
+        let standings = self.without_redis(act, &request, asked, standings);
+        let allowed = asked
+            .iter()
+            .zip(&standings)
+            .all(|(one, its)| one.demand.policy.shadow() || !its.verdict.refuses());
+        let decision = Decision { allowed, standings, request };
+        if act == Act::Take {
+            self.after_take(asked, &decision);
+        }
+        decision
+    }
+
+    /// Asks about one identity. `None` when Redis gave no answer.
+    async fn ask(&self, act: Act, request: &str, group: &[(usize, &Asked<'_, '_>)]) -> Option<Vec<Standing>> {
+        let keys: Vec<&Key> = group.iter().flat_map(|(_, one)| &one.keys).collect();
+        let demands: Vec<Demand<'_>> = group.iter().map(|(_, one)| *one.demand).collect();
+        let arguments = script::arguments(act, request, &demands);
+        let reply = self.redis().ok()?.run(&LIMIT, &keys, arguments).await;
+        let standings = reply.and_then(|reply| script::reply(&reply, group.len()));
+        standings.inspect_err(|error| self.complain(error)).ok()
+    }
+
+    /// What Redis refuses for good is worth a line; that it is away, the client says itself.
+    fn complain(&self, error: &RedisError) {
+        if matches!(error, RedisError::Refused(_) | RedisError::Reply(_)) {
+            self.env.log(&format!("limits are decided without Redis: {error}"));
+        }
+    }
+
+    /// Fills in what Redis did not say, by the mode of each policy.
+    fn without_redis(
+        &self,
+        act: Act,
+        request: &str,
+        asked: &[Asked<'_, '_>],
+        mut standings: Vec<Option<Standing>>,
+    ) -> Vec<Standing> {
+        let missing: Vec<usize> = (0..asked.len()).filter(|at| standings[*at].is_none()).collect();
+        for &at in &missing {
+            standings[at] = match asked[at].demand.policy.mode() {
+                Mode::Open => Some(Standing::unknown(Verdict::Allowed)),
+                Mode::Closed => Some(Standing::unknown(Verdict::Unavailable)),
+                Mode::Local { .. } => None,
+            };
+        }
+        let refuses = |(one, its): (&Asked<'_, '_>, &Option<Standing>)| {
+            !one.demand.policy.shadow() && its.is_some_and(|its| its.verdict.refuses())
+        };
+        // Taken here only if nobody else refuses.
+        let act = if asked.iter().zip(&standings).any(refuses) { Act::Peek } else { act };
+        let demands: Vec<_> = missing.iter().map(|&at| (&asked[at].keys[0], asked[at].demand)).collect();
+        let local = self.memory.borrow_mut().ask(act, &demands, request, self.env.now());
+        for (at, standing) in missing.into_iter().zip(local) {
+            standings[at] = standings[at].or(standing);
+        }
+        standings.into_iter().map(|its| its.unwrap_or(Standing::unknown(Verdict::Allowed))).collect()
+    }
+
+    /// Remembers who was refused, and gives back what was taken from others.
+    fn after_take(&self, asked: &[Asked<'_, '_>], decision: &Decision) {
+        let now: Timestamp = self.env.now();
+        for (one, standing) in asked.iter().zip(&decision.standings) {
+            if standing.source == Source::Redis {
+                self.memory.borrow_mut().learn(&one.keys[0], one.demand, standing, now);
+            }
+        }
+        if !decision.allowed {
+            for group in groups(asked) {
+                // A script that refused took nothing.
+                let refused = |(at, one): &(usize, &Asked<'_, '_>)| {
+                    !one.demand.policy.shadow() && decision.standings[*at].verdict.refuses()
+                };
+                if !group.iter().any(refused) {
+                    let taken = group.iter().map(|(at, one)| (*one.demand, decision.standings[*at]));
+                    // What is counted here was not taken either.
+                    let taken = taken.filter(|(_, standing)| standing.source == Source::Redis);
+                    self.give_back(&decision.request, taken);
+                }
+            }
+        }
+    }
+
+    /// Gives back, in the background, what the request took. What is not given back comes back with time.
+    pub fn give_back<'d>(&self, request: &str, taken: impl IntoIterator<Item = (Demand<'d>, Standing)>) {
+        for (demand, standing) in taken {
+            if standing.verdict != Verdict::Allowed || demand.cost == 0 {
+                continue;
+            }
+            let keys = script::keys(&self.keys, &demand);
+            match (standing.source, &self.redis) {
+                (Source::Redis, Some(redis)) => {
+                    let redis = Rc::clone(redis);
+                    let arguments = script::arguments(Act::Give, request, &[demand]);
+                    self.env.spawn(async move {
+                        let _ = redis.run_once(&LIMIT, &[&keys[0], &keys[1]], arguments).await;
+                    });
+                }
+                (Source::Local, _) => {
+                    let mut memory = self.memory.borrow_mut();
+                    memory.ask(Act::Give, &[(&keys[0], &demand)], request, self.env.now());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Demands that one script can answer: of one identity, each policy once.
+fn groups<'a, 'd, 'x>(asked: &'x [Asked<'a, 'd>]) -> Vec<Vec<(usize, &'x Asked<'a, 'd>)>> {
+    let mut groups: Vec<Vec<(usize, &Asked<'a, 'd>)>> = Vec::new();
+    for (at, one) in asked.iter().enumerate() {
+        let fits = |group: &&mut Vec<(usize, &Asked<'_, '_>)>| {
+            let same = |(_, other): &(usize, &Asked<'_, '_>)| other.demand.identity == one.demand.identity;
+            group.iter().all(|other| same(other) && other.1.keys != one.keys)
+        };
+        match groups.iter_mut().find(fits) {
+            Some(group) => group.push((at, one)),
+            None => groups.push(vec![(at, one)]),
+        }
+    }
+    groups
+}

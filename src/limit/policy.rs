@@ -1,0 +1,246 @@
+//! Policies: a quota, how it is counted, and what holds while Redis is away.
+
+use super::quota::{MAX_UNITS, Quota};
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The largest limit of [`Algorithm::Log`], which remembers every unit.
+pub const MAX_LOG: u32 = 10_000;
+
+/// The most units that one request takes from an exact log.
+pub const MAX_LOG_COST: u32 = 100;
+
+/// How units are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// The generic cell rate algorithm (ITU-T I.371), also known as leaky bucket: a burst at once, then an even
+    /// rate.
+    #[default]
+    Gcra,
+    /// Two counts, of which the older fades: about the limit in any window.
+    Window,
+    /// Every unit is remembered for one period: exactly the limit in any window.
+    Log,
+    /// So many at the same time. The period is how long one may last without being renewed.
+    Concurrency,
+}
+
+impl Algorithm {
+    /// Its name in the configuration, the API and the keys.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gcra => "gcra",
+            Self::Window => "window",
+            Self::Log => "log",
+            Self::Concurrency => "concurrency",
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Gcra, Self::Window, Self::Log, Self::Concurrency];
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
+    }
+}
+
+/// What holds while Redis does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Everything is let through.
+    #[default]
+    Open,
+    /// Nothing is.
+    Closed,
+    /// Each instance lets through its share: the quota divided by how many instances are expected.
+    Local {
+        /// How many.
+        instances: NonZeroU32,
+    },
+}
+
+/// A limit with a name.
+///
+/// ```
+/// use spindrift::limit::{Algorithm, Mode, Policy, Quota};
+/// use std::num::NonZeroU32;
+/// use std::time::Duration;
+///
+/// let quota = Quota::new(NonZeroU32::new(5).unwrap(), Duration::from_secs(60))?;
+/// let logins = Policy::new("logins", Algorithm::Log, quota)?.with_mode(Mode::Closed);
+/// assert_eq!(logins.name(), "logins");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    name: Rc<str>,
+    algorithm: Algorithm,
+    quota: Quota,
+    mode: Mode,
+    shadow: bool,
+}
+
+/// Why name, algorithm and quota make no policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// Not a name.
+    #[error("expected a name of 1 to 64 letters, digits, \"-\", \"_\" or \".\"")]
+    Name,
+    /// A burst where there is none.
+    #[error("expected no burst other than the limit: only gcra has one")]
+    Burst,
+    /// A log that would be too long.
+    #[error("expected a limit of at most {MAX_LOG} for a log, found {0}")]
+    Log(u32),
+    /// Products of limit and window would not be exact.
+    #[error("expected limit times period of at most 2^51 ms for a window, found more")]
+    Window,
+}
+
+impl Policy {
+    /// A policy that lets everything through while Redis is away, and otherwise refuses what is over its quota.
+    ///
+    /// # Errors
+    /// [`PolicyError`].
+    pub fn new(name: &str, algorithm: Algorithm, quota: Quota) -> Result<Self, PolicyError> {
+        if !is_name(name) {
+            return Err(PolicyError::Name);
+        }
+        let limit = quota.limit();
+        if algorithm != Algorithm::Gcra && quota.burst() != limit {
+            return Err(PolicyError::Burst);
+        }
+        let millis = u128::from(quota.micros() / 1000);
+        match algorithm {
+            Algorithm::Log if limit.get() > MAX_LOG => Err(PolicyError::Log(limit.get())),
+            Algorithm::Window if u128::from(limit.get()) * millis > 1 << 51 => Err(PolicyError::Window),
+            _ => {
+                let (mode, shadow) = (Mode::default(), false);
+                Ok(Self { name: name.into(), algorithm, quota, mode, shadow })
+            }
+        }
+    }
+
+    /// The same with another mode.
+    #[must_use]
+    pub fn with_mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// The same, and in shadow or not: in shadow it counts and refuses nothing.
+    #[must_use]
+    pub fn in_shadow(self, shadow: bool) -> Self {
+        Self { shadow, ..self }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it counts.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// What it allows. The period of a concurrency limit is how long a lease lasts.
+    #[must_use]
+    pub const fn quota(&self) -> &Quota {
+        &self.quota
+    }
+
+    /// What holds while Redis is away.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether it only watches.
+    #[must_use]
+    pub const fn shadow(&self) -> bool {
+        self.shadow
+    }
+
+    /// The largest cost that it can ever let through at once.
+    #[must_use]
+    pub const fn most(&self) -> u32 {
+        match self.algorithm {
+            Algorithm::Concurrency => 1,
+            Algorithm::Log => least(self.quota.limit().get(), MAX_LOG_COST),
+            Algorithm::Gcra | Algorithm::Window => least(self.quota.burst().get(), MAX_UNITS),
+        }
+    }
+
+    /// What one of `instances` decides by on its own: GCRA with its share of the quota. Of a concurrency limit it
+    /// has its share of the slots.
+    pub(super) fn local(&self, instances: NonZeroU32) -> Self {
+        let (algorithm, quota) = match self.algorithm {
+            Algorithm::Concurrency => {
+                let slots = NonZeroU32::new(self.quota.limit().get() / instances).unwrap_or(NonZeroU32::MIN);
+                (Algorithm::Concurrency, Quota::new(slots, self.quota.period()).unwrap_or(self.quota))
+            }
+            _ => (Algorithm::Gcra, self.quota.share(instances)),
+        };
+        Self { algorithm, quota, ..self.clone() }
+    }
+
+    /// Whether what it gives is held for a time, and given back.
+    pub(crate) fn leases(&self) -> bool {
+        self.algorithm == Algorithm::Concurrency
+    }
+
+    /// How long a lease lasts, or the period of a quota.
+    #[must_use]
+    pub const fn period(&self) -> Duration {
+        self.quota.period()
+    }
+}
+
+const fn least(one: u32, other: u32) -> u32 {
+    if one < other { one } else { other }
+}
+
+/// Whether a text can name a policy.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(valid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::quota::tests::{quota, units};
+    use super::*;
+
+    #[test]
+    fn what_makes_no_policy_is_refused() {
+        let plain = quota(10, 1000, 10);
+        for name in ["", "a b", "a:b", "{a}", "ä", &"a".repeat(65)] {
+            assert_eq!(Policy::new(name, Algorithm::Gcra, plain), Err(PolicyError::Name), "{name}");
+        }
+        let new = |algorithm, quota| Policy::new("a", algorithm, quota).map(|_| ());
+        assert_eq!(new(Algorithm::Window, quota(10, 1000, 20)), Err(PolicyError::Burst));
+        assert_eq!(new(Algorithm::Log, quota(20_000, 1000, 20_000)), Err(PolicyError::Log(20_000)));
+        let year = 365 * 86_400_000;
+        assert_eq!(new(Algorithm::Window, quota(1_000_000, year, 1_000_000)), Err(PolicyError::Window));
+        assert_eq!(new(Algorithm::Gcra, quota(1_000_000, year, 1_000_000)), Ok(()));
+    }
+
+    #[test]
+    fn an_instance_on_its_own_has_its_share() {
+        let local = |algorithm, limit| {
+            let policy = Policy::new("a", algorithm, quota(limit, 1000, limit)).unwrap();
+            let local = policy.local(units(4));
+            (local.algorithm(), local.quota().burst().get(), local.period().as_millis())
+        };
+        assert_eq!(local(Algorithm::Window, 10), (Algorithm::Gcra, 2, 4000));
+        assert_eq!(local(Algorithm::Concurrency, 10), (Algorithm::Concurrency, 2, 1000));
+        assert_eq!(local(Algorithm::Concurrency, 3), (Algorithm::Concurrency, 1, 1000));
+    }
+}

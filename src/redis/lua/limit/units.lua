@@ -1,0 +1,56 @@
+-- Units that each end at a time of their own: those of the exact log one period after they were taken, leases
+-- when their time is over.
+-- State: a sorted set of units, "<name>:<number>", scored by when they end (us). A unit that ends later than
+-- it could is of a clock that was ahead: it does not count.
+local function score(us)
+  return string.format('%.0f', us)
+end
+local function trim(p)
+  redis.call('ZREMRANGEBYSCORE', p.key, '-inf', score(p.now))
+  redis.call('ZREMRANGEBYSCORE', p.key, '(' .. score(p.last), '+inf')
+  p.dead = 0
+end
+
+algorithms.lease = {
+  read = function(p)
+    p.last = p.now + p.period
+    p.dead = redis.call('ZCOUNT', p.key, '-inf', score(p.now))
+    p.used = redis.call('ZCOUNT', p.key, '(' .. score(p.now), score(p.last))
+    local held = tonumber(redis.call('ZSCORE', p.key, p.name .. ':1') or 0)
+    p.held = held > p.now and held <= p.last
+  end,
+  wait = function(p, cost)
+    local over = p.used + cost - p.limit
+    if over <= 0 then return 0 end
+    local rank = p.dead + over - 1
+    return redis.call('ZRANGE', p.key, rank, rank, 'WITHSCORES')[2] - p.now
+  end,
+  left = function(p)
+    return math.max(0, p.limit - p.used)
+  end,
+  take = function(p, cost)
+    trim(p)
+    for number = 1, cost do
+      p.used = p.used + redis.call('ZADD', p.key, score(p.last), p.name .. ':' .. number)
+    end
+    redis.call('PEXPIRE', p.key, score(math.ceil(p.period / 1000) + GRACE))
+  end,
+  give = function(p)
+    trim(p)
+    p.used = p.used - redis.call('ZREM', p.key, p.name .. ':1')
+  end,
+  save = function() end,
+}
+
+algorithms.log = {
+  read = algorithms.lease.read,
+  wait = algorithms.lease.wait,
+  left = algorithms.lease.left,
+  take = algorithms.lease.take,
+  give = function(p, cost)
+    trim(p)
+    local gone = redis.call('ZPOPMAX', p.key, cost)
+    p.used = p.used - #gone / 2
+  end,
+  save = function() end,
+}
