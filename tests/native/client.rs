@@ -98,3 +98,18 @@ fn replies_are_flat() {
         assert_eq!(reply, Ok(vec![Value::Int(1), Value::Int(2), bytes("three"), Value::Nil, status]));
     });
 }
+
+#[test]
+fn what_was_sent_before_the_server_went_away_is_not_said_to_be_undone() {
+    on_redis(async |world| {
+        let mut proxy = Proxy::start(world.server.port()).await;
+        let instance = world.instance_at(&proxy.url(), "");
+        assert_eq!(ping(&instance).await, pong());
+        proxy.refuse().await;
+        // One tries to open the connection anew; the others hear that the server is down.
+        for reply in join_all((0..5).map(|_| ping(&instance))).await {
+            assert!(reply.as_ref().is_err_and(|error| !error.was_not_carried_out()), "{reply:?}");
+        }
+        assert!(matches!(ping(&instance).await, Err(RedisError::Down { .. })));
+    });
+}
