@@ -95,7 +95,7 @@ async fn visited<E: Env>(
         Plan::Pass(status) => (pass(app, incoming, status).await, None),
         Plan::Cache { shared, policy, key } => {
             let url = key.url().to_owned();
-            (cached(app, shared, policy, key, incoming.shareable(app)).await, Some(url))
+            (cached(app, shared, policy, key, incoming.shareable()).await, Some(url))
         }
     };
     (session::leave(visit, answer), key)
