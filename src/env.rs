@@ -101,6 +101,18 @@ pub trait Upstream {
     /// [`UpstreamError`] when no response head came.
     async fn send(&self, request: Request<Body>, timeouts: Timeouts)
     -> Result<Response<Body>, UpstreamError>;
+
+    /// The same over the network, whoever is behind: to where the URI points.
+    ///
+    /// # Errors
+    /// As for [`Upstream::send`].
+    async fn send_abroad(
+        &self,
+        request: Request<Body>,
+        timeouts: Timeouts,
+    ) -> Result<Response<Body>, UpstreamError> {
+        self.send(request, timeouts).await
+    }
 }
 
 /// All ports together.

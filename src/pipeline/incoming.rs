@@ -37,31 +37,41 @@ pub struct Incoming {
     pub admission: Rc<Admission>,
     /// Its session, on a route with sessions.
     pub visit: Option<Rc<Visit>>,
-    /// What the host says in `spin-*` fields, for the next component; empty before an origin.
-    pub said_by_host: HeaderMap,
     /// The bytes it asks for, where its `Range` counts.
     pub range: Option<Ranges>,
+    /// Fields for the next component alone: what the host says in `spin-*`, and the client's claims on who it
+    /// is, where nobody here believes them. Empty before an origin.
+    pub for_next: HeaderMap,
 }
 
 /// Takes a request in: reads the client's address, then drops every `spin-*` field, the hop-by-hop fields
-/// and, unless they are trusted, the client's own claims on who it is. Those a middleware leaves to the next
-/// component, except where the response may be shared ([`Incoming::shareable`]).
+/// and, unless they are trusted, the client's own claims on who it is. What of it is the next component's to
+/// see, a middleware keeps aside.
 pub fn receive(request: Request<Body>, role: Role, config: &Config) -> Incoming {
     let (parts, body) = request.into_parts();
     let mut headers = parts.headers;
     let client = forward::client_address(&headers);
     let visitor = config.client.client(client, &headers);
-    let said_by_host = match role {
+    let trust_forwarded = config.origin.trust_forwarded;
+    let for_next = match role {
         Role::Gateway => HeaderMap::new(),
-        Role::Middleware => spin::said_by_host(&headers),
+        Role::Middleware => for_next(&headers, trust_forwarded),
     };
-    let leaves_claims = role == Role::Middleware || config.origin.trust_forwarded;
     hop::strip_with(&mut headers, |name| {
-        forward::is_spin(name) || (!leaves_claims && forward::is_claim(name))
+        forward::is_spin(name) || (!trust_forwarded && forward::is_claim(name))
     });
     let range = Ranges::of(&parts.method, &headers, config.cache.max_ranges);
     let (method, uri, admission, visit) = (parts.method, parts.uri, Rc::default(), None);
-    Incoming { method, uri, headers, body, client, visitor, admission, visit, said_by_host, range }
+    Incoming { method, uri, headers, body, client, visitor, admission, visit, for_next, range }
+}
+
+fn for_next(headers: &HeaderMap, trust_forwarded: bool) -> HeaderMap {
+    let mut fields = spin::said_by_host(headers);
+    let claims = headers.iter().filter(|(name, _)| !trust_forwarded && forward::is_claim(name));
+    for (name, value) in claims {
+        fields.append(name, value.clone());
+    }
+    fields
 }
 
 impl Incoming {
@@ -70,9 +80,9 @@ impl Incoming {
         let (uri, headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
         let (visitor, admission, visit) = (self.visitor, Rc::default(), None);
         let method = if self.is_query() { self.method.clone() } else { Method::GET };
-        let said_by_host = self.said_by_host.clone();
+        let for_next = self.for_next.clone();
         let (body, range) = (self.held(), None);
-        Self { method, uri, headers, body, client, visitor, admission, visit, said_by_host, range }
+        Self { method, uri, headers, body, client, visitor, admission, visit, for_next, range }
     }
 
     /// Whether it is a QUERY (RFC 10008).
@@ -147,10 +157,8 @@ impl Incoming {
     /// The request as one whose response others may get: without the client's claims on who it is, unless
     /// they are trusted. A link made from a forged `X-Forwarded-Host` must not reach anybody else.
     #[must_use]
-    pub fn shareable<E: Env>(mut self, app: &App<E>) -> Self {
-        if app.role == Role::Middleware && !app.config.origin.trust_forwarded {
-            hop::strip_with(&mut self.headers, forward::is_claim);
-        }
+    pub fn shareable(mut self) -> Self {
+        hop::strip_with(&mut self.for_next, forward::is_claim);
         self
     }
 
@@ -189,12 +197,12 @@ impl Incoming {
     /// To the next component: as it came, without marks. Nothing was forwarded over a network; and a cache of
     /// the same name may well stand before the app, which `CDN-Loop` would take for a loop.
     fn to_next(&self, target: PathAndQuery) -> (http::uri::Parts, HeaderMap) {
-        let mut said = self.said_by_host.clone();
+        let mut for_next = self.for_next.clone();
         if self.uri.path_and_query() != Some(&target) {
-            spin::follow(&mut said, &target);
+            spin::follow(&mut for_next, &target);
         }
         let mut headers = self.headers.clone();
-        headers.extend(said);
+        headers.extend(for_next);
         let mut uri = self.uri.clone().into_parts();
         uri.path_and_query = Some(target);
         (uri, headers)
@@ -258,7 +266,7 @@ mod tests {
             client: None,
             visitor: None,
             admission: Rc::default(),
-            said_by_host: HeaderMap::new(),
+            for_next: HeaderMap::new(),
             visit: None,
             range: None,
         }

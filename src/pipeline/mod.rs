@@ -123,7 +123,7 @@ async fn visited<E: Env>(
                 Box::pin(pass::post(app, shared, policy, key, incoming)).await
             }
             Plan::Cache { shared, policy, key } => {
-                let answer = cached(app, shared, policy, key, incoming.shareable(app)).await;
+                let answer = cached(app, shared, policy, key, incoming.shareable()).await;
                 selected::ahead(&app.env, answer).await
             }
         }

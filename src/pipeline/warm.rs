@@ -71,13 +71,13 @@ pub async fn warm<E: Env>(app: &Rc<App<E>>, targets: Vec<Uri>) -> Vec<Warmed> {
 async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {
     let url = uri.to_string();
     let (method, headers, body) = (Method::GET, HeaderMap::new(), Body::Empty);
-    let said_by_host = match app.role {
+    let for_next = match app.role {
         Role::Gateway => HeaderMap::new(),
         Role::Middleware => spin::inside(&uri),
     };
     let (client, visitor, admission, visit, range) = (None, None, Rc::default(), None, None);
     let mut incoming =
-        Incoming { method, uri, headers, body, client, visitor, admission, visit, said_by_host, range };
+        Incoming { method, uri, headers, body, client, visitor, admission, visit, for_next, range };
     let route = app.config.route(incoming.authority(), incoming.uri.path());
     incoming.visit = session::of_nobody(app, route, &incoming.uri);
     let (response, status) = match plan(app, &route.policy, &incoming) {

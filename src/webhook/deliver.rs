@@ -39,7 +39,7 @@ pub struct Message<'a> {
 pub async fn deliver<E: Env>(env: &E, message: Message<'_>) -> Outcome {
     let limit = message.timeout;
     let timeouts = Timeouts { connect: limit, first_byte: limit, between_bytes: limit };
-    let sending = env.send(request(&message, env.now().as_secs()), timeouts);
+    let sending = env.send_abroad(request(&message, env.now().as_secs()), timeouts);
     let (head, body) = match select(pin!(sending), pin!(env.sleep(limit))).await {
         Either::Left((Ok(response), _)) => response.into_parts(),
         // The host's own timer may be the first.

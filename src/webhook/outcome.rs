@@ -45,17 +45,15 @@ impl Outcome {
             }
             Self::Refused(status) => format!("the target answered {}", status.as_u16()),
             Self::TimedOut(limit) => format!("the target did not answer within {} ms", limit.as_millis()),
-            Self::Failed(UpstreamError::TimedOut(_) | UpstreamError::Unreachable(_)) => {
-                "the target could not be reached".to_owned()
-            }
+            Self::Failed(
+                UpstreamError::TimedOut(_) | UpstreamError::Unreachable(_) | UpstreamError::Failed(_),
+            ) => "the target could not be reached".to_owned(),
             Self::Failed(UpstreamError::Denied(_)) => {
                 "the host does not allow requests to the target: it is missing in allowed_outbound_hosts \
                  (variable webhook_host)"
                     .to_owned()
             }
-            Self::Failed(UpstreamError::Invalid(_) | UpstreamError::Failed(_)) => {
-                "the target did not answer with valid HTTP".to_owned()
-            }
+            Self::Failed(UpstreamError::Invalid(_)) => "the target did not answer with valid HTTP".to_owned(),
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) async fn instance(behind: Behind) -> Result<Rc<App<SpinEnv>>, Problem
     if let Some(app) = APP.with_borrow(Clone::clone) {
         return app;
     }
-    let variables = variables(behind.role).await;
+    let variables = variables(behind.role()).await;
     APP.with_borrow_mut(|app| app.get_or_insert_with(|| build(behind, &variables)).clone())
 }
 
@@ -32,7 +32,7 @@ fn build(behind: Behind, variables: &HashMap<String, String>) -> Result<Rc<App<S
     // No file is no configuration: everything has a default.
     let file = std::fs::read_to_string(FILE).unwrap_or_default();
     let get = |name: &str| variables.get(name).cloned();
-    let app = App::in_role(behind.role, SpinEnv { behind }, &get, &file);
+    let app = App::in_role(behind.role(), SpinEnv { behind }, &get, &file);
     app.map(Rc::new).map_err(|errors| wrong(&errors))
 }
 

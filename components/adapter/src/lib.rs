@@ -12,7 +12,7 @@ mod redis;
 mod upstream;
 
 pub use env::SpinEnv;
-pub use upstream::{Behind, Sending};
+pub use upstream::{Behind, Handling};
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spindrift::app::App;
@@ -23,7 +23,7 @@ use spindrift::pipeline;
 /// # Errors
 /// Only when no response can be made at all; the host then answers 500.
 pub async fn serve(request: Request, behind: Behind) -> Result<Response, ErrorCode> {
-    let request = incoming::request(request, behind.role)?;
+    let request = incoming::request(request, behind.role())?;
     let response = match app::instance(behind).await {
         Ok(app) => pipeline::serve(&app, request).await,
         Err(problem) => problem.into_response(),
@@ -36,7 +36,7 @@ pub async fn serve(request: Request, behind: Behind) -> Result<Response, ErrorCo
 /// # Errors
 /// A text for the host's log, when the configuration is wrong or Redis failed.
 pub async fn on_message(payload: Vec<u8>) -> Result<(), String> {
-    let app = app::instance(Behind::nobody()).await.map_err(|problem| problem.detail().to_owned())?;
+    let app = app::instance(Behind::Origin).await.map_err(|problem| problem.detail().to_owned())?;
     match spindrift::event::handle(&app, &payload).await {
         spindrift::event::Handled::Failed => Err("the message could not be handled: Redis failed".to_owned()),
         _ => Ok(()),

@@ -1,10 +1,11 @@
-//! Requests to whoever answers in place of the cache: the origin, or the next component.
+//! Requests to whoever answers in place of the cache, the origin or the next component, and to other targets.
 
 use crate::env::SpinEnv;
 use crate::{incoming, outgoing};
 use futures_util::future::{Either, select};
 use http::{Method, Request, Response, Uri};
 use spin_sdk::wasip3;
+use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{self, ErrorCode, RequestOptions};
 use spindrift::body::Body;
 use spindrift::env::{Clock, Timeouts, Upstream, UpstreamError};
@@ -12,33 +13,25 @@ use spindrift::role::Role;
 use std::pin::Pin;
 use std::time::Duration;
 
-/// A request under way.
-pub type Sending = Pin<Box<dyn Future<Output = Result<types::Response, ErrorCode>>>>;
+/// A request under way to the next component.
+pub type Handling = Pin<Box<dyn Future<Output = Result<types::Response, ErrorCode>>>>;
 
-/// Who answers in place of the cache. A component names the one import it sends by, so that it does not
-/// import the other: who imports `wasi:http/handler` is middleware, and runs nowhere by itself.
+/// Who answers in place of the cache.
 #[derive(Clone, Copy, Debug)]
-pub struct Behind {
-    pub(crate) role: Role,
-    send: Option<fn(types::Request) -> Sending>,
+pub enum Behind {
+    /// The origin, over the network.
+    Origin,
+    /// The next component of the app, by this function of `wasi:http/handler`. The component that imports it
+    /// hands it over, so that no other does: who imports it is middleware, and runs nowhere by itself.
+    Next(fn(types::Request) -> Handling),
 }
 
 impl Behind {
-    /// The origin, over the network: `send` is that of `wasi:http/client`.
-    #[must_use]
-    pub const fn origin(send: fn(types::Request) -> Sending) -> Self {
-        Self { role: Role::Gateway, send: Some(send) }
-    }
-
-    /// The next component of the app: `handle` is that of `wasi:http/handler`.
-    #[must_use]
-    pub const fn next(handle: fn(types::Request) -> Sending) -> Self {
-        Self { role: Role::Middleware, send: Some(handle) }
-    }
-
-    /// Nobody: what handles messages sends no requests, and imports nothing to send one with.
-    pub(crate) const fn nobody() -> Self {
-        Self { role: Role::Gateway, send: None }
+    pub(crate) const fn role(self) -> Role {
+        match self {
+            Self::Origin => Role::Gateway,
+            Self::Next(_) => Role::Middleware,
+        }
     }
 }
 
@@ -48,36 +41,46 @@ impl Upstream for SpinEnv {
         request: Request<Body>,
         timeouts: Timeouts,
     ) -> Result<Response<Body>, UpstreamError> {
-        let Behind { role, send: Some(send) } = self.behind else {
-            return Err(UpstreamError::Unreachable("nobody is behind this component".to_owned()));
-        };
-        let options = (role == Role::Gateway).then(|| options(timeouts));
-        let sending = send(outgoing_request(request, options).await?);
-        let response = match role {
-            Role::Gateway => sending.await.map_err(|code| error(&code))?,
-            Role::Middleware => self.in_time(sending, timeouts.first_byte).await?,
-        };
-        let response = incoming::response(response);
-        // RFC 9110 §15: a status code outside of 100 to 599 is invalid, and the host takes none from us.
-        match response.status().as_u16() {
-            100..=599 => Ok(response),
-            status => {
-                Err(UpstreamError::Invalid(format!("expected a status code from 100 to 599, found {status}")))
+        match self.behind {
+            Behind::Origin => self.send_abroad(request, timeouts).await,
+            Behind::Next(handle) => {
+                let request = outgoing_request(request, None).await?;
+                received(self.in_time(handle(request), timeouts.first_byte).await?)
             }
         }
+    }
+
+    async fn send_abroad(
+        &self,
+        request: Request<Body>,
+        timeouts: Timeouts,
+    ) -> Result<Response<Body>, UpstreamError> {
+        let request = outgoing_request(request, Some(options(timeouts))).await?;
+        received(client::send(request).await.map_err(|code| error(&code))?)
     }
 }
 
 impl SpinEnv {
     /// The next component's response. The host sets no deadline between components, so this one does. A
     /// component that is late goes on by itself: to cancel it would mean to wait until it has noticed.
-    async fn in_time(&self, sending: Sending, limit: Duration) -> Result<types::Response, UpstreamError> {
-        match select(sending, Box::pin(self.sleep(limit))).await {
+    async fn in_time(&self, handling: Handling, limit: Duration) -> Result<types::Response, UpstreamError> {
+        match select(handling, Box::pin(self.sleep(limit))).await {
             Either::Left((response, _)) => response.map_err(|code| UpstreamError::Failed(code.to_string())),
             Either::Right(((), late)) => {
                 wasip3::spawn(async move { drop(late.await) });
                 Err(UpstreamError::TimedOut(format!("no response within {limit:?}")))
             }
+        }
+    }
+}
+
+/// RFC 9110 §15: a status code outside of 100 to 599 is invalid, and the host takes none from us.
+fn received(response: types::Response) -> Result<Response<Body>, UpstreamError> {
+    let response = incoming::response(response);
+    match response.status().as_u16() {
+        100..=599 => Ok(response),
+        status => {
+            Err(UpstreamError::Invalid(format!("expected a status code from 100 to 599, found {status}")))
         }
     }
 }

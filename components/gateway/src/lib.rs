@@ -1,11 +1,8 @@
 //! The gateway: an HTTP component in front of an origin.
 
 use spin_sdk::wasip3::exports::http::handler::Guest;
-use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spindrift_adapter::Behind;
-
-const ORIGIN: Behind = Behind::origin(|request| Box::pin(client::send(request)));
 
 struct Gateway;
 
@@ -15,6 +12,6 @@ spin_sdk::wasip3::http::service::export!(Gateway);
 
 impl Guest for Gateway {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        spindrift_adapter::serve(request, ORIGIN).await
+        spindrift_adapter::serve(request, Behind::Origin).await
     }
 }

@@ -17,7 +17,7 @@ mod next {
     });
 }
 
-const NEXT: Behind = Behind::next(|request| Box::pin(next::wasi::http::handler::handle(request)));
+const NEXT: Behind = Behind::Next(|request| Box::pin(next::wasi::http::handler::handle(request)));
 
 struct Middleware;
 

@@ -2,7 +2,7 @@
 //! before a component that answers as an origin of the test says (`chained.toml`).
 
 use crate::support::{EACH_REUSE, hit, miss, names, stored, stored_as};
-use spindrift_e2e::{Gate, Origin, Redis, Reply, Request, Response, Setup};
+use spindrift_e2e::{Gate, Origin, Redis, Reply, Request, Response, Setup, eventually};
 use std::collections::BTreeSet;
 
 /// The shop, which answers at once.
@@ -305,6 +305,47 @@ fn any_status_of_the_component_comes_back() {
         assert_eq!(response.header("x-status"), Some("kept"));
     }
     assert_eq!(gateway.get("/204").body, b"");
+}
+
+/// What is pushed goes where it is to go, and not to the component behind.
+#[test]
+fn jobs_are_pushed_over_the_network() {
+    let (origin, target) = (Origin::always(Reply::fresh("page")), Origin::always(Reply::status(204)));
+    let redis = Redis::start();
+    let queue = format!("[[queue]]\nname = \"orders\"\ntarget = \"{}/hook\"\n", target.url());
+    let setup = before(&origin).redis(&redis).managed().config(&queue);
+    let setup = setup.variable("webhook_keys", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let gateway = setup.variable("webhook_host", &target.url()).start();
+    let put = gateway.manage("/_spindrift/v1/queues/orders/jobs", r#"{"data":"one of 7"}"#);
+    assert_eq!(put.status, 201, "{put:?}");
+    eventually("the job is pushed", || {
+        gateway.manage("/_spindrift/v1/queues:tick", "{}");
+        target.count() > 0
+    });
+    assert_eq!(
+        (names(&target), target.last().body),
+        (vec!["POST /hook".to_owned()], b"\"one of 7\"".to_vec())
+    );
+    assert_eq!(origin.count(), 0);
+}
+
+/// Of a session the component is told as an origin is.
+#[test]
+fn a_component_has_sessions() {
+    let origin = Origin::start(|exchange| {
+        let known = exchange.request.header("spindrift-session").map(str::to_owned);
+        let reply = Reply::ok(known.unwrap_or_default());
+        // {"cart":[7]}
+        exchange.reply(&reply.header("spindrift-session-merge", "eyJjYXJ0IjpbN119"));
+    });
+    let redis = Redis::start();
+    let setup = before(&origin).redis(&redis).variable("session_keys", "0123456789abcdef0123456789abcdef");
+    let gateway = setup.config("[[route]]\npath = \"/*\"\nsession = true\n").start();
+    let first = gateway.get("/");
+    let cookie = first.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    assert_eq!(first.header("spindrift-session-merge"), None, "{first:?}");
+    let second = gateway.send(&Request::get("/").header("cookie", &cookie));
+    assert_ne!(second.text(), first.text(), "now it is told of one");
 }
 
 #[test]
