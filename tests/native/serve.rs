@@ -229,3 +229,14 @@ fn a_stored_body_with_a_missing_piece_is_fetched_again() {
         assert!(instance.get(A).await.is_hit());
     });
 }
+
+/// Every request carries the room of its longest path, and is moved about with it: what asks the origin is boxed.
+#[test]
+fn what_answers_a_request_takes_little_room() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let serving = spindrift::pipeline::serve(&instance.app, get("http://h/a", &[]));
+        let bytes = size_of_val(&serving);
+        assert!(bytes <= 13 * 1024, "{bytes} bytes");
+    });
+}
