@@ -1,6 +1,6 @@
 //! A part of a content that passes by as a whole (RFC 9110 §14.2).
 
-use super::fetch::declared_length;
+use super::absorb::declared_length;
 use super::selected::not_satisfiable;
 use super::{Answer, Want};
 use crate::body::{Body, BodyError};

@@ -1,29 +1,23 @@
 //! Asking the origin for something that may be stored, and taking in what it answers.
 
-use super::content::first_piece;
+use super::absorb::date;
 use super::held::{Failure, Held};
-use super::{Answer, Want, answer, end_to_end, pass, session, upstream_failed};
+use super::{Answer, Want, answer, pass, session, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::compress;
-use crate::cache::entry::{Content, Entry};
-use crate::cache::fill::Fill;
+use crate::cache::entry::Entry;
 use crate::cache::freshness::initial_age;
-use crate::cache::invalidate::is_unsafe;
 use crate::cache::lease::{FillLease, RENEW_EVERY};
-use crate::cache::respond::only_metadata;
 use crate::cache::reuse::Stale;
-use crate::cache::storable::{Exchange, Storable, Unstorable, judge, post_answers_get};
-use crate::cache::store::Store;
-use crate::cache::tags::tags;
+use crate::cache::storable::{Unstorable, post_answers_get};
 use crate::env::{Env, Timeouts, UpstreamError};
 use crate::field::cache_status::CacheStatus;
-use crate::field::conditional::{not_modified, validate_with};
+use crate::field::conditional::validate_with;
 use crate::metrics::Timed;
 use crate::time::Timestamp;
 use futures_util::future::{Either, select};
-use http::header::{CONTENT_LENGTH, DATE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -116,7 +110,7 @@ impl<E: Env> Fetch<'_, E> {
         self.absorb(received, status).await
     }
 
-    fn answers_get(&self, status: StatusCode, response: &HeaderMap) -> bool {
+    pub(super) fn answers_get(&self, status: StatusCode, response: &HeaderMap) -> bool {
         let (uri, cache) = (&self.want.incoming.uri, &self.want.app.config.cache);
         post_answers_get(uri, status, response, cache)
     }
@@ -251,152 +245,6 @@ impl<E: Env> Fetch<'_, E> {
             }
         });
     }
-
-    pub(super) fn judge(
-        &self,
-        status: StatusCode,
-        response: &HeaderMap,
-        received: Timestamp,
-    ) -> Result<Storable, Unstorable> {
-        if self.want.incoming.used_session() {
-            return Err(Unstorable::Session);
-        }
-        let request = &self.want.incoming.headers;
-        let exchange = Exchange { method: &Method::GET, request, status, response, received };
-        judge(&exchange, self.want.policy, &self.want.app.config.cache)
-    }
-
-    /// What a response is stored by, besides its key: the fields it varies on.
-    fn place(&self, storable: &Storable, headers: &HeaderMap) -> Result<String, Unstorable> {
-        let spec = self.want.selecting.spec(&storable.vary).ok_or(Unstorable::Vary)?;
-        let Some(search) = &self.want.search else { return Ok(spec) };
-        search.learn(&self.want.shared.variances, &self.want.app.env, headers);
-        if search.keeps(headers) { Ok(spec) } else { Err(Unstorable::NoVarySearch) }
-    }
-
-    /// Takes in a whole response: stores it as it passes by, if it may be stored, and answers with it.
-    pub(super) async fn absorb(self, received: Received, mut status: CacheStatus) -> Answer {
-        let (app, incoming) = (self.want.app, self.want.incoming);
-        let Received { response, requested, received } = received;
-        let (mut head, body) = response.into_parts();
-        date(&mut head.headers, received);
-        let declared = declared_length(&head.headers);
-        let codings = &self.want.policy.compress;
-        let plan = compress::plan(codings, &incoming.headers, head.status, &head.headers);
-        let mut stored = head.headers.clone();
-        if let Some(plan) = plan {
-            plan.apply_to_fields(&mut stored);
-        }
-        let declared_stored = declared_length(&stored);
-        let begin = |begin: Begin<E>| {
-            Fill::begin(begin.store, begin.lease, begin.spec, begin.entry, declared_stored, begin.limit)
-        };
-        let fill = self.fill(head.status, &stored, (requested, received), begin);
-        let mut body = first_piece(&app.env, body, declared).await;
-        let body = match fill {
-            Ok((fill, ttl)) => {
-                (status.stored, status.ttl, head.headers) = (true, Some(ttl), stored);
-                if let Some(plan) = plan {
-                    body = plan.apply_to_content(body);
-                }
-                fill.pass(body).await
-            }
-            Err(why) => {
-                status.detail.get_or_insert(why.as_str());
-                body
-            }
-        };
-        end_to_end(app, &mut head.headers);
-        // The conditions of an unsafe request are the origin's.
-        let unchanged = head.status == StatusCode::OK
-            && !is_unsafe(&incoming.method)
-            && not_modified(&incoming.headers, &head.headers);
-        if unchanged {
-            return unchanged_for_client(app, &head.headers, body, status);
-        }
-        Answer { response: Response::from_parts(head, body), status }
-    }
-
-    /// Begins to store this response, and says how long it will be fresh, in seconds. Without the right to, the lead
-    /// ends.
-    pub(super) fn fill(
-        mut self,
-        code: StatusCode,
-        headers: &HeaderMap,
-        (requested, received): (Timestamp, Timestamp),
-        begin: impl FnOnce(Begin<E>) -> Result<Fill<E>, (Unstorable, Box<FillLease>)>,
-    ) -> Result<(Fill<E>, i64), Unstorable> {
-        let (storable, spec) = self.storable(code, headers, received).map_err(|why| self.refused(why))?;
-        let lease = self.lease.take().ok_or(Unstorable::NoLease)?;
-        let entry = Entry {
-            key: self.want.key.text().to_owned(),
-            selecting: self.want.selecting.values(&spec),
-            received,
-            initial_age: initial_age(headers, requested, received),
-            policy: storable.policy,
-            ledger: lease.ledger().clone(),
-            status: code,
-            tags: tags(headers, self.want.key.origin()),
-            headers: storable.headers,
-            content: Content::NONE,
-        };
-        let ttl = entry.ttl(received);
-        let limit = self.want.app.config.cache.max_object_size;
-        let store = Rc::clone(&self.want.shared.store);
-        begin(Begin { store, lease, spec, entry, limit }).map(|fill| (fill, ttl)).map_err(|(why, lease)| {
-            self.lease = Some(*lease);
-            self.refused(why)
-        })
-    }
-
-    /// The lead ends, because what came is not stored.
-    pub(super) fn refused(&self, why: Unstorable) -> Unstorable {
-        self.end(Ending::Unstored(self.waiting_is_no_use(why)));
-        why
-    }
-
-    fn storable(
-        &self,
-        code: StatusCode,
-        headers: &HeaderMap,
-        received: Timestamp,
-    ) -> Result<(Storable, String), Unstorable> {
-        let incoming = self.want.incoming;
-        let counts_as_get = match incoming.method {
-            Method::GET => true,
-            Method::POST => self.answers_get(code, headers),
-            _ => incoming.is_query(),
-        };
-        if !counts_as_get {
-            return Err(Unstorable::Method);
-        }
-        let storable = self.judge(code, headers, received)?;
-        let spec = self.place(&storable, headers)?;
-        Ok((storable, spec))
-    }
-
-    /// For how long nobody should wait for a response like this one, because it could not be stored: not where
-    /// that was because of this one request.
-    fn waiting_is_no_use(&self, why: Unstorable) -> Duration {
-        match why {
-            Unstorable::Method
-            | Unstorable::RequestNoStore
-            | Unstorable::Authorization
-            | Unstorable::IfRange
-            | Unstorable::NoVarySearch => Duration::ZERO,
-            _ => self.want.policy.hit_for_miss,
-        }
-    }
-}
-
-/// What it takes to store a response.
-pub(super) struct Begin<E: Env> {
-    pub(super) store: Rc<Store<E>>,
-    pub(super) lease: FillLease,
-    pub(super) spec: String,
-    pub(super) entry: Entry,
-    /// The most bytes that are stored.
-    pub(super) limit: u64,
 }
 
 /// How a lead ends without anything stored.
@@ -421,38 +269,6 @@ pub(super) const fn code_of(error: &UpstreamError) -> StatusCode {
         UpstreamError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_GATEWAY,
     }
-}
-
-/// The client has what just came: it gets a 304 while the content is read for the store alone.
-pub(super) fn unchanged_for_client<E: Env>(
-    app: &App<E>,
-    headers: &HeaderMap,
-    mut body: Body,
-    status: CacheStatus,
-) -> Answer {
-    app.env.spawn(async move { while let Some(Ok(_)) = body.chunk().await {} });
-    let mut response = Response::new(Body::Empty);
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    *response.headers_mut() = only_metadata(headers);
-    Answer { response, status }
-}
-
-/// RFC 9110 §6.6.1: "A recipient with a clock that receives a response message without a Date header field
-/// MUST record the time it was received and append a corresponding Date header field ... if it is cached".
-pub(super) fn date(headers: &mut HeaderMap, received: Timestamp) {
-    if !headers.contains_key(DATE)
-        && let Ok(value) = HeaderValue::from_str(&received.to_http_date())
-    {
-        headers.insert(DATE, value);
-    }
-}
-
-/// The one `Content-Length` there is; several lines or anything but digits count as none.
-pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
-    let first = lines.next()?.to_str().ok()?;
-    let digits = lines.next().is_none() && first.bytes().all(|byte| byte.is_ascii_digit());
-    first.parse().ok().filter(|_| digits)
 }
 
 /// RFC 5861 §4: what counts as an error is "any situation that would result in a 500, 502, 503, or 504".

@@ -1,8 +1,9 @@
 //! Responses of which only parts are stored (RFC 9111 §3.3, §3.4): they answer for the bytes they have, and are
 //! made complete for who wants them all.
 
+use super::absorb::{declared_length, unchanged_for_client};
 use super::content::first_piece;
-use super::fetch::{Ending, Fetch, Received, declared_length, unchanged_for_client};
+use super::fetch::{Ending, Fetch, Received};
 use super::held::Held;
 use super::selected::{unchanged, written};
 use super::{Answer, Judgement, Want, end_to_end, unsatisfiable};

@@ -1,5 +1,6 @@
 //! Requests that are handed to the origin as they are, and what they make invalid.
 
+use super::absorb::declared_length;
 use super::fetch::Fetch;
 use super::{Answer, Incoming, Want, content, fetch, session, upstream_failed};
 use crate::app::{App, Shared};
@@ -38,7 +39,7 @@ pub(super) async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut statu
             }
             end_to_end(app, response.headers_mut());
             let (head, body) = response.into_parts();
-            let body = content::first_piece(&app.env, body, fetch::declared_length(&head.headers)).await;
+            let body = content::first_piece(&app.env, body, declared_length(&head.headers)).await;
             Answer { response: Response::from_parts(head, body), status }
         }
         Err(error) => Answer { response: upstream_failed(app, &incoming, &error), status },

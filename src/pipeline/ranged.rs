@@ -4,9 +4,10 @@
 //! origin for the part alone and keeps it as a part; `whole` asks for everything, keeps it as it passes and cuts
 //! the part out. A part that cannot be kept is passed on all the same.
 
+use super::absorb::{Begin, date, declared_length};
 use super::content::first_piece;
 use super::cut;
-use super::fetch::{Begin, Ending, Fetch, Received, date, declared_length, is_error};
+use super::fetch::{Ending, Fetch, Received, is_error};
 use super::held::{Failure, Held};
 use super::selected::unchanged;
 use super::{Answer, end_to_end};

@@ -1,7 +1,7 @@
 //! Responses to requests for a part, from what is stored.
 
+use super::absorb::declared_length;
 use super::content::first_piece;
-use super::fetch::declared_length;
 use super::{Answer, Want};
 use crate::body::Body;
 use crate::cache::entry::Content;

@@ -1,0 +1,148 @@
+//! Answers: from what is stored, from what is just coming to somebody else, and those of our own.
+
+use super::Incoming;
+use super::collapse::Follow;
+use super::selected;
+use super::session;
+use super::want::Want;
+use crate::app::App;
+use crate::body::Body;
+use crate::cache::entry::{Content, Entry};
+use crate::cache::pieces::{self, Following};
+use crate::cache::range::accept;
+use crate::cache::respond::{self, Send};
+use crate::config::Shown;
+use crate::env::{Env, UpstreamError};
+use crate::field::cache_status::{CacheStatus, Forward};
+use crate::problem::Problem;
+use crate::time::Timestamp;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Response, StatusCode};
+use std::rc::Rc;
+
+/// An answer, and what the cache has to say of it.
+pub(super) struct Answer {
+    pub(super) response: Response<Body>,
+    pub(super) status: CacheStatus,
+}
+
+/// The answer that a response gives which is just coming to somebody else.
+pub(super) fn following<E: Env>(
+    want: &Want<'_, E>,
+    follow: Follow,
+    mut status: CacheStatus,
+    now: Timestamp,
+) -> Answer {
+    let Follow { streaming, flight, token } = follow;
+    let mut entry = streaming.entry;
+    status.collapsed = true;
+    status.ttl = Some(entry.ttl(now));
+    let Content::Chunked { body, length, .. } = std::mem::replace(&mut entry.content, Content::NONE) else {
+        return answer(want, entry, status, now);
+    };
+    let declared = Some(length).filter(|length| *length != u64::MAX);
+    let (code, mut headers, send) =
+        respond::head(&want.incoming.method, &want.incoming.headers, &mut entry, now);
+    let following =
+        Following { store: Rc::clone(&want.shared.store), resource: want.key.clone(), flight, token, body };
+    headers.remove(CONTENT_LENGTH);
+    let content = match send {
+        Send::Content => following.into_body(declared),
+        Send::HeadOnly => Body::Empty,
+    };
+    if let (Some(length), Send::Content) = (declared, send) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    assembled(code, headers, content, status)
+}
+
+/// The answer that a stored response gives.
+pub(super) fn answer<E: Env>(
+    want: &Want<'_, E>,
+    mut entry: Entry,
+    status: CacheStatus,
+    now: Timestamp,
+) -> Answer {
+    let (code, mut headers, send) =
+        respond::head(&want.incoming.method, &want.incoming.headers, &mut entry, now);
+    if code == StatusCode::OK {
+        accept(&mut headers);
+        if let Some(response) = selected::of_stored(want, &mut headers, &entry.content) {
+            return Answer { response, status };
+        }
+    }
+    let body = match send {
+        Send::Content => pieces::content(&want.shared.store, want.key.clone(), entry.content),
+        Send::HeadOnly => Body::Empty,
+    };
+    assembled(code, headers, body, status)
+}
+
+pub(super) fn assembled(code: StatusCode, headers: HeaderMap, body: Body, status: CacheStatus) -> Answer {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    *response.headers_mut() = headers;
+    Answer { response, status }
+}
+
+/// The one way out: marks the response as handled by us, for those who may see it.
+pub(super) fn respond<E: Env>(
+    app: &App<E>,
+    answer: Answer,
+    shown: Shown,
+    key: Option<&str>,
+) -> Response<Body> {
+    let Answer { mut response, status } = answer;
+    session::strip(app, response.headers_mut());
+    if shown != Shown::Nothing {
+        status.write(response.headers_mut(), app.config.name.as_str(), key);
+    }
+    response
+}
+
+pub(super) fn upstream_failed<E: Env>(
+    app: &App<E>,
+    incoming: &Incoming,
+    error: &UpstreamError,
+) -> Response<Body> {
+    app.env.log(&format!("{} {}: {error}", incoming.method, incoming.uri.path()));
+    // The text of the error names the origin, which is nobody's business: it goes to the log alone.
+    match error {
+        UpstreamError::TimedOut(_) => {
+            Problem::new(StatusCode::GATEWAY_TIMEOUT, "the origin did not answer in time")
+        }
+        UpstreamError::Unreachable(_) => {
+            Problem::new(StatusCode::BAD_GATEWAY, "the origin could not be reached")
+        }
+        UpstreamError::Denied(_) => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "the origin is missing in allowed_outbound_hosts: check the variable origin_url",
+        ),
+        UpstreamError::Invalid(_) => {
+            Problem::new(StatusCode::BAD_GATEWAY, "the origin did not answer with valid HTTP")
+        }
+        // As the host answers for a component that fails with no cache before it.
+        UpstreamError::Failed(_) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the component behind the cache failed")
+        }
+    }
+    .into_response()
+}
+
+pub(super) fn loop_detected() -> Answer {
+    let problem = Problem::new(
+        StatusCode::LOOP_DETECTED,
+        "the request came through here before: the origin sends requests back to this cache",
+    );
+    Answer {
+        response: problem.into_response(),
+        status: CacheStatus::forward(Forward::Bypass).because("loop"),
+    }
+}
+
+/// RFC 9111 §5.2.1.7: "SHOULD respond with a 504 (Gateway Timeout) status code".
+pub(super) fn unsatisfiable() -> Answer {
+    let problem =
+        Problem::new(StatusCode::GATEWAY_TIMEOUT, "only-if-cached: nothing stored answers the request");
+    Answer { response: problem.into_response(), status: CacheStatus::default().because("only-if-cached") }
+}

@@ -1,0 +1,70 @@
+//! What to do with a request, before anything is asked of Redis.
+
+use super::Incoming;
+use crate::app::{App, Shared};
+use crate::cache::key::{self, ResourceKey};
+use crate::config::{CachePolicy, RoutePolicy};
+use crate::env::Env;
+use crate::field::cache_status::{CacheStatus, Forward};
+use http::Method;
+use http::header::{CONTENT_LENGTH, IF_MATCH, IF_UNMODIFIED_SINCE};
+
+/// What to do with a request, before anything is asked of Redis.
+pub(super) enum Plan<'a, E: Env> {
+    /// Hand it to the origin, and its response to the client.
+    Pass(CacheStatus),
+    /// The same, and keep the response for a GET where it says that it may answer one.
+    Post { shared: &'a Shared<E>, policy: &'a CachePolicy, key: ResourceKey },
+    /// Look it up.
+    Cache { shared: &'a Shared<E>, policy: &'a CachePolicy, key: ResourceKey },
+}
+
+/// Decides it.
+pub(super) fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming) -> Plan<'a, E> {
+    let bypass = |why| Plan::Pass(CacheStatus::forward(Forward::Bypass).because(why));
+    let is_query = incoming.is_query() && app.config.cache.max_query_content > 0;
+    if incoming.method == Method::POST {
+        return plan_post(app, route, incoming);
+    }
+    if incoming.method != Method::GET && incoming.method != Method::HEAD && !is_query {
+        return Plan::Pass(CacheStatus::forward(Forward::Method));
+    }
+    if let Some(why) = incoming.kept_from_cache() {
+        return bypass(why);
+    }
+    let RoutePolicy::Cache(policy) = route else { return bypass("route") };
+    let Some(shared) = &app.shared else { return bypass("redis-disabled") };
+    if let Some(why) = not_for_a_cache(incoming) {
+        return bypass(why);
+    }
+    match ResourceKey::of(&incoming.uri, &policy.key) {
+        Some(key) => Plan::Cache { shared, policy, key: if is_query { key.of_query() } else { key } },
+        None => bypass("no-authority"),
+    }
+}
+
+fn plan_post<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming) -> Plan<'a, E> {
+    let pass = Plan::Pass(CacheStatus::forward(Forward::Method));
+    let (RoutePolicy::Cache(policy), Some(shared)) = (route, &app.shared) else { return pass };
+    if incoming.kept_from_cache().is_some() {
+        return pass;
+    }
+    // What the origin sees of the query is what a GET would be looked up by.
+    let whole = key::query(&incoming.uri, &policy.key).as_deref() == incoming.uri.query();
+    match ResourceKey::of(&incoming.uri, &policy.key) {
+        Some(key) if policy.semantics.store_post && whole => Plan::Post { shared, policy, key },
+        _ => pass,
+    }
+}
+
+/// Requests that only the origin can answer as they are: under conditions that are the origin's to judge (RFC
+/// 9111 §4.3.2), or with content, which has no meaning in a GET (RFC 9110 §9.3.1) but may well change what an
+/// origin answers.
+fn not_for_a_cache(incoming: &Incoming) -> Option<&'static str> {
+    let has = |name| incoming.headers.contains_key(name);
+    if has(IF_MATCH) || has(IF_UNMODIFIED_SINCE) {
+        return Some("precondition");
+    }
+    let length = incoming.headers.get(CONTENT_LENGTH).map(http::HeaderValue::as_bytes);
+    (!incoming.is_query() && length.is_some_and(|length| length != b"0")).then_some("request-content")
+}
