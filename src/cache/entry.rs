@@ -1,36 +1,21 @@
 //! A stored response and how it is written.
-//!
-//! ```text
-//! entry  = version(1) crc32(head)(4) length(head)(4) head body
-//! head   = key selecting received initial_age lifetime flags stale_if_error stale_while_revalidate
-//!          ledger(id seq) status fields tags content
-//! ```
-//! Numbers are big-endian, texts stand after their length. An unknown version, a wrong checksum or a length
-//! that does not fit is a [`Corrupt`] entry and counts as none at all.
+
+mod wire;
+
+pub(crate) use wire::{PREAMBLE, head_length};
 
 use super::tags;
-use crate::codec::{Damaged, Reader, Writer};
+use crate::codec::Damaged;
 use crate::field::conditional::is_about;
 use crate::field::hop;
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 const VERSION: u8 = 2;
 /// Where the version would be, this is there instead before a record of parts: see [`partial`](super::partial).
 pub(super) const PARTS: u8 = b'P';
-/// What comes before the head, in bytes.
-pub(crate) const PREAMBLE: usize = 1 + 4 + 4;
-
-/// How long the head is that follows the preamble in `bytes`, if that is all there, and of this version or of a
-/// record of parts.
-pub(crate) fn head_length(bytes: &[u8]) -> Option<usize> {
-    let preamble = bytes.get(..PREAMBLE)?;
-    let length: [u8; 4] = preamble[5..].try_into().ok()?;
-    [VERSION, PARTS].contains(&preamble[0]).then_some(u32::from_be_bytes(length) as usize)
-}
-
 /// Why bytes are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Corrupt {
@@ -193,142 +178,6 @@ impl Entry {
         let fits = length.is_none_or(|length| length == self.content.length().to_string().as_bytes());
         self.status == StatusCode::OK && same(ETAG) && same(LAST_MODIFIED) && fits
     }
-
-    /// The bytes for Redis.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let inline: &[u8] = if let Content::Inline(bytes) = &self.content { bytes } else { &[] };
-        let mut head = Writer::with_capacity(1024);
-        self.write_head(&mut head);
-        let head = head.into_bytes();
-        let mut bytes = Vec::with_capacity(PREAMBLE + head.len() + inline.len());
-        bytes.push(VERSION);
-        bytes.extend_from_slice(&crc32fast::hash(&head).to_be_bytes());
-        bytes.extend_from_slice(&u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes());
-        bytes.extend_from_slice(&head);
-        bytes.extend_from_slice(inline);
-        bytes
-    }
-
-    fn write_head(&self, out: &mut Writer) {
-        out.text(&self.key);
-        out.text(&self.selecting);
-        out.u64(self.received.as_millis());
-        out.u64(self.initial_age);
-        out.u64(self.policy.lifetime.as_secs());
-        out.u8(self.policy.flags());
-        out.u64(self.policy.stale_if_error.as_secs());
-        out.u64(self.policy.stale_while_revalidate.as_secs());
-        out.text(&self.ledger.id);
-        out.u64(self.ledger.seq);
-        out.u16(self.status.as_u16());
-        out.length(self.headers.len());
-        for (name, value) in &self.headers {
-            out.text(name.as_str());
-            out.bytes(value.as_bytes());
-        }
-        out.length(self.tags.len());
-        for tag in &self.tags {
-            out.text(tag);
-        }
-        match &self.content {
-            Content::Inline(bytes) => {
-                out.u8(0);
-                out.u64(bytes.len() as u64);
-            }
-            Content::Chunked { body, chunks, length } => {
-                out.u8(1);
-                out.u64(*length);
-                out.u32(*chunks);
-                out.text(body);
-            }
-        }
-    }
-
-    /// Reads what [`Entry::encode`] wrote.
-    ///
-    /// # Errors
-    /// [`Corrupt`] for anything else.
-    pub fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
-        let head = Self::checked_head(bytes)?;
-        let end = PREAMBLE + head.len();
-        let mut head = Reader::new(head);
-        let mut entry = Self::read_head(&mut head)?;
-        let rest = bytes.slice(end..);
-        match &mut entry.content {
-            Content::Inline(content) if rest.len() as u64 == head.u64()? => *content = rest,
-            Content::Chunked { body, chunks, length } if rest.is_empty() => {
-                (*length, *chunks, *body) = (head.u64()?, head.u32()?, head.text()?);
-            }
-            _ => return Err(Corrupt::Damaged),
-        }
-        if head.is_empty() { Ok(entry) } else { Err(Corrupt::Damaged) }
-    }
-
-    /// The bytes of the head, which have the version and the checksum that they should.
-    fn checked_head(bytes: &[u8]) -> Result<&[u8], Corrupt> {
-        let version = *bytes.first().ok_or(Corrupt::Damaged)?;
-        if version != VERSION {
-            return Err(Corrupt::Version(version));
-        }
-        let mut preamble = Reader::new(bytes.get(1..PREAMBLE).ok_or(Corrupt::Damaged)?);
-        let (checksum, length) = (preamble.u32()?, preamble.u32()? as usize);
-        let end = PREAMBLE.checked_add(length).ok_or(Corrupt::Damaged)?;
-        let head = bytes.get(PREAMBLE..end).ok_or(Corrupt::Damaged)?;
-        if crc32fast::hash(head) == checksum { Ok(head) } else { Err(Corrupt::Checksum) }
-    }
-
-    /// Reads preamble and head alone; inline content counts as empty.
-    ///
-    /// # Errors
-    /// As [`Entry::decode`].
-    pub(crate) fn decode_head(bytes: &[u8]) -> Result<Self, Corrupt> {
-        let head = Self::checked_head(bytes)?;
-        let mut head = Reader::new(head);
-        let mut entry = Self::read_head(&mut head)?;
-        if let Content::Chunked { body, chunks, length } = &mut entry.content {
-            (*length, *chunks, *body) = (head.u64()?, head.u32()?, head.text()?);
-        }
-        Ok(entry)
-    }
-
-    /// Reads up to where the content is described; what of it is left stays in `head`.
-    fn read_head(head: &mut Reader<'_>) -> Result<Self, Corrupt> {
-        let (key, selecting) = (head.text()?, head.text()?);
-        let received = Timestamp::from_millis(head.u64()?);
-        let initial_age = head.u64()?;
-        let lifetime = DeltaSeconds::from_secs(head.u64()?);
-        let flags = head.u8()?;
-        let policy = Policy {
-            lifetime,
-            always_validate: flags & 1 != 0,
-            forbids_stale: flags & 2 != 0,
-            immutable: flags & 4 != 0,
-            stale_if_error: DeltaSeconds::from_secs(head.u64()?),
-            stale_while_revalidate: DeltaSeconds::from_secs(head.u64()?),
-        };
-        let ledger = LedgerMark { id: head.text()?, seq: head.u64()? };
-        let status = StatusCode::from_u16(head.u16()?).map_err(|_| Corrupt::Damaged)?;
-        let headers = read_headers(head)?;
-        let tags = (0..head.count()?).map(|_| head.text()).collect::<Result<_, Damaged>>()?;
-        let content = match head.u8()? {
-            0 => Content::Inline(Bytes::new()),
-            1 => Content::Chunked { body: String::new(), chunks: 0, length: 0 },
-            _ => return Err(Corrupt::Damaged),
-        };
-        Ok(Self { key, selecting, received, initial_age, policy, ledger, status, headers, tags, content })
-    }
-}
-
-fn read_headers(head: &mut Reader<'_>) -> Result<HeaderMap, Corrupt> {
-    let count = head.count()?;
-    let mut headers = HeaderMap::with_capacity(count);
-    for _ in 0..count {
-        let name = HeaderName::from_bytes(head.bytes()?).map_err(|_| Corrupt::Damaged)?;
-        let value = http::HeaderValue::from_bytes(head.bytes()?).map_err(|_| Corrupt::Damaged)?;
-        headers.try_append(name, value).map_err(|_| Corrupt::Damaged)?;
-    }
-    Ok(headers)
 }
 
 #[cfg(test)]
