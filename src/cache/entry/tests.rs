@@ -1,5 +1,5 @@
 use super::*;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 fn sample(content: Content) -> Entry {
