@@ -20,6 +20,7 @@ const LOG: (&str, &[&str]) = ("bench.log", &["--quiet"]);
 pub(super) struct Apps {
     host: String,
     empty: App,
+    get: App,
     gateway: App,
     middleware: App,
 }
@@ -39,9 +40,10 @@ impl Apps {
         variables.set("redis_enabled", "true");
         variables.set("config", "");
         let empty = App::start(workspace, runner, "benches/empty/spin.toml", &Variables::default(), LOG)?;
+        let get = App::start(workspace, runner, "benches/get/spin.toml", &variables, LOG)?;
         let gateway = App::start(workspace, runner, "spin.toml", &variables, LOG)?;
         let middleware = App::start(workspace, runner, "benches/middleware/spin.toml", &variables, LOG)?;
-        Ok(Self { host: runner.name(), empty, gateway, middleware })
+        Ok(Self { host: runner.name(), empty, get, gateway, middleware })
     }
 
     /// One cell.
@@ -49,6 +51,7 @@ impl Apps {
         let Plan { what, kilobytes, connections } = plan;
         let app = match what {
             What::Empty => &self.empty,
+            What::Get => &self.get,
             What::MiddlewareHit => &self.middleware,
             What::Hit | What::Miss | What::Pass => &self.gateway,
         };

@@ -9,6 +9,8 @@ use super::stats::Sample;
 pub(super) enum What {
     /// The empty handler: what the host itself costs.
     Empty,
+    /// One value of 1 KB from Redis and nothing else: what any cache costs that is kept there.
+    Get,
     /// From Redis.
     Hit,
     /// The same by the middleware before another component.
@@ -24,6 +26,7 @@ impl What {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
+            Self::Get => "one GET",
             Self::Hit => "hit",
             Self::MiddlewareHit => "hit by middleware",
             Self::Miss => "miss",
@@ -67,9 +70,11 @@ pub(super) fn cells() -> impl Iterator<Item = Plan> {
         [1, 20, 200].into_iter().flat_map(|kilobytes| [1, 32].map(|connections| (kilobytes, connections)));
     groups.flat_map(|(kilobytes, connections)| {
         // What is stored costs the middleware what it costs the gateway, whatever its size.
-        let middleware = (kilobytes == 1).then_some(What::MiddlewareHit);
-        let kinds = [What::Empty, What::Hit].into_iter().chain(middleware).chain([What::Miss, What::Pass]);
-        kinds.map(move |what| Plan { what, kilobytes, connections })
+        let kinds: &[What] = match kilobytes {
+            1 => &[What::Empty, What::Get, What::Hit, What::MiddlewareHit, What::Miss, What::Pass],
+            _ => &[What::Empty, What::Hit, What::Miss, What::Pass],
+        };
+        kinds.iter().map(move |&what| Plan { what, kilobytes, connections })
     })
 }
 
@@ -80,11 +85,11 @@ mod tests {
     #[test]
     fn every_cell_has_its_empty_handler() {
         let all: Vec<Plan> = cells().collect();
-        assert_eq!(all.len(), 26);
+        assert_eq!(all.len(), 28);
         let groups: Vec<_> = all.chunk_by(|_, next| next.what != What::Empty).collect();
         assert!(groups.iter().all(|group| group.first().is_some_and(|first| first.what == What::Empty)));
-        assert_eq!(groups.iter().map(|group| group.len()).collect::<Vec<_>>(), [5, 5, 4, 4, 4, 4]);
-        assert_eq!(all[1].to_string(), "hit, 1 KB, 1 connection");
-        assert_eq!(all[5].to_string(), "empty, 32 connections");
+        assert_eq!(groups.iter().map(|group| group.len()).collect::<Vec<_>>(), [6, 6, 4, 4, 4, 4]);
+        assert_eq!(all[2].to_string(), "hit, 1 KB, 1 connection");
+        assert_eq!(all[6].to_string(), "empty, 32 connections");
     }
 }

@@ -28,7 +28,7 @@ impl Load {
     fn target(&self) -> String {
         let kilobytes = self.kilobytes;
         match self.what {
-            What::Empty => "/".to_owned(),
+            What::Empty | What::Get => "/".to_owned(),
             What::Hit | What::MiddlewareHit => format!("/{kilobytes}k?cache=3600"),
             What::Miss => format!("/{kilobytes}k?cache=60&n={}", NEXT.fetch_add(1, Ordering::Relaxed)),
             What::Pass => format!("/{kilobytes}k?cache=no"),
@@ -41,6 +41,7 @@ impl Load {
         response.status == 200
             && match self.what {
                 What::Empty => response.length == 0,
+                What::Get => whole,
                 What::Hit | What::MiddlewareHit => hit && whole,
                 What::Miss | What::Pass => !hit && whole,
             }

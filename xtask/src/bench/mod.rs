@@ -26,8 +26,8 @@ use apps::Apps;
 use cell::{Cell, cells};
 use origin::Origin;
 
-/// The component with the empty handler.
-pub(crate) const EMPTY_PACKAGE: &str = "spindrift-bench-empty";
+/// The components that hits are compared with: a handler that does nothing, and one with one command to Redis.
+pub(crate) const PACKAGES: [&str; 2] = ["spindrift-bench-empty", "spindrift-bench-get"];
 
 /// Where the numbers go, in the target directory.
 const JSON: &str = "bench.json";
@@ -61,7 +61,7 @@ pub(crate) fn run(parser: Parser) -> Result<()> {
     let workspace = Workspace::find()?;
     wasm_target::ensure(&workspace)?;
     build::components(&workspace)?;
-    build::build_wasm(&workspace, &[EMPTY_PACKAGE])?;
+    build::build_wasm(&workspace, &PACKAGES)?;
     let runners = runner::to_test(options.host, &workspace)?;
     let Some(program) = redis::program(&workspace)? else {
         return fail(format!("the benchmark needs a Redis of its own: {}", redis::how_to_get_one()));

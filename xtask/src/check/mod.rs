@@ -102,7 +102,7 @@ fn clippy(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
 /// As they are built, so that build scripts and macros are compiled once.
 fn wasm_arguments() -> Vec<&'static str> {
     let mut arguments = vec!["--release", "--target", TARGET];
-    let others = EXAMPLES.iter().chain(&GUESTS).chain(&[bench::EMPTY_PACKAGE]);
+    let others = EXAMPLES.iter().chain(&GUESTS).chain(&bench::PACKAGES);
     arguments.extend(COMPONENTS.iter().chain(others).flat_map(|package| ["--package", package]));
     arguments
 }
