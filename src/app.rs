@@ -11,12 +11,14 @@ use crate::lock::Locks;
 use crate::metrics::Metrics;
 use crate::nonce::Nonces;
 use crate::pipeline::Flights;
+use crate::problem::Problem;
 use crate::purge::Purger;
 use crate::redis::{Client, Keys, Limits};
 use crate::role::{Role, Variables};
 use crate::session::{KeyRing, Sessions};
 use crate::topic::Topics;
 use crate::value::Values;
+use http::StatusCode;
 use std::rc::Rc;
 
 /// An instance: its configuration, and what it reaches Redis with.
@@ -104,6 +106,16 @@ impl<E: Env> App<E> {
         let ring = KeyRing::new(&config.session.cookie, settings.session_keys.clone());
         let limiter = Rc::new(limiter(&env, &config, shared.as_ref(), &metrics));
         Ok(Self { env, role, config, settings, ring, shared, metrics, limiter })
+    }
+
+    /// What is shared with other instances.
+    ///
+    /// # Errors
+    /// 503 when Redis is switched off.
+    pub fn shared(&self) -> Result<&Shared<E>, Problem> {
+        self.shared.as_ref().ok_or_else(|| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Redis is switched off: redis_enabled is false")
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Errors of our own, as problem details (RFC 9457): what was wrong, expected and found. Never a secret.
 
 use crate::body::Body;
+use crate::redis::RedisError;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
@@ -68,5 +69,21 @@ impl Problem {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.extend(self.field.map(|(name, value)| (name, HeaderValue::from_static(value))));
         response
+    }
+}
+
+impl From<&RedisError> for Problem {
+    /// 503, with a `reason`, and an `outcome` that says whether it may have been done all the same.
+    fn from(error: &RedisError) -> Self {
+        let outcome = if error.was_not_carried_out() { "not_done" } else { "unknown" };
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+        problem.with("reason", error.reason()).with("outcome", outcome)
+    }
+}
+
+impl From<RedisError> for Problem {
+    /// The same.
+    fn from(error: RedisError) -> Self {
+        Self::from(&error)
     }
 }

@@ -61,9 +61,7 @@ impl<'a, E: Env> Call<'a, E> {
     /// # Errors
     /// 503 when it is switched off.
     pub(super) fn shared(&self) -> Result<&'a Shared<E>, Problem> {
-        self.app.shared.as_ref().ok_or_else(|| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Redis is switched off: redis_enabled is false")
-        })
+        self.app.shared()
     }
 
     /// The content as JSON of the form that `form` shows.
@@ -133,8 +131,7 @@ pub(super) fn unavailable(error: &RedisError) -> Problem {
 
 /// 503 for what Redis would not do, or may have done all the same: `outcome` says which.
 pub(super) fn uncertain(error: &RedisError) -> Problem {
-    let outcome = if error.was_not_carried_out() { "not_done" } else { "unknown" };
-    unavailable(error).with("outcome", outcome)
+    Problem::from(error)
 }
 
 /// 405 with the methods there are.

@@ -13,7 +13,13 @@ pub(crate) const COMPONENTS: [&str; 4] =
     ["spindrift-gateway", "spindrift-demo-origin", "spindrift-subscriber", "spindrift-middleware"];
 
 /// The packages of examples/ that become components.
-pub(crate) const EXAMPLES: [&str; 1] = ["spindrift-example-shop"];
+pub(crate) const EXAMPLES: [&str; 5] = [
+    "spindrift-example-shop",
+    "spindrift-example-cache-aside",
+    "spindrift-example-nightly",
+    "spindrift-example-rate-limit",
+    "spindrift-example-thumbnails",
+];
 
 /// Builds Spindrift's components.
 pub(crate) fn components(workspace: &Workspace) -> Result<()> {

@@ -53,7 +53,8 @@ async fn variables(role: Role) -> HashMap<String, String> {
         join_all(read).await.into_iter().filter_map(|(name, value)| Some((name, value.ok()?))).collect();
     if set.is_empty() && role == Role::Middleware {
         eprintln!(
-            "no variable is set, so all have their defaults: does the middleware inherit \"variables\"?"
+            "no variable is set, so all have their defaults: does the component have them, or the middleware \
+             inherit \"variables\"?"
         );
     }
     set

@@ -2,6 +2,28 @@
 //!
 //! [`serve`] answers a request and [`on_message`] handles a message; both build the instance's [`App`] when
 //! they are first called and keep it for as long as the instance lives.
+//!
+//! A component of your own gets the same with [`app`], and uses values, limits, locks, jobs and topics in process:
+//!
+//! ```ignore
+//! use spin_sdk::http::{IntoResponse, Request};
+//! use spindrift::body::Body;
+//! use spindrift::problem::Problem;
+//! use spindrift::value::ValueKey;
+//!
+//! #[spin_sdk::http_service]
+//! async fn handle(_: Request) -> impl IntoResponse {
+//!     greeting().await.unwrap_or_else(Problem::into_response)
+//! }
+//!
+//! async fn greeting() -> Result<http::Response<Body>, Problem> {
+//!     let app = spindrift_adapter::app().await?;
+//!     let found = app.shared()?.values.get(&ValueKey::new("greeting")?).await?;
+//!     Ok(http::Response::new(found.map_or(Body::Empty, |value| value.content.into())))
+//! }
+//! ```
+//! Its manifest gives it the variables `redis_url` and `redis_host`, each perhaps with `spindrift_` in front, and
+//! Redis in `allowed_outbound_hosts`. `examples/` has whole apps.
 #![deny(missing_docs)]
 
 mod app;
@@ -17,6 +39,8 @@ pub use upstream::{Behind, Handling};
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spindrift::app::App;
 use spindrift::pipeline;
+use spindrift::problem::Problem;
+use std::rc::Rc;
 
 /// Answers one HTTP request, from the cache or with what is `behind` it.
 ///
@@ -41,6 +65,18 @@ pub async fn on_message(payload: Vec<u8>) -> Result<(), String> {
         spindrift::event::Handled::Failed => Err("the message could not be handled: Redis failed".to_owned()),
         _ => Ok(()),
     }
+}
+
+/// What this instance holds, for a component that answers requests by itself and uses the library in process: the
+/// connection to Redis and what is kept there are in [`App::shared`], rate limits in `limiter`. It is built when
+/// it is first asked for, and nothing is connected before it is needed.
+///
+/// The component's variables are read as those of a middleware, and its `spindrift.toml` where it has one.
+///
+/// # Errors
+/// The answer to give to everybody while the configuration is wrong. The log says what is wrong.
+pub async fn app() -> Result<Rc<SpinApp>, Problem> {
+    app::instance(Behind::Nobody).await
 }
 
 /// What an instance of ours holds.

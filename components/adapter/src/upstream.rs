@@ -24,13 +24,16 @@ pub enum Behind {
     /// The next component of the app, by this function of `wasi:http/handler`. The component that imports it
     /// hands it over, so that no other does: who imports it is middleware, and runs nowhere by itself.
     Next(fn(types::Request) -> Handling),
+    /// Nobody: the component answers by itself, and uses the library for something else ([`crate::app`]).
+    Nobody,
 }
 
 impl Behind {
     pub(crate) const fn role(self) -> Role {
         match self {
             Self::Origin => Role::Gateway,
-            Self::Next(_) => Role::Middleware,
+            // As a middleware it shares its variables with an app.
+            Self::Next(_) | Self::Nobody => Role::Middleware,
         }
     }
 }
@@ -47,6 +50,7 @@ impl Upstream for SpinEnv {
                 let request = outgoing_request(request, None).await?;
                 received(self.in_time(handle(request), timeouts.first_byte).await?)
             }
+            Behind::Nobody => Err(UpstreamError::Failed("there is no component behind this one".to_owned())),
         }
     }
 

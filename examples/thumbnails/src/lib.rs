@@ -1,0 +1,151 @@
+//! Thumbnails, made by a worker and not while the visitor waits.
+//!
+//! | request | what it does |
+//! |---|---|
+//! | `POST /thumbnails` `{"image":"a.png","width":100}` | enqueues a job: 202 with its id |
+//! | `GET /thumbnails/{id}` | how the job stands |
+//! | `POST /work` | claims the jobs that are due and does them; call it from any scheduler, as often as you like |
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use spin_sdk::http::body::IncomingBodyExt as _;
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http_service;
+use spindrift::body::Body;
+use spindrift::job::{Claim, Claimed, Data, IdempotencyKey, JobError, JobId, Jobs, NewJob, QueueName};
+use spindrift::problem::Problem;
+use spindrift_adapter::SpinEnv;
+use std::fmt::Display;
+use std::time::Duration;
+
+/// How many jobs one call of `/work` takes.
+const BATCH: u16 = 10;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Thumbnail {
+    image: String,
+    width: u32,
+}
+
+/// What came of the jobs.
+#[derive(Default, Serialize)]
+struct Tally {
+    done: u32,
+    retried: u32,
+    buried: u32,
+    lost: u32,
+}
+
+#[http_service]
+async fn handle(request: Request) -> impl IntoResponse {
+    serve(request).await.unwrap_or_else(Problem::into_response)
+}
+
+async fn serve(request: Request) -> Result<Response<Body>, Problem> {
+    let app = spindrift_adapter::app().await?;
+    let jobs = &app.shared()?.jobs;
+    let queue = QueueName::new("thumbnails").map_err(|error| bad(&error))?;
+    let path = request.uri().path().to_owned();
+    match (request.method().clone(), path.as_str()) {
+        (Method::POST, "/thumbnails") => enqueue(jobs, &queue, request).await,
+        (Method::POST, "/work") => work(jobs, &queue).await,
+        (Method::GET, path) => match path.strip_prefix("/thumbnails/") {
+            Some(id) => look(jobs, &queue, id).await,
+            None => Err(Problem::new(StatusCode::NOT_FOUND, "expected /thumbnails/{id}")),
+        },
+        _ => Err(Problem::new(StatusCode::NOT_FOUND, "expected POST /thumbnails or POST /work")),
+    }
+}
+
+async fn enqueue(
+    jobs: &Jobs<SpinEnv>,
+    queue: &QueueName,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let content = request.into_body().bytes().await.map_err(|error| bad(&error))?;
+    let wanted: Thumbnail = serde_json::from_slice(&content).map_err(|error| bad(&error))?;
+    // Asked for twice, it is made once: also when the answer to the first request was lost.
+    let name = format!("{}@{}", wanted.image, wanted.width);
+    let once = IdempotencyKey::new(&name).map_err(|error| bad(&error))?;
+    let data = Data::json(&wanted).map_err(|error| bad(&error))?;
+    let job = NewJob::new(data).max_attempts(3).idempotency_key(once);
+    let enqueued = jobs.enqueue_with(queue, job).await.map_err(|error| failed(&error))?;
+    Ok(answer(StatusCode::ACCEPTED, &json!({"id": enqueued.id.as_str(), "new": enqueued.new})))
+}
+
+async fn look(jobs: &Jobs<SpinEnv>, queue: &QueueName, id: &str) -> Result<Response<Body>, Problem> {
+    let id = JobId::new(id).map_err(|error| bad(&error))?;
+    let view = jobs.view(queue, &id).await.map_err(|error| failed(&error))?;
+    let shown = json!({"state": view.state.as_str(), "attempts": view.attempts, "error": view.error});
+    Ok(answer(StatusCode::OK, &shown))
+}
+
+async fn work(jobs: &Jobs<SpinEnv>, queue: &QueueName) -> Result<Response<Body>, Problem> {
+    let claim = Claim::default().count(BATCH).lease(Duration::from_secs(60));
+    let mut tally = Tally::default();
+    for claimed in jobs.claim(queue, claim).await.map_err(|error| failed(&error))? {
+        let ended = handle_one(claimed, &mut tally).await;
+        match ended {
+            Ok(()) => {}
+            // It took too long, and the job is with another worker by now.
+            Err(JobError::LeaseLost | JobError::NoSuchJob) => tally.lost += 1,
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    Ok(answer(StatusCode::OK, &json!(tally)))
+}
+
+async fn handle_one(claimed: Claimed<'_, SpinEnv>, tally: &mut Tally) -> Result<(), JobError> {
+    let wanted = match claimed.job.data.parse::<Thumbnail>() {
+        Ok(wanted) if wanted.image.ends_with(".png") => wanted,
+        // No attempt would end better: it goes to the dead letters at once.
+        Ok(wanted) => {
+            tally.buried += 1;
+            return claimed.bury(&format!("expected a .png, found {:?}", wanted.image)).await.map(drop);
+        }
+        Err(error) => {
+            tally.buried += 1;
+            return claimed.bury(&error.to_string()).await.map(drop);
+        }
+    };
+    match shrink(&wanted).await {
+        Ok(()) => {
+            tally.done += 1;
+            claimed.ack().await
+        }
+        Err(error) => {
+            // After the queue's backoff would be `claimed.retry(error)`.
+            tally.retried += 1;
+            claimed.retry_after(Duration::from_millis(10), error).await.map(drop)
+        }
+    }
+}
+
+/// What takes so long, and fails sometimes.
+async fn shrink(wanted: &Thumbnail) -> Result<(), &'static str> {
+    spin_sdk::time::sleep(Duration::from_millis(20)).await;
+    if wanted.image.starts_with("broken") { Err("the image cannot be read") } else { Ok(()) }
+}
+
+fn answer(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(value.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn bad(error: &dyn Display) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, error.to_string())
+}
+
+fn failed(error: &JobError) -> Problem {
+    let status = match error {
+        JobError::Redis(_) => StatusCode::SERVICE_UNAVAILABLE,
+        JobError::NoSuchJob => StatusCode::NOT_FOUND,
+        _ => StatusCode::CONFLICT,
+    };
+    Problem::new(status, error.to_string())
+}
