@@ -1,0 +1,30 @@
+#!/bin/sh
+# Purges by tag after a deploy, and fetches the front page anew.
+#
+#   SPINDRIFT_TOKEN=... ./purge.sh [--soft] tag...
+#
+# SPINDRIFT_URL is where Spindrift is (http://127.0.0.1:3000), SITE what visitors ask for (the same).
+set -eu
+url=${SPINDRIFT_URL:-http://127.0.0.1:3000}
+site=${SITE:-$url}
+: "${SPINDRIFT_TOKEN:?expected the admin_token in SPINDRIFT_TOKEN}"
+
+soft=false
+if [ "${1:-}" = --soft ]; then
+    soft=true
+    shift
+fi
+[ $# -gt 0 ] || { echo "expected a tag, found none" >&2; exit 2; }
+
+# {"tags":["a","b"]}; a tag has no quotes, backslashes or commas.
+tags=$(printf ',"%s"' "$@")
+body="{\"tags\":[${tags#,}],\"soft\":$soft}"
+
+# 503 says that Redis is away and that some of it may have been done. Doing it again is always safe.
+curl --silent --show-error --fail-with-body --max-time 30 --retry 5 --retry-delay 1 \
+    -X POST "$url/_spindrift/v1/purge" -H "Authorization: Bearer $SPINDRIFT_TOKEN" -d "$body"
+echo
+
+# The answer came when it was done: from here on no instance serves what was purged.
+echo "$site/ -> $(curl --silent --show-error --max-time 30 -o /dev/null -D - "$site/" \
+    | tr -d '\r' | sed -n 's/^[Cc]ache-[Ss]tatus: //p')"

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Runs a command while holding a lock: on all machines that try, one at a time.
+#
+#   SPINDRIFT_TOKEN=... ./with-lock.sh name command [argument...]
+#
+# SPINDRIFT_URL is where Spindrift is (http://127.0.0.1:3000). TTL is how long the lease lasts without being
+# renewed (30 s), WAIT how long to wait for others (0 s, up to 10). The command finds its fence in FENCE.
+# Ends as the command does; with 75 (EX_TEMPFAIL) when another holds the lock or the lease was lost.
+set -eu
+: "${SPINDRIFT_TOKEN:?expected the admin_token in SPINDRIFT_TOKEN}"
+[ $# -ge 2 ] || { echo "expected a name and a command" >&2; exit 2; }
+lock=${SPINDRIFT_URL:-http://127.0.0.1:3000}/_spindrift/v1/locks/$1
+ttl=${TTL:-30}
+shift
+# An owner of our own: if the answer is lost, asking again gives the same lease.
+owner=$(uname -n):$$:$(date +%s)
+
+call() { # method path [curl option...]
+    method=$1 path=$2
+    shift 2
+    curl --silent --show-error --fail-with-body --max-time 20 \
+        -X "$method" "$lock$path" -H "Authorization: Bearer $SPINDRIFT_TOKEN" "$@"
+}
+
+if ! answer=$(call POST "" --retry 3 -d "{\"ttl\":$ttl,\"wait\":${WAIT:-0},\"owner\":\"$owner\"}"); then
+    echo "not now: $answer" >&2
+    exit 75
+fi
+FENCE=$(printf %s "$answer" | sed -n 's/.*"fence":\([0-9]*\).*/\1/p')
+export FENCE
+
+"$@" &
+command=$!
+# Renews at a third of the lease. When that fails, another may have begun: the command is ended.
+(
+    while sleep $((ttl / 3 > 0 ? ttl / 3 : 1)); do
+        call PUT "" -d "{\"token\":\"$owner\",\"ttl\":$ttl}" > /dev/null || break
+    done
+    kill "$command" 2> /dev/null
+) > /dev/null 2>&1 &
+renewing=$!
+status=0
+wait "$command" || status=$?
+# Whoever ended the command because the lease was lost has ended too.
+if kill "$renewing" 2> /dev/null; then
+    call DELETE "?token=$owner" > /dev/null || true # it ends by itself
+else
+    echo "the lease was lost while the command ran" >&2
+    status=75
+fi
+exit "$status"
