@@ -29,23 +29,26 @@ fi
 FENCE=$(printf %s "$answer" | sed -n 's/.*"fence":\([0-9]*\).*/\1/p')
 export FENCE
 
+lost=$(mktemp)
 "$@" &
 command=$!
 # Renews at a third of the lease. When that fails, another may have begun: the command is ended.
 (
     while sleep $((ttl / 3 > 0 ? ttl / 3 : 1)); do
-        call PUT "" -d "{\"token\":\"$owner\",\"ttl\":$ttl}" > /dev/null || break
+        call PUT "" -d "{\"token\":\"$owner\",\"ttl\":$ttl}" || break
     done
-    kill "$command" 2> /dev/null
+    echo lost > "$lost"
+    kill "$command"
 ) > /dev/null 2>&1 &
 renewing=$!
+trap 'kill "$command" "$renewing" 2> /dev/null; rm -f "$lost"' EXIT
+trap 'exit 143' INT TERM
+
 status=0
 wait "$command" || status=$?
-# Whoever ended the command because the lease was lost has ended too.
-if kill "$renewing" 2> /dev/null; then
-    call DELETE "?token=$owner" > /dev/null || true # it ends by itself
-else
+if [ -s "$lost" ]; then
     echo "the lease was lost while the command ran" >&2
-    status=75
+    exit 75
 fi
+call DELETE "?token=$owner" > /dev/null || true # else it ends by itself
 exit "$status"

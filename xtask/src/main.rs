@@ -11,6 +11,7 @@ mod process;
 mod redis;
 mod runner;
 mod serving;
+mod tools;
 mod up;
 mod variables;
 mod wasm_target;

@@ -68,7 +68,10 @@ fn policy(key: &str) -> Result<Policy, Problem> {
             Policy::new("paid", Algorithm::Gcra, quota.map_err(|error| wrong(&error))?)
         }
         _ => {
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "expected a key that is known, found another"));
+            return Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "expected a key that is known, found another",
+            ));
         }
     };
     // While Redis is away, each of four instances lets a quarter through.

@@ -4,7 +4,7 @@ use crate::wait::PATIENCE;
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
@@ -67,6 +67,16 @@ impl Process {
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Whether nobody will print any more.
+    pub(crate) fn has_said_all(&self) -> bool {
+        self.output.lines.lock().unwrap().ended == 2
     }
 
     /// Sends a signal by name, as kill(1) takes it.

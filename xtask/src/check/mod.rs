@@ -16,7 +16,7 @@ use crate::process;
 use crate::redis;
 use crate::wasm_target::{self, TARGET};
 use crate::workspace::Workspace;
-use crate::{bench, build, conformance};
+use crate::{bench, build, conformance, tools};
 use steps::Steps;
 use tests_env::TestEnvironment;
 
@@ -123,6 +123,7 @@ fn tests(workspace: &Workspace, steps: &mut Steps, filter: Option<&str>) -> Resu
     }
     let mut server = None;
     steps.run("redis", || redis_server(workspace).map(|program| server = Some(program)))?;
+    steps.run("tools", tools::ensure)?;
     steps.run("components", || {
         build::components_and_examples(workspace)?;
         GUESTS.iter().try_for_each(|guest| build::build_wasm(workspace, &[guest]))

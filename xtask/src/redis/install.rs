@@ -26,21 +26,29 @@ pub(super) fn by_apt() -> Result<()> {
     let rights = Rights::found()?;
     let step = Step::start("redis", "installing redis-server with apt-get ...");
     let silence = Silence::impose(&rights)?;
-    let installed = install(&rights);
+    let installed = install(&rights, PACKAGE);
     drop(silence);
     installed?;
     step.done("redis-server installed; its service is not started");
     Ok(())
 }
 
-fn install(rights: &Rights) -> Result<()> {
+/// Installs another package, which starts no service.
+pub(super) fn package(name: &str) -> Result<()> {
+    if which("apt-get").is_none() {
+        return fail("there is no apt-get on this machine");
+    }
+    install(&Rights::found()?, name)
+}
+
+fn install(rights: &Rights, package: &str) -> Result<()> {
     // Once with the lists that are there, once with new ones.
-    if apt(rights, &["install", "--yes", "--no-install-recommends", PACKAGE]).is_ok() {
+    if apt(rights, &["install", "--yes", "--no-install-recommends", package]).is_ok() {
         return Ok(());
     }
     process::check_interrupted()?;
     apt(rights, &["update"])?;
-    apt(rights, &["install", "--yes", "--no-install-recommends", PACKAGE])
+    apt(rights, &["install", "--yes", "--no-install-recommends", package])
 }
 
 fn apt(rights: &Rights, arguments: &[&str]) -> Result<()> {

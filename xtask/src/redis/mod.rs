@@ -77,6 +77,11 @@ fn say_about_given(url: &RedisUrl) {
     }
 }
 
+/// Installs a package that has nothing to do with Redis, in the same way.
+pub(crate) fn install_package(name: &str) -> Result<()> {
+    install::package(name)
+}
+
 /// A server's program, installed if need be and if that may be done; `None` after saying why not.
 pub(crate) fn program(workspace: &Workspace) -> Result<Option<PathBuf>> {
     if let Some(program) = installed() {

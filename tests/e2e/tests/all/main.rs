@@ -8,6 +8,7 @@ mod channels;
 mod collapse;
 mod config;
 mod events;
+mod examples;
 mod forwarding;
 mod framing;
 mod freshness;

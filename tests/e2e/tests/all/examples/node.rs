@@ -1,0 +1,163 @@
+//! The examples for Node.js.
+
+use spindrift_e2e::{Gateway, Headers, Program, Redis, Request, Response, Script, TOKEN, eventually};
+
+const SESSION_KEY: &str = "a-session-key-of-the-tests-0123456789";
+const WEBHOOK_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn node(path: &str, gateway: &Gateway) -> Script {
+    let url = format!("http://{}", gateway.address());
+    Script::node(path).variable("SPINDRIFT_URL", &url).variable("SPINDRIFT_TOKEN", TOKEN)
+}
+
+/// A server that says on which port it listens.
+fn serving(script: &Script) -> (Program, String) {
+    let program = script.start();
+    let port = program.line(|line| line.strip_prefix("listening on ").map(str::to_owned));
+    (program, format!("http://127.0.0.1:{port}"))
+}
+
+fn lines(printed: &str) -> Vec<&str> {
+    printed.lines().map(|line| line.split_once(' ').map_or(line, |(_, rest)| rest)).collect()
+}
+
+#[test]
+fn events_are_followed_and_taken_up_where_the_reader_stood() {
+    let redis = Redis::start();
+    let config = "[topics]\nstream_time = \"1s\"\nretry = \"10ms\"\nmax_delay = \"50ms\"\n";
+    let gateway = Gateway::before_demo()
+        .redis(&redis)
+        .managed()
+        .variable("session_keys", SESSION_KEY)
+        .config(config)
+        .start();
+    let publish = |data: &[&str]| {
+        let printed =
+            node("events/publish.mjs", &gateway).arguments(&["orders", "created"]).arguments(data).succeed();
+        printed.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let follow = |more: &[&str]| {
+        let script = node("events/follow.mjs", &gateway).variable("SESSION_KEY", SESSION_KEY);
+        script.argument("orders").arguments(more)
+    };
+    let ids = publish(&["one", "two"]);
+    let all = follow(&["--from", "earliest", "--count", "2"]).succeed();
+    assert_eq!(all, format!("{} created: one\n{} created: two\n", ids[0], ids[1]));
+    let behind = follow(&["--from", &ids[0], "--count", "1"]).succeed();
+    assert_eq!(lines(&behind), ["created: two"]);
+    // A reader whose stream ends comes back with the id it saw last, here after a second at most.
+    let reading = follow(&["--from", &ids[1], "--count", "2"]).start();
+    publish(&["three"]);
+    reading.line(|line| line.ends_with("created: three").then_some(()));
+    // Longer than a stream lasts.
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    publish(&["four"]);
+    let finished = reading.finish();
+    assert_eq!(lines(&finished.printed), ["created: three", "created: four"]);
+}
+
+#[test]
+fn a_token_for_another_topic_or_of_another_key_is_refused() {
+    let redis = Redis::start();
+    let gateway =
+        Gateway::before_demo().redis(&redis).managed().variable("session_keys", SESSION_KEY).start();
+    let answer = gateway.manage("/_spindrift/v1/channels:token", r#"{"topics":["chat"]}"#).json();
+    let follow = node("events/follow.mjs", &gateway).argument("orders");
+    let other = follow.clone().variable("STREAM_TOKEN", answer["token"].as_str().unwrap()).run();
+    assert!(other.status != Some(0) && other.printed.contains("403"), "{}", other.printed);
+    let forged = follow.variable("SESSION_KEY", "another-key-0123456789").run();
+    assert!(forged.status != Some(0) && forged.printed.contains("401"), "{}", forged.printed);
+}
+
+#[test]
+fn the_client_does_what_the_service_before_it_did() {
+    let redis = Redis::start();
+    let gateway = Gateway::before_demo().redis(&redis).managed().start();
+    let printed = node("cache-client/demo.mjs", &gateway).succeed();
+    let expected = [
+        r#"get: {"name":"Ada"}"#,
+        "exists: false",
+        r#"getOrSet, eight at once: {"made":1}"#,
+        "the factory ran: 1",
+        "batch: [201,200,404,204]",
+        "after invalidatePattern: nothing",
+        "delete: true",
+        "after delete: nothing",
+        "checkRateLimit, 3 an hour: [true,true,true,false]",
+        r#"getSession: {"items":2}"#,
+        "after deleteSession: nothing",
+        "acquireLock again: nothing",
+        "releaseLock: true",
+        r#"dequeue: {"to":"Ann"}"#,
+        "dequeue from an empty queue: nothing",
+        r#"publish: "string""#,
+        r#"invalidateRoute: "done""#,
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_receiver_takes_what_is_signed_once_and_nothing_else() {
+    let redis = Redis::start();
+    let receiver =
+        Script::node("webhook-receiver/receiver.mjs").argument("0").variable("WEBHOOK_KEY", WEBHOOK_KEY);
+    let (receiver, url) = serving(&receiver);
+    let config = format!(
+        "[metrics]\n[[webhook]]\nname = \"demo\"\ntopics = [\"orders\"]\ntarget = \"{url}/\"\nbackoff = \"1ms\"\n"
+    );
+    let gateway = Gateway::before_demo().redis(&redis).managed().config(&config);
+    let gateway = gateway.variable("webhook_keys", WEBHOOK_KEY).variable("webhook_host", &url).start();
+    let published = gateway.manage("/_spindrift/v1/channels/orders", r#"{"type":"created","data":{"id":7}}"#);
+    assert_eq!(published.status, 200, "{published:?}");
+    eventually("a push", || {
+        assert_eq!(gateway.manage("/_spindrift/v1/queues:tick", "{}").status, 200);
+        receiver.printed().contains(r#""data":{"id":7}"#)
+    });
+    let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let send = |request: Request| spindrift_e2e::Client::connect(address).send(&request);
+    let forged = Request::post("/", r#"{"forged":true}"#)
+        .header("webhook-id", "1")
+        .header("webhook-timestamp", "1700000000")
+        .header("webhook-signature", "v1,AAAA");
+    assert_eq!(send(forged).status, 401);
+    assert_eq!(send(Request::post("/", "{}")).status, 401);
+    assert_eq!(receiver.printed().matches("received").count(), 1);
+}
+
+/// The cookies that a response sets, as a browser sends them back.
+fn cookie(headers: &Headers) -> Option<String> {
+    let all: Vec<&str> = headers.all("set-cookie").iter().filter_map(|it| it.split(';').next()).collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+#[test]
+fn an_origin_that_keeps_nothing_knows_its_visitors() {
+    let redis = Redis::start();
+    let script = Script::node("stateless-origin/origin.mjs").argument("0");
+    let (origin, url) = serving(&script);
+    let (_other, other_url) = serving(&script);
+    let setup = |url: &str| {
+        let setup = Gateway::before_url(url).redis(&redis).variable("session_keys", SESSION_KEY);
+        setup.config("[[route]]\npath = \"/account*\"\nsession = true\n").start()
+    };
+    let gateway = setup(&url);
+    let with = |gateway: &Gateway, request: Request, cookie: &str| -> Response {
+        gateway.send(&request.header("cookie", cookie))
+    };
+    let first = gateway.get("/account");
+    assert_eq!(first.text(), "somebody, visit 1\n", "{first:?}");
+    let visitor = cookie(&first.headers).expect("a cookie");
+    assert_eq!(with(&gateway, Request::get("/account"), &visitor).text(), "somebody, visit 2\n");
+    let login = with(&gateway, Request::post("/account/login", r#"{"user":"anna"}"#), &visitor);
+    let anna = cookie(&login.headers).expect("another cookie");
+    assert_ne!(anna, visitor);
+    // Another origin, of which there may be any number, knows her as well.
+    drop(origin);
+    let gateway = setup(&other_url);
+    assert_eq!(with(&gateway, Request::get("/account"), &anna).text(), "anna, visit 3\n");
+    assert_eq!(with(&gateway, Request::post("/account/logout", ""), &anna).text(), "goodbye\n");
+    assert_eq!(with(&gateway, Request::get("/account"), &anna).text(), "somebody, visit 1\n");
+    assert!(gateway.get("/").cache_status().is_stored());
+    redis.await_entries(1);
+    assert!(gateway.get("/").cache_status().is_hit());
+}

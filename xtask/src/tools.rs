@@ -1,0 +1,24 @@
+//! Programs that the examples need, and that nearly every machine has.
+
+use crate::console::Step;
+use crate::failure::{Result, fail};
+use crate::redis;
+use crate::workspace::which;
+
+/// Each program, and Debian's package of it.
+const TOOLS: [(&str, &str); 2] = [("curl", "curl"), ("node", "nodejs")];
+
+/// Installs with apt what is missing, where that may be done.
+pub(crate) fn ensure() -> Result<()> {
+    TOOLS.into_iter().filter(|(program, _)| which(program).is_none()).try_for_each(|(program, package)| {
+        let step = Step::start(program, format_args!("installing {package} with apt-get ..."));
+        if let Err(error) = redis::install_package(package) {
+            return fail(format!(
+                "expected {program} on PATH for the tests of the examples, found none, and it could not be installed: \
+                 {error} (Debian: `apt install {package}`)"
+            ));
+        }
+        step.done("installed");
+        Ok(())
+    })
+}
