@@ -12,6 +12,7 @@ mod client;
 mod collapse;
 mod compress;
 mod degraded;
+mod documents;
 mod errors;
 mod event;
 mod follow;

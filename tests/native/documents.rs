@@ -1,0 +1,143 @@
+//! What the documents list is what there is.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files below a directory with this ending.
+fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
+    let (mut found, mut left) = (Vec::new(), vec![root().join(directory)]);
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+            } else if path.to_string_lossy().ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{directory}");
+    found
+}
+
+/// A source file without its tests and comments.
+fn code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The texts that stand in quotes behind one of these.
+fn quoted_behind<'a>(code: &'a str, markers: &[&str]) -> Vec<&'a str> {
+    let behind = markers.iter().flat_map(|marker| code.split(marker).skip(1));
+    behind.filter_map(|rest| rest.split_once(['"', '\''])).map(|(text, _)| text).collect()
+}
+
+/// The details of `Cache-Status`, by the ways in which the code says them.
+fn details() -> BTreeSet<String> {
+    let mut all = files("src/pipeline", ".rs");
+    all.extend(["src/cache/storable.rs", "src/redis/error.rs"].map(|file| root().join(file)));
+    let markers =
+        ["because(\"", "bypass(\"", "Dropped(\"", "Refused(\"", "unavailable(\"", "Some(\"", "=> \"", ", \""];
+    let token = |text: &&str| {
+        !text.is_empty()
+            && text
+                .split('-')
+                .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
+    };
+    // The scheme of a URL to be warmed.
+    let mut found = BTreeSet::new();
+    for file in all {
+        let code = code(&file);
+        found.extend(quoted_behind(&code, &markers).into_iter().filter(token).map(str::to_owned));
+    }
+    found.remove("http");
+    found
+}
+
+#[test]
+fn the_guide_explains_every_detail_of_cache_status() {
+    let guide = fs::read_to_string(root().join("docs/guide.md")).unwrap();
+    let (_, section) = guide.split_once("## Reading `Cache-Status`").expect("the guide has the section");
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let details = details();
+    for known in ["no-freshness", "redis-timeout", "session-ended", "loop", "rate-limited"] {
+        assert!(details.contains(known), "{known} is a detail: does this test still find them? {details:?}");
+    }
+    let missing: Vec<_> = details.iter().filter(|detail| !section.contains(&format!("`{detail}`"))).collect();
+    assert!(missing.is_empty(), "docs/guide.md does not explain {missing:?}");
+}
+
+#[test]
+fn the_permissions_in_the_manual_have_every_command() {
+    let manual = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let (_, rest) = manual.split_once("ACL SETUSER spindrift").expect("the manual has them");
+    let (section, _) = rest.split_once("\n### ").unwrap();
+    let granted: BTreeSet<&str> =
+        section.split([' ', '\n', '`', ',']).filter(|it| it.starts_with('+')).collect();
+    let mut used = BTreeSet::new();
+    for file in files("src/redis/lua", ".lua") {
+        let text = fs::read_to_string(file).unwrap();
+        used.extend(
+            quoted_behind(&text, &["redis.call('", "redis.call(\""]).into_iter().map(str::to_lowercase),
+        );
+    }
+    for file in files("src", ".rs") {
+        let code = code(&file);
+        let commands = quoted_behind(&code, &[".call(\"", ".once(\""]);
+        used.extend(commands.into_iter().map(str::to_lowercase));
+    }
+    assert!(used.contains("zadd") && used.contains("mget"), "does this test still find commands? {used:?}");
+    let missing: Vec<_> =
+        used.iter().filter(|command| !granted.contains(format!("+{command}").as_str())).collect();
+    assert!(missing.is_empty(), "docs/operations.md does not grant {missing:?}");
+}
+
+/// Headings as links name them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings =
+        text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let kept = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    headings
+        .map(|it| it.to_lowercase().chars().filter(|c| kept(*c)).collect::<String>().replace(' ', "-"))
+        .collect()
+}
+
+#[test]
+fn links_between_the_documents_lead_somewhere() {
+    let mut all = files("docs", ".md");
+    all.extend(files("examples", ".md"));
+    all.extend(["README.md", "CONTRIBUTING.md"].map(|file| root().join(file)));
+    let mut broken = Vec::new();
+    for file in &all {
+        let text = fs::read_to_string(file).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        for link in links.filter(|link| !link.contains("://") && !link.contains(' ')) {
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { file.clone() } else { file.parent().unwrap().join(path) };
+            let text = fs::read_to_string(&target).unwrap_or_default();
+            if !target.exists() || (!anchor.is_empty() && !anchors(&text).contains(anchor)) {
+                broken.push(format!("{}: {link}", file.strip_prefix(root()).unwrap().display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_readme_of_the_examples_has_each_of_them() {
+    let readme = fs::read_to_string(root().join("examples/README.md")).unwrap();
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            assert!(readme.contains(&format!("[{name}]({name})")), "examples/README.md lacks {name}");
+            assert!(path.join("README.md").exists(), "examples/{name} has no README.md");
+        }
+    }
+}
