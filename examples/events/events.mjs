@@ -31,7 +31,7 @@ export async function publish(url, adminToken, topic, events, key) {
 // Yields the events of a topic, `{ id, type, data }`, from behind `lastId` on: an id, "earliest", or undefined for
 // now. Streams end by themselves every 25 s; this comes back with the last id it saw, so nothing is lost. What is
 // not kept any more arrives as an event of the type "gap".
-export async function* follow(url, token, topic, lastId, signal) {
+export async function* follow(url, token, topic, lastId, { signal, onOpen } = {}) {
   let retry = 1000;
   while (!signal?.aborted) {
     const address = new URL(`${url}/_spindrift/v1/channels/${encodeURIComponent(topic)}`);
@@ -44,6 +44,7 @@ export async function* follow(url, token, topic, lastId, signal) {
         throw Object.assign(new Error(`following: ${response.status} ${await response.text()}`), { final: true });
       }
       if (response.ok) {
+        onOpen?.(lastId);
         for await (const block of blocks(response.body)) {
           if (block.id !== undefined) lastId = block.id;
           if (block.retry !== undefined) retry = block.retry;

@@ -13,7 +13,8 @@ if (!topic || !(key || STREAM_TOKEN)) {
   process.exit(2);
 }
 let left = Number(values.count ?? Infinity);
-for await (const event of follow(url, STREAM_TOKEN ?? sign(key, [topic]), topic, values.from)) {
+const onOpen = (lastId) => console.error(`# ${topic} from ${lastId ?? "now"} on`);
+for await (const event of follow(url, STREAM_TOKEN ?? sign(key, [topic]), topic, values.from, { onOpen })) {
   console.log(`${event.id} ${event.type}: ${event.data}`);
   if (event.type !== "gap" && --left <= 0) process.exit(0);
 }

@@ -21,9 +21,20 @@ tags=$(printf ',"%s"' "$@")
 body="{\"tags\":[${tags#,}],\"soft\":$soft}"
 
 # 503 says that Redis is away and that some of it may have been done. Doing it again is always safe.
-curl --silent --show-error --fail-with-body --max-time 30 --retry 5 --retry-delay 1 \
-    -X POST "$url/_spindrift/v1/purge" -H "Authorization: Bearer $SPINDRIFT_TOKEN" -d "$body"
-echo
+tries=5
+while :; do
+    answer=$(curl --silent --show-error --max-time 30 -w ' %{http_code}' \
+        -X POST "$url/_spindrift/v1/purge" -H "Authorization: Bearer $SPINDRIFT_TOKEN" -d "$body") || true
+    case $answer in
+        *" 200") break ;;
+        *" 503" | *" 000") tries=$((tries - 1)) ;;
+        *) tries=0 ;;
+    esac
+    echo "not purged: $answer" >&2
+    [ "$tries" -gt 0 ] || exit 1
+    sleep 1
+done
+echo "purged: ${answer% 200}"
 
 # The answer came when it was done: from here on no instance serves what was purged.
 echo "$site/ -> $(curl --silent --show-error --max-time 30 -o /dev/null -D - "$site/" \

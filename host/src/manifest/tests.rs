@@ -75,7 +75,9 @@ fn every_supported_part_is_read() {
 
 #[test]
 fn the_manifests_of_the_project_are_accepted() {
-    for name in ["spin.toml", "subscriber.toml", "examples/middleware/spin.toml"] {
+    let examples = ["cache-aside", "middleware", "nightly", "rate-limit", "thumbnails"];
+    let examples = examples.map(|name| format!("examples/{name}/spin.toml"));
+    for name in ["spin.toml", "subscriber.toml"].map(str::to_owned).iter().chain(&examples) {
         Manifest::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)).unwrap();
     }
 }
