@@ -20,7 +20,7 @@ esac > "$directory/sitemap"
 # One <loc> a line, without what stands around it. &amp; is the only entity that URLs need.
 tr -d '\n\r' < "$directory/sitemap" | sed 's/<loc>/\n&/g' \
     | sed -n 's/^<loc>[[:space:]]*\([^<[:space:]]*\)[[:space:]]*<.*/\1/p' | sed 's/&amp;/\&/g' > "$directory/urls"
-echo "$(wc -l < "$directory/urls" | tr -d ' ') pages in $sitemap"
+echo "$(grep -c . "$directory/urls" || true) pages in $sitemap"
 
 split -l "$batch" "$directory/urls" "$directory/batch."
 for part in "$directory"/batch.*; do

@@ -41,7 +41,7 @@ command=$!
     kill "$command"
 ) > /dev/null 2>&1 &
 renewing=$!
-trap 'kill "$command" "$renewing" 2> /dev/null; rm -f "$lost"' EXIT
+trap 'kill "$command" "$renewing" 2> /dev/null || true; rm -f "$lost"' EXIT
 trap 'exit 143' INT TERM
 
 status=0
