@@ -1,6 +1,10 @@
 //! The examples for Node.js.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac_sha256::HMAC;
 use spindrift_e2e::{Gateway, Headers, Program, Redis, Request, Response, Script, TOKEN, eventually};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const SESSION_KEY: &str = "a-session-key-of-the-tests-0123456789";
 const WEBHOOK_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -115,15 +119,33 @@ fn the_receiver_takes_what_is_signed_once_and_nothing_else() {
         assert_eq!(gateway.manage("/_spindrift/v1/queues:tick", "{}").status, 200);
         receiver.printed().contains(r#""data":{"id":7}"#)
     });
-    let address = url.strip_prefix("http://").unwrap().parse().unwrap();
-    let send = |request: Request| spindrift_e2e::Client::connect(address).send(&request);
-    let forged = Request::post("/", r#"{"forged":true}"#)
-        .header("webhook-id", "1")
-        .header("webhook-timestamp", "1700000000")
-        .header("webhook-signature", "v1,AAAA");
-    assert_eq!(send(forged).status, 401);
-    assert_eq!(send(Request::post("/", "{}")).status, 401);
     assert_eq!(receiver.printed().matches("received").count(), 1);
+
+    let address = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let send = |request: Request| spindrift_e2e::Client::connect(address).send(&request).status;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    assert_eq!(send(Request::post("/", "{}")), 401, "not signed at all");
+    let signed = signature("mine", now, r#"{"n":1}"#);
+    assert_eq!(send(message("mine", now, &signed, r#"{"n":2}"#)), 401, "other content than was signed");
+    assert_eq!(send(message("other", now, &signed, r#"{"n":1}"#)), 401, "another id than was signed");
+    let old = signature("mine", now - 3600, r#"{"n":1}"#);
+    assert_eq!(send(message("mine", now - 3600, &old, r#"{"n":1}"#)), 401, "too old to be believed");
+    let rotated = format!("v1,{} {signed}", "A".repeat(43) + "=");
+    for _ in 0..2 {
+        assert_eq!(send(message("mine", now, &rotated, r#"{"n":1}"#)), 204, "one of two keys signed it");
+    }
+    assert_eq!(receiver.printed().matches("received").count(), 2, "each once: {}", receiver.printed());
+}
+
+/// A signature as Standard Webhooks has it.
+fn signature(id: &str, timestamp: u64, content: &str) -> String {
+    let key = STANDARD.decode(WEBHOOK_KEY.strip_prefix("whsec_").unwrap()).unwrap();
+    format!("v1,{}", STANDARD.encode(HMAC::mac(format!("{id}.{timestamp}.{content}"), key)))
+}
+
+fn message(id: &str, timestamp: u64, signature: &str, content: &str) -> Request {
+    let request = Request::post("/", content).header("webhook-id", id).header("webhook-signature", signature);
+    request.header("webhook-timestamp", &timestamp.to_string())
 }
 
 /// The cookies that a response sets, as a browser sends them back.
