@@ -179,6 +179,9 @@ struct Rotate {
 async fn rotate<E: Env>(mut call: Call<'_, E>, id: &Id) -> Outcome {
     let sessions = sessions(&call)?;
     let content = call.content(super::call::MAX_CONTENT).await?;
+    if !content.is_empty() {
+        call.expects_json()?;
+    }
     let asked: Rotate = match &content[..] {
         [] => Rotate::default(),
         text => serde_json::from_slice(text)

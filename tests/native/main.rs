@@ -48,4 +48,5 @@ mod value;
 mod value_fill;
 mod variants;
 mod warm;
+mod warm_message;
 mod webhooks;

@@ -79,6 +79,7 @@ struct Lane<T> {
 pub(super) async fn batch<E: Env>(mut call: Call<'_, E>) -> Outcome {
     call.only_query(&[])?;
     let values = &call.shared()?.values;
+    call.expects_json()?;
     let content = call.content(MAX_BATCH).await?;
     let Batch { operations } = serde_json::from_slice(&content).map_err(|error| {
         let detail = format!(r#"expected {{"operations":[{{"op":"get","key":".."}}]}}: {error}"#);

@@ -58,6 +58,9 @@ pub(super) async fn publish<E: Env>(mut call: Call<'_, E>, topic: &TopicName) ->
 async fn events<E: Env>(call: &mut Call<'_, E>) -> Result<Vec<NewEvent>, Problem> {
     let kind = call.query("type").map(str::to_owned);
     let is_raw = is_raw(&call.incoming.headers);
+    if !is_raw {
+        call.expects_json()?;
+    }
     let content = call.content(MAX_CONTENT).await?;
     if is_raw {
         let text = std::str::from_utf8(&content)

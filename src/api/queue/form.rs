@@ -23,6 +23,7 @@ impl<E: Env> Form for Call<'_, E> {
         if content.is_empty() {
             return Ok(T::default());
         }
+        self.expects_json()?;
         serde_json::from_slice(&content)
             .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("expected {shown}: {error}")))
     }

@@ -67,6 +67,7 @@ struct Dequeueing {
 /// `POST .../jobs`
 pub(super) async fn enqueue<E: Env>(mut call: Call<'_, E>, queue: QueueName) -> Outcome {
     call.only_query(&[])?;
+    call.expects_json()?;
     let content = call.content(MAX_CONTENT).await?;
     let form: Enqueue =
         serde_json::from_slice(&content).map_err(|error| bad(&format!("expected {FORM}: {error}")))?;

@@ -65,6 +65,7 @@ async fn list<E: Env>(call: Call<'_, E>, queue: QueueName) -> Outcome {
 }
 
 async fn set<E: Env>(mut call: Call<'_, E>, queue: QueueName, name: ScheduleName) -> Outcome {
+    call.expects_json()?;
     let content = call.content(MAX_CONTENT).await?;
     let form: Set =
         serde_json::from_slice(&content).map_err(|error| bad(&format!("expected {FORM}: {error}")))?;
