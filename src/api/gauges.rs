@@ -53,6 +53,8 @@ pub(super) async fn look<E: Env>(app: &App<E>) -> Seen {
         return Seen { waiting: 0, redis: Err("redis-disabled"), shared: None };
     };
     let waiting = shared.flights.waiting();
+    // What this instance has just counted belongs to it too.
+    shared.metrics.flush().await;
     let started = app.env.elapsed();
     let redis = shared.redis.call("PING", Vec::new()).await;
     let took = app.env.elapsed().saturating_sub(started);
@@ -67,8 +69,6 @@ pub(super) async fn look<E: Env>(app: &App<E>) -> Seen {
 }
 
 async fn look_at<E: Env>(app: &App<E>, shared: &Shared<E>) -> Result<InRedis, RedisError> {
-    // What this instance has just counted belongs to it too.
-    shared.metrics.flush().await;
     let key = shared.keys.ledger_entries();
     let numbers = async {
         let totals = shared.channel.counters().await?.into_iter().collect();

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod agreement;
+mod api;
 mod bodies;
 mod cases;
 mod client;
@@ -14,6 +15,7 @@ mod compress;
 mod degraded;
 mod errors;
 mod event;
+mod exposition;
 mod follow;
 mod jobs;
 mod ledger;
@@ -23,6 +25,7 @@ mod limit_serve;
 mod lock;
 mod middleware;
 mod model;
+mod openapi;
 mod outage;
 mod parts;
 mod permissions;
