@@ -11,6 +11,7 @@ use crate::redis::RedisError;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::rc::Rc;
 
@@ -74,8 +75,7 @@ impl<'a, E: Env> Call<'a, E> {
     pub(super) async fn json<T: DeserializeOwned>(&mut self, form: &str) -> Result<T, Problem> {
         self.expects_json()?;
         let content = self.content(MAX_CONTENT).await?;
-        serde_json::from_slice(&content)
-            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("expected {form}: {error}")))
+        object(&content, form)
     }
 
     /// Checks that the content is not said to be anything but JSON. What says nothing may be, and what
@@ -139,6 +139,19 @@ impl<'a, E: Env> Call<'a, E> {
             }
         }
     }
+}
+
+/// An object in JSON of the form that `form` shows. Serde would take an array for one, with its members in their order.
+///
+/// # Errors
+/// 400 when it is something else.
+pub(super) fn object<'c, T: Deserialize<'c>>(content: &'c [u8], form: &str) -> Result<T, Problem> {
+    let is_object = content.iter().find(|byte| !byte.is_ascii_whitespace()).is_none_or(|byte| *byte != b'[');
+    let problem = |detail| Problem::new(StatusCode::BAD_REQUEST, detail);
+    if !is_object {
+        return Err(problem(format!("expected {form}, found an array")));
+    }
+    serde_json::from_slice(content).map_err(|error| problem(format!("expected {form}: {error}")))
 }
 
 fn unsupported(detail: String) -> Problem {

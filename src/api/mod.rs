@@ -56,7 +56,7 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, incoming: Incoming) -> Response<Bod
     } else {
         Admission::of_api(app, incoming, async |incoming| answer(app, incoming, &rule).await).await
     };
-    finished(if rule.allows() { rule.allow(response) } else { response }, is_head)
+    finished(rule.allow(response), is_head)
 }
 
 async fn answer<E: Env>(app: &Rc<App<E>>, incoming: Incoming, rule: &cors::Rule) -> Response<Body> {
@@ -93,6 +93,9 @@ fn finished(mut response: Response<Body>, is_head: bool) -> Response<Body> {
 
 /// Serves what there is, by the methods there are. What is not public says neither to strangers.
 async fn routed<E: Env>(mut call: Call<'_, E>, segments: &[&str], rule: &cors::Rule) -> Outcome {
+    if call.incoming.uri.path() == "/_spindrift" {
+        return Ok(to_dashboard());
+    }
     let methods = routes::methods(segments);
     let method = call.incoming.method.clone();
     if method == Method::OPTIONS && !methods.is_empty() {
@@ -102,14 +105,9 @@ async fn routed<E: Env>(mut call: Call<'_, E>, segments: &[&str], rule: &cors::R
     if !is_there && matches!(segments, ["v1", ..]) {
         call.authorised()?;
     }
-    if methods.is_empty() && call.incoming.uri.path() == "/_spindrift" {
-        return Ok(to_dashboard());
-    }
     if !is_there {
-        return match methods.is_empty() {
-            true => Err(nothing_here(&call)),
-            false => Ok(not_allowed(&methods.join(", "))),
-        };
+        let nothing = methods.is_empty();
+        return if nothing { Err(nothing_here(&call)) } else { Ok(not_allowed(&methods.join(", "))) };
     }
     // A value says by itself what it has to say without content.
     if method == Method::HEAD && !matches!(segments, ["v1", "cache", ..]) {

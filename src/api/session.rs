@@ -184,8 +184,7 @@ async fn rotate<E: Env>(mut call: Call<'_, E>, id: &Id) -> Outcome {
     }
     let asked: Rotate = match &content[..] {
         [] => Rotate::default(),
-        text => serde_json::from_slice(text)
-            .map_err(|error| bad_request(format!(r#"expected no content or {{"user":".."}}: {error}"#)))?,
+        text => super::call::object(text, r#"no content or {"user":".."}"#)?,
     };
     let user = asked.user.as_deref().map(user).transpose()?;
     let Id::Ours(handle) = id else {

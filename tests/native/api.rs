@@ -15,16 +15,16 @@ impl World {
 }
 
 impl Instance {
-    async fn ask(&self, method: &str, path: &str, fields: &[(&str, &str)], content: &str) -> Got {
+    async fn calls(&self, method: &str, path: &str, fields: &[(&str, &str)], content: &str) -> Got {
         let body = Body::from(content.as_bytes().to_vec());
         self.send(request(method, &format!("http://h/_spindrift/{path}"), fields, body)).await
     }
 
-    async fn tries(&self, token: &str, client: &str) -> Got {
+    async fn tries_token(&self, token: &str, client: &str) -> Got {
         let bearer = format!("Bearer {token}");
         let address = format!("{client}:4711");
         let fields = [("authorization", bearer.as_str()), ("spin-client-addr", &address)];
-        self.ask("GET", "v1/limits", &fields, "").await
+        self.calls("GET", "v1/limits", &fields, "").await
     }
 }
 
@@ -41,7 +41,7 @@ fn any_of_several_tokens_is_good_while_they_change() {
         let both = format!("{OTHER}, {TOKEN}");
         let instance = world.instance_given(&[("admin_token", &both)], "");
         for (token, status) in [(TOKEN, 200), (OTHER, 200), (&both, 401), ("", 401), (&TOKEN[1..], 401)] {
-            assert_eq!(instance.tries(token, "192.0.2.1").await.status, status, "{token}");
+            assert_eq!(instance.tries_token(token, "192.0.2.1").await.status, status, "{token}");
         }
     });
 }
@@ -52,14 +52,14 @@ fn wrong_tokens_are_limited_for_each_address_over_all_instances() {
         let config = "[api]\nfailures = 3\n";
         let (one, other) = (world.managed(config), world.managed(config));
         for instance in [&one, &other, &one] {
-            let refused = instance.tries("wrong", "192.0.2.1").await;
+            let refused = instance.tries_token("wrong", "192.0.2.1").await;
             assert_eq!(
                 (refused.status, refused.header("www-authenticate")),
                 (401, "Bearer realm=\"spindrift\"")
             );
         }
         for instance in [&one, &other] {
-            let limited = instance.tries("wrong", "192.0.2.1").await;
+            let limited = instance.tries_token("wrong", "192.0.2.1").await;
             assert_eq!((limited.status, limited.header("retry-after")), (429, "20"), "{limited:?}");
             let problem = problem(&limited);
             assert_eq!(problem["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
@@ -67,13 +67,13 @@ fn wrong_tokens_are_limited_for_each_address_over_all_instances() {
                 !problem.to_string().contains(TOKEN) && !limited.headers.contains_key("www-authenticate")
             );
         }
-        assert_eq!(one.tries("wrong", "192.0.2.2").await.status, 401, "another address");
+        assert_eq!(one.tries_token("wrong", "192.0.2.2").await.status, 401, "another address");
         assert_eq!(
-            one.tries(TOKEN, "192.0.2.1").await.status,
+            one.tries_token(TOKEN, "192.0.2.1").await.status,
             200,
             "nobody is kept out by the guesses of another"
         );
-        let none = one.ask("GET", "v1/limits", &[("spin-client-addr", "192.0.2.1:1")], "").await;
+        let none = one.calls("GET", "v1/limits", &[("spin-client-addr", "192.0.2.1:1")], "").await;
         assert_eq!(none.status, 401, "who brings no token does not guess");
     });
 }
@@ -90,13 +90,13 @@ fn wrong_tokens_are_limited_without_redis_and_any_number_is_let_through_where_it
         for instance in [away, off] {
             let mut statuses = Vec::new();
             for _ in 0..5 {
-                statuses.push(instance.tries("wrong", "192.0.2.1").await.status);
+                statuses.push(instance.tries_token("wrong", "192.0.2.1").await.status);
             }
             assert_eq!(statuses, [401, 401, 401, 429, 429]);
         }
         let open = world.managed("[api]\nfailures = 0\n");
         for _ in 0..150 {
-            assert_eq!(open.tries("wrong", "192.0.2.1").await.status, 401);
+            assert_eq!(open.tries_token("wrong", "192.0.2.1").await.status, 401);
         }
     });
 }
@@ -106,17 +106,17 @@ fn limits_of_the_api_hold_for_all_of_it_but_health() {
     on_redis(async |world| {
         let instance = world
             .managed("[api]\nlimits = [\"api\"]\n[[limit]]\nname = \"api\"\nlimit = 2\nperiod = \"1h\"\n");
-        let first = instance.tries(TOKEN, "192.0.2.1").await;
+        let first = instance.tries_token(TOKEN, "192.0.2.1").await;
         assert_eq!((first.status, first.header("ratelimit")), (200, "\"api\";r=1;t=1800"));
         assert_eq!(
-            instance.ask("GET", "openapi.json", &[("spin-client-addr", "192.0.2.1:1")], "").await.status,
+            instance.calls("GET", "openapi.json", &[("spin-client-addr", "192.0.2.1:1")], "").await.status,
             200
         );
-        let refused = instance.tries(TOKEN, "192.0.2.1").await;
+        let refused = instance.tries_token(TOKEN, "192.0.2.1").await;
         assert_eq!((refused.status, refused.header("retry-after")), (429, "1800"));
         assert_eq!(problem(&refused)["violated-policies"][0], "api");
-        assert_eq!(instance.tries(TOKEN, "192.0.2.2").await.status, 200);
-        let health = instance.ask("GET", "health", &[("spin-client-addr", "192.0.2.1:1")], "").await;
+        assert_eq!(instance.tries_token(TOKEN, "192.0.2.2").await.status, 200);
+        let health = instance.calls("GET", "health", &[("spin-client-addr", "192.0.2.1:1")], "").await;
         assert_eq!(health.status, 200);
         assert_eq!(instance.get("http://h/a").await.status, 200, "routes have limits of their own");
     });
@@ -127,14 +127,14 @@ fn pages_of_other_origins_get_nothing_unless_theirs_is_named() {
     on_redis(async |world| {
         let page = [("origin", "https://ops.example"), ("access-control-request-method", "PUT")];
         let closed = world.managed("");
-        let preflight = closed.ask("OPTIONS", "v1/cache/a", &page, "").await;
+        let preflight = closed.calls("OPTIONS", "v1/cache/a", &page, "").await;
         assert_eq!((preflight.status, preflight.header("allow")), (204, "DELETE, GET, HEAD, OPTIONS, PUT"));
-        let answer = closed.ask("GET", "health", &page, "").await;
+        let answer = closed.calls("GET", "health", &page, "").await;
         for got in [&preflight, &answer] {
             assert!(!got.headers.keys().any(|name| name.as_str().starts_with("access-control")), "{got:?}");
         }
         let open = world.managed("[api]\nallow_origins = [\"https://ops.example\"]\n");
-        let preflight = open.ask("OPTIONS", "v1/cache/a", &page, "").await;
+        let preflight = open.calls("OPTIONS", "v1/cache/a", &page, "").await;
         assert_eq!(preflight.header("access-control-allow-origin"), "https://ops.example");
         assert_eq!(preflight.header("access-control-allow-methods"), "DELETE, GET, HEAD, OPTIONS, PUT");
         assert!(preflight.header("access-control-allow-headers").contains("authorization"));
@@ -143,7 +143,7 @@ fn pages_of_other_origins_get_nothing_unless_theirs_is_named() {
             [("https://ops.example", "https://ops.example"), ("https://evil.example", ""), ("null", "")]
         {
             for (path, status) in [("health", 200), ("stats", 401), ("v1/nothing", 401), ("x", 404)] {
-                let got = open.ask("GET", path, &[("origin", origin)], "").await;
+                let got = open.calls("GET", path, &[("origin", origin)], "").await;
                 assert_eq!(
                     (got.status, got.header("access-control-allow-origin")),
                     (status, allowed),
@@ -157,7 +157,7 @@ fn pages_of_other_origins_get_nothing_unless_theirs_is_named() {
             }
         }
         let any = world.managed("[api]\nallow_origins = [\"*\"]\n");
-        let got = any.ask("GET", "health", &[("origin", "https://x.example")], "").await;
+        let got = any.calls("GET", "health", &[("origin", "https://x.example")], "").await;
         assert_eq!((got.header("access-control-allow-origin"), got.header("vary")), ("*", ""));
         assert_eq!(got.header("access-control-allow-credentials"), "");
     });
@@ -182,7 +182,7 @@ fn what_is_malformed_says_what_was_expected_and_found() {
             ("POST", "v1/purge", "[]", "expected {\"urls\":[]"),
             ("POST", "v1/purge", r#"{"url":[]}"#, "unknown field `url`"),
         ] {
-            let got = instance.ask(method, path, &[("authorization", &bearer)], content).await;
+            let got = instance.calls(method, path, &[("authorization", &bearer)], content).await;
             let path = &path[..path.len().min(40)];
             assert_eq!(got.status, 400, "{method} {path}: {got:?}");
             let detail = problem(&got)["detail"].as_str().unwrap().to_owned();
@@ -199,12 +199,12 @@ fn what_is_malformed_says_what_was_expected_and_found() {
             ("multipart/form-data; boundary=x", 415),
         ] {
             let fields = [("authorization", bearer.as_str()), ("content-type", content_type)];
-            let got = instance.ask("POST", "v1/purge", &fields, r#"{"tags":["t"]}"#).await;
+            let got = instance.calls("POST", "v1/purge", &fields, r#"{"tags":["t"]}"#).await;
             assert_eq!(got.status, status, "{content_type}");
             assert_eq!(got.header("accept"), if status == 415 { "application/json" } else { "" });
         }
         let fields = [("authorization", bearer.as_str()), ("content-encoding", "gzip")];
-        let got = instance.ask("POST", "v1/purge", &fields, "{}").await;
+        let got = instance.calls("POST", "v1/purge", &fields, "{}").await;
         assert_eq!((got.status, got.header("accept-encoding")), (415, "identity"));
     });
 }
@@ -219,7 +219,7 @@ fn the_dashboard_is_one_page_that_holds_no_secret_and_needs_no_redis() {
             world
                 .instance_given(&[("admin_token", TOKEN), ("redis_url", "redis://:hunter2@127.0.0.1:1")], ""),
         ] {
-            let got = instance.ask("GET", "", &[], "").await;
+            let got = instance.calls("GET", "", &[], "").await;
             assert_eq!((got.status, got.header("content-type")), (200, "text/html; charset=utf-8"));
             assert!(!got.text().contains(TOKEN) && !got.text().contains("hunter2"));
             let policy = got.header("content-security-policy");
@@ -242,7 +242,7 @@ fn the_dashboard_is_one_page_that_holds_no_secret_and_needs_no_redis() {
         let moved = instance.send(request("GET", "http://h/_spindrift", &[], Body::Empty)).await;
         assert_eq!((moved.status, moved.header("location")), (308, "/_spindrift/"));
         let off = world.managed("[api]\ndashboard = false\n");
-        assert_eq!(off.ask("GET", "", &[], "").await.status, 404);
+        assert_eq!(off.calls("GET", "", &[], "").await.status, 404);
         assert_eq!(world.origin.count(), 0);
     });
 }

@@ -10,6 +10,9 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 const CONFIG: &str = r#"
 limits = ["visitors", "watched"]
+[redis]
+timeout = "1m"
+connect_timeout = "1m"
 [metrics]
 enabled = true
 [[limit]]
@@ -155,7 +158,7 @@ fn check(name: &str, family: &Family) {
 
 impl World {
     fn counted(&self) -> Instance {
-        self.instance_given(&[("admin_token", TOKEN)], CONFIG)
+        self.instance_given(&[("admin_token", TOKEN), ("config", CONFIG)], "")
     }
 }
 
@@ -240,7 +243,7 @@ fn everything_that_is_counted_and_looked_at_is_there_and_well_formed() {
 fn without_redis_gauges_say_so() {
     on_redis(async |world| {
         for given in [("redis_enabled", "false"), ("redis_url", "redis://127.0.0.1:1")] {
-            let instance = world.instance_given(&[("admin_token", TOKEN), given], CONFIG);
+            let instance = world.instance_given(&[("admin_token", TOKEN), ("config", CONFIG), given], "");
             let found = parse(&call(&instance, "GET", "metrics", json!({})).await);
             assert_eq!(value(&found, "spindrift_redis_up", &[]), 0.0);
             assert!(found.values().all(|family| family.kind == "gauge"), "{found:?}");

@@ -218,7 +218,7 @@ async fn use_values(client: &Client<'_>) {
     let batch = json!({"operations": [
         {"op": "set", "key": "b", "value": {"c": null}, "ttl": 5, "tags": ["t"]},
         {"op": "set", "key": "d", "text": "e", "type": "text/css"},
-        {"op": "get", "key": "b"}, {"op": "get", "key": "none"}, {"op": "exists", "key": "d"}, {"op": "delete", "key": "d"},
+        {"op": "get", "key": "filled"}, {"op": "get", "key": "none"}, {"op": "exists", "key": "f"}, {"op": "delete", "key": "g"},
     ]});
     client.ask(200, "POST", "v1/cache:batch", batch).await;
     client.ask(400, "POST", "v1/cache:batch", json!({"operations": []})).await;
@@ -396,7 +396,15 @@ fn every_operation_used_wrongly_answers_as_described() {
                 assert_eq!(got(&format!("{place}?nonsense=1"), &[], "").await, 400, "{method} {place}");
             }
             if client.description.content(&operation).is_some() {
-                for wrong in ["{", "[[]]", "nonsense", "1", r#"{"nonsense":1}"#, "\u{0}"] {
+                for wrong in [
+                    "{",
+                    "[[]]",
+                    r#"[["http://h/a"],[],[],[],[],true]"#,
+                    "nonsense",
+                    "1",
+                    r#"{"nonsense":1}"#,
+                    "\u{0}",
+                ] {
                     assert_eq!(got(&place, &[], wrong).await, 400, "{method} {place} {wrong}");
                 }
                 let fields = [("content-type", "text/html")];
