@@ -107,7 +107,11 @@ async fn routed<E: Env>(mut call: Call<'_, E>, segments: &[&str], rule: &cors::R
     }
     if !is_there {
         let nothing = methods.is_empty();
-        return if nothing { Err(nothing_here(&call)) } else { Ok(not_allowed(&methods.join(", "))) };
+        return if nothing {
+            Err(nothing_here(&call))
+        } else {
+            Ok(not_allowed(&methods.join(", "), &method))
+        };
     }
     // A value says by itself what it has to say without content.
     if method == Method::HEAD && !matches!(segments, ["v1", "cache", ..]) {
@@ -117,8 +121,8 @@ async fn routed<E: Env>(mut call: Call<'_, E>, segments: &[&str], rule: &cors::R
 }
 
 /// 405 with the methods there are.
-fn not_allowed(methods: &str) -> Response<Body> {
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("expected {methods}"));
+fn not_allowed(methods: &str, found: &Method) -> Response<Body> {
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("expected {methods}, found {found}"));
     with_allow(problem.into_response(), methods)
 }
 

@@ -1,5 +1,6 @@
 //! What Prometheus gets: read as strictly as its format is written (exposition format 0.0.4).
 
+use crate::permissions::documented_user;
 use crate::support::exchange::request;
 use crate::support::{Instance, World, on_redis};
 use serde_json::{Value, json};
@@ -308,5 +309,21 @@ fn a_hit_asks_redis_once_however_much_is_counted() {
         assert!(
             world.commandstats().await.get("hincrby").unwrap_or(&0) > before.get("hincrby").unwrap_or(&0)
         );
+    });
+}
+
+#[test]
+fn looking_needs_no_other_permissions_than_the_manual_names() {
+    on_redis(async |world| {
+        let address = documented_user(world).await;
+        let given = [("admin_token", TOKEN), ("config", CONFIG), ("redis_url", address.as_str())];
+        let instance = world.instance_given(&given, "");
+        call(&instance, "POST", "v1/queues/mail/jobs", json!({"data": 1})).await;
+        call(&instance, "POST", "v1/purge", json!({"tags": ["news"]})).await;
+        let found = parse(&call(&instance, "GET", "metrics", json!({})).await);
+        assert_eq!(value(&found, "spindrift_redis_up", &[]), 1.0);
+        assert_eq!(value(&found, "spindrift_queue_jobs", &[("queue", "mail"), ("state", "ready")]), 1.0);
+        let stats: Value = serde_json::from_str(&call(&instance, "GET", "stats", json!({})).await).unwrap();
+        assert_eq!(stats["redis"]["status"], "ok");
     });
 }

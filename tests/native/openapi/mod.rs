@@ -356,7 +356,7 @@ fn every_operation_used_rightly_answers_as_described() {
         use_channels(&client).await;
         use_queues(&client).await;
         use_what_is_public(&client).await;
-        let used = client.used.borrow();
+        let used = client.used.borrow().clone();
         for operation in client.description.operations() {
             let statuses: Vec<u16> = used
                 .iter()

@@ -281,7 +281,7 @@ fn the_dashboard_is_served_and_its_script_runs_nowhere_but_there() {
 fn the_script_of_the_dashboard_has_no_mistakes_of_syntax() {
     let origin = origin();
     let gateway = Gateway::before(&origin).start();
-    let page = gateway.get("/_spindrift/").text().to_owned();
+    let page = gateway.get("/_spindrift/").text();
     let script = page.split_once("<script>").unwrap().1.split_once("</script>").unwrap().0;
     let file = std::env::temp_dir().join(format!("spindrift-dashboard-{}.js", std::process::id()));
     std::fs::write(&file, script).unwrap();
