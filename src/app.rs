@@ -127,9 +127,9 @@ fn limiter<E: Env>(
 ) -> Limiter<E> {
     let (prefix, redis) = (&config.redis.prefix, shared.map(|shared| Rc::clone(&shared.redis)));
     let identifier = Identifier::new(prefix, config.client.clone());
-    let names = config.limits().map(|limit| limit.policy.name().to_owned()).collect();
+    let names = config.limits().map(|limit| limit.policy.name()).chain([crate::api::FAILURES]);
     let limiter = Limiter::new(env.clone(), redis, Keys::new(prefix), identifier);
-    limiter.counting(Tally::new(Rc::clone(metrics), names))
+    limiter.counting(Tally::new(Rc::clone(metrics), names.map(str::to_owned).collect()))
 }
 
 impl<E: Env> Shared<E> {

@@ -12,7 +12,9 @@
 use crate::app::{App, Shared};
 use crate::env::Env;
 use crate::job::{self, QueueName};
+use crate::metrics::Series;
 use crate::nonce;
+use crate::pipeline::warm::{Warm, warm_until};
 use crate::purge::Purge;
 use crate::redis::{Arg, Client, Keys, RedisError, Value};
 use crate::topic::{self, TopicName};
@@ -30,6 +32,8 @@ pub const MAX_MESSAGE: usize = 1024 * 1024;
 const DONE: Duration = Duration::from_secs(600);
 /// How long the next message waits while the space of what was purged is given back.
 const SWEEP: Duration = Duration::from_secs(2);
+/// For how long a message begins fetches: those behind it wait. What is left becomes a message of its own.
+const WARM: Duration = Duration::from_secs(5);
 /// How long counters live without being touched.
 const COUNTERS: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -62,6 +66,8 @@ pub struct Doorbell {
 pub enum Message {
     /// Purge this.
     Purge(Purge),
+    /// Fetch this into the cache.
+    Warm(Warm),
     /// Push the jobs of this queue.
     Job(QueueName),
     /// Publish an event, or see to those that were published.
@@ -81,7 +87,7 @@ pub enum Malformed {
     #[error("expected version {VERSION}, found {0}")]
     Version(u32),
     /// A topic nobody here knows.
-    #[error("expected the topic \"purge\", \"job\" or \"event\", found {0:?}")]
+    #[error("expected the topic \"purge\", \"warm\", \"job\" or \"event\", found {0:?}")]
     Topic(String),
     /// An identifier of another form.
     #[error("expected an id of 1 to 128 characters A-Z a-z 0-9 . _ -, found {0:?}")]
@@ -109,6 +115,7 @@ impl Envelope {
         }
         let message = match envelope.topic.as_str() {
             "purge" => Message::Purge(purge(envelope.data)?),
+            "warm" => Message::Warm(warm(envelope.data)?),
             "job" => Message::Job(doorbell(envelope.data)?),
             "event" => Message::Event(
                 topic::listen::Message::read(envelope.data, envelope.id.is_some())
@@ -135,6 +142,12 @@ fn purge(data: serde_json::Value) -> Result<Purge, Malformed> {
     let purge: Purge = serde_json::from_value(data).map_err(|error| Malformed::Data(error.to_string()))?;
     purge.targets().map_err(|problems| Malformed::Data(problems.join("; ")))?;
     Ok(purge)
+}
+
+fn warm(data: serde_json::Value) -> Result<Warm, Malformed> {
+    let warm: Warm = serde_json::from_value(data).map_err(|error| Malformed::Data(error.to_string()))?;
+    warm.targets().map_err(|problems| Malformed::Data(problems.join("; ")))?;
+    Ok(warm)
 }
 
 fn doorbell(data: serde_json::Value) -> Result<QueueName, Malformed> {
@@ -170,6 +183,15 @@ impl<E: Env> Channel<E> {
         let payload = serde_json::to_string(&envelope).unwrap_or_default();
         self.redis.call("PUBLISH", vec![Arg::from(self.name.as_str()), Arg::from(payload)]).await?;
         Ok(id)
+    }
+
+    /// Has somebody warm the rest of what a message said.
+    async fn pass_on(&self, rest: &Warm) -> Result<(), RedisError> {
+        let data = serde_json::to_value(rest).unwrap_or_default();
+        let id = Some(nonce::random(&self.env));
+        let envelope = Envelope { v: VERSION, topic: "warm".to_owned(), id, data };
+        let payload = serde_json::to_string(&envelope).unwrap_or_default();
+        self.redis.call("PUBLISH", vec![Arg::from(self.name.as_str()), Arg::from(payload)]).await.map(|_| ())
     }
 
     /// Rings for a queue: somebody should push its jobs. Without an id: who comes finds out what there is to do.
@@ -255,7 +277,7 @@ impl Handled {
 }
 
 /// Handles one message from the channel: does what it says, logs and counts what became of it.
-pub async fn handle<E: Env>(app: &App<E>, payload: &[u8]) -> Handled {
+pub async fn handle<E: Env>(app: &Rc<App<E>>, payload: &[u8]) -> Handled {
     let Some(shared) = &app.shared else {
         app.env.log("a message was dropped: redis_enabled is false");
         return Handled::Disabled;
@@ -277,7 +299,7 @@ pub async fn handle<E: Env>(app: &App<E>, payload: &[u8]) -> Handled {
 }
 
 async fn act<E: Env>(
-    app: &App<E>,
+    app: &Rc<App<E>>,
     shared: &Shared<E>,
     id: Option<String>,
     message: Message,
@@ -289,6 +311,7 @@ async fn act<E: Env>(
     }
     let handled = match message {
         Message::Purge(purge) => act_on_purge(app, shared, &purge).await,
+        Message::Warm(warm) => act_on_warm(app, shared, &warm).await,
         Message::Job(queue) => Ok(job::wake(app, &queue).await),
         Message::Event(message) => Ok(topic::listen::act(shared, message, id.as_deref()).await),
     };
@@ -308,6 +331,32 @@ async fn act_on_purge<E: Env>(
     app.env.log(&format!("purged {} URLs, {} ledger entries", report.urls, report.ledger));
     if report.ledger > 0 && !purge.soft {
         shared.purger.sweep(SWEEP).await;
+    }
+    Ok(Handled::Done)
+}
+
+/// What cannot be stored is no failure of the message: asking for it again would not help.
+async fn act_on_warm<E: Env>(
+    app: &Rc<App<E>>,
+    shared: &Shared<E>,
+    warm: &Warm,
+) -> Result<Handled, RedisError> {
+    let targets = warm.targets().unwrap_or_default();
+    let (warmed, left) = warm_until(app, targets, app.env.now().plus(WARM)).await;
+    let stored = warmed.iter().filter(|one| one.stored).count();
+    for (result, count) in [("stored", stored), ("not_stored", warmed.len() - stored)] {
+        if count > 0 {
+            let label = Some(("result", result.to_owned()));
+            shared.metrics.add(Series::Other("warmed_total", label), count as u64);
+        }
+    }
+    let first = warmed.iter().find(|one| !one.stored).map_or_else(String::new, |one| {
+        format!("; not {}: status {}, {}", one.url, one.status, one.detail.unwrap_or("not to be stored"))
+    });
+    app.env.log(&format!("warmed {stored} of {} URLs, {} are left{first}", warmed.len(), left.len()));
+    if !left.is_empty() {
+        let urls = left.iter().map(ToString::to_string).collect();
+        shared.channel.pass_on(&Warm { urls }).await?;
     }
     Ok(Handled::Done)
 }
@@ -344,6 +393,9 @@ mod tests {
         assert!(says(r#"{"v":1,"topic":"explode"}"#).contains("found \"explode\""));
         assert!(says(r#"{"v":1,"topic":"purge","data":{"tag":["x"]}}"#).contains("unknown field `tag`"));
         assert!(says(r#"{"v":1,"topic":"purge","data":{}}"#).contains("at least one of"));
+        assert!(
+            says(r#"{"v":1,"topic":"warm","data":{"urls":["/a"]}}"#).contains("urls[0]: expected an http")
+        );
         assert!(
             says(r#"{"v":1,"topic":"purge","id":"a b","data":{"tags":["x"]}}"#).contains("expected an id")
         );

@@ -1,34 +1,42 @@
 //! Who may use the management API: whoever has the token (RFC 6750).
 
 use crate::app::App;
+use crate::config::Secret;
 use crate::env::Env;
 use crate::pipeline::Incoming;
 use crate::problem::Problem;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 /// Passes a request with the right bearer token.
 ///
 /// # Errors
 /// 403 where no token is configured, 401 where it is missing or wrong.
 pub(super) fn check<E: Env>(app: &App<E>, incoming: &Incoming) -> Result<(), Problem> {
-    let Some(expected) = &app.settings.admin_token else {
+    let tokens = &app.settings.admin_tokens;
+    if tokens.is_empty() {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "the management API is off: set the variable admin_token (SPIN_VARIABLE_ADMIN_TOKEN) to switch it on",
         ));
-    };
+    }
     let given = bearer_of(&incoming.headers);
-    if given.is_some_and(|given| same(given, expected.expose().as_bytes())) {
+    if given.is_some_and(|given| is_one_of(given, tokens)) {
         return Ok(());
     }
     let detail = match given {
         None => "expected Authorization: Bearer <admin_token>, found none",
-        Some(_) => "the bearer token is not the admin_token",
+        Some(_) => "the bearer token is none of admin_token",
     };
     let problem = Problem::new(StatusCode::UNAUTHORIZED, detail);
     Err(problem.with_field(WWW_AUTHENTICATE, "Bearer realm=\"spindrift\""))
+}
+
+/// Whether a request brings a token at all, in the field or, for a stream, in the query.
+pub(super) fn is_tried(incoming: &Incoming) -> bool {
+    let in_query = |query: &str| query.split('&').any(|pair| pair.starts_with("token="));
+    incoming.headers.contains_key(AUTHORIZATION) || incoming.uri.query().is_some_and(in_query)
 }
 
 /// The bearer token of a request (RFC 6750 §2.1).
@@ -41,9 +49,11 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
 }
 
-/// In constant time for tokens of any length: their hashes are compared.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    blake3::hash(one).as_bytes().ct_eq(blake3::hash(other).as_bytes()).into()
+/// In constant time for tokens of any length: their hashes are compared, with each of the tokens.
+fn is_one_of(given: &[u8], tokens: &[Secret]) -> bool {
+    let given = blake3::hash(given);
+    let is = |token: &Secret| given.as_bytes().ct_eq(blake3::hash(token.expose().as_bytes()).as_bytes());
+    tokens.iter().fold(Choice::from(0), |found, token| found | is(token)).into()
 }
 
 #[cfg(test)]
@@ -54,6 +64,11 @@ mod tests {
     fn the_scheme_is_compared_without_case_and_the_token_with() {
         assert_eq!(bearer(b"bEaReR x"), Some(&b"x"[..]));
         assert_eq!(bearer(b"Basic x"), None);
-        assert!(same(b"abc", b"abc") && !same(b"abc", b"ABC") && !same(b"abc", b"ab"));
+        let tokens = ["abc", "newer"].map(Secret::new);
+        assert!(is_one_of(b"abc", &tokens) && is_one_of(b"newer", &tokens));
+        for wrong in ["ABC", "ab", "abcd", "", "abc,newer"] {
+            assert!(!is_one_of(wrong.as_bytes(), &tokens), "{wrong}");
+        }
+        assert!(!is_one_of(b"", &[]));
     }
 }

@@ -4,12 +4,14 @@ use super::auth;
 use crate::app::{App, Shared};
 use crate::body::CollectError;
 use crate::env::Env;
+use crate::field::list;
 use crate::pipeline::Incoming;
 use crate::problem::Problem;
 use crate::redis::RedisError;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::ALLOW;
+use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::rc::Rc;
 
@@ -31,7 +33,7 @@ impl<'a, E: Env> Call<'a, E> {
     /// a name is written `%2F`.
     ///
     /// # Errors
-    /// 400 for percent-encoding that is no UTF-8.
+    /// 400 for percent-encoding that is malformed or no UTF-8.
     pub(super) fn new(app: &'a Rc<App<E>>, incoming: Incoming) -> Result<(Self, Vec<String>), Problem> {
         let path = incoming.uri.path().strip_prefix(super::PREFIX).unwrap_or_default();
         let segments =
@@ -67,11 +69,33 @@ impl<'a, E: Env> Call<'a, E> {
     /// The content as JSON of the form that `form` shows.
     ///
     /// # Errors
-    /// 400 when it has another form, 413 when it is too long.
+    /// 400 when it has another form, 413 when it is too long, 415 when it is said to be something else.
     pub(super) async fn json<T: DeserializeOwned>(&mut self, form: &str) -> Result<T, Problem> {
+        self.expects_json()?;
         let content = self.content(MAX_CONTENT).await?;
-        serde_json::from_slice(&content)
-            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("expected {form}: {error}")))
+        object(&content, form)
+    }
+
+    /// Checks that the content is not said to be anything but JSON. What says nothing may be, and what
+    /// `curl -d` says it says of everything.
+    ///
+    /// # Errors
+    /// 415, with what is expected (RFC 9110 §15.5.16).
+    pub(super) fn expects_json(&self) -> Result<(), Problem> {
+        let headers = &self.incoming.headers;
+        if list::members(headers, CONTENT_ENCODING).any(|coding| !coding.eq_ignore_ascii_case("identity")) {
+            let problem = unsupported("expected content without Content-Encoding".to_owned());
+            return Err(problem.with_field(ACCEPT_ENCODING, "identity"));
+        }
+        let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let json = ["", "application/json", "application/x-www-form-urlencoded"];
+        if json.contains(&essence.as_str()) || essence.ends_with("+json") {
+            return Ok(());
+        }
+        let problem = unsupported(format!("expected content of application/json, found {essence:?}"));
+        Err(problem.with_field(ACCEPT, "application/json"))
     }
 
     /// The content as it is, at most `limit` bytes.
@@ -115,7 +139,33 @@ impl<'a, E: Env> Call<'a, E> {
     }
 }
 
+/// An object in JSON of the form that `form` shows. Serde would take an array for one, with its members in their order.
+///
+/// # Errors
+/// 400 when it is something else.
+pub(super) fn object<'c, T: Deserialize<'c>>(content: &'c [u8], form: &str) -> Result<T, Problem> {
+    let is_object = content.iter().find(|byte| !byte.is_ascii_whitespace()).is_none_or(|byte| *byte != b'[');
+    let problem = |detail| Problem::new(StatusCode::BAD_REQUEST, detail);
+    if !is_object {
+        return Err(problem(format!("expected {form}, found an array")));
+    }
+    serde_json::from_slice(content).map_err(|error| problem(format!("expected {form}: {error}")))
+}
+
+fn unsupported(detail: String) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+}
+
 fn decoded(text: &str, place: &str) -> Result<String, Problem> {
+    let encoded = text.split('%').skip(1);
+    let is_pair = |rest: &str| {
+        rest.as_bytes().first_chunk().is_some_and(|pair: &[u8; 2]| pair.iter().all(u8::is_ascii_hexdigit))
+    };
+    if let Some(found) = encoded.into_iter().find(|rest| !is_pair(rest)) {
+        let found: String = found.chars().take(2).collect();
+        let detail = format!("expected two hexadecimal digits behind each % of {place}, found \"%{found}\"");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
     percent_encoding::percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| {
         Problem::new(
             StatusCode::BAD_REQUEST,

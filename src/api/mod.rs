@@ -7,6 +7,10 @@ mod auth;
 mod batch;
 mod call;
 mod channels;
+mod cors;
+mod dashboard;
+mod failures;
+mod gauges;
 mod health;
 mod limits;
 mod locks;
@@ -14,6 +18,7 @@ mod openapi;
 mod purge;
 mod queue;
 mod reply;
+mod routes;
 mod seconds;
 mod session;
 mod stats;
@@ -23,10 +28,12 @@ mod warm;
 use crate::app::App;
 use crate::body::Body;
 use crate::env::Env;
-use crate::pipeline::Incoming;
+use crate::pipeline::{Admission, Incoming};
 use crate::problem::Problem;
 use call::{Call, method_not_allowed};
-use http::{Method, Response, StatusCode};
+pub(crate) use failures::NAME as FAILURES;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Method, Response, StatusCode};
 use reply::Outcome;
 use std::rc::Rc;
 
@@ -41,38 +48,139 @@ pub fn is_reserved(path: &str) -> bool {
 
 /// Answers a request to one of our paths.
 pub async fn serve<E: Env>(app: &Rc<App<E>>, incoming: Incoming) -> Response<Body> {
+    let rule = cors::Rule::new(&app.config.api.allow_origins, &incoming.headers);
+    let is_head = incoming.method == Method::HEAD;
+    let is_probe = incoming.uri.path().starts_with("/_spindrift/health");
+    let response = if is_probe {
+        answer(app, incoming, &rule).await
+    } else {
+        Admission::of_api(app, incoming, async |incoming| answer(app, incoming, &rule).await).await
+    };
+    finished(rule.allow(response), is_head)
+}
+
+async fn answer<E: Env>(app: &Rc<App<E>>, incoming: Incoming, rule: &cors::Rule) -> Response<Body> {
+    let client = incoming.visitor;
+    let with_token = auth::is_tried(&incoming);
     let result = match Call::new(app, incoming) {
         Ok((call, segments)) => {
             let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-            dispatch(call, &segments).await
+            routed(call, &segments, rule).await
         }
         Err(problem) => Err(problem),
     };
-    result.unwrap_or_else(Problem::into_response)
+    let response = result.unwrap_or_else(Problem::into_response);
+    if with_token && response.status() == StatusCode::UNAUTHORIZED {
+        return failures::count(app, client, response).await;
+    }
+    response
+}
+
+/// What every answer has in common.
+fn finished(mut response: Response<Body>, is_head: bool) -> Response<Body> {
+    let length = response.body().length();
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    if is_head {
+        if let Some(length) = length.filter(|length| *length > 0) {
+            headers.entry(CONTENT_LENGTH).or_insert(length.into());
+        }
+        *response.body_mut() = Body::Empty;
+    }
+    response
+}
+
+/// Serves what there is, by the methods there are. What is not public says neither to strangers.
+async fn routed<E: Env>(mut call: Call<'_, E>, segments: &[&str], rule: &cors::Rule) -> Outcome {
+    if call.incoming.uri.path() == "/_spindrift" {
+        return Ok(to_dashboard());
+    }
+    let methods = routes::methods(segments);
+    let method = call.incoming.method.clone();
+    if method == Method::OPTIONS && !methods.is_empty() {
+        return Ok(options(&call, segments, &methods.join(", "), rule));
+    }
+    let is_there = methods.contains(&method.as_str());
+    if !is_there && matches!(segments, ["v1", ..]) {
+        call.authorised()?;
+    }
+    if !is_there {
+        let nothing = methods.is_empty();
+        return if nothing {
+            Err(nothing_here(&call))
+        } else {
+            Ok(not_allowed(&methods.join(", "), &method))
+        };
+    }
+    // A value says by itself what it has to say without content.
+    if method == Method::HEAD && !matches!(segments, ["v1", "cache", ..]) {
+        call.incoming.method = Method::GET;
+    }
+    dispatch(call, segments).await
+}
+
+/// 405 with the methods there are.
+fn not_allowed(methods: &str, found: &Method) -> Response<Body> {
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("expected {methods}, found {found}"));
+    with_allow(problem.into_response(), methods)
+}
+
+fn with_allow(mut response: Response<Body>, methods: &str) -> Response<Body> {
+    response.headers_mut().extend(HeaderValue::from_str(methods).map(|methods| (ALLOW, methods)));
+    response
+}
+
+/// The answer to `OPTIONS` (RFC 9110 §9.3.7), and to pages that ask before they send.
+fn options<E: Env>(
+    call: &Call<'_, E>,
+    segments: &[&str],
+    methods: &str,
+    rule: &cors::Rule,
+) -> Response<Body> {
+    let headers = &call.incoming.headers;
+    if cors::is_preflight(headers) {
+        if rule.allows() {
+            let fields = "authorization, cache-tag, content-type, idempotency-key, if-match, if-none-match, \
+                          last-event-id";
+            return rule.preflight(methods, fields);
+        }
+        // Pages may read streams with a token in a field or in the query. They may not publish: that takes the
+        // management token, which no page should have.
+        let of_streams = cors::Rule::new(&call.app.config.topics.allow_origins, headers);
+        if matches!(segments, ["v1", "channels", _]) {
+            return with_allow(of_streams.preflight("GET", "authorization, last-event-id"), methods);
+        }
+    }
+    with_allow(rule.allow(reply::empty()), methods)
+}
+
+/// 308: the dashboard's path ends with a slash.
+fn to_dashboard() -> Response<Body> {
+    let mut response = reply::empty();
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(LOCATION, HeaderValue::from_static(PREFIX));
+    response
 }
 
 async fn dispatch<E: Env>(call: Call<'_, E>, segments: &[&str]) -> Outcome {
     let method = call.incoming.method.clone();
-    match (segments, method) {
-        (["health"], Method::GET) => Ok(health::instance()),
-        (["health", "redis"], Method::GET) => Ok(health::redis(call.app).await),
-        (["openapi.json"], Method::GET) => Ok(openapi::document()),
-        (["health" | "openapi.json"] | ["health", "redis"] | ["stats" | "metrics"], method)
-            if method != Method::GET =>
-        {
-            Err(method_not_allowed("GET"))
-        }
-        (["stats"], _) => {
+    match segments {
+        [""] => dashboard::page(&call),
+        ["health"] => Ok(health::instance()),
+        ["health", "redis"] => Ok(health::redis(call.app).await),
+        ["openapi.json"] => Ok(openapi::document()),
+        ["stats"] => {
             call.authorised()?;
             stats::json(call).await
         }
-        (["metrics"], _) => {
+        ["metrics"] => {
             call.authorised()?;
             stats::prometheus(call).await
         }
         // A stream may be read with a token of its own.
-        (["v1", "channels", rest @ ..], method) => channels::serve(call, rest, method).await,
-        (["v1", rest @ ..], method) => {
+        ["v1", "channels", rest @ ..] => channels::serve(call, rest, method).await,
+        ["v1", rest @ ..] => {
             call.authorised()?;
             version_1(call, rest, method).await
         }

@@ -3,7 +3,7 @@
 use super::reply::typed;
 use crate::body::Body;
 use http::{Response, StatusCode};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
 
 /// The parts: the first is the frame, the others have `paths`, and `components` of theirs.
@@ -28,14 +28,30 @@ pub(super) fn document() -> Response<Body> {
     typed(StatusCode::OK, "application/vnd.oai.openapi+json;version=3.1", document.clone())
 }
 
-fn assemble() -> Map<String, Value> {
+pub(super) fn assemble() -> Map<String, Value> {
     let mut whole = Map::new();
     for part in PARTS {
         if let Ok(Value::Object(part)) = serde_json::from_str(part) {
             merge(&mut whole, part);
         }
     }
+    let paths = whole.get_mut("paths").and_then(Value::as_object_mut);
+    let items = paths.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut);
+    for (_, operation) in items.flatten().filter(|(name, _)| *name != "parameters") {
+        complete(operation);
+    }
     whole
+}
+
+/// Adds what any operation may answer.
+fn complete(operation: &mut Value) {
+    let has_content = operation.get("requestBody").is_some();
+    let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
+    let common = [("400", "BadRequest"), ("429", "TooManyRequests")];
+    for (status, name) in common.into_iter().chain(has_content.then_some(("415", "UnsupportedType"))) {
+        let reference = json!({"$ref": format!("#/components/responses/{name}")});
+        responses.entry(status).or_insert(reference);
+    }
 }
 
 /// Puts `part` into `whole`, object by object.

@@ -179,10 +179,12 @@ struct Rotate {
 async fn rotate<E: Env>(mut call: Call<'_, E>, id: &Id) -> Outcome {
     let sessions = sessions(&call)?;
     let content = call.content(super::call::MAX_CONTENT).await?;
+    if !content.is_empty() {
+        call.expects_json()?;
+    }
     let asked: Rotate = match &content[..] {
         [] => Rotate::default(),
-        text => serde_json::from_slice(text)
-            .map_err(|error| bad_request(format!(r#"expected no content or {{"user":".."}}: {error}"#)))?,
+        text => super::call::object(text, r#"no content or {"user":".."}"#)?,
     };
     let user = asked.user.as_deref().map(user).transpose()?;
     let Id::Ours(handle) = id else {

@@ -1,30 +1,31 @@
-//! What was counted, over all instances.
+//! What was counted over all instances, and how things stand.
 
-use super::call::{Call, unavailable};
+use super::call::Call;
+use super::gauges::look;
 use super::reply::{self, Outcome};
 use crate::env::Env;
 use crate::metrics::{self, Totals};
-use crate::problem::Problem;
 use http::StatusCode;
+use serde_json::Value;
 
-/// For people and dashboards.
+/// For people and dashboards. Without Redis what is counted there is not known: `null`.
 pub(super) async fn json<E: Env>(call: Call<'_, E>) -> Outcome {
-    let totals = totals(&call).await?;
-    Ok(reply::json(StatusCode::OK, &metrics::statistics(&totals)))
-}
-
-/// For Prometheus.
-pub(super) async fn prometheus<E: Env>(call: Call<'_, E>) -> Outcome {
-    let totals = totals(&call).await?;
-    let text = metrics::prometheus(&totals, &[]);
-    Ok(reply::typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
-}
-
-async fn totals<E: Env>(call: &Call<'_, E>) -> Result<Totals, Problem> {
     call.only_query(&[])?;
-    let shared = call.shared()?;
-    // What this instance has just counted belongs to it too.
-    shared.metrics.flush().await;
-    let counters = shared.channel.counters().await.map_err(|error| unavailable(&error))?;
-    Ok(counters.into_iter().collect())
+    let seen = look(call.app).await;
+    let mut shown = metrics::statistics(seen.totals().unwrap_or(&Totals::new()));
+    if seen.totals().is_none() {
+        shown["requests"] = Value::Null;
+    }
+    if let (Value::Object(shown), Value::Object(state)) = (&mut shown, seen.json()) {
+        shown.extend(state);
+    }
+    Ok(reply::json(StatusCode::OK, &shown))
+}
+
+/// For Prometheus. Without Redis there are gauges alone, and one of them says so.
+pub(super) async fn prometheus<E: Env>(call: Call<'_, E>) -> Outcome {
+    call.only_query(&[])?;
+    let seen = look(call.app).await;
+    let text = metrics::prometheus(seen.totals().unwrap_or(&Totals::new()), &seen.gauges());
+    Ok(reply::typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
 }

@@ -32,6 +32,7 @@
 //! ```
 
 mod address;
+mod api;
 mod clients;
 mod errors;
 pub(crate) mod glob;
@@ -54,6 +55,7 @@ mod values;
 mod webhook;
 
 pub use address::{HostPort, Origin, RedisAddress};
+pub use api::ApiConfig;
 pub use clients::{Shown, StatusAudience};
 pub use errors::{ConfigError, ConfigErrors};
 pub use key::KeyRules;
@@ -92,6 +94,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// What is counted.
     pub metrics: MetricsConfig,
+    /// Who may use the management API from where, and how often.
+    pub api: ApiConfig,
     /// What holds for the jobs of single queues.
     pub queues: Vec<QueueConfig>,
     /// How sessions live, and how clients and the origin see them.
@@ -117,6 +121,7 @@ impl Default for Config {
             origin: OriginConfig::default(),
             cache: CacheConfig::default(),
             metrics: MetricsConfig::default(),
+            api: ApiConfig::default(),
             queues: Vec::new(),
             session: SessionConfig::default(),
             values: ValueLimits::default(),
@@ -180,6 +185,7 @@ impl Config {
         let session = table.table("session").map(SessionConfig::read).unwrap_or_default();
         let client = table.table("client").map(limit::read_client).unwrap_or_default();
         let limits = limit::read_all(table.tables("limit"));
+        let api = table.table("api").map(|inner| ApiConfig::read(inner, &limits)).unwrap_or_default();
         let everywhere = limit::read_names(&mut table, &limits, false).unwrap_or_default();
         let max_ttl = cache.max_ttl;
         let common = Common { base: &base, max_ttl, sessions: &session, limits: &limits, everywhere };
@@ -196,6 +202,7 @@ impl Config {
             origin,
             cache,
             metrics,
+            api,
             queues,
             topics,
             webhooks,

@@ -54,8 +54,8 @@ pub struct Settings {
     pub redis: Option<RedisAddress>,
     /// `redis_channel`: the channel of purges and other messages. Default `spindrift`.
     pub channel: String,
-    /// `admin_token`: the bearer token of the management API. `None` when empty: the API answers 403.
-    pub admin_token: Option<Secret>,
+    /// `admin_token`: the bearer tokens of the management API, any of which is good. Empty: the API answers 403.
+    pub admin_tokens: Vec<Secret>,
     /// `session_keys`: keys that sign sessions and tokens for streams, the newest first.
     pub session_keys: Vec<Secret>,
     /// `webhook_keys`: keys that sign what is pushed.
@@ -74,12 +74,12 @@ impl Settings {
         let origin = reader.origin();
         let redis = if reader.redis_enabled() { reader.redis() } else { None };
         let channel = reader.channel();
-        let admin_token = reader.admin_token();
+        let admin_tokens = reader.admin_tokens();
         let session_keys = reader.session_keys();
         let webhook_keys = reader.webhook_keys();
         reader.check_webhook_host();
         let Reader { problems, warnings, .. } = reader;
-        let settings = Self { origin, redis, channel, admin_token, session_keys, webhook_keys, warnings };
+        let settings = Self { origin, redis, channel, admin_tokens, session_keys, webhook_keys, warnings };
         ConfigErrors::check(settings, problems)
     }
 }
@@ -102,7 +102,9 @@ impl<V: Strings> Reader<'_, V> {
     }
 
     fn origin(&mut self) -> Origin {
-        let Some(text) = self.get("origin_url") else { return Origin::default() };
+        let Some(text) = self.get("origin_url").filter(|text| !text.is_empty()) else {
+            return Origin::default();
+        };
         Origin::parse(&text).unwrap_or_else(|| {
             let what = "expected http://host[:port] or https://host[:port] without user, path and query";
             self.fail("origin_url", format!("{what}, found {}", shown(&text)));
@@ -196,23 +198,27 @@ impl<V: Strings> Reader<'_, V> {
         channel
     }
 
-    fn admin_token(&mut self) -> Option<Secret> {
-        let token = self.get("admin_token").filter(|token| !token.is_empty())?;
-        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    fn admin_tokens(&mut self) -> Vec<Secret> {
+        let tokens = self.secrets("admin_token");
+        if !tokens.iter().all(|token| token.expose().bytes().all(|byte| byte.is_ascii_graphic())) {
             let what = "expected visible ASCII characters without blanks, as a bearer token has them";
             self.fail("admin_token", format!("{what}; what was found is not shown, it is secret"));
         }
-        self.warn_of_short("admin_token", &token);
-        Some(Secret::new(token))
+        tokens
     }
 
     fn session_keys(&mut self) -> Vec<Secret> {
-        let text = self.get("session_keys").unwrap_or_default();
-        let keys: Vec<&str> = text.split(',').map(str::trim_ascii).filter(|key| !key.is_empty()).collect();
-        if let Some(shortest) = keys.iter().min_by_key(|key| key.len()) {
-            self.warn_of_short("session_keys", shortest);
+        self.secrets("session_keys")
+    }
+
+    /// Secrets separated by commas.
+    fn secrets(&mut self, name: &str) -> Vec<Secret> {
+        let text = self.get(name).unwrap_or_default();
+        let all: Vec<&str> = text.split(',').map(str::trim_ascii).filter(|one| !one.is_empty()).collect();
+        if let Some(shortest) = all.iter().min_by_key(|one| one.len()) {
+            self.warn_of_short(name, shortest);
         }
-        keys.into_iter().map(Secret::new).collect()
+        all.into_iter().map(Secret::new).collect()
     }
 
     fn webhook_keys(&mut self) -> KeyRings {
@@ -267,7 +273,7 @@ mod tests {
         assert_eq!(redis.url().expose(), "redis://127.0.0.1:6379");
         assert!(redis.nodes().is_empty());
         assert_eq!(settings.channel, "spindrift");
-        assert_eq!(settings.admin_token, None);
+        assert!(settings.admin_tokens.is_empty());
         assert!(settings.session_keys.is_empty() && settings.warnings.is_empty());
     }
 
@@ -291,13 +297,14 @@ mod tests {
             ("redis_url", "rediss://:secret@cache.example:6380/1\n"),
             ("redis_host", "rediss://cache.example:6380"),
             ("redis_channel", "purges"),
-            ("admin_token", " 0123456789abcdef0123456789abcdef\n"),
+            ("admin_token", " 0123456789abcdef0123456789abcdef,\nfedcba9876543210fedcba9876543210\n"),
             ("session_keys", "aaaaaaaaaaaaaaaaaaaaaaaa, bbbbbbbbbbbbbbbbbbbbbbbb,"),
         ])
         .unwrap();
         assert_eq!(settings.origin.to_string(), "https://www.example.com");
         assert_eq!(settings.redis.unwrap().url().expose(), "rediss://:secret@cache.example:6380/1");
-        assert_eq!(settings.admin_token.unwrap().expose(), "0123456789abcdef0123456789abcdef");
+        let tokens: Vec<&str> = settings.admin_tokens.iter().map(Secret::expose).collect();
+        assert_eq!(tokens, ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"]);
         assert_eq!(settings.session_keys.len(), 2);
         assert!(settings.warnings.is_empty());
     }

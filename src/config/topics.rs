@@ -87,7 +87,7 @@ fn channel_prefix(text: &str) -> Option<String> {
 }
 
 /// An origin as browsers send it: scheme and authority, no path.
-fn allowed_origin(text: &str) -> Option<String> {
+pub(super) fn allowed_origin(text: &str) -> Option<String> {
     let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let is_origin = authority.is_some_and(|authority| {
         !authority.is_empty()

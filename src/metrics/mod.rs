@@ -4,11 +4,12 @@
 //! call, which nobody waits for; an instance is not retired before that. What Redis refuses is kept for the next
 //! time; where nobody knows whether it was added, it is not added again.
 
+mod latency;
 mod render;
 mod series;
 
 pub use render::{Gauge, Totals, prometheus, statistics};
-pub use series::{BOUNDS, Outcome, Series, Timed};
+pub use series::{BOUNDS, Outcome, Series, Timed, labels};
 
 use crate::env::Env;
 use crate::field::cache_status::{CacheStatus, Forward};

@@ -1,5 +1,6 @@
 //! What was counted, for people and for Prometheus.
 
+use super::latency::{latency, place};
 use super::series::{BOUNDS, Seconds};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -31,12 +32,13 @@ const FAMILIES: &[Family] = &[
     Family("webhook_events_total", Kind::Counter, "Events made into jobs of webhooks"),
     Family("webhook_gaps_total", Kind::Counter, "Events lost before a webhook got them, in one go each"),
     Family("webhook_refused_total", Kind::Counter, "Events too large for a job"),
+    Family("warmed_total", Kind::Counter, "URLs warmed by messages, by whether they are stored"),
     Family("messages_total", Kind::Counter, "Messages from the channel, by what became of them"),
 ];
 
 /// Numbers of the moment, which are not counted but looked at: name, what it is, and its values by labels as
 /// Prometheus writes them (`{queue="a"}`, or nothing).
-pub type Gauge = (&'static str, &'static str, Vec<(String, i64)>);
+pub type Gauge = (&'static str, &'static str, Vec<(String, f64)>);
 
 /// All counters by the fields they are kept under.
 pub type Totals = BTreeMap<String, i64>;
@@ -106,7 +108,10 @@ fn histogram(text: &mut String, family: &str, all: &[(String, i64)]) {
         let entry = series.entry(others.join(",")).or_insert(([0; BOUNDS.len() + 1], 0));
         match (ending, bound.first()) {
             ("_sum", _) => entry.1 += count,
-            (_, Some(bound)) => entry.0[place(bound)] += count,
+            (_, Some(bound)) => {
+                let bound = bound.trim_start_matches("le=\"").trim_end_matches('"');
+                entry.0[place(bound)] += count;
+            }
             (_, None) => {}
         }
     }
@@ -125,12 +130,6 @@ fn histogram(text: &mut String, family: &str, all: &[(String, i64)]) {
     }
 }
 
-/// Which bucket `le="0.005"` is.
-fn place(bound: &str) -> usize {
-    let text = bound.trim_start_matches("le=\"").trim_end_matches('"');
-    BOUNDS.iter().position(|bound| Seconds(*bound).to_string() == text).unwrap_or(BOUNDS.len())
-}
-
 #[derive(Default, Serialize)]
 struct Requests {
     hits: i64,
@@ -145,7 +144,7 @@ struct Requests {
     hit_rate: Option<f64>,
 }
 
-/// The statistics as JSON: what most want to know, then every counter.
+/// The statistics as JSON: what most want to know, how long it took, what limits decided, then every counter.
 #[must_use]
 pub fn statistics(totals: &Totals) -> Value {
     let mut requests = Requests::default();
@@ -163,7 +162,28 @@ pub fn statistics(totals: &Totals) -> Value {
     }
     let counters: Map<String, Value> =
         totals.iter().map(|(name, count)| (name.clone(), (*count).into())).collect();
-    json!({"requests": requests, "routes": routes, "counters": counters})
+    json!({
+        "requests": requests,
+        "routes": routes,
+        "latency": latency(totals),
+        "limits": limits(totals),
+        "counters": counters,
+    })
+}
+
+/// What each limit decided, and how often.
+fn limits(totals: &Totals) -> Map<String, Value> {
+    let mut limits = Map::new();
+    for (field, count) in totals {
+        let labels =
+            field.strip_prefix("limit_decisions_total{policy=").and_then(|rest| rest.strip_suffix("\"}"));
+        let Some((policy, outcome)) = labels.and_then(|labels| labels.rsplit_once(",outcome=\"")) else {
+            continue;
+        };
+        let policy: String = serde_json::from_str(policy).unwrap_or_else(|_| policy.to_owned());
+        limits.entry(policy).or_insert_with(|| json!({}))[outcome] = (*count).into();
+    }
+    limits
 }
 
 impl Requests {
@@ -206,7 +226,7 @@ mod tests {
                 ("redis_seconds_sum", 6_001_500),
                 ("messages_done", 4),
             ]),
-            &[("queue_jobs", "Jobs by state", vec![(r#"{queue="q",state="ready"}"#.to_owned(), 7)])],
+            &[("queue_jobs", "Jobs by state", vec![(r#"{queue="q",state="ready"}"#.to_owned(), 7.0)])],
         );
         for line in [
             "# TYPE spindrift_requests_total counter",
@@ -241,5 +261,27 @@ mod tests {
         );
         assert_eq!(found["routes"]["a"]["hit_rate"], 1.0);
         assert_eq!(statistics(&Totals::new())["requests"]["hit_rate"], Value::Null);
+    }
+
+    #[test]
+    fn decisions_of_limits_are_told_apart() {
+        let found = statistics(&totals(&[
+            (r#"limit_decisions_total{policy="a",outcome="allowed"}"#, 3),
+            (r#"limit_decisions_total{policy="a",outcome="shadow_denied"}"#, 1),
+            (r#"limit_decisions_total{policy="*",outcome="denied"}"#, 2),
+        ]));
+        assert_eq!(found["limits"], json!({"a": {"allowed": 3, "shadow_denied": 1}, "*": {"denied": 2}}));
+    }
+
+    #[test]
+    fn the_manual_names_every_family() {
+        let manual = include_str!("../../docs/operations.md");
+        for Family(name, kind, _) in FAMILIES {
+            let kind = if *kind == Kind::Counter { "counter" } else { "histogram" };
+            assert!(
+                manual.contains(&format!("| `spindrift_{name}` | {kind} |")),
+                "{name} is missing in the manual"
+            );
+        }
     }
 }

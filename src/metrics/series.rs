@@ -96,8 +96,8 @@ impl Series {
                 let route = Quoted(routes.get(*route).map_or("", String::as_str));
                 format!("requests_total{{route={route},outcome=\"{}\"}}", outcome.label())
             }
-            Self::Bucket(timed, at) => format!("{}_bucket{}", name(*timed), labels(*timed, Some(*at))),
-            Self::Sum(timed) => format!("{}_sum{}", name(*timed), labels(*timed, None)),
+            Self::Bucket(timed, at) => format!("{}_bucket{}", name(*timed), labels_of(*timed, Some(*at))),
+            Self::Sum(timed) => format!("{}_sum{}", name(*timed), labels_of(*timed, None)),
             Self::Stored => "stored_total".to_owned(),
             Self::RedisErrors(reason) => format!("redis_errors_total{{reason=\"{reason}\"}}"),
             Self::Limits { policy, outcome } => {
@@ -117,7 +117,7 @@ const fn name(timed: Timed) -> &'static str {
     }
 }
 
-fn labels(timed: Timed, bucket: Option<usize>) -> String {
+fn labels_of(timed: Timed, bucket: Option<usize>) -> String {
     let outcome = match timed {
         Timed::Response(outcome) => Some(format!("outcome=\"{}\"", outcome.label())),
         Timed::Origin | Timed::Redis => None,
@@ -128,6 +128,13 @@ fn labels(timed: Timed, bucket: Option<usize>) -> String {
     });
     let all: Vec<String> = outcome.into_iter().chain(bound).collect();
     if all.is_empty() { String::new() } else { format!("{{{}}}", all.join(",")) }
+}
+
+/// Labels as Prometheus writes them, in braces.
+#[must_use]
+pub fn labels(all: &[(&str, &str)]) -> String {
+    let all: Vec<String> = all.iter().map(|(name, value)| format!("{name}={}", Quoted(value))).collect();
+    format!("{{{}}}", all.join(","))
 }
 
 /// Microseconds, written as seconds.

@@ -17,7 +17,7 @@ use crate::session::User;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use std::cell::RefCell;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -54,9 +54,34 @@ struct State {
 impl Admission {
     /// The limits of `route` that count this request.
     pub(super) fn of<E: Env>(app: &App<E>, route: &Route, incoming: &Incoming) -> Rc<Self> {
+        Self::under(app, &route.limits, &route.name, incoming)
+    }
+
+    /// Answers a request to our own API as `answer` does, under the limits of the API.
+    pub(crate) async fn of_api<E: Env>(
+        app: &Rc<App<E>>,
+        incoming: Incoming,
+        answer: impl AsyncFnOnce(Incoming) -> Response<Body>,
+    ) -> Response<Body> {
+        let limits = &app.config.api.limits;
+        if limits.is_empty() {
+            return answer(incoming).await;
+        }
+        let admission = Self::under(app, limits, "api", &incoming);
+        let answer = pin!(async {
+            match admission.origin(app).await {
+                Ok(()) => Answer { response: answer(incoming).await, status: CacheStatus::default() },
+                Err(refused) => *refused,
+            }
+        });
+        admission.during(&app.env, answer).await.response
+    }
+
+    /// Those of `limits` that count this request, on the route called so.
+    fn under<E: Env>(app: &App<E>, limits: &[Rc<Limit>], route: &str, incoming: &Incoming) -> Rc<Self> {
         let counted =
             |limit: &&Rc<Limit>| limit.methods.is_empty() || limit.methods.contains(&incoming.method);
-        if !route.limits.iter().any(|limit| counted(&limit)) {
+        if !limits.iter().any(|limit| counted(&limit)) {
             return Rc::default();
         }
         let who = incoming.identity();
@@ -68,11 +93,11 @@ impl Admission {
             method: incoming.method.as_str(),
             host: &host,
             path: &route::normal(incoming.uri.path()),
-            route: &route.name,
+            route,
             session: session.as_deref(),
             user: who.user.map(User::as_str),
         };
-        let limits = route.limits.iter().filter(counted).map(|limit| Applied {
+        let limits = limits.iter().filter(counted).map(|limit| Applied {
             identity: app.limiter.identifier().of(&limit.key, &subject),
             limit: Rc::clone(limit),
         });

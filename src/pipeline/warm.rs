@@ -7,6 +7,7 @@ use crate::env::Env;
 use crate::field::cache_status::CacheStatus;
 use crate::field::spin;
 use crate::role::Role;
+use crate::time::Timestamp;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,26 @@ impl Warm {
 pub async fn warm<E: Env>(app: &Rc<App<E>>, targets: Vec<Uri>) -> Vec<Warmed> {
     let each = targets.into_iter().map(|uri| one(app, uri));
     futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
+}
+
+/// The same, but nothing is begun at `until` or later. Also gives what is left.
+pub async fn warm_until<E: Env>(
+    app: &Rc<App<E>>,
+    targets: Vec<Uri>,
+    until: Timestamp,
+) -> (Vec<Warmed>, Vec<Uri>) {
+    let each = targets
+        .into_iter()
+        .map(async |uri| if app.env.now() < until { Ok(one(app, uri).await) } else { Err(uri) });
+    let all: Vec<_> = futures_util::stream::iter(each).buffered(AT_ONCE).collect().await;
+    let (mut warmed, mut left) = (Vec::new(), Vec::new());
+    for result in all {
+        match result {
+            Ok(one) => warmed.push(one),
+            Err(uri) => left.push(uri),
+        }
+    }
+    (warmed, left)
 }
 
 async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {

@@ -9,10 +9,12 @@ mod apply;
 mod book;
 mod globs;
 pub mod ledger;
+mod recent;
 mod sweep;
 
 pub use apply::{Purger, Report};
 pub use book::Book;
+pub use recent::{Recent, recent};
 pub use sweep::Swept;
 
 use crate::cache::key::ResourceKey;

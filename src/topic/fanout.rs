@@ -14,7 +14,7 @@ use super::webhook::job;
 use crate::app::Shared;
 use crate::config::WebhookConfig;
 use crate::env::Env;
-use crate::job::JobError;
+use crate::job::{JobError, QueueName};
 use crate::redis::{Arg, RedisError, Script, Value, exactly, readable};
 use crate::time::{Timestamp, millis};
 use futures_util::future::join_all;
@@ -75,6 +75,44 @@ impl<E: Env> Topics<E> {
         let [moved] = exactly(self.redis.run(&ADVANCE, &[&state], arguments).await?)?;
         Ok(moved.int()? == 1)
     }
+}
+
+/// How far a webhook is behind a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lag {
+    /// The topic.
+    pub(crate) topic: TopicName,
+    /// The webhook's queue.
+    pub(crate) queue: QueueName,
+    /// From the last event that became a job to the last event there was; zero when there is nothing to do.
+    pub(crate) behind: Duration,
+}
+
+/// How far webhooks are behind the topics that may hold something for them; at most 100 topics are looked at.
+///
+/// # Errors
+/// [`RedisError`].
+pub(crate) async fn lags<E: Env>(topics: &Topics<E>) -> Result<Vec<Lag>, RedisError> {
+    if topics.config.webhooks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let arguments = vec![Arg::from(&topics.keys.topics_pending()), Arg::Int(0), Arg::Int(99)];
+    let mut lags = Vec::new();
+    for name in topics.redis.call("ZREVRANGE", arguments).await? {
+        let name = String::from_utf8(name.bytes()?.unwrap_or_default()).unwrap_or_default();
+        let Ok(topic) = TopicName::new(&name) else { continue };
+        let (last, stand) = topics.lag(&topic, &topics.consumers(&topic)).await?;
+        for (webhook, from) in topics.webhooks(&topic).zip(stand) {
+            let behind = match (from, last) {
+                (Some(from), Some(last)) if from < last => {
+                    last.time().since(from.time()).min(topics.rules().max_age)
+                }
+                _ => Duration::ZERO,
+            };
+            lags.push(Lag { topic: topic.clone(), queue: webhook.queue.clone(), behind });
+        }
+    }
+    Ok(lags)
 }
 
 /// The name of a webhook's queue as it may stand in a list that is separated by blanks.

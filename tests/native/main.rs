@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod agreement;
+mod api;
 mod bodies;
 mod cases;
 mod client;
@@ -15,6 +16,7 @@ mod degraded;
 mod documents;
 mod errors;
 mod event;
+mod exposition;
 mod follow;
 mod jobs;
 mod ledger;
@@ -24,6 +26,7 @@ mod limit_serve;
 mod lock;
 mod middleware;
 mod model;
+mod openapi;
 mod outage;
 mod parts;
 mod permissions;
@@ -49,4 +52,5 @@ mod value;
 mod value_fill;
 mod variants;
 mod warm;
+mod warm_message;
 mod webhooks;

@@ -19,7 +19,7 @@ fn documented() -> Vec<&'static str> {
     command.into_iter().chain(permissions.split_whitespace()).collect()
 }
 
-async fn documented_user(world: &World) -> String {
+pub(crate) async fn documented_user(world: &World) -> String {
     world.tell(&documented()).await;
     world.server.url().replace("redis://", "redis://spindrift:PASSWORD@")
 }

@@ -2,7 +2,7 @@
 
 mod answer;
 
-use super::call::Call;
+use super::call::{Call, object};
 use super::reply::{Outcome, json};
 use super::seconds::Seconds;
 use crate::env::Env;
@@ -79,11 +79,9 @@ struct Lane<T> {
 pub(super) async fn batch<E: Env>(mut call: Call<'_, E>) -> Outcome {
     call.only_query(&[])?;
     let values = &call.shared()?.values;
+    call.expects_json()?;
     let content = call.content(MAX_BATCH).await?;
-    let Batch { operations } = serde_json::from_slice(&content).map_err(|error| {
-        let detail = format!(r#"expected {{"operations":[{{"op":"get","key":".."}}]}}: {error}"#);
-        Problem::new(StatusCode::BAD_REQUEST, detail)
-    })?;
+    let Batch { operations } = object(&content, r#"{"operations":[{"op":"get","key":".."}]}"#)?;
     if operations.is_empty() || operations.len() > MAX_OPERATIONS {
         let expected = format!("1 to {MAX_OPERATIONS} operations");
         return Err(Invalid::new(expected, operations.len().to_string()).into());

@@ -1,13 +1,13 @@
 //! Topics by HTTP: publishing, and streams of Server-Sent Events.
 
 mod access;
-mod cors;
 mod publish;
 mod stream;
 
 pub(super) use access::token;
 
 use super::call::{Call, method_not_allowed};
+use super::cors::Rule;
 use super::nothing_here;
 use super::reply::Outcome;
 use crate::env::Env;
@@ -23,7 +23,7 @@ pub(super) async fn serve<E: Env>(call: Call<'_, E>, rest: &[&str], method: Meth
             publish::publish(call, &topic(channel)?).await
         }
         ([channel], Method::GET) => {
-            let rule = cors::Rule::of(&call);
+            let rule = Rule::new(&call.app.config.topics.allow_origins, &call.incoming.headers);
             let topic = topic(channel);
             let answer = match topic {
                 Ok(topic) => stream::stream(call, topic).await,
@@ -32,7 +32,6 @@ pub(super) async fn serve<E: Env>(call: Call<'_, E>, rest: &[&str], method: Meth
             // A page may read why it was refused.
             Ok(rule.allow(answer.unwrap_or_else(Problem::into_response)))
         }
-        ([_], Method::OPTIONS) if cors::is_preflight(&call) => Ok(cors::Rule::of(&call).preflight()),
         ([_], _) => Err(method_not_allowed("GET, POST")),
         _ => Err(nothing_here(&call)),
     }

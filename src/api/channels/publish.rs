@@ -1,6 +1,6 @@
 //! `POST /_spindrift/v1/channels/{c}`.
 
-use crate::api::call::{Call, MAX_CONTENT, unavailable};
+use crate::api::call::{Call, MAX_CONTENT, object, unavailable};
 use crate::api::reply::{Outcome, json};
 use crate::env::Env;
 use crate::job::IdempotencyKey;
@@ -58,6 +58,9 @@ pub(super) async fn publish<E: Env>(mut call: Call<'_, E>, topic: &TopicName) ->
 async fn events<E: Env>(call: &mut Call<'_, E>) -> Result<Vec<NewEvent>, Problem> {
     let kind = call.query("type").map(str::to_owned);
     let is_raw = is_raw(&call.incoming.headers);
+    if !is_raw {
+        call.expects_json()?;
+    }
     let content = call.content(MAX_CONTENT).await?;
     if is_raw {
         let text = std::str::from_utf8(&content)
@@ -68,12 +71,14 @@ async fn events<E: Env>(call: &mut Call<'_, E>) -> Result<Vec<NewEvent>, Problem
         return Err(bad(format!("type in the query is for content of {}", RAW.join(" or "))));
     }
     let is_array = content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    let given: Vec<Given> = if is_array { parse(&content)? } else { vec![parse(&content)?] };
+    let given: Vec<Given> = if is_array {
+        let each: Vec<&RawValue> =
+            serde_json::from_slice(&content).map_err(|error| bad(format!("expected {FORM}: {error}")))?;
+        each.into_iter().map(|one| object(one.get().as_bytes(), FORM)).collect::<Result<_, _>>()?
+    } else {
+        vec![object(&content, FORM)?]
+    };
     given.into_iter().enumerate().map(|(at, given)| event(at, &given)).collect()
-}
-
-fn parse<'a, T: Deserialize<'a>>(content: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(content).map_err(|error| bad(format!("expected {FORM}: {error}")))
 }
 
 fn event(at: usize, given: &Given) -> Result<NewEvent, Problem> {

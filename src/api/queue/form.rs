@@ -1,6 +1,6 @@
 //! What requests say, checked.
 
-use super::super::call::{Call, MAX_CONTENT};
+use super::super::call::{Call, MAX_CONTENT, object};
 use crate::env::Env;
 use crate::job::{BadData, Data, MAX_DATA};
 use crate::problem::Problem;
@@ -23,8 +23,8 @@ impl<E: Env> Form for Call<'_, E> {
         if content.is_empty() {
             return Ok(T::default());
         }
-        serde_json::from_slice(&content)
-            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("expected {shown}: {error}")))
+        self.expects_json()?;
+        object(&content, shown)
     }
 }
 

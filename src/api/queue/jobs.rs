@@ -2,7 +2,7 @@
 
 use super::form::{Form, bad, data, seconds, there, whole};
 use super::{failed, jobs_of, shape};
-use crate::api::call::{Call, MAX_CONTENT, method_not_allowed};
+use crate::api::call::{Call, MAX_CONTENT, method_not_allowed, object};
 use crate::api::reply::{Outcome, empty, json};
 use crate::config::MOST_ATTEMPTS;
 use crate::env::Env;
@@ -67,9 +67,9 @@ struct Dequeueing {
 /// `POST .../jobs`
 pub(super) async fn enqueue<E: Env>(mut call: Call<'_, E>, queue: QueueName) -> Outcome {
     call.only_query(&[])?;
+    call.expects_json()?;
     let content = call.content(MAX_CONTENT).await?;
-    let form: Enqueue =
-        serde_json::from_slice(&content).map_err(|error| bad(&format!("expected {FORM}: {error}")))?;
+    let form: Enqueue = object(&content, FORM)?;
     let header = header_key(&call.incoming.headers)?;
     let jobs = jobs_of(&call)?;
     match batch(form, header)? {

@@ -12,11 +12,13 @@ use super::reply::{Outcome, json};
 use crate::env::Env;
 use crate::job::{JobError, Jobs, QueueName};
 use crate::problem::Problem;
+use crate::redis::RedisError;
 use form::{Form, seconds};
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
+pub(super) use shape::statistics as shown;
 use std::time::Duration;
 
 /// How long a tick begins deliveries for where the request does not say it, in seconds.
@@ -103,6 +105,14 @@ async fn resume<E: Env>(call: Call<'_, E>, queue: QueueName) -> Outcome {
 
 fn jobs_of<'a, E: Env>(call: &Call<'a, E>) -> Result<&'a Jobs<E>, Problem> {
     Ok(&call.shared()?.jobs)
+}
+
+/// The error of Redis that an error of looking at a queue is.
+pub(super) fn into_redis(error: JobError) -> RedisError {
+    match error {
+        JobError::Redis(error) => error,
+        other => RedisError::Reply(other.to_string()),
+    }
 }
 
 /// The problem that an error of the queue is.

@@ -2,7 +2,7 @@
 
 use super::form::{bad, data, there, whole};
 use super::{failed, jobs_of, shape};
-use crate::api::call::{Call, MAX_CONTENT, method_not_allowed};
+use crate::api::call::{Call, MAX_CONTENT, method_not_allowed, object};
 use crate::api::nothing_here;
 use crate::api::reply::{Outcome, empty, json};
 use crate::config::MOST_ATTEMPTS;
@@ -65,9 +65,9 @@ async fn list<E: Env>(call: Call<'_, E>, queue: QueueName) -> Outcome {
 }
 
 async fn set<E: Env>(mut call: Call<'_, E>, queue: QueueName, name: ScheduleName) -> Outcome {
+    call.expects_json()?;
     let content = call.content(MAX_CONTENT).await?;
-    let form: Set =
-        serde_json::from_slice(&content).map_err(|error| bad(&format!("expected {FORM}: {error}")))?;
+    let form: Set = object(&content, FORM)?;
     let schedule = schedule(&form, call.app.env.now())?;
     let set = jobs_of(&call)?.set_schedule(&queue, &name, &schedule).await;
     let (next, new) = set.map_err(|error| failed(&error))?;

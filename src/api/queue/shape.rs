@@ -80,7 +80,7 @@ pub(super) fn ended(ended: Ended) -> Value {
 }
 
 /// A queue as it stands.
-pub(super) fn statistics(name: &QueueName, statistics: &Statistics) -> Value {
+pub(in crate::api) fn statistics(name: &QueueName, statistics: &Statistics) -> Value {
     json!({
         "name": name.as_str(),
         "ready": statistics.ready,

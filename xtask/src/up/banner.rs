@@ -10,6 +10,7 @@ pub(super) fn print(app: &App, token: Option<&str>) {
     let origin = origin.as_deref().unwrap_or("the demo origin");
     println!("\nSpindrift serves {origin} at {url}, on {}.\n", app.runner.name());
     println!("  curl -i {url}/       # a miss; again: a hit");
+    println!("  {url}/_spindrift/    # the dashboard, in a browser; it asks for the token");
     println!("  curl -X POST {url}/_spindrift/v1/purge \\");
     println!("    -H 'Authorization: Bearer {}' \\", token.unwrap_or("<your admin_token>"));
     println!("    -H 'Content-Type: application/json' -d '{{\"urls\":[\"/\"]}}'\n");

@@ -101,7 +101,10 @@ impl App {
         let subscriber = Program::new("subscriber", || self.command("subscriber.toml", &[]));
         let mut subscriber = subscribed.then(|| Supervised::to_start(subscriber));
         banner::print(self, token);
+        // Of several tokens any is good.
         let token = self.variables.get("admin_token").filter(|_| subscribed);
+        let token = token
+            .and_then(|all| all.split(',').map(str::trim).find(|one| !one.is_empty()).map(str::to_owned));
         let mut ticker = token.map(|token| Ticker::new(serving::reachable(self.listen), token));
         let ended = watch(&mut host, &mut redis, &mut subscriber, &mut ticker);
         drop((subscriber, host, redis));

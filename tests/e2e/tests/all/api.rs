@@ -42,9 +42,7 @@ fn nothing_below_the_prefix_reaches_the_origin_or_the_cache() {
     let origin = origin();
     let redis = Redis::start();
     let gateway = Gateway::before(&origin).redis(&redis).managed().start();
-    for target in
-        ["/_spindrift", "/_spindrift/", "/_spindrift/x", "/_spindrift/health/x", "/_spindrift//health"]
-    {
+    for target in ["/_spindrift/x", "/_spindrift/health/x", "/_spindrift//health"] {
         let _ = gateway.get(target).problem(404);
     }
     let _ = gateway.get("/_spindrift/v1/x").problem(401);
@@ -123,12 +121,14 @@ fn a_wrong_method_is_405_and_says_which_is_right() {
     let redis = Redis::start();
     let gateway = Gateway::before(&origin).redis(&redis).managed().start();
     for (target, right) in [
-        ("/_spindrift/v1/purge", "POST"),
-        ("/_spindrift/health", "GET"),
-        ("/_spindrift/health/redis", "GET"),
-        ("/_spindrift/stats", "GET"),
+        ("/_spindrift/v1/purge", "OPTIONS, POST"),
+        ("/_spindrift/health", "GET, HEAD, OPTIONS"),
+        ("/_spindrift/health/redis", "GET, HEAD, OPTIONS"),
+        ("/_spindrift/stats", "GET, HEAD, OPTIONS"),
     ] {
-        for method in ["GET", "POST", "PUT", "DELETE", "BREW"].into_iter().filter(|method| *method != right) {
+        for method in
+            ["GET", "POST", "PUT", "DELETE", "BREW"].into_iter().filter(|method| !right.contains(method))
+        {
             let response = gateway.send(&Request::new(method, target).bearer(TOKEN));
             let _ = response.problem(405);
             assert_eq!(response.header("allow"), Some(right), "{method} {target}");
@@ -254,4 +254,83 @@ fn what_was_counted_on_all_instances_is_shown() {
         assert!(metrics.text().lines().any(|found| found == line), "{line}\n{}", metrics.text());
     }
     let _ = gateway.get("/_spindrift/metrics").problem(401);
+}
+
+#[test]
+fn the_dashboard_is_served_and_its_script_runs_nowhere_but_there() {
+    let origin = origin();
+    let gateway = Gateway::before(&origin).managed().start();
+    let page = gateway.get("/_spindrift/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(
+        page.header("content-security-policy")
+            .unwrap()
+            .starts_with("default-src 'none'; script-src 'sha256-")
+    );
+    assert!(!page.text().contains(TOKEN));
+    let moved = gateway.get("/_spindrift");
+    assert_eq!((moved.status, moved.header("location")), (308, Some("/_spindrift/")));
+    let head = gateway.send(&Request::new("HEAD", "/_spindrift/"));
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("content-length"), Some(page.body.len().to_string().as_str()));
+    assert_eq!(origin.count(), 0);
+}
+
+/// Conformance needs Node as well; where there is none, only this check is left out.
+#[test]
+fn the_script_of_the_dashboard_has_no_mistakes_of_syntax() {
+    let origin = origin();
+    let gateway = Gateway::before(&origin).start();
+    let page = gateway.get("/_spindrift/").text();
+    let script = page.split_once("<script>").unwrap().1.split_once("</script>").unwrap().0;
+    let file = std::env::temp_dir().join(format!("spindrift-dashboard-{}.js", std::process::id()));
+    std::fs::write(&file, script).unwrap();
+    let checked = std::process::Command::new("node").arg("--check").arg(&file).output();
+    let _ = std::fs::remove_file(&file);
+    match checked {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => eprintln!("not checked, because node cannot be run: {error}"),
+    }
+}
+
+#[test]
+fn wrong_tokens_are_limited_and_a_right_one_is_good_all_the_same() {
+    let origin = origin();
+    let redis = Redis::start();
+    let config = "[api]\nfailures = 3\n";
+    let gateway = Gateway::before(&origin).redis(&redis).managed().config(config).reuse(2, 1).start();
+    let stats = |token: &str| gateway.send(&Request::get("/_spindrift/stats").bearer(token));
+    let statuses: Vec<u16> = (0..5).map(|_| stats("wrong").status).collect();
+    assert_eq!(statuses, [401, 401, 401, 429, 429], "counted over all instances");
+    assert!(stats("wrong").header("retry-after").is_some());
+    assert_eq!(stats(TOKEN).status, 200);
+}
+
+#[test]
+fn the_description_has_every_status_that_the_component_answers() {
+    let origin = origin();
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    let document = gateway.get("/_spindrift/openapi.json").json();
+    assert_eq!(document["openapi"], "3.1.0");
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(name, _)| *name != "parameters")
+        {
+            let target: Vec<&str> =
+                path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect();
+            let target = target.join("/");
+            // A stream lasts for a while.
+            let target =
+                if target == "/_spindrift/v1/channels/x" { format!("{target}?nonsense=1") } else { target };
+            for request in [
+                Request::new(&method.to_uppercase(), &target),
+                Request::new(&method.to_uppercase(), &target).bearer(TOKEN),
+            ] {
+                let answer = gateway.send(&request);
+                let described = operation["responses"].get(answer.status.to_string());
+                assert!(described.is_some() || method == "options", "{method} {target}: {answer:?}");
+                assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {target}");
+            }
+        }
+    }
 }

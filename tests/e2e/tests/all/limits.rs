@@ -383,11 +383,11 @@ fn methods_and_tokens_of_the_api_are_checked() {
     let (origin, redis) = (origin(), Redis::start());
     let gateway = Gateway::before(&origin).redis(&redis).managed().start();
     for (target, right) in [
-        ("/_spindrift/v1/limits", "GET"),
-        ("/_spindrift/v1/limits/a", "DELETE"),
-        ("/_spindrift/v1/limits/check", "POST, DELETE"),
-        ("/_spindrift/v1/limits/a/check", "POST"),
-        ("/_spindrift/v1/limits/a/penalty", "POST"),
+        ("/_spindrift/v1/limits", "GET, HEAD, OPTIONS"),
+        ("/_spindrift/v1/limits/a", "DELETE, OPTIONS"),
+        ("/_spindrift/v1/limits/check", "DELETE, OPTIONS, POST"),
+        ("/_spindrift/v1/limits/a/check", "OPTIONS, POST"),
+        ("/_spindrift/v1/limits/a/penalty", "OPTIONS, POST"),
     ] {
         let response: Response = gateway.send(&Request::new("PUT", target).bearer(TOKEN));
         let _ = response.problem(405);

@@ -161,7 +161,7 @@ fn a_lower_fence_than_the_greatest_is_409() {
     for method in ["GET", "PUT", "DELETE"] {
         let response = send(&gateway, method, "fences/a/check", &Value::Null);
         let _ = response.problem(405);
-        assert_eq!(response.header("allow"), Some("POST"));
+        assert_eq!(response.header("allow"), Some("OPTIONS, POST"));
     }
 }
 
@@ -201,7 +201,7 @@ fn what_is_asked_wrongly_is_400_and_says_what_is_right() {
     }
     let response = send(&gateway, "PATCH", "locks/a", &Value::Null);
     let _ = response.problem(405);
-    assert_eq!(response.header("allow"), Some("GET, POST, PUT, DELETE"));
+    assert_eq!(response.header("allow"), Some("DELETE, GET, HEAD, OPTIONS, POST, PUT"));
     let _ = gateway.send(&Request::post("/_spindrift/v1/locks/a", r#"{"ttl":30}"#)).problem(401);
     assert!(redis.keys().is_empty(), "{:?}", redis.keys());
 }

@@ -247,11 +247,11 @@ fn every_path_says_which_methods_it_has_and_needs_the_token() {
     let api = Api::start();
     let any = format!("{SESSIONS}/mine");
     for (target, allowed) in [
-        (SESSIONS.to_owned(), "POST"),
-        (format!("{SESSIONS}:verify"), "POST"),
-        (any.clone(), "DELETE, GET, PATCH, PUT"),
-        (format!("{any}/rotate"), "POST"),
-        ("/_spindrift/v1/users/anna/sessions".to_owned(), "DELETE, GET"),
+        (SESSIONS.to_owned(), "OPTIONS, POST"),
+        (format!("{SESSIONS}:verify"), "OPTIONS, POST"),
+        (any.clone(), "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
+        (format!("{any}/rotate"), "OPTIONS, POST"),
+        ("/_spindrift/v1/users/anna/sessions".to_owned(), "DELETE, GET, HEAD, OPTIONS"),
     ] {
         let response = api.send("BREW", &target, &Value::Null);
         let _ = response.problem(405);

@@ -154,3 +154,32 @@ fn the_subscriber_ends_when_its_connection_does_so_that_a_supervisor_can_start_i
     let _again = Subscriber::start(&redis);
     publish(&redis, b"nonsense");
 }
+
+#[test]
+fn what_a_message_says_is_to_be_warmed_is_a_hit_for_the_first_client() {
+    let origin = pages();
+    let redis = Redis::start();
+    let subscriber =
+        Subscriber::start_as(&redis, "spindrift", |setup| setup.variable("origin_url", &origin.url()));
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    let urls: Vec<String> = (0..20).map(|number| format!("\"http://site.example/warm/{number}\"")).collect();
+    let message = format!(r#"{{"v":1,"topic":"warm","id":"w-1","data":{{"urls":[{}]}}}}"#, urls.join(","));
+    publish(&redis, message.as_bytes());
+    subscriber.await_log("warmed 20 of 20 URLs, 0 are left");
+    let hits = || (0..20).map(|number| Request::get(&format!("/warm/{number}")).host("site.example"));
+    for request in hits() {
+        hit(&gateway, &request);
+    }
+    assert_eq!(origin.count(), 20);
+    publish(&redis, message.as_bytes());
+    eventually("it is done once", || gateway.counter("messages_duplicate") == 1);
+    assert_eq!(gateway.counter(r#"warmed_total{result="stored"}"#), 20);
+}
+
+#[test]
+fn a_subscriber_without_an_origin_says_that_it_cannot_warm() {
+    let redis = Redis::start();
+    let subscriber = Subscriber::start(&redis);
+    publish(&redis, br#"{"v":1,"topic":"warm","data":{"urls":["http://site.example/a"]}}"#);
+    subscriber.await_log("warmed 0 of 1 URLs, 0 are left; not http://site.example/a: status 502");
+}

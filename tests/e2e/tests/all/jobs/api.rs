@@ -93,20 +93,20 @@ fn what_is_said_wrong_is_400_and_says_what_was_expected() {
 fn a_wrong_method_is_405_and_every_path_needs_the_token() {
     let stage = stage();
     for (path, allowed) in [
-        ("", "GET"),
-        ("/jobs", "POST"),
-        ("/claim", "POST"),
-        ("/dequeue", "POST"),
-        ("/pause", "POST"),
-        ("/resume", "POST"),
-        ("/jobs/x", "GET, DELETE"),
-        ("/jobs/x/ack", "POST"),
-        ("/dead", "GET, DELETE"),
-        ("/dead/replay", "POST"),
-        ("/dead/x", "DELETE"),
-        ("/dead/x/replay", "POST"),
-        ("/schedules", "GET"),
-        ("/schedules/x", "GET, PUT, DELETE"),
+        ("", "GET, HEAD, OPTIONS"),
+        ("/jobs", "OPTIONS, POST"),
+        ("/claim", "OPTIONS, POST"),
+        ("/dequeue", "OPTIONS, POST"),
+        ("/pause", "OPTIONS, POST"),
+        ("/resume", "OPTIONS, POST"),
+        ("/jobs/x", "DELETE, GET, HEAD, OPTIONS"),
+        ("/jobs/x/ack", "OPTIONS, POST"),
+        ("/dead", "DELETE, GET, HEAD, OPTIONS"),
+        ("/dead/replay", "DELETE, OPTIONS, POST"),
+        ("/dead/x", "DELETE, OPTIONS"),
+        ("/dead/x/replay", "OPTIONS, POST"),
+        ("/schedules", "GET, HEAD, OPTIONS"),
+        ("/schedules/x", "DELETE, GET, HEAD, OPTIONS, PUT"),
     ] {
         let wrong = stage.send("BREW", path, "");
         let _ = wrong.problem(405);

@@ -1,36 +1,33 @@
-//! Streams for pages of other origins (Fetch Standard §3.3), where the configuration names them.
+//! The API for pages of other origins (Fetch Standard §3.3), where the configuration names them.
 
-use crate::api::call::Call;
-use crate::api::reply;
+use super::reply;
 use crate::body::Body;
-use crate::env::Env;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use http::{HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response};
 
-/// What the origin of one request may do. Credentials (cookies) play no part: tokens say who reads.
+/// What pages may read of the fields of a response, beside those they always may.
+const EXPOSED: &str = "allow, cache-status, cache-tag, etag, last-event-id, location, ratelimit, ratelimit-policy, \
+                       retry-after, www-authenticate";
+
+/// What the origin of one request may do. Credentials (cookies) play no part, and are never allowed: tokens say
+/// who asks.
 pub(super) struct Rule {
     allowed: Option<HeaderValue>,
     depends: bool,
 }
 
-/// Whether the request asks what a page may do. Without configured origins there is no such question.
-pub(super) fn is_preflight<E: Env>(call: &Call<'_, E>) -> bool {
-    let headers = &call.incoming.headers;
-    !call.app.config.topics.allow_origins.is_empty()
-        && headers.contains_key(ORIGIN)
-        && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+/// Whether the request asks what a page may do.
+pub(super) fn is_preflight(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 impl Rule {
-    /// The rule for the origin of a request.
-    pub(super) fn of<E: Env>(call: &Call<'_, E>) -> Self {
-        Self::new(&call.app.config.topics.allow_origins, call.incoming.headers.get(ORIGIN))
-    }
-
-    fn new(origins: &[String], origin: Option<&HeaderValue>) -> Self {
+    /// The rule for a request with these fields, where `origins` are allowed.
+    pub(super) fn new(origins: &[String], headers: &HeaderMap) -> Self {
+        let origin = headers.get(ORIGIN);
         if origins.iter().any(|allowed| allowed == "*") {
             return Self { allowed: Some(HeaderValue::from_static("*")), depends: false };
         }
@@ -39,30 +36,32 @@ impl Rule {
         Self { allowed: origin.filter(named).cloned(), depends: !origins.is_empty() }
     }
 
+    /// Whether the origin is allowed anything.
+    pub(super) const fn allows(&self) -> bool {
+        self.allowed.is_some()
+    }
+
     /// The response, readable for the page.
     pub(super) fn allow(&self, mut response: Response<Body>) -> Response<Body> {
         let headers = response.headers_mut();
-        if self.depends {
+        if self.depends && !headers.contains_key(VARY) {
             headers.append(VARY, HeaderValue::from_static("origin"));
         }
         if let Some(allowed) = &self.allowed {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed.clone());
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("last-event-id"));
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
         }
         response
     }
 
-    /// The answer to a preflight: pages may read, with a token in a field or in the query. They may not
-    /// publish: that takes the management token, which no page should have.
-    pub(super) fn preflight(&self) -> Response<Body> {
+    /// The answer to a preflight: pages may use these methods, with these fields.
+    pub(super) fn preflight(&self, methods: &str, fields: &'static str) -> Response<Body> {
         let mut response = self.allow(reply::empty());
         let headers = response.headers_mut();
-        if self.allowed.is_some() {
-            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET"));
-            headers.insert(
-                ACCESS_CONTROL_ALLOW_HEADERS,
-                HeaderValue::from_static("authorization, last-event-id"),
-            );
+        if self.allows() {
+            headers.remove(ACCESS_CONTROL_EXPOSE_HEADERS);
+            headers.extend(HeaderValue::from_str(methods).map(|it| (ACCESS_CONTROL_ALLOW_METHODS, it)));
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(fields));
             headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         }
         response
@@ -75,8 +74,8 @@ mod tests {
 
     fn allowed(origins: &[&str], origin: Option<&'static str>) -> (Option<HeaderValue>, bool) {
         let origins: Vec<String> = origins.iter().map(|&origin| origin.to_owned()).collect();
-        let origin = origin.map(HeaderValue::from_static);
-        let rule = Rule::new(&origins, origin.as_ref());
+        let origin = origin.map(|origin| (ORIGIN, HeaderValue::from_static(origin)));
+        let rule = Rule::new(&origins, &origin.into_iter().collect());
         (rule.allowed, rule.depends)
     }
 

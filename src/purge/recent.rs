@@ -1,0 +1,73 @@
+//! The last purges, as the ledger has them.
+
+use crate::env::Env;
+use crate::redis::{Arg, Client, Keys, RedisError};
+use serde::Serialize;
+
+/// A target of a purge. URLs that were purged hard are not in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Recent {
+    /// `path`, `tag`, `pattern`, `prefix` or `url`.
+    pub kind: &'static str,
+    /// Its text.
+    pub target: String,
+    /// Stale rather than gone.
+    pub soft: bool,
+}
+
+impl Recent {
+    /// From how a target stands in the ledger; `None` for what is not purged by people.
+    fn parse(member: &str) -> Option<Self> {
+        let kind = match member.get(..1)? {
+            "p" => "path",
+            "t" => "tag",
+            "g" => "pattern",
+            "x" => "prefix",
+            "u" | "q" => "url",
+            _ => return None,
+        };
+        let soft = member.get(1..2)? == "s";
+        Some(Self { kind, target: member.get(2..)?.to_owned(), soft })
+    }
+}
+
+/// The targets of the last purges, the newest first, at most `count`.
+///
+/// # Errors
+/// [`RedisError`].
+pub async fn recent<E: Env>(redis: &Client<E>, keys: &Keys, count: u32) -> Result<Vec<Recent>, RedisError> {
+    let last = i64::from(count) - 1;
+    let arguments = vec![Arg::from(&keys.ledger_entries()), Arg::Int(0), Arg::Int(last)];
+    let mut found = Vec::new();
+    for member in redis.call("ZREVRANGE", arguments).await? {
+        let member = member.bytes()?.unwrap_or_default();
+        found.extend(Recent::parse(&String::from_utf8_lossy(&member)));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Target, ledger};
+    use super::*;
+
+    #[test]
+    fn what_the_ledger_has_is_read_again() {
+        for (target, kind, text) in [
+            (Target::Tag("news".to_owned()), "tag", "news"),
+            (Target::Path("/a?b".to_owned()), "path", "/a?b"),
+            (Target::Pattern("*.css".to_owned()), "pattern", "*.css"),
+            (Target::Prefix("/ä".to_owned()), "prefix", "/ä"),
+        ] {
+            for soft in [false, true] {
+                let member = ledger::member(&target, soft).unwrap();
+                let expected = Recent { kind, target: text.to_owned(), soft };
+                assert_eq!(Recent::parse(&member), Some(expected));
+            }
+        }
+        assert_eq!(Recent::parse(&ledger::soft_url("https://h/a")).unwrap().kind, "url");
+        for other in ["", "t", "khuser:*", "ä"] {
+            assert_eq!(Recent::parse(other), None, "{other}");
+        }
+    }
+}
