@@ -3,10 +3,10 @@
 use super::secret::Secret;
 use http::uri::{Authority, Scheme};
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A host and perhaps a port, without anything else.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostPort {
     host: String,
     port: Option<u16>,
@@ -39,6 +39,18 @@ impl HostPort {
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.port
+    }
+
+    /// The same host with another port.
+    #[must_use]
+    pub fn with_port(&self, port: u16) -> Self {
+        Self { host: self.host.clone(), port: Some(port) }
+    }
+
+    /// Whether the host is an IP address rather than a name.
+    #[must_use]
+    pub fn is_ip(&self) -> bool {
+        self.host.starts_with('[') || self.host.parse::<Ipv4Addr>().is_ok()
     }
 
     fn or_port(self, default: Option<u16>) -> Self {
@@ -197,7 +209,8 @@ impl RedisAddress {
     }
 
     /// The same of a cluster node.
-    pub(super) fn outbound_host_of(&self, node: &HostPort) -> String {
+    #[must_use]
+    pub fn outbound_host_of(&self, node: &HostPort) -> String {
         format!("{}://{node}", self.scheme())
     }
 
@@ -211,6 +224,12 @@ impl RedisAddress {
     pub(super) fn selects_database(&self) -> bool {
         let path = self.tail.split(['?', '#']).next().unwrap_or_default();
         path.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+    }
+
+    /// Whether connections are encrypted.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        self.tls
     }
 
     fn scheme(&self) -> &'static str {
