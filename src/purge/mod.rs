@@ -7,12 +7,14 @@
 
 mod apply;
 mod book;
+mod books;
 mod globs;
 pub mod ledger;
 mod sweep;
 
 pub use apply::{Purger, Report};
 pub use book::Book;
+pub use books::Books;
 pub use sweep::Swept;
 
 use crate::cache::key::ResourceKey;

@@ -14,6 +14,8 @@ use crate::redis::{Arg, Key, RedisError, Scan, Script, Value, exactly};
 use crate::time::{Timestamp, millis};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 static DROP: Script = Script::new(include_str!("../redis/lua/drop.lua"));
@@ -73,10 +75,10 @@ impl<E: Env> Store<E> {
         while self.env.now() < until {
             let found = scan.next(&self.redis).await?;
             let keys = found.iter().filter_map(|key| self.keys.of_response(key)).collect();
-            let head = self.book.begin().await?;
+            let mut heads = BTreeMap::new();
             for peeked in self.peek(keys).await? {
                 swept.seen += 1;
-                swept.dropped += u64::from(self.drop_purged(&head, peeked).await?);
+                swept.dropped += u64::from(self.drop_purged(&mut heads, peeked).await?);
             }
             self.redis.call("PEXPIRE", vec![Arg::from(held), Arg::from(millis(HELD))]).await?;
             if scan.is_finished() {
@@ -113,17 +115,27 @@ impl<E: Env> Store<E> {
         Ok(bytes.bytes()?.unwrap_or_default().into())
     }
 
-    async fn drop_purged(&self, head: &Head, peeked: Peeked) -> Result<bool, RedisError> {
+    /// `heads` are those of the ledgers that were read in this step.
+    async fn drop_purged(
+        &self,
+        heads: &mut BTreeMap<usize, Head>,
+        peeked: Peeked,
+    ) -> Result<bool, RedisError> {
         let Peeked { key, beginning, record } = peeked;
+        let Some(id) = key.resource() else { return Ok(false) };
+        let (book, number) = (self.books.of(id), self.books.number_of(id));
+        let head = match heads.entry(number) {
+            Entry::Occupied(head) => head.into_mut(),
+            Entry::Vacant(place) => place.insert(book.begin().await?),
+        };
         let entry = record.entry();
         let Some(url) = crate::cache::key::url_of(&entry.key) else { return Ok(false) };
         let subject = Subject { mark: &entry.ledger, url: &url, tags: &entry.tags };
-        if self.book.judge(head, subject).await? != Purged::Hard {
+        if book.judge(head, subject).await? != Purged::Hard {
             return Ok(false);
         }
         let gone = exactly::<1>(self.redis.run(&DROP, &[&key], vec![Arg::from(beginning.to_vec())]).await?)?;
         for (body, chunks) in record.bodies() {
-            let Some(id) = key.resource() else { break };
             let pieces = (0..chunks).map(|number| Arg::from(self.keys.chunk(id, body, number)));
             self.redis.call("UNLINK", pieces.collect()).await?;
         }

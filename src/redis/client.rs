@@ -49,6 +49,12 @@ impl<E: Env> Client<E> {
         Self { servers: Servers::Cluster(Rc::new(cluster)), observer }
     }
 
+    /// Whether keys are on several servers.
+    #[must_use]
+    pub const fn is_cluster(&self) -> bool {
+        matches!(self.servers, Servers::Cluster(_))
+    }
+
     /// From now on every command is counted.
     pub fn observe(&self, metrics: &Rc<Metrics<E>>) {
         let _ = self.observer.set(Rc::downgrade(metrics));

@@ -9,6 +9,7 @@ mod agreement;
 mod bodies;
 mod cases;
 mod client;
+mod cluster;
 mod collapse;
 mod compress;
 mod degraded;

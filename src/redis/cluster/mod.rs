@@ -15,6 +15,7 @@ mod state;
 
 pub use redirect::Redirect;
 pub use route::{Part, Route, route};
+pub(super) use slot::SHARES;
 pub use slot::Slot;
 pub use state::{ClusterState, NodeState};
 

@@ -3,6 +3,9 @@
 /// How many slots there are.
 pub(super) const SLOTS: u16 = 16_384;
 
+/// How many shares of neighbouring slots are told apart, where something is kept for each.
+pub(in crate::redis) const SHARES: u16 = 16;
+
 /// A part of the keys of a cluster, which one master owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u16);
@@ -19,6 +22,12 @@ impl Slot {
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
         if number < SLOTS { Some(Self(number)) } else { None }
+    }
+
+    /// Which of the [`SHARES`] it is in.
+    #[must_use]
+    pub fn share(self) -> usize {
+        usize::from(self.0 / (SLOTS / SHARES))
     }
 
     /// Its number, less than 16,384.
