@@ -1,7 +1,8 @@
 //! The client: commands and scripts to one Redis server, or to the nodes of a cluster that have their keys.
 
 use super::cluster::{Cluster, ClusterState};
-use super::node::{Care, Condition, Node, Observer};
+use super::node::{Care, Node, Observer};
+use super::outage::Condition;
 use super::{Arg, Key, RedisError, Script, Value};
 use crate::config::{HostPort, RedisAddress, Secret};
 use crate::env::Env;

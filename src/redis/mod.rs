@@ -9,6 +9,7 @@ mod cluster;
 mod error;
 mod key;
 mod node;
+mod outage;
 mod scan;
 mod script;
 
@@ -17,7 +18,7 @@ pub use cluster::{ClusterState, NodeState, Part, Redirect, Route, Slot, route};
 pub use error::RedisError;
 pub(crate) use key::readable;
 pub use key::{Key, Keys};
-pub use node::Condition;
+pub use outage::Condition;
 pub use scan::Scan;
 pub use script::Script;
 pub(crate) use script::hex;

@@ -1,11 +1,11 @@
 //! One connection to one Redis server, with a deadline on every call and backoff while it is down.
 
 use super::client::Limits;
+use super::outage::{Condition, Outage};
 use super::{Arg, RedisError, Value};
 use crate::config::Secret;
 use crate::env::{Connection, Env};
 use crate::metrics::{Metrics, Series, Timed};
-use crate::time::Timestamp;
 use futures_util::future::{Either, select};
 use std::cell::{OnceCell, RefCell};
 use std::pin::pin;
@@ -52,48 +52,6 @@ enum Link<C> {
         failures: u32,
     },
     Down(Outage),
-}
-
-#[derive(Clone, Debug)]
-struct Outage {
-    failures: u32,
-    until: Timestamp,
-    last: String,
-}
-
-/// What is known of a server without asking it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// It has not been needed yet.
-    Unused,
-    /// Its connection stands.
-    Connected,
-    /// It failed, and is left alone for a while.
-    Down {
-        /// What failed last.
-        last: String,
-        /// How often in a row.
-        failures: u32,
-    },
-}
-
-impl Condition {
-    /// Who is to be asked first: the least.
-    pub(super) const fn rank(&self) -> u32 {
-        match self {
-            Self::Connected => 0,
-            Self::Unused => 1,
-            Self::Down { failures, .. } => failures.saturating_add(1),
-        }
-    }
-
-    /// How often in a row it failed.
-    pub(super) const fn failures(&self) -> u32 {
-        match self {
-            Self::Connected | Self::Unused => 0,
-            Self::Down { failures, .. } => *failures,
-        }
-    }
 }
 
 /// How often a call looks whether another one's connection stands. Tasks of a wasm instance cannot wake
@@ -152,18 +110,19 @@ impl<E: Env> Node<E> {
         let began = self.env.elapsed();
         let result = self.within(self.limits.command, connection.execute(command, arguments)).await;
         self.counted(care, began, result.as_ref().err());
-        let broken = result.as_ref().is_err_and(RedisError::breaks_connection);
-        let mut spare = self.spare.borrow_mut();
-        if !broken && spare.len() < SPARE {
-            spare.push(connection);
+        match &result {
+            Err(error @ RedisError::TimedOut(_)) => self.rest(error),
+            Err(error) if error.breaks_connection() => {}
+            _ => self.spare.borrow_mut().push(connection),
         }
+        self.spare.borrow_mut().truncate(SPARE);
         result
     }
 
     /// A connection that has said `ASKING`.
     async fn asking(&self) -> Result<E::Connection, RedisError> {
         if let Link::Down(outage) = &*self.link.borrow()
-            && self.env.now() < outage.until
+            && outage.lasts(self.env.now())
         {
             return Err(outage.error(self.env.now()));
         }
@@ -178,7 +137,10 @@ impl<E: Env> Node<E> {
                 Ok(_) => return Ok(connection),
                 // One that was kept may have been closed since. Nothing has been done yet.
                 Err(RedisError::Unreachable(_)) if !fresh => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.rest(&error);
+                    return Err(error);
+                }
             }
         }
     }
@@ -188,12 +150,11 @@ impl<E: Env> Node<E> {
         match &*self.link.borrow() {
             Link::Closed | Link::Opening { after: None } => Condition::Unused,
             Link::Open { failures: 0, .. } => Condition::Connected,
+            // It stands and has not been answered on yet.
             Link::Open { failures, .. } => {
                 Condition::Down { last: "redis-timeout".to_owned(), failures: *failures }
             }
-            Link::Down(outage) | Link::Opening { after: Some(outage) } => {
-                Condition::Down { last: outage.last.clone(), failures: outage.failures }
-            }
+            Link::Down(outage) | Link::Opening { after: Some(outage) } => outage.condition(),
         }
     }
 
@@ -278,7 +239,7 @@ impl<E: Env> Node<E> {
             let now = self.env.now();
             let after = match &*self.link.borrow() {
                 Link::Open { connection, .. } => return Ok((Rc::clone(connection), false)),
-                Link::Down(outage) if now < outage.until => return Err(outage.error(now)),
+                Link::Down(outage) if outage.lasts(now) => return Err(outage.error(now)),
                 Link::Opening { after: Some(outage) } => return Err(outage.error(now)),
                 Link::Opening { after: None } => None,
                 Link::Down(outage) => Some(Some(outage.clone())),
@@ -295,7 +256,7 @@ impl<E: Env> Node<E> {
     }
 
     async fn open(&self, after: Option<Outage>) -> Result<Rc<E::Connection>, RedisError> {
-        let failures = after.as_ref().map_or(0, |outage| outage.failures);
+        let failures = after.as_ref().map_or(0, Outage::failures);
         *self.link.borrow_mut() = Link::Opening { after };
         let attempt = Attempt { node: self };
         let opened = self.connect().await;
@@ -310,10 +271,8 @@ impl<E: Env> Node<E> {
             Err(error) => {
                 let outage = self.outage(failures, &error);
                 let of = self.announced.as_ref().map_or_else(String::new, |place| format!("{place}: "));
-                self.env.log(&format!(
-                    "{of}{error}; next try in {} ms",
-                    outage.until.since(self.env.now()).as_millis()
-                ));
+                let pause = outage.left(self.env.now()).as_millis();
+                self.env.log(&format!("{of}{error}; next try in {pause} ms"));
                 *self.link.borrow_mut() = Link::Down(outage);
                 Err(error)
             }
@@ -329,11 +288,9 @@ impl<E: Env> Node<E> {
     }
 
     fn outage(&self, failures: u32, error: &RedisError) -> Outage {
-        let failures = failures.saturating_add(1);
         let mut random = [0];
         self.env.fill(&mut random);
-        let delay = backoff(failures, random[0]);
-        Outage { failures, until: self.env.now().plus(delay), last: error.reason().to_owned() }
+        Outage::after(failures, error, self.env.now(), random[0])
     }
 
     async fn within<T>(
@@ -348,12 +305,6 @@ impl<E: Env> Node<E> {
     }
 }
 
-impl Outage {
-    fn error(&self, now: Timestamp) -> RedisError {
-        RedisError::Down { last: self.last.clone(), retry_in: self.until.since(now) }
-    }
-}
-
 /// Frees the link when the task that was opening it goes away half way.
 struct Attempt<'a, E: Env> {
     node: &'a Node<E>,
@@ -362,24 +313,5 @@ struct Attempt<'a, E: Env> {
 impl<E: Env> Drop for Attempt<'_, E> {
     fn drop(&mut self) {
         *self.node.link.borrow_mut() = Link::Closed;
-    }
-}
-
-/// How long to leave the server alone after so many failures in a row: 50 ms doubled each time up to 5 s,
-/// and up to 200 ms more so that instances do not come back all at once.
-fn backoff(failures: u32, random: u8) -> Duration {
-    let doubled = 50u64.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(5_000);
-    Duration::from_millis(doubled + u64::from(random) * 200 / 256)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backoff_doubles_up_to_five_seconds_with_jitter() {
-        let base: Vec<_> = (1..=9).map(|n| backoff(n, 0).as_millis()).collect();
-        assert_eq!(base, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
-        assert_eq!(backoff(u32::MAX, 255), Duration::from_millis(5199));
     }
 }

@@ -136,10 +136,11 @@ async fn key_values(cluster: &Cluster) {
     value::values(&one).delete(&all[0]).await.unwrap();
     assert_eq!(value::get(&other, &names[0]).await, None);
     value::invalidate(&one, &["user:1*"], &[]).await;
-    assert_eq!(value::get(&other, "user:12").await, None);
+    assert_eq!(value::get(&other, "user:12").await, None, "and it is dropped behind that");
+    other.env.settle().await;
     assert_eq!(value::get(&other, "user:2").await.as_deref(), Some("user:2"));
     let swept = value::values(&one).sweep(BUDGET).await.unwrap().unwrap();
-    assert!(swept.finished && swept.dropped == 11, "{swept:?}");
+    assert!(swept.finished && swept.dropped == 10, "{swept:?}");
 }
 
 async fn jobs(cluster: &Cluster) {
@@ -352,8 +353,10 @@ fn a_master_that_goes_away_takes_only_its_share_along() {
 
         cluster.start_again(2).await;
         cluster.world.clock.advance(LONG);
-        let first = get_all(&instance, COUNT).await;
-        assert!(first.iter().all(|got| got.status == 200));
+        // One of them tries the node again, and the others do not wait for it; then all are stored.
+        for _ in 0..2 {
+            assert!(get_all(&instance, COUNT).await.iter().all(|got| got.status == 200));
+        }
         assert_eq!(hits(&get_all(&instance, COUNT).await), COUNT);
         instance.env.settle().await;
         assert!(instance.redis().probe().await.unwrap().is_whole());

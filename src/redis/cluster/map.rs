@@ -1,6 +1,6 @@
 //! Who owns which slot.
 
-use super::redirect::announced;
+use super::redirect::{announced, port_alone};
 use super::slot::{SLOTS, Slot};
 use crate::config::HostPort;
 use crate::redis::RedisError;
@@ -127,11 +127,8 @@ fn place_of(text: &str, asked: &HostPort, naming: Naming) -> Option<HostPort> {
     if naming == Naming::Hostname && !hostname.is_empty() && !hostname.contains('=') {
         return HostPort::parse(&format!("{hostname}:{port}"));
     }
-    match address.strip_prefix(':') {
-        // A node that does not know its own address yet: then it is where it was asked.
-        Some(port) => port.parse().ok().filter(|port| *port > 0).map(|port| asked.with_port(port)),
-        None => announced(address),
-    }
+    // A node that does not know its own address yet is where it was asked.
+    port_alone(address).map(|port| asked.with_port(port)).or_else(|| announced(address))
 }
 
 /// `5` or `0-5460`, as positions.

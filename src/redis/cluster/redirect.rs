@@ -36,8 +36,8 @@ impl Redirect {
         let mut words = text.split_ascii_whitespace();
         let slot = Slot::new(words.next()?.parse().ok()?)?;
         let place = words.next()?;
-        let to = match place.strip_prefix(':').or_else(|| place.strip_prefix("?:")) {
-            Some(port) => Target::SameHost(port.parse().ok().filter(|port| *port > 0)?),
+        let to = match port_alone(place.trim_start_matches('?')) {
+            Some(port) => Target::SameHost(port),
             None => Target::Place(announced(place)?),
         };
         Some(Self { once, slot, to })
@@ -62,6 +62,11 @@ impl fmt::Display for Redirect {
             Target::SameHost(port) => write!(f, ":{port}"),
         }
     }
+}
+
+/// `:7001`, from a node that does not know under which address others see it.
+pub(super) fn port_alone(text: &str) -> Option<u16> {
+    text.strip_prefix(':')?.parse().ok().filter(|port| *port > 0)
 }
 
 /// An address as a node announces it: a port behind the last colon, an IPv6 address without brackets.
