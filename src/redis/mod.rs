@@ -4,6 +4,7 @@
 //! deadline, a broken connection is reopened with exponential backoff and jitter, and while the server is
 //! known to be down calls fail at once. It knows no clusters either: there the client finds the owner of each key.
 
+mod asking;
 mod client;
 mod cluster;
 mod error;

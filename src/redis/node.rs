@@ -28,18 +28,18 @@ pub(super) enum Care {
 
 /// One server. It opens its connection when it is first needed.
 pub(super) struct Node<E: Env> {
-    env: E,
+    pub(super) env: E,
     address: Secret,
     /// What to call it where the host does not allow its address; without, it is the one that the operator gave.
     announced: Option<String>,
-    limits: Limits,
-    link: RefCell<Link<E::Connection>>,
+    pub(super) limits: Limits,
+    pub(super) link: RefCell<Link<E::Connection>>,
     /// Open connections that nobody uses, for commands that `ASKING` precedes.
-    spare: RefCell<Vec<E::Connection>>,
+    pub(super) spare: RefCell<Vec<E::Connection>>,
     observer: Observer<E>,
 }
 
-enum Link<C> {
+pub(super) enum Link<C> {
     Closed,
     /// Somebody is opening it; `after` is the outage that this try may end.
     Opening {
@@ -57,9 +57,6 @@ enum Link<C> {
 /// How often a call looks whether another one's connection stands. Tasks of a wasm instance cannot wake
 /// one another, so it has to look; it happens only at the start of an instance.
 pub(super) const OPENING_POLL: Duration = Duration::from_millis(1);
-
-/// How many connections for `ASKING` are kept open while nobody uses them.
-const SPARE: usize = 4;
 
 impl<E: Env> Node<E> {
     /// The server at `address`. Does nothing yet.
@@ -95,56 +92,6 @@ impl<E: Env> Node<E> {
         }
     }
 
-    /// Carries out a command after `ASKING`.
-    ///
-    /// `ASKING` counts for the next command on the same connection, whoever sends it. The connection that
-    /// requests share will not do, then: another's command could come in between. So this one belongs to
-    /// nobody else until the command is answered.
-    pub(super) async fn ask(
-        &self,
-        care: Care,
-        command: &str,
-        arguments: Vec<Arg>,
-    ) -> Result<Vec<Value>, RedisError> {
-        let connection = self.asking().await?;
-        let began = self.env.elapsed();
-        let result = self.within(self.limits.command, connection.execute(command, arguments)).await;
-        self.counted(care, began, result.as_ref().err());
-        match &result {
-            Err(error @ RedisError::TimedOut(_)) => self.rest(error),
-            Err(error) if error.breaks_connection() => {}
-            _ => self.spare.borrow_mut().push(connection),
-        }
-        self.spare.borrow_mut().truncate(SPARE);
-        result
-    }
-
-    /// A connection that has said `ASKING`.
-    async fn asking(&self) -> Result<E::Connection, RedisError> {
-        if let Link::Down(outage) = &*self.link.borrow()
-            && outage.lasts(self.env.now())
-        {
-            return Err(outage.error(self.env.now()));
-        }
-        loop {
-            let spare = self.spare.borrow_mut().pop();
-            let fresh = spare.is_none();
-            let connection = match spare {
-                Some(connection) => connection,
-                None => self.connect().await.inspect_err(|error| self.rest(error))?,
-            };
-            match self.within(self.limits.command, connection.execute("ASKING", Vec::new())).await {
-                Ok(_) => return Ok(connection),
-                // One that was kept may have been closed since. Nothing has been done yet.
-                Err(RedisError::Unreachable(_)) if !fresh => {}
-                Err(error) => {
-                    self.rest(&error);
-                    return Err(error);
-                }
-            }
-        }
-    }
-
     /// What is known of it now.
     pub(super) fn condition(&self) -> Condition {
         match &*self.link.borrow() {
@@ -156,11 +103,6 @@ impl<E: Env> Node<E> {
             }
             Link::Down(outage) | Link::Opening { after: Some(outage) } => outage.condition(),
         }
-    }
-
-    /// Closes what is kept for `ASKING`.
-    pub(super) fn settle(&self) {
-        self.spare.borrow_mut().clear();
     }
 
     /// From now on it counts as down for a while.
@@ -193,7 +135,7 @@ impl<E: Env> Node<E> {
         result
     }
 
-    fn counted(&self, care: Care, began: Duration, error: Option<&RedisError>) {
+    pub(super) fn counted(&self, care: Care, began: Duration, error: Option<&RedisError>) {
         if care == Care::Uncounted {
             return;
         }
@@ -279,7 +221,7 @@ impl<E: Env> Node<E> {
         }
     }
 
-    async fn connect(&self) -> Result<E::Connection, RedisError> {
+    pub(super) async fn connect(&self) -> Result<E::Connection, RedisError> {
         let opened = self.within(self.limits.connect, self.env.connect(self.address.expose())).await;
         opened.map_err(|error| match (&self.announced, error) {
             (Some(place), RedisError::Denied) => RedisError::NodeDenied(place.clone()),
@@ -293,7 +235,7 @@ impl<E: Env> Node<E> {
         Outage::after(failures, error, self.env.now(), random[0])
     }
 
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         deadline: Duration,
         work: impl Future<Output = Result<T, RedisError>>,

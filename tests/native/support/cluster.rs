@@ -43,7 +43,7 @@ impl Cluster {
         });
         let mut admins = Vec::new();
         for server in &servers {
-            admins.push(admin(server).await);
+            admins.push(admin(&server.url()).await);
         }
         let world = World::start(Rc::new(RedisServer::start())).await;
         let (nodes, admins) = (RefCell::new(servers), RefCell::new(admins));
@@ -149,7 +149,8 @@ impl Cluster {
     /// Starts it again, empty; it remembers the cluster.
     pub(crate) async fn start_again(&self, at: usize) {
         self.nodes.borrow_mut()[at].start_again();
-        let connection = admin(&self.nodes.borrow()[at]).await;
+        let url = self.nodes.borrow()[at].url();
+        let connection = admin(&url).await;
         self.admins.borrow_mut()[at] = connection;
         self.settled().await;
     }

@@ -101,16 +101,16 @@ pub(crate) struct World {
     instances: Cell<u64>,
 }
 
-/// A connection of an administrator's to `server`.
-async fn admin(server: &RedisServer) -> MultiplexedConnection {
-    let client = redis::Client::open(server.url()).unwrap();
+/// A connection of an administrator's to the server at `url`.
+async fn admin(url: &str) -> MultiplexedConnection {
+    let client = redis::Client::open(url).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
 impl World {
     /// A world on `server`.
     pub(crate) async fn start(server: Rc<RedisServer>) -> Self {
-        let admin = admin(&server).await;
+        let admin = admin(&server.url()).await;
         let (clock, origin) = (ManualClock::new(), Rc::new(Origin::new()));
         Self { server, clock, origin, admin, instances: Cell::new(0) }
     }
