@@ -121,13 +121,14 @@ impl<E: Env> Store<E> {
         let mut reply = self.redis.call("MGET", keys).await?.into_iter();
         let mut next = || reply.next().unwrap_or(Value::Nil).bytes();
         let (stored, head) = (next()?.filter(|stored| !stored.is_empty()), next()?);
-        // Without a ledger nothing proves that what is stored was not purged.
-        let Some(head) = head.map(|head| Book::<E>::parse(&head)).transpose()? else {
-            return Ok(Lookup::default());
-        };
-        let Some(stored) = stored else {
-            let flight = guess.filter(|guess| !guess.usual).map(|guess| guess.name).unwrap_or_default();
-            return Ok(Lookup { mark: Some(head.mark), flight, ..Lookup::default() });
+        let head = head.map(|head| Book::<E>::parse(&head)).transpose()?;
+        let (head, stored) = match (head, stored) {
+            (Some(head), Some(stored)) => (head, stored),
+            // Without a ledger nothing proves that what is stored was not purged.
+            (head, _) => {
+                let flight = guess.filter(|guess| !guess.usual).map(|guess| guess.name).unwrap_or_default();
+                return Ok(Lookup { mark: head.map(|head| head.mark), flight, ..Lookup::default() });
+            }
         };
         let varies = stored.first() == Some(&b'V');
         let (record, flight) = if varies {

@@ -372,6 +372,7 @@ fn what_is_wrong_with_a_cluster_is_said() {
         a_user_of_its_own(cluster).await;
         the_first_seed_is_away(cluster).await;
         nobody_has_a_slot(cluster).await;
+        the_cluster_is_down(cluster).await;
     });
 }
 
@@ -455,6 +456,35 @@ async fn nobody_has_a_slot(cluster: &Cluster) {
     old.redis().call("GET", vec![(&keys().lock("lost")).into()]).await.unwrap();
 }
 
+async fn the_cluster_is_down(cluster: &Cluster) {
+    let instance = cluster.instance();
+    let (lost, kept) = (Slot::of(b"sd:{lock:lost}").number(), keys().lock("lost"));
+    let at = Cluster::node_of_slot(lost);
+    let key =
+        (0..).map(|n| keys().lock(&n.to_string())).find(|key| Cluster::node_of(key) == at && *key != kept);
+    let key = key.unwrap();
+    let get = async || instance.redis().call("GET", vec![(&key).into()]).await;
+    get().await.unwrap();
+    cluster.tell(at, &["CONFIG", "SET", "cluster-require-full-coverage", "yes"]).await;
+    cluster.tell(at, &["CLUSTER", "DELSLOTS", &lost.to_string()]).await;
+    cluster.until(at, |info| info.contains("cluster_state:fail")).await;
+    instance.env.wire().take_commands();
+    let refused = get().await;
+    assert!(
+        matches!(&refused, Err(RedisError::Unavailable(text)) if text.contains("ClusterDown")),
+        "{refused:?}"
+    );
+    assert_eq!(instance.env.wire().count("GET"), 7, "it is tried again, and not for ever");
+    let refused = get().await;
+    assert!(matches!(refused, Err(RedisError::Down { .. })), "then it is known: {refused:?}");
+    assert!(!instance.redis().probe().await.unwrap().is_whole());
+    cluster.tell(at, &["CLUSTER", "ADDSLOTS", &lost.to_string()]).await;
+    cluster.tell(at, &["CONFIG", "SET", "cluster-require-full-coverage", "no"]).await;
+    cluster.settled().await;
+    cluster.world.clock.advance(LONG);
+    get().await.unwrap();
+}
+
 #[test]
 fn a_single_redis_is_not_taken_for_a_cluster() {
     on_redis(async |world| {
@@ -465,5 +495,7 @@ fn a_single_redis_is_not_taken_for_a_cluster() {
         let refused = instance.redis().call("GET", vec!["sd:a".into()]).await.unwrap_err();
         let expected = format!("{place} is no node of a cluster: leave redis_cluster_nodes empty");
         assert!(refused.to_string().contains(&expected), "{refused}");
+        let said = instance.env.log_lines();
+        assert_eq!(said.iter().filter(|line| line.contains(&expected)).count(), 1, "{said:?}");
     });
 }

@@ -26,6 +26,8 @@ pub(super) struct View {
     learning: bool,
     /// Which of the nodes is asked first, so that one with an old view is not asked for ever.
     turn: usize,
+    /// What was logged last, so that it is said once.
+    said: String,
 }
 
 impl<E: Env> Cluster<E> {
@@ -92,7 +94,20 @@ impl<E: Env> Cluster<E> {
                 break;
             }
         }
-        Err(problem.unwrap_or_else(|| RedisError::Unavailable("the cluster has no node".to_owned())))
+        let problem =
+            problem.unwrap_or_else(|| RedisError::Unavailable("the cluster has no node".to_owned()));
+        // What is about a node alone, it has said itself.
+        if !problem.is_of_node() {
+            self.say(format!("the Redis cluster cannot be used: {problem}"));
+        }
+        Err(problem)
+    }
+
+    fn say(&self, line: String) {
+        let said = std::mem::replace(&mut self.view.borrow_mut().said, line.clone());
+        if said != line {
+            self.env.log(&line);
+        }
     }
 
     /// The nodes that may know the map. Those that failed before come last.
@@ -131,9 +146,9 @@ impl<E: Env> Cluster<E> {
         for node in nodes.values() {
             node.settle();
         }
-        let before = self.view.borrow().map.as_ref().map_or(0, SlotMap::unowned);
-        if map.unowned() > before {
-            self.env.log(&format!("{} slots of the Redis cluster have no owner", map.unowned()));
+        match map.unowned() {
+            0 => self.view.borrow_mut().said.clear(),
+            some => self.say(format!("{some} slots of the Redis cluster have no owner")),
         }
         self.view.borrow_mut().map = Some(map);
     }
