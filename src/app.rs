@@ -2,7 +2,7 @@
 
 use crate::cache::store::{Store, StoreLimits};
 use crate::cache::variance::Variances;
-use crate::config::{Config, ConfigErrors, Settings, Strings};
+use crate::config::{Config, ConfigErrors, RedisAddress, Settings, Strings};
 use crate::env::Env;
 use crate::event::Channel;
 use crate::job::Jobs;
@@ -95,10 +95,8 @@ impl<E: Env> App<E> {
         for warning in &settings.warnings {
             env.log(warning);
         }
-        let shared = settings
-            .redis
-            .as_ref()
-            .map(|address| Shared::new(&env, &config, address.url().expose(), &settings.channel));
+        let shared =
+            settings.redis.as_ref().map(|address| Shared::new(&env, &config, address, &settings.channel));
         let metrics = match &shared {
             Some(shared) => Rc::clone(&shared.metrics),
             None => Metrics::new(env.clone(), None, Vec::new()),
@@ -133,9 +131,9 @@ fn limiter<E: Env>(
 }
 
 impl<E: Env> Shared<E> {
-    fn new(env: &E, config: &Rc<Config>, address: &str, channel: &str) -> Self {
+    fn new(env: &E, config: &Rc<Config>, address: &RedisAddress, channel: &str) -> Self {
         let limits = Limits { command: config.redis.timeout, connect: config.redis.connect_timeout };
-        let redis = Rc::new(Client::new(env.clone(), address.to_owned(), limits));
+        let redis = Rc::new(Client::at(env.clone(), address, limits));
         let keys = Keys::new(&config.redis.prefix);
         let bounds = StoreLimits {
             max_ttl: config.cache.max_ttl,

@@ -5,8 +5,9 @@ use super::gauges::look;
 use super::reply::{self, Outcome};
 use crate::env::Env;
 use crate::metrics::{self, Totals};
+use crate::redis::Condition;
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// For people and dashboards. Without Redis what is counted there is not known: `null`.
 pub(super) async fn json<E: Env>(call: Call<'_, E>) -> Outcome {
@@ -18,6 +19,7 @@ pub(super) async fn json<E: Env>(call: Call<'_, E>) -> Outcome {
     }
     if let (Value::Object(shown), Value::Object(state)) = (&mut shown, seen.json()) {
         shown.extend(state);
+        shown.extend(nodes(&call).map(|nodes| ("redis_nodes".to_owned(), nodes)));
     }
     Ok(reply::json(StatusCode::OK, &shown))
 }
@@ -28,4 +30,21 @@ pub(super) async fn prometheus<E: Env>(call: Call<'_, E>) -> Outcome {
     let seen = look(call.app).await;
     let text = metrics::prometheus(seen.totals().unwrap_or(&Totals::new()), &seen.gauges());
     Ok(reply::typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+}
+
+/// The nodes of a cluster, as this instance knows them without asking.
+fn nodes<E: Env>(call: &Call<'_, E>) -> Option<Value> {
+    let known = call.shared().ok()?.redis.nodes().into_iter();
+    let nodes: Vec<Value> = known.map(|(place, condition)| node(&place.to_string(), &condition)).collect();
+    (!nodes.is_empty()).then(|| nodes.into())
+}
+
+fn node(place: &str, condition: &Condition) -> Value {
+    match condition {
+        Condition::Unused => json!({"node": place, "state": "unused"}),
+        Condition::Connected => json!({"node": place, "state": "connected"}),
+        Condition::Down { last, failures } => {
+            json!({"node": place, "state": "down", "reason": last, "failures": failures})
+        }
+    }
 }

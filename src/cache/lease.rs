@@ -132,7 +132,7 @@ impl<E: Env> Store<E> {
     ) -> Result<Begun, RedisError> {
         let ledger = match mark {
             Some(mark) => mark,
-            None => self.book.begin().await?.mark,
+            None => self.books.of(resource.id()).begin().await?.mark,
         };
         let id = resource.id();
         let lead = Lead {

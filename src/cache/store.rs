@@ -7,11 +7,11 @@
 //! | `{id}:g` | the generation, while something is fetched |
 //! | `{id}:f:`, `{id}:m:` | who leads a fetch, and what is not worth waiting for: see [`lease`](super::lease) |
 //! | `{id}:<body>:<n>` | a piece of a large body, or of a part |
-//! | `{purge}`, `{purge}:z` | the head and the entries of the purge ledger |
+//! | `{purge}`, `{purge}:z` | the head and the entries of the purge ledger; in a cluster `{purge:<n>}`, sixteen of them |
 //!
 //! A record is a response, or a [`Partial`] of which only parts are there.
 //!
-//! A hit is one `MGET`: of the resource, of the ledger's head, and, for a request with fields that responses
+//! A hit is one `MGET`, which a cluster gets in two parts at the same time: of the resource, of the ledger's head, and, for a request with fields that responses
 //! usually vary on, of the variant these would select. Only for other variants, and when a purge happened
 //! since this instance looked last, a second round trip is needed.
 //!
@@ -25,8 +25,8 @@ use super::lease::FillLease;
 use super::partial::{Partial, Record};
 use crate::env::Env;
 use crate::nonce::Nonces;
-use crate::purge::Book;
 use crate::purge::ledger::{Head, Purged, Subject};
+use crate::purge::{Book, Books};
 use crate::redis::{Arg, Client, Key, Keys, RedisError, Script, Value, exactly};
 use crate::time::{Timestamp, Ttl, millis};
 use bytes::Bytes;
@@ -61,7 +61,7 @@ pub struct Store<E: Env> {
     pub(crate) redis: Rc<Client<E>>,
     pub(crate) keys: Keys,
     pub(crate) nonces: Rc<Nonces>,
-    pub(crate) book: Book<E>,
+    pub(crate) books: Books<E>,
     limits: StoreLimits,
     /// What the last varying response varied on: a good guess for the next.
     usual: RefCell<String>,
@@ -101,9 +101,8 @@ impl<E: Env> Store<E> {
     pub fn new(env: E, redis: Rc<Client<E>>, keys: Keys, nonces: Rc<Nonces>, limits: StoreLimits) -> Self {
         // A ledger outlives every entry that refers to it.
         let lifetime = Ttl::new(limits.max_ttl.saturating_mul(2)).unwrap_or(Ttl::MIN);
-        let ledger = (keys.ledger(), keys.ledger_entries());
-        let book = Book::new(Rc::clone(&redis), Rc::clone(&nonces), ledger, lifetime);
-        Self { env, redis, keys, nonces, book, limits, usual: RefCell::new(USUAL.to_owned()) }
+        let books = Books::new(&redis, &nonces, &keys, lifetime);
+        Self { env, redis, keys, nonces, books, limits, usual: RefCell::new(USUAL.to_owned()) }
     }
 
     /// Finds what is stored for `resource` and selected by `selecting`.
@@ -116,18 +115,20 @@ impl<E: Env> Store<E> {
         selecting: Selecting<'_>,
     ) -> Result<Lookup, RedisError> {
         let guess = self.guess(resource, selecting);
-        let mut keys = vec![Arg::from(self.keys.resource(resource.id())), Arg::from(self.book.head_key())];
+        let book = self.books.of(resource.id());
+        let mut keys = vec![Arg::from(self.keys.resource(resource.id())), Arg::from(book.head_key())];
         keys.extend(guess.as_ref().map(|guess| Arg::from(&guess.key)));
         let mut reply = self.redis.call("MGET", keys).await?.into_iter();
         let mut next = || reply.next().unwrap_or(Value::Nil).bytes();
         let (stored, head) = (next()?.filter(|stored| !stored.is_empty()), next()?);
-        // Without a ledger nothing proves that what is stored was not purged.
-        let Some(head) = head.map(|head| Book::<E>::parse(&head)).transpose()? else {
-            return Ok(Lookup::default());
-        };
-        let Some(stored) = stored else {
-            let flight = guess.filter(|guess| !guess.usual).map(|guess| guess.name).unwrap_or_default();
-            return Ok(Lookup { mark: Some(head.mark), flight, ..Lookup::default() });
+        let head = head.map(|head| Book::<E>::parse(&head)).transpose()?;
+        let (head, stored) = match (head, stored) {
+            (Some(head), Some(stored)) => (head, stored),
+            // Without a ledger nothing proves that what is stored was not purged.
+            (head, _) => {
+                let flight = guess.filter(|guess| !guess.usual).map(|guess| guess.name).unwrap_or_default();
+                return Ok(Lookup { mark: head.map(|head| head.mark), flight, ..Lookup::default() });
+            }
         };
         let varies = stored.first() == Some(&b'V');
         let (record, flight) = if varies {
@@ -208,7 +209,7 @@ impl<E: Env> Store<E> {
         let Some(record) = record else { return Ok((None, Purged::No)) };
         let entry = record.entry();
         let subject = Subject { mark: &entry.ledger, url: resource.url(), tags: &entry.tags };
-        let purged = self.book.judge(head, subject).await?;
+        let purged = self.books.of(resource.id()).judge(head, subject).await?;
         Ok(((purged != Purged::Hard).then_some(record), purged))
     }
 
@@ -267,7 +268,7 @@ impl<E: Env> Store<E> {
         arguments.extend(of_lead);
         let keys = [&self.keys.generation(id), &resource, &variant_key, &lead];
         let stored = exactly::<1>(self.redis.run(&STORE, &keys, arguments).await?)?[0].int()? == 1;
-        self.book.prolong().await?;
+        self.books.of(id).prolong().await?;
         Ok(stored)
     }
 

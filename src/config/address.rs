@@ -3,10 +3,10 @@
 use super::secret::Secret;
 use http::uri::{Authority, Scheme};
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A host and perhaps a port, without anything else.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostPort {
     host: String,
     port: Option<u16>,
@@ -39,6 +39,18 @@ impl HostPort {
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.port
+    }
+
+    /// The same host with another port.
+    #[must_use]
+    pub fn with_port(&self, port: u16) -> Self {
+        Self { host: self.host.clone(), port: Some(port) }
+    }
+
+    /// Whether the host is an IP address rather than a name.
+    #[must_use]
+    pub fn is_ip(&self) -> bool {
+        self.host.starts_with('[') || self.host.parse::<Ipv4Addr>().is_ok()
     }
 
     fn or_port(self, default: Option<u16>) -> Self {
@@ -197,7 +209,8 @@ impl RedisAddress {
     }
 
     /// The same of a cluster node.
-    pub(super) fn outbound_host_of(&self, node: &HostPort) -> String {
+    #[must_use]
+    pub fn outbound_host_of(&self, node: &HostPort) -> String {
         format!("{}://{node}", self.scheme())
     }
 
@@ -211,6 +224,12 @@ impl RedisAddress {
     pub(super) fn selects_database(&self) -> bool {
         let path = self.tail.split(['?', '#']).next().unwrap_or_default();
         path.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+    }
+
+    /// Whether connections are encrypted.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        self.tls
     }
 
     fn scheme(&self) -> &'static str {
@@ -233,7 +252,23 @@ fn host_allows(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some("") => true,
         Some(suffix) => suffix.starts_with('.') && host.len() > suffix.len() && host.ends_with(suffix),
-        None => pattern.eq_ignore_ascii_case(host),
+        None => pattern.eq_ignore_ascii_case(host) || in_network(pattern, host),
+    }
+}
+
+/// Whether an address is in a network such as `10.0.0.0/8`.
+fn in_network(network: &str, host: &str) -> bool {
+    let ip = |text: &str| text.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    let Some((base, bits)) = network.split_once('/') else { return false };
+    let (Some(base), Some(host), Ok(bits)) = (ip(base), ip(host), bits.parse::<u32>()) else { return false };
+    match (base, host) {
+        (IpAddr::V4(a), IpAddr::V4(b)) if bits <= 32 => {
+            (a.to_bits() ^ b.to_bits()).checked_shr(32 - bits).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(a), IpAddr::V6(b)) if bits <= 128 => {
+            (a.to_bits() ^ b.to_bits()).checked_shr(128 - bits).unwrap_or(0) == 0
+        }
+        _ => false,
     }
 }
 
@@ -360,6 +395,25 @@ mod tests {
         {
             assert!(!address.is_allowed_by(entry, &node), "{entry}");
         }
+    }
+
+    #[test]
+    fn an_outbound_host_entry_may_be_a_network() {
+        let address = RedisAddress::parse("redis://10.0.1.7:7001").ok().unwrap();
+        let node = address.place().clone();
+        for entry in ["redis://10.0.0.0/16:7001", "redis://10.0.1.7/32:7000..7003", "redis://0.0.0.0/0:*"] {
+            assert!(address.is_allowed_by(entry, &node), "{entry}");
+        }
+        for entry in [
+            "redis://10.0.0.0/24:7001",
+            "redis://10.0.0.0/33:7001",
+            "redis://10.0.0.0/16",
+            "redis://::/0:7001",
+        ] {
+            assert!(!address.is_allowed_by(entry, &node), "{entry}");
+        }
+        let node = HostPort::parse("[fd00::7]:7001").unwrap();
+        assert!(address.is_allowed_by("redis://fd00::/8:7001", &node));
     }
 
     proptest! {

@@ -145,6 +145,7 @@ impl<V: Strings> Reader<'_, V> {
         let mut nodes = Vec::new();
         for item in text.split(',').map(str::trim_ascii).filter(|item| !item.is_empty()) {
             match HostPort::parse(item).filter(|node| node.port().is_some()) {
+                Some(node) if nodes.contains(&node) => {}
                 Some(node) => nodes.push(node),
                 None => {
                     // Somebody may have put the credentials here as well: what is found must not be shown.
@@ -178,6 +179,11 @@ impl<V: Strings> Reader<'_, V> {
         }
         if address.selects_database() {
             self.fail("redis_url", "expected no database, because a cluster has only database 0");
+        }
+        if !address.nodes().contains(address.place()) {
+            let found = address.place();
+            let what = "expected the address of one of redis_cluster_nodes, with the credentials of all";
+            self.fail("redis_url", format!("{what}, found that of {found}"));
         }
         let entry = self.get("redis_host").unwrap_or_else(|| address.outbound_host());
         for node in address.nodes().iter().filter(|node| !address.is_allowed_by(&entry, node)) {
@@ -369,6 +375,25 @@ mod tests {
         assert_eq!(settings.warnings.len(), 1);
         assert!(settings.warnings[0].contains("redis://10.0.0.2:7000"));
         assert!(errors(&[("redis_url", "redis://10.0.0.1:7000/2"), nodes]).contains("only database 0"));
+    }
+
+    #[test]
+    fn a_redis_url_that_is_none_of_the_cluster_is_an_error_with_all_others() {
+        let nodes = ("redis_cluster_nodes", "10.0.0.1:7000, 10.0.0.2:7000,10.0.0.1:7000,");
+        let text = errors(&[("redis_url", "redis://bob:hunter2@10.0.0.3:7000/2"), nodes]);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("expected no database"), "{text}");
+        assert!(
+            text.contains(
+                "variable redis_url: expected the address of one of redis_cluster_nodes, with the credentials of \
+                 all, found that of 10.0.0.3:7000"
+            ),
+            "{text}"
+        );
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(errors(&[nodes]).contains("found that of 127.0.0.1:6379"), "redis_url was forgotten");
+        let settings = load(&[("redis_url", "redis://10.0.0.2:7000"), nodes]).unwrap();
+        assert_eq!(settings.redis.unwrap().nodes().len(), 2, "each once");
     }
 
     #[test]

@@ -216,7 +216,7 @@ impl<E: Env> Locks<E> {
         let (held, fence, time) = try_join3(
             self.redis.call("HGETALL", vec![Arg::from(&lock)]),
             self.redis.call("GET", vec![Arg::from(&fence)]),
-            self.redis.call("TIME", Vec::new()),
+            self.redis.call_beside(&lock, "TIME", Vec::new()),
         )
         .await?;
         let [seconds, micros] = numbers(time)?;

@@ -23,6 +23,7 @@ const FAMILIES: &[Family] = &[
     Family("origin_seconds", Kind::Histogram, "Time until a response of the origin begins"),
     Family("redis_seconds", Kind::Histogram, "Time of one command of Redis"),
     Family("redis_errors_total", Kind::Counter, "Commands that Redis did not carry out, by reason"),
+    Family("redis_redirects_total", Kind::Counter, "Commands that a node of a cluster sent on to another"),
     Family("limit_decisions_total", Kind::Counter, "Decisions of rate limits, by policy and outcome"),
     Family("stored_total", Kind::Counter, "Responses stored"),
     Family("events_published_total", Kind::Counter, "Events published into topics"),

@@ -68,7 +68,7 @@ impl<E: Env> Purger<E> {
         } else {
             try_join_all(resources.iter().map(|resource| self.store.forget(resource))).await?;
         }
-        self.store.book.write(members).await?;
+        self.store.books.write(members).await?;
         Ok(report)
     }
 

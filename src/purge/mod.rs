@@ -7,6 +7,7 @@
 
 mod apply;
 mod book;
+mod books;
 mod globs;
 pub mod ledger;
 mod recent;
@@ -14,6 +15,7 @@ mod sweep;
 
 pub use apply::{Purger, Report};
 pub use book::Book;
+pub use books::Books;
 pub use recent::{Recent, recent};
 pub use sweep::Swept;
 

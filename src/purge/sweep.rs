@@ -10,10 +10,12 @@ use crate::cache::entry::{PREAMBLE, head_length};
 use crate::cache::partial::Record;
 use crate::cache::store::Store;
 use crate::env::Env;
-use crate::redis::{Arg, Key, RedisError, Script, Value, exactly};
+use crate::redis::{Arg, Key, RedisError, Scan, Script, Value, exactly};
 use crate::time::{Timestamp, millis};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 static DROP: Script = Script::new(include_str!("../redis/lua/drop.lua"));
@@ -69,39 +71,21 @@ impl<E: Env> Store<E> {
 
     async fn sweep_all(&self, until: Timestamp, held: &Key) -> Result<Swept, RedisError> {
         let mut swept = Swept::default();
-        let mut cursor = "0".to_owned();
+        let mut scan = Scan::new(self.keys.pattern_of_resources(), STEP);
         while self.env.now() < until {
-            let (next, keys) = self.step(&cursor).await?;
-            let head = self.book.begin().await?;
+            let found = scan.next(&self.redis).await?;
+            let keys = found.iter().filter_map(|key| self.keys.of_response(key)).collect();
+            let mut heads = BTreeMap::new();
             for peeked in self.peek(keys).await? {
                 swept.seen += 1;
-                swept.dropped += u64::from(self.drop_purged(&head, peeked).await?);
+                swept.dropped += u64::from(self.drop_purged(&mut heads, peeked).await?);
             }
             self.redis.call("PEXPIRE", vec![Arg::from(held), Arg::from(millis(HELD))]).await?;
-            if next == "0" {
-                return Ok(Swept { finished: true, ..swept });
+            if scan.is_finished() {
+                return Ok(Swept { finished: scan.is_complete(), ..swept });
             }
-            cursor = next;
         }
         Ok(swept)
-    }
-
-    /// The next keys under which a response may stand, and where to go on.
-    async fn step(&self, cursor: &str) -> Result<(String, Vec<Key>), RedisError> {
-        let arguments = vec![
-            Arg::from(cursor),
-            Arg::from("MATCH"),
-            Arg::from(self.keys.pattern_of_resources()),
-            Arg::from("COUNT"),
-            Arg::from(STEP),
-        ];
-        let mut reply = self.redis.call("SCAN", arguments).await?.into_iter();
-        let text = |value: Value| -> Result<String, RedisError> {
-            Ok(String::from_utf8_lossy(&value.bytes()?.unwrap_or_default()).into_owned())
-        };
-        let next = text(reply.next().unwrap_or(Value::Nil))?;
-        let found = reply.map(text).collect::<Result<Vec<_>, _>>()?;
-        Ok((next, found.iter().filter_map(|key| self.keys.of_response(key)).collect()))
     }
 
     async fn peek(&self, keys: Vec<Key>) -> Result<Vec<Peeked>, RedisError> {
@@ -131,17 +115,27 @@ impl<E: Env> Store<E> {
         Ok(bytes.bytes()?.unwrap_or_default().into())
     }
 
-    async fn drop_purged(&self, head: &Head, peeked: Peeked) -> Result<bool, RedisError> {
+    /// `heads` are those of the ledgers that were read in this step.
+    async fn drop_purged(
+        &self,
+        heads: &mut BTreeMap<usize, Head>,
+        peeked: Peeked,
+    ) -> Result<bool, RedisError> {
         let Peeked { key, beginning, record } = peeked;
+        let Some(id) = key.resource() else { return Ok(false) };
+        let (book, number) = (self.books.of(id), self.books.number_of(id));
+        let head = match heads.entry(number) {
+            Entry::Occupied(head) => head.into_mut(),
+            Entry::Vacant(place) => place.insert(book.begin().await?),
+        };
         let entry = record.entry();
         let Some(url) = crate::cache::key::url_of(&entry.key) else { return Ok(false) };
         let subject = Subject { mark: &entry.ledger, url: &url, tags: &entry.tags };
-        if self.book.judge(head, subject).await? != Purged::Hard {
+        if book.judge(head, subject).await? != Purged::Hard {
             return Ok(false);
         }
         let gone = exactly::<1>(self.redis.run(&DROP, &[&key], vec![Arg::from(beginning.to_vec())]).await?)?;
         for (body, chunks) in record.bodies() {
-            let Some(id) = key.resource() else { break };
             let pieces = (0..chunks).map(|number| Arg::from(self.keys.chunk(id, body, number)));
             self.redis.call("UNLINK", pieces.collect()).await?;
         }

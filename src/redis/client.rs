@@ -1,13 +1,13 @@
-//! One connection to one Redis server, with a deadline on every call and backoff while it is down.
+//! The client: commands and scripts to one Redis server, or to the nodes of a cluster that have their keys.
 
+use super::cluster::{Cluster, ClusterState};
+use super::node::{Care, Node, Observer};
+use super::outage::Condition;
 use super::{Arg, Key, RedisError, Script, Value};
-use crate::env::{Connection, Env};
-use crate::metrics::{Metrics, Series, Timed};
-use crate::time::Timestamp;
-use futures_util::future::{Either, select};
-use std::cell::{OnceCell, RefCell};
-use std::pin::pin;
-use std::rc::{Rc, Weak};
+use crate::config::{HostPort, RedisAddress, Secret};
+use crate::env::Env;
+use crate::metrics::Metrics;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How long Redis may take.
@@ -19,72 +19,58 @@ pub struct Limits {
     pub connect: Duration,
 }
 
-/// A client of one Redis server. It opens its connection when it is first needed.
+/// A client of one Redis server, or of a cluster. It opens a connection when it is first needed.
 pub struct Client<E: Env> {
-    env: E,
-    address: String,
-    limits: Limits,
-    link: RefCell<Link<E::Connection>>,
-    /// Weak: it holds this client.
-    metrics: OnceCell<Weak<Metrics<E>>>,
+    servers: Servers<E>,
+    observer: Observer<E>,
 }
 
-enum Link<C> {
-    Closed,
-    /// Somebody is opening it; `after` is the outage that this try may end.
-    Opening {
-        after: Option<Outage>,
-    },
-    /// `failures` in a row before it: forgotten once a command is answered, so that a server which accepts
-    /// connections and never answers is left alone for longer and longer.
-    Open {
-        connection: Rc<C>,
-        failures: u32,
-    },
-    Down(Outage),
+enum Servers<E: Env> {
+    One(Node<E>),
+    Cluster(Rc<Cluster<E>>),
 }
-
-#[derive(Clone, Debug)]
-struct Outage {
-    failures: u32,
-    until: Timestamp,
-    last: String,
-}
-
-/// How often a call looks whether another one's connection stands. Tasks of a wasm instance cannot wake
-/// one another, so it has to look; it happens only at the start of an instance.
-const OPENING_POLL: Duration = Duration::from_millis(1);
 
 impl<E: Env> Client<E> {
     /// A client for the server at `address`, a `redis://` or `rediss://` URL. Does nothing yet.
     #[must_use]
-    pub const fn new(env: E, address: String, limits: Limits) -> Self {
-        Self { env, address, limits, link: RefCell::new(Link::Closed), metrics: OnceCell::new() }
+    pub fn new(env: E, address: String, limits: Limits) -> Self {
+        let observer = Observer::default();
+        let node = Node::new(env, Secret::new(address), limits, Rc::clone(&observer));
+        Self { servers: Servers::One(node), observer }
+    }
+
+    /// A client for what the variables say: one server, or a cluster where they name nodes.
+    #[must_use]
+    pub fn at(env: E, address: &RedisAddress, limits: Limits) -> Self {
+        if address.nodes().is_empty() {
+            return Self::new(env, address.url().expose().to_owned(), limits);
+        }
+        let observer = Observer::default();
+        let cluster = Cluster::new(env, address.clone(), limits, Rc::clone(&observer));
+        Self { servers: Servers::Cluster(Rc::new(cluster)), observer }
+    }
+
+    /// Whether keys are on several servers.
+    #[must_use]
+    pub const fn is_cluster(&self) -> bool {
+        matches!(self.servers, Servers::Cluster(_))
     }
 
     /// From now on every command is counted.
     pub fn observe(&self, metrics: &Rc<Metrics<E>>) {
-        let _ = self.metrics.set(Rc::downgrade(metrics));
+        let _ = self.observer.set(Rc::downgrade(metrics));
     }
 
     /// Carries out a command that may safely be sent twice: when a connection that was open turns out to
     /// be broken, it is opened anew and the command sent once more.
     ///
+    /// In a cluster it goes to the owner of its key; `MGET`, `EXISTS` and `UNLINK` go to the owners of all their
+    /// keys at the same time. There they see each slot at a time of its own.
+    ///
     /// # Errors
     /// [`RedisError`]; after [`RedisError::TimedOut`] or [`RedisError::Unreachable`] the outcome is unknown.
     pub async fn call(&self, command: &str, arguments: Vec<Arg>) -> Result<Vec<Value>, RedisError> {
-        let (connection, fresh) = self.connection().await?;
-        let again = (!fresh).then(|| arguments.clone());
-        match (self.execute(&connection, command, arguments).await, again) {
-            (Err(RedisError::Unreachable(why)), Some(arguments)) => {
-                // Whatever becomes of the second, the first may have been carried out.
-                let Ok((connection, _)) = self.reopen(&connection).await else {
-                    return Err(RedisError::Unreachable(why));
-                };
-                self.execute(&connection, command, arguments).await
-            }
-            (result, _) => result,
-        }
+        self.send(Care::Repeatable, command, arguments).await
     }
 
     /// Carries out a command that must not be sent twice.
@@ -92,8 +78,24 @@ impl<E: Env> Client<E> {
     /// # Errors
     /// As [`Client::call`].
     pub async fn once(&self, command: &str, arguments: Vec<Arg>) -> Result<Vec<Value>, RedisError> {
-        let (connection, _) = self.connection().await?;
-        self.execute(&connection, command, arguments).await
+        self.send(Care::Once, command, arguments).await
+    }
+
+    /// Carries out a command that has no key where `key` is, so that it speaks of that server: its clock, above
+    /// all.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn call_beside(
+        &self,
+        key: &Key,
+        command: &str,
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        match &self.servers {
+            Servers::One(node) => node.send(Care::Repeatable, command, arguments).await,
+            Servers::Cluster(cluster) => Box::pin(cluster.beside(key, command, arguments)).await,
+        }
     }
 
     /// Runs a script that may safely run twice: by its digest, and by its text where the server does not
@@ -107,13 +109,7 @@ impl<E: Env> Client<E> {
         keys: &[&Key],
         arguments: Vec<Arg>,
     ) -> Result<Vec<Value>, RedisError> {
-        let by_digest = script_call(script.digest(), keys, arguments.iter().cloned());
-        match self.call("EVALSHA", by_digest).await {
-            Err(RedisError::NoScript) => {
-                self.call("EVAL", script_call(script.source(), keys, arguments)).await
-            }
-            result => result,
-        }
+        self.run_with(Care::Repeatable, script, keys, arguments).await
     }
 
     /// Runs a script that must not run twice.
@@ -126,14 +122,7 @@ impl<E: Env> Client<E> {
         keys: &[&Key],
         arguments: Vec<Arg>,
     ) -> Result<Vec<Value>, RedisError> {
-        let by_digest = script_call(script.digest(), keys, arguments.iter().cloned());
-        match self.once("EVALSHA", by_digest).await {
-            // It did not run.
-            Err(RedisError::NoScript) => {
-                self.once("EVAL", script_call(script.source(), keys, arguments)).await
-            }
-            result => result,
-        }
+        self.run_with(Care::Once, script, keys, arguments).await
     }
 
     /// Runs a script that must not run twice, and is not counted: it is what counts.
@@ -146,142 +135,72 @@ impl<E: Env> Client<E> {
         keys: &[&Key],
         arguments: Vec<Arg>,
     ) -> Result<Vec<Value>, RedisError> {
-        let (connection, _) = self.connection().await?;
+        self.run_with(Care::Uncounted, script, keys, arguments).await
+    }
+
+    async fn run_with(
+        &self,
+        care: Care,
+        script: &Script,
+        keys: &[&Key],
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
         let by_digest = script_call(script.digest(), keys, arguments.iter().cloned());
-        match self.attempt(&connection, "EVALSHA", by_digest).await {
+        match self.send(care, "EVALSHA", by_digest).await {
+            // It did not run. Each node of a cluster learns it by itself.
             Err(RedisError::NoScript) => {
-                self.attempt(&connection, "EVAL", script_call(script.source(), keys, arguments)).await
+                self.send(care, "EVAL", script_call(script.source(), keys, arguments)).await
             }
             result => result,
         }
     }
 
-    async fn execute(
+    async fn send(&self, care: Care, command: &str, arguments: Vec<Arg>) -> Result<Vec<Value>, RedisError> {
+        match &self.servers {
+            Servers::One(node) => node.send(care, command, arguments).await,
+            // Boxed, so that a call to a single server is no larger for it.
+            Servers::Cluster(cluster) => Box::pin(cluster.send(care, command, arguments)).await,
+        }
+    }
+
+    /// One step of `SCAN`, on the master at `place` or on the only server.
+    pub(super) async fn scan(
         &self,
-        connection: &Rc<E::Connection>,
-        command: &str,
+        place: Option<&HostPort>,
         arguments: Vec<Arg>,
     ) -> Result<Vec<Value>, RedisError> {
-        let began = self.env.elapsed();
-        let result = self.attempt(connection, command, arguments).await;
-        self.counted(began, result.as_ref().err());
-        result
-    }
-
-    async fn attempt(
-        &self,
-        connection: &Rc<E::Connection>,
-        command: &str,
-        arguments: Vec<Arg>,
-    ) -> Result<Vec<Value>, RedisError> {
-        let result = self.within(self.limits.command, connection.execute(command, arguments)).await;
-        match &result {
-            Err(error) if error.breaks_connection() => self.drop_connection(connection, error),
-            _ => self.answered(),
-        }
-        result
-    }
-
-    fn counted(&self, began: Duration, error: Option<&RedisError>) {
-        let Some(metrics) = self.metrics.get().and_then(Weak::upgrade) else { return };
-        metrics.time(Timed::Redis, self.env.elapsed().saturating_sub(began));
-        if let Some(error) = error.filter(|error| **error != RedisError::NoScript) {
-            metrics.count(Series::RedisErrors(error.reason()));
-        }
-    }
-
-    fn answered(&self) {
-        if let Link::Open { failures, .. } = &mut *self.link.borrow_mut() {
-            *failures = 0;
-        }
-    }
-
-    /// A broken connection is closed. One that timed out means that the server hangs: calls then fail at
-    /// once for a while rather than wait one after the other.
-    fn drop_connection(&self, broken: &Rc<E::Connection>, error: &RedisError) {
-        let mut link = self.link.borrow_mut();
-        if let Link::Open { connection, failures } = &*link
-            && Rc::ptr_eq(connection, broken)
-        {
-            *link = match error {
-                RedisError::TimedOut(_) => Link::Down(self.outage(*failures, error)),
-                _ => Link::Closed,
-            };
-        }
-    }
-
-    async fn reopen(&self, broken: &Rc<E::Connection>) -> Result<(Rc<E::Connection>, bool), RedisError> {
-        self.drop_connection(broken, &RedisError::Unreachable(String::new()));
-        self.connection().await
-    }
-
-    /// The open connection, and whether this call opened it.
-    async fn connection(&self) -> Result<(Rc<E::Connection>, bool), RedisError> {
-        if let Link::Open { connection, .. } = &*self.link.borrow() {
-            return Ok((Rc::clone(connection), false));
-        }
-        let started = self.env.now();
-        loop {
-            let now = self.env.now();
-            let after = match &*self.link.borrow() {
-                Link::Open { connection, .. } => return Ok((Rc::clone(connection), false)),
-                Link::Down(outage) if now < outage.until => return Err(outage.error(now)),
-                Link::Opening { after: Some(outage) } => return Err(outage.error(now)),
-                Link::Opening { after: None } => None,
-                Link::Down(outage) => Some(Some(outage.clone())),
-                Link::Closed => Some(None),
-            };
-            match after {
-                Some(after) => return self.open(after).await.map(|connection| (connection, true)),
-                None if now.since(started) >= self.limits.connect => {
-                    return Err(RedisError::TimedOut(self.limits.connect));
-                }
-                None => self.env.sleep(OPENING_POLL).await,
+        match (&self.servers, place) {
+            (Servers::Cluster(cluster), Some(place)) => {
+                Box::pin(cluster.send_to(place, "SCAN", arguments)).await
             }
+            (Servers::One(node), _) => node.send(Care::Repeatable, "SCAN", arguments).await,
+            (Servers::Cluster(_), None) => Err(RedisError::reply("a master to scan", "none")),
         }
     }
 
-    async fn open(&self, after: Option<Outage>) -> Result<Rc<E::Connection>, RedisError> {
-        let failures = after.as_ref().map_or(0, |outage| outage.failures);
-        *self.link.borrow_mut() = Link::Opening { after };
-        let attempt = Attempt { client: self };
-        let opened = self.within(self.limits.connect, self.env.connect(&self.address)).await;
-        std::mem::forget(attempt);
-        match opened {
-            Ok(connection) => {
-                let connection = Rc::new(connection);
-                let open = Link::Open { connection: Rc::clone(&connection), failures };
-                *self.link.borrow_mut() = open;
-                Ok(connection)
-            }
-            Err(error) => {
-                let outage = self.outage(failures, &error);
-                self.env.log(&format!(
-                    "{error}; next try in {} ms",
-                    outage.until.since(self.env.now()).as_millis()
-                ));
-                *self.link.borrow_mut() = Link::Down(outage);
-                Err(error)
-            }
+    /// The masters of the cluster; `None` for a single server.
+    pub(super) async fn masters(&self) -> Result<Option<Vec<HostPort>>, RedisError> {
+        match &self.servers {
+            Servers::One(_) => Ok(None),
+            Servers::Cluster(cluster) => Box::pin(cluster.masters()).await.map(Some),
         }
     }
 
-    fn outage(&self, failures: u32, error: &RedisError) -> Outage {
-        let failures = failures.saturating_add(1);
-        let mut random = [0];
-        self.env.fill(&mut random);
-        let delay = backoff(failures, random[0]);
-        Outage { failures, until: self.env.now().plus(delay), last: error.reason().to_owned() }
+    /// Asks every master of a cluster whether it serves; `None` for a single server.
+    pub async fn probe(&self) -> Option<ClusterState> {
+        match &self.servers {
+            Servers::One(_) => None,
+            Servers::Cluster(cluster) => Some(Box::pin(cluster.probe()).await),
+        }
     }
 
-    async fn within<T>(
-        &self,
-        deadline: Duration,
-        work: impl Future<Output = Result<T, RedisError>>,
-    ) -> Result<T, RedisError> {
-        match select(pin!(work), pin!(self.env.sleep(deadline))).await {
-            Either::Left((result, _)) => result,
-            Either::Right(((), _)) => Err(RedisError::TimedOut(deadline)),
+    /// What this instance knows of the nodes of a cluster without asking them, by their addresses; empty for a
+    /// single server.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<(HostPort, Condition)> {
+        match &self.servers {
+            Servers::One(_) => Vec::new(),
+            Servers::Cluster(cluster) => cluster.nodes(),
         }
     }
 }
@@ -290,40 +209,4 @@ impl<E: Env> Client<E> {
 fn script_call(code: &str, keys: &[&Key], arguments: impl IntoIterator<Item = Arg>) -> Vec<Arg> {
     let head = [Arg::from(code), Arg::from(keys.len() as u64)];
     head.into_iter().chain(keys.iter().map(|key| Arg::from(*key))).chain(arguments).collect()
-}
-
-impl Outage {
-    fn error(&self, now: Timestamp) -> RedisError {
-        RedisError::Down { last: self.last.clone(), retry_in: self.until.since(now) }
-    }
-}
-
-/// Frees the link when the task that was opening it goes away half way.
-struct Attempt<'a, E: Env> {
-    client: &'a Client<E>,
-}
-
-impl<E: Env> Drop for Attempt<'_, E> {
-    fn drop(&mut self) {
-        *self.client.link.borrow_mut() = Link::Closed;
-    }
-}
-
-/// How long to leave the server alone after so many failures in a row: 50 ms doubled each time up to 5 s,
-/// and up to 200 ms more so that instances do not come back all at once.
-fn backoff(failures: u32, random: u8) -> Duration {
-    let doubled = 50u64.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(5_000);
-    Duration::from_millis(doubled + u64::from(random) * 200 / 256)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn backoff_doubles_up_to_five_seconds_with_jitter() {
-        let base: Vec<_> = (1..=9).map(|n| backoff(n, 0).as_millis()).collect();
-        assert_eq!(base, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
-        assert_eq!(backoff(u32::MAX, 255), Duration::from_millis(5199));
-    }
 }

@@ -1,5 +1,6 @@
 //! Why Redis gave no answer. Spin gives errors as text only; this is the one place that reads it.
 
+use super::cluster::Redirect;
 use std::time::Duration;
 
 /// What went wrong, by what can be done about it.
@@ -25,6 +26,19 @@ pub enum RedisError {
          a middleware inherits allowed_outbound_hosts"
     )]
     Denied,
+    /// The host does not allow a node of a cluster: it is missing in `allowed_outbound_hosts`.
+    #[error(
+        "the host does not allow {0}, a node of the cluster: add it to allowed_outbound_hosts, or write a \
+         wildcard that covers it into redis_host; the nodes themselves say where they are (cluster-announce-ip, \
+         cluster-announce-hostname)"
+    )]
+    NodeDenied(String),
+    /// A node of a cluster says that another one has the key.
+    #[error(
+        "the Redis server is a node of a cluster and another one has the key ({0}): set redis_cluster_nodes; if \
+         it is set, the nodes do not agree"
+    )]
+    Redirected(Redirect),
     /// The server does not know the script (`NOSCRIPT`).
     #[error("Redis does not know the script")]
     NoScript,
@@ -58,7 +72,7 @@ const UNAVAILABLE: [&str; 14] = [
 ];
 
 /// Server codes that refuse a command for good.
-const REFUSED: [&str; 12] = [
+const REFUSED: [&str; 13] = [
     "ResponseError",
     "ExecAbortError",
     "CrossSlot",
@@ -70,6 +84,7 @@ const REFUSED: [&str; 12] = [
     "Moved",
     "MOVED",
     "Ask",
+    "ASK",
     "NoSub",
 ];
 
@@ -84,6 +99,8 @@ impl RedisError {
         } else if text.ends_with("is not permitted") {
             // What a middleware is told that does not inherit the right to connect.
             Self::Denied
+        } else if let Some(redirect) = redirect(code) {
+            Self::Redirected(redirect)
         } else if is(&UNAVAILABLE) {
             Self::Unavailable(text.to_owned())
         } else if is(&REFUSED) {
@@ -100,16 +117,49 @@ impl RedisError {
     /// Whether the connection cannot be used any more.
     #[must_use]
     pub const fn breaks_connection(&self) -> bool {
-        matches!(self, Self::TimedOut(_) | Self::Unreachable(_) | Self::Denied)
+        matches!(self, Self::TimedOut(_) | Self::Unreachable(_) | Self::Denied | Self::NodeDenied(_))
+    }
+
+    /// Keys of one command are in a slot that migrates, some here and some there.
+    pub(super) fn is_try_again(&self) -> bool {
+        self.is_unavailable(&["TryAgain", "TRYAGAIN"])
+    }
+
+    /// The node says that the cluster, or the slot, is not served by anybody.
+    pub(super) fn is_cluster_down(&self) -> bool {
+        self.is_unavailable(&["ClusterDown", "CLUSTERDOWN", "MasterDown", "MASTERDOWN"])
+    }
+
+    /// That holds for one slot only, which nobody serves.
+    pub(super) fn is_slot_down(&self) -> bool {
+        matches!(self, Self::Unavailable(text) if text.contains("Hash slot not served"))
+    }
+
+    fn is_unavailable(&self, codes: &[&str]) -> bool {
+        matches!(self, Self::Unavailable(text) if codes.iter().any(|known| code(text).starts_with(known)))
+    }
+
+    /// It is about the node that was asked, and another one may do.
+    pub(super) const fn is_of_node(&self) -> bool {
+        self.breaks_connection() || matches!(self, Self::Down { .. })
+    }
+
+    /// Part of how things are, and not counted as an error.
+    pub(super) const fn is_expected(&self) -> bool {
+        matches!(self, Self::NoScript | Self::Redirected(_))
     }
 
     /// Whether the command was surely not carried out.
     #[must_use]
     pub const fn was_not_carried_out(&self) -> bool {
         match self {
-            Self::Down { .. } | Self::Denied | Self::NoScript | Self::Unavailable(_) | Self::Refused(_) => {
-                true
-            }
+            Self::Down { .. }
+            | Self::Denied
+            | Self::NodeDenied(_)
+            | Self::Redirected(_)
+            | Self::NoScript
+            | Self::Unavailable(_)
+            | Self::Refused(_) => true,
             Self::TimedOut(_) | Self::Unreachable(_) | Self::Reply(_) => false,
         }
     }
@@ -121,7 +171,8 @@ impl RedisError {
             Self::Down { .. } => "redis-down",
             Self::TimedOut(_) => "redis-timeout",
             Self::Unreachable(_) => "redis-unreachable",
-            Self::Denied => "redis-denied",
+            Self::Denied | Self::NodeDenied(_) => "redis-denied",
+            Self::Redirected(_) => "redis-moved",
             Self::NoScript => "redis-noscript",
             Self::Unavailable(_) => "redis-unavailable",
             Self::Refused(_) => "redis-refused",
@@ -138,9 +189,36 @@ fn code(text: &str) -> &str {
         .trim_start_matches([' ', '-', '"'])
 }
 
+/// `Moved: 3999 10.0.0.1:6381` or `ASK 3999 10.0.0.1:6381`, in redis-rs's names and in Redis's own.
+fn redirect(code: &str) -> Option<Redirect> {
+    let (kind, rest) = code.split_once([':', ' '])?;
+    match kind.trim_end_matches('"') {
+        "Moved" | "MOVED" => Redirect::parse(false, rest),
+        "Ask" | "ASK" => Redirect::parse(true, rest),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirects_are_understood_in_every_spelling() {
+        for (text, once) in [
+            ("An error was signalled by the server - Moved: 3999 10.0.0.1:6381", false),
+            ("Moved: 3999 10.0.0.1:6381", false),
+            ("MOVED 3999 10.0.0.1:6381", false),
+            ("An error was signalled by the server - Ask: 3999 10.0.0.1:6381", true),
+            ("\"ASK\": 3999 10.0.0.1:6381", true),
+        ] {
+            let expected = Redirect::parse(once, "3999 10.0.0.1:6381").unwrap();
+            assert_eq!(RedisError::from_text(text), RedisError::Redirected(expected), "{text}");
+        }
+        for text in ["Moved: 99999 h:1", "ASK nowhere", "An error was signalled by the server - Moved"] {
+            assert!(matches!(RedisError::from_text(text), RedisError::Refused(_)), "{text}");
+        }
+    }
 
     #[test]
     fn texts_of_the_host_are_understood() {

@@ -1,5 +1,6 @@
 //! Redis keys: a type that only named constructors build, so that none is made of raw input.
 
+use super::cluster::{SHARES, Slot};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::borrow::Cow;
 use std::fmt;
@@ -142,6 +143,20 @@ impl Keys {
     #[must_use]
     pub fn ledger_entries(&self) -> Key {
         Key(format!("{}:{{purge}}:z", self.prefix))
+    }
+
+    /// In a cluster: the head and the entries of the ledger for each share of the slots, in their order, each in a
+    /// slot of its share.
+    #[must_use]
+    pub(crate) fn ledgers_of_shares(&self) -> Vec<(Key, Key)> {
+        let of_share = |share: usize| {
+            // One number in sixteen falls into a share: far fewer than these are needed.
+            let mut heads = (0..10_000_u32).map(|number| Key(format!("{}:{{purge:{number}}}", self.prefix)));
+            let head = heads.find(|head| Slot::of(head.as_str().as_bytes()).share() == share)?;
+            let entries = Key(format!("{}:z", head.0));
+            Some((head, entries))
+        };
+        (0..usize::from(SHARES)).filter_map(of_share).collect()
     }
 
     /// What is counted of an identity under a policy, by an algorithm.
@@ -361,6 +376,17 @@ mod tests {
         assert_eq!(keys.queue("a}b{c").as_str(), "sd:{q:a%7Db%7Bc}");
         assert_eq!(keys.queue_item("a:b", "j", "c").as_str(), "sd:{q:a:b}:j:c");
         assert_ne!(keys.queue("a%7D"), keys.queue("a}"));
+    }
+
+    #[test]
+    fn every_share_of_the_slots_has_a_ledger_in_it() {
+        let ledgers = Keys::new("sd").ledgers_of_shares();
+        assert_eq!(ledgers.len(), usize::from(SHARES));
+        for (share, (head, entries)) in ledgers.iter().enumerate() {
+            let (head, entries) = (Slot::of(head.0.as_bytes()), Slot::of(entries.0.as_bytes()));
+            assert_eq!((head.share(), head), (share, entries));
+        }
+        assert_ne!(ledgers, Keys::new("other").ledgers_of_shares());
     }
 
     proptest::proptest! {

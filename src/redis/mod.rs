@@ -1,18 +1,26 @@
-//! Redis: commands and replies as Spin gives them, one connection that mends itself, and scripts.
+//! Redis: commands and replies as Spin gives them, connections that mend themselves, and scripts.
 //!
 //! Spin's outbound Redis has no deadline and never reconnects. [`Client`] adds both: every call races a
 //! deadline, a broken connection is reopened with exponential backoff and jitter, and while the server is
-//! known to be down calls fail at once.
+//! known to be down calls fail at once. It knows no clusters either: there the client finds the owner of each key.
 
+mod asking;
 mod client;
+mod cluster;
 mod error;
 mod key;
+mod node;
+mod outage;
+mod scan;
 mod script;
 
 pub use client::{Client, Limits};
+pub use cluster::{ClusterState, NodeState, Part, Redirect, Route, Slot, route};
 pub use error::RedisError;
 pub(crate) use key::readable;
 pub use key::{Key, Keys};
+pub use outage::Condition;
+pub use scan::Scan;
 pub use script::Script;
 pub(crate) use script::hex;
 

@@ -5,7 +5,7 @@ use super::{Pattern, Tag, ValueKey, Values};
 use crate::env::Env;
 use crate::purge::ledger::{self, Head as LedgerHead};
 use crate::purge::{MAX_TARGETS, Swept, Target};
-use crate::redis::{Arg, RedisError, Value as Reply};
+use crate::redis::{Arg, RedisError, Scan, Value as Reply};
 use crate::time::millis;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use std::time::Duration;
@@ -48,22 +48,17 @@ impl<E: Env> Values<E> {
             return Ok(None);
         }
         let until = self.env.now().plus(budget);
-        let (mut swept, mut cursor) = (Swept::default(), Some("0".to_owned()));
-        while let Some(from) = cursor.filter(|_| self.env.now() < until) {
-            cursor = self.step(&from, &mut swept).await?;
-            swept.finished = cursor.is_none();
+        let (mut swept, mut scan) = (Swept::default(), Scan::new(self.keys.all_values(), STEP));
+        while !scan.is_finished() && self.env.now() < until {
+            let found = scan.next(&self.redis).await?;
+            self.drop_from(&found, &mut swept).await?;
+            swept.finished = scan.is_complete();
             self.redis.call("PEXPIRE", vec![held.clone(), rest.clone()]).await?;
         }
         Ok(Some(swept))
     }
 
-    /// Where the next step begins; `None` after the last.
-    async fn step(&self, cursor: &str, swept: &mut Swept) -> Result<Option<String>, RedisError> {
-        let words = [Arg::from(cursor), Arg::from("MATCH"), Arg::from(self.keys.all_values())];
-        let arguments = words.into_iter().chain([Arg::from("COUNT"), Arg::from(STEP)]).collect();
-        let mut reply = self.redis.call("SCAN", arguments).await?.into_iter().map(text);
-        let next = reply.next().transpose()?.unwrap_or_default();
-        let found = reply.collect::<Result<Vec<_>, _>>()?;
+    async fn drop_from(&self, found: &[String], swept: &mut Swept) -> Result<(), RedisError> {
         let keys: Vec<ValueKey> =
             found.iter().filter_map(|key| ValueKey::new(&self.keys.value_at(key)?).ok()).collect();
         let ledger = self.ledger().await?;
@@ -71,7 +66,7 @@ impl<E: Env> Values<E> {
         let count = async |sum, gone| Ok(sum + u64::from(gone));
         swept.dropped += gone.buffer_unordered(AT_ONCE).try_fold(0, count).await?;
         swept.seen += keys.len() as u64;
-        Ok((next != "0").then_some(next))
+        Ok(())
     }
 
     /// Whether something stood at `key` that was invalidated.
@@ -86,8 +81,4 @@ impl<E: Env> Values<E> {
         }
         self.remove(key, &head.stamp).await
     }
-}
-
-fn text(value: Reply) -> Result<String, RedisError> {
-    Ok(String::from_utf8_lossy(&value.bytes()?.unwrap_or_default()).into_owned())
 }

@@ -17,7 +17,7 @@ fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-fn owner(text: &str) -> Owner {
+pub(crate) fn owner(text: &str) -> Owner {
     Owner::new(text).unwrap()
 }
 
@@ -26,7 +26,7 @@ fn secs(seconds: u64) -> Duration {
 }
 
 /// A lease of a minute on `lock`.
-fn demand(lock: &str, by: &str) -> Demand {
+pub(crate) fn demand(lock: &str, by: &str) -> Demand {
     Demand::new(name(lock), owner(by), LeaseTime::new(secs(60)).unwrap())
 }
 

@@ -10,6 +10,7 @@ mod api;
 mod bodies;
 mod cases;
 mod client;
+mod cluster;
 mod collapse;
 mod compress;
 mod degraded;

@@ -11,7 +11,7 @@ use spindrift::value::{Condition, NewValue, Terms, ValueKey};
 use std::time::Duration;
 
 /// The command of the manual, word by word.
-fn documented() -> Vec<&'static str> {
+pub(crate) fn documented() -> Vec<&'static str> {
     let manual = include_str!("../../docs/operations.md");
     let (_, rest) = manual.split_once("ACL SETUSER spindrift on >PASSWORD").expect("the manual names them");
     let (permissions, _) = rest.split_once("```").unwrap();

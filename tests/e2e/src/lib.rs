@@ -27,6 +27,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails by panicking")]
 
 mod client;
+mod cluster;
 mod environment;
 mod events;
 mod faulty;
@@ -44,6 +45,7 @@ mod wait;
 mod wire;
 
 pub use client::{Client, Streaming};
+pub use cluster::RedisCluster;
 pub use events::{Block, Events};
 pub use faulty::FaultyRedis;
 pub use gateway::{Gateway, Setup, TOKEN};

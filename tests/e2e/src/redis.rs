@@ -15,6 +15,7 @@ pub type Reply = redis::Value;
 /// A server without persistence; it ends with the test.
 pub struct Redis {
     port: u16,
+    options: Vec<String>,
     process: Mutex<Option<Process>>,
     connection: Mutex<Option<redis::Connection>>,
 }
@@ -26,26 +27,38 @@ impl Redis {
     /// When there is no server to start, with what to do about it.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with more options.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    #[must_use]
+    pub fn start_with(options: &[&str]) -> Self {
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         // Another process may take the port before the server does.
         for _ in 0..5 {
-            let redis = Self { port: free_port(), process: Mutex::default(), connection: Mutex::default() };
+            let redis = Self { options: options.clone(), ..Self::stopped() };
             if redis.try_start().is_ok() {
                 return redis;
             }
         }
-        panic!("redis-server did not start: {:?}", Self { port: 0, ..Self::stopped() }.try_start());
+        panic!("redis-server did not start: {:?}", Self { port: 0, options, ..Self::stopped() }.try_start());
     }
 
     /// A server that is not running, at an address where nothing listens.
     #[must_use]
     pub fn stopped() -> Self {
-        Self { port: free_port(), process: Mutex::default(), connection: Mutex::default() }
+        let (process, connection) = (Mutex::default(), Mutex::default());
+        Self { port: free_port(), options: Vec::new(), process, connection }
     }
 
     fn try_start(&self) -> Result<(), String> {
         let mut command = Command::new(redis_server());
         let port = self.port.to_string();
         command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
+        command.args(&self.options);
         let process = Process::start(command, None);
         process.wait_for(|line| line.contains("eady to accept connections").then_some(()))?;
         *self.process.lock().unwrap() = Some(process);

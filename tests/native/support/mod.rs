@@ -1,5 +1,6 @@
 //! What the tests stand on: a Redis of their own, instances of the library, an origin, a clock.
 
+pub(crate) mod cluster;
 pub(crate) mod entries;
 pub(crate) mod env;
 pub(crate) mod exchange;
@@ -100,11 +101,16 @@ pub(crate) struct World {
     instances: Cell<u64>,
 }
 
+/// A connection of an administrator's to the server at `url`.
+async fn admin(url: &str) -> MultiplexedConnection {
+    let client = redis::Client::open(url).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
 impl World {
     /// A world on `server`.
     pub(crate) async fn start(server: Rc<RedisServer>) -> Self {
-        let client = redis::Client::open(server.url()).unwrap();
-        let admin = client.get_multiplexed_async_connection().await.unwrap();
+        let admin = admin(&server.url()).await;
         let (clock, origin) = (ManualClock::new(), Rc::new(Origin::new()));
         Self { server, clock, origin, admin, instances: Cell::new(0) }
     }

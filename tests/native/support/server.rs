@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -17,6 +17,7 @@ pub(crate) struct RedisServer {
     child: Child,
     port: u16,
     directory: PathBuf,
+    options: Vec<String>,
 }
 
 /// Whether the one who runs the tests wants to do without Redis.
@@ -42,24 +43,26 @@ impl RedisServer {
         panic!("redis-server did not start in ten tries");
     }
 
-    fn try_start(options: &[&str], files: &[(&str, &[u8])], ready: &str) -> Option<Self> {
+    /// The same once; `None` when somebody else took the port.
+    pub(crate) fn try_start(options: &[&str], files: &[(&str, &[u8])], ready: &str) -> Option<Self> {
         let (binary, port) = (binary(), free_port());
         let directory = new_directory();
         for (name, content) in files {
             std::fs::write(directory.join(name), content).unwrap();
         }
-        let mut child = Command::new(&binary)
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "no", "--dir"])
-            .arg(&directory)
-            .args(["--loglevel", "notice", "--daemonize", "no", "--enable-debug-command", "yes"])
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{} cannot be run: {error}; see {BINARY}", binary.display()));
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut child = spawn(&binary, port, &directory, &options);
         let lines = lines(&mut child);
-        let server = Self { child, port, directory };
+        let server = Self { child, port, directory, options };
         lines.iter().any(|line| line.contains(ready)).then_some(server)
+    }
+
+    /// Starts it again where it was, with the files that are there.
+    pub(crate) fn start_again(&mut self) {
+        self.kill();
+        self.child = spawn(&binary(), self.port, &self.directory, &self.options);
+        let lines = lines(&mut self.child);
+        assert!(lines.iter().any(|line| line.contains("Ready to accept")), "it does not start again");
     }
 
     /// The port it listens on.
@@ -89,6 +92,18 @@ impl Drop for RedisServer {
         self.kill();
         let _ = std::fs::remove_dir_all(&self.directory);
     }
+}
+
+fn spawn(binary: &Path, port: u16, directory: &Path, options: &Vec<String>) -> Child {
+    Command::new(binary)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--appendonly", "no", "--dir"])
+        .arg(directory)
+        .args(["--loglevel", "notice", "--daemonize", "no", "--enable-debug-command", "yes"])
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{} cannot be run: {error}; see {BINARY}", binary.display()))
 }
 
 /// What it says, line by line. Read to the end, so that it never waits for a reader.

@@ -4,7 +4,7 @@ use super::env::TestEnv;
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, FromRedisValue};
 use spindrift::env::{Connect, Connection};
-use spindrift::redis::{Arg, RedisError, Value};
+use spindrift::redis::{Arg, RedisError, Route, Value, route};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::sync::Notify;
@@ -17,6 +17,7 @@ pub(crate) struct Wire {
     in_flight: Cell<usize>,
     round_trips: Cell<usize>,
     held: RefCell<Option<&'static str>>,
+    forbidden: RefCell<Option<String>>,
     changed: Notify,
 }
 
@@ -41,6 +42,15 @@ impl Wire {
     /// How often this command was sent since then.
     pub(crate) fn count(&self, command: &str) -> usize {
         self.commands.borrow().iter().filter(|sent| *sent == command).count()
+    }
+
+    /// From now on the host does not allow connections to addresses with this in them.
+    pub(crate) fn forbid(&self, address: &str) {
+        *self.forbidden.borrow_mut() = Some(address.to_owned());
+    }
+
+    fn allows(&self, address: &str) -> bool {
+        !self.forbidden.borrow().as_ref().is_some_and(|forbidden| address.contains(forbidden))
     }
 
     /// From now on this command is not sent until [`Wire::release`].
@@ -98,6 +108,9 @@ impl Connect for TestEnv {
     async fn connect(&self, address: &str) -> Result<TestConnection, RedisError> {
         let wire = Rc::clone(self.wire());
         wire.opened.set(wire.opened.get() + 1);
+        if !wire.allows(address) {
+            return Err(RedisError::Denied);
+        }
         let client = redis::Client::open(address).map_err(|_| RedisError::Denied)?;
         let redis = client.get_multiplexed_async_connection().await.map_err(|error| text(&error))?;
         Ok(TestConnection { redis, wire })
@@ -106,6 +119,8 @@ impl Connect for TestEnv {
 
 impl Connection for TestConnection {
     async fn execute(&self, command: &str, arguments: Vec<Arg>) -> Result<Vec<Value>, RedisError> {
+        // Whatever the library sends must have a way in a cluster: no script and no command has keys in several slots.
+        assert_ne!(route(command, &arguments), Route::Apart, "{command} {arguments:?}");
         let _flight = self.wire.begin(command);
         self.wire.pass(command).await;
         let mut redis = self.redis.clone();

@@ -5,6 +5,7 @@ mod api;
 mod bodies;
 mod caching;
 mod channels;
+mod cluster;
 mod collapse;
 mod config;
 mod events;

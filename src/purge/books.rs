@@ -1,0 +1,56 @@
+//! The purge ledgers of a cache: one, or in a cluster one for each share of the slots.
+//!
+//! Every lookup reads the head of a ledger. With a single one, the node that has it would be asked at every lookup
+//! on all nodes, and nothing could be served while it is away. So a cluster has sixteen, each for the resources of a
+//! sixteenth of the slots and itself in one of these: mostly on the node that has the resource. A purge by tag or
+//! pattern is written into all of them.
+
+use super::Book;
+use crate::env::Env;
+use crate::nonce::Nonces;
+use crate::redis::{Client, Keys, RedisError, Slot};
+use crate::time::Ttl;
+use futures_util::future::join_all;
+use std::rc::Rc;
+
+/// All ledgers of a cache.
+pub struct Books<E: Env> {
+    first: Book<E>,
+    /// Those of the other shares of a cluster.
+    others: Vec<Book<E>>,
+}
+
+impl<E: Env> Books<E> {
+    /// The ledgers of what is stored in `redis`, each as [`Book::new`] has it.
+    #[must_use]
+    pub fn new(redis: &Rc<Client<E>>, nonces: &Rc<Nonces>, keys: &Keys, lifetime: Ttl) -> Self {
+        let book = |keys| Book::new(Rc::clone(redis), Rc::clone(nonces), keys, lifetime);
+        let mut shares = if redis.is_cluster() { keys.ledgers_of_shares() } else { Vec::new() }.into_iter();
+        let first = shares.next().unwrap_or_else(|| (keys.ledger(), keys.ledger_entries()));
+        Self { first: book(first), others: shares.map(book).collect() }
+    }
+
+    /// Which of them is for a resource.
+    #[must_use]
+    pub fn number_of(&self, id: &str) -> usize {
+        if self.others.is_empty() { 0 } else { Slot::of(id.as_bytes()).share() }
+    }
+
+    /// The ledger for a resource, by its id: the hash tag of its keys.
+    #[must_use]
+    pub fn of(&self, id: &str) -> &Book<E> {
+        self.number_of(id).checked_sub(1).and_then(|at| self.others.get(at)).unwrap_or(&self.first)
+    }
+
+    /// Writes purges into all of them.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then some of them may not be written everywhere. Writing them again is safe.
+    pub async fn write(&self, members: Vec<String>) -> Result<(), RedisError> {
+        if self.others.is_empty() {
+            return self.first.write(members).await;
+        }
+        let all = std::iter::once(&self.first).chain(&self.others);
+        join_all(all.map(|book| book.write(members.clone()))).await.into_iter().collect()
+    }
+}

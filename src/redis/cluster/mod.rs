@@ -1,0 +1,269 @@
+//! Redis Cluster: which node has a key, and how to go on when it is another one by now.
+//!
+//! The host has no part in this: its interface knows one connection to one address. So this is the whole client
+//! of a cluster. What it decides is in pure functions ([`slot`], [`route`](mod@route), [`map`], [`redirect`]).
+//!
+//! Each command goes to the owner of its slot. The map of owners comes from any node, first from those that the
+//! operator named, in their order. It is corrected by each `MOVED`, and read anew in the background after one, when a
+//! node fails, and when it is old: never more than once a second.
+
+mod map;
+mod redirect;
+mod route;
+mod slot;
+mod state;
+mod view;
+
+pub use redirect::Redirect;
+pub use route::{Part, Route, route};
+pub(super) use slot::SHARES;
+pub use slot::Slot;
+pub use state::{ClusterState, NodeState};
+
+use super::client::Limits;
+use super::node::{Care, Node, Observer};
+use super::{Arg, Key, RedisError, Value};
+use crate::config::{HostPort, RedisAddress};
+use crate::env::Env;
+use crate::metrics::Series;
+use futures_util::future::join_all;
+use redirect::{Course, Next};
+use route::merged;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+use view::View;
+
+/// How many nodes are tried with a command that any of them can carry out.
+const ANYWHERE: usize = 3;
+
+/// The client of a cluster.
+pub(super) struct Cluster<E: Env> {
+    env: E,
+    /// The nodes to begin with, and what is the same for all: credentials, encryption.
+    address: RedisAddress,
+    limits: Limits,
+    observer: Observer<E>,
+    nodes: RefCell<BTreeMap<HostPort, Rc<Node<E>>>>,
+    view: RefCell<View>,
+}
+
+impl<E: Env> Cluster<E> {
+    /// A client of the cluster that the nodes in `address` belong to. Does nothing yet.
+    pub(super) fn new(env: E, address: RedisAddress, limits: Limits, observer: Observer<E>) -> Self {
+        let (nodes, view) = (RefCell::default(), RefCell::default());
+        Self { env, address, limits, observer, nodes, view }
+    }
+
+    /// Carries out a command where its keys are.
+    pub(super) async fn send(
+        self: &Rc<Self>,
+        care: Care,
+        command: &str,
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        match route(command, &arguments) {
+            Route::Anywhere => self.anywhere(care, command, arguments).await,
+            Route::Slot(slot) => self.at(slot, Course::default(), care, command, arguments).await,
+            Route::Split(parts) => self.split(care, command, &arguments, parts).await,
+            Route::Apart => {
+                Err(RedisError::Refused(format!("the keys of one {command} are in several slots")))
+            }
+        }
+    }
+
+    /// Carries out a command without a key where `key` is.
+    pub(super) async fn beside(
+        self: &Rc<Self>,
+        key: &Key,
+        command: &str,
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let slot = Slot::of(key.as_str().as_bytes());
+        self.at(slot, Course::default(), Care::Repeatable, command, arguments).await
+    }
+
+    /// Carries out a command on one master.
+    pub(super) async fn send_to(
+        self: &Rc<Self>,
+        place: &HostPort,
+        command: &str,
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let node = self.node(place);
+        let result = node.send(Care::Repeatable, command, arguments).await;
+        result.inspect_err(|error| self.failed(&node, error))
+    }
+
+    /// All masters that have slots.
+    pub(super) async fn masters(self: &Rc<Self>) -> Result<Vec<HostPort>, RedisError> {
+        self.known().await?;
+        Ok(self.view.borrow().map.as_ref().map(|map| map.masters().to_vec()).unwrap_or_default())
+    }
+
+    /// Each part at the same time. What is under way is not broken off where another part has failed.
+    async fn split(
+        self: &Rc<Self>,
+        care: Care,
+        command: &str,
+        keys: &[Arg],
+        parts: Vec<Part>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let replies = join_all(parts.into_iter().map(async |part| {
+            let own = part.at.iter().filter_map(|at| keys.get(*at).cloned()).collect();
+            Ok((part.at, self.part(care, command, part.slot, own).await?))
+        }));
+        let replies = replies.await.into_iter().collect::<Result<Vec<_>, RedisError>>()?;
+        Ok(merged(command, keys.len(), replies))
+    }
+
+    /// The keys of one slot. While that migrates, no node may have all of them: then each is asked for by itself.
+    async fn part(
+        self: &Rc<Self>,
+        care: Care,
+        command: &str,
+        slot: Slot,
+        keys: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let result = self.at(slot, Course::dividable(), care, command, keys.clone()).await;
+        if !result.as_ref().is_err_and(RedisError::is_try_again) {
+            return result;
+        }
+        let count = keys.len();
+        let replies = join_all(keys.into_iter().enumerate().map(async |(at, key)| {
+            Ok((vec![at], self.at(slot, Course::default(), care, command, vec![key]).await?))
+        }));
+        Ok(merged(command, count, replies.await.into_iter().collect::<Result<Vec<_>, RedisError>>()?))
+    }
+
+    /// Carries out a command where `slot` is, wherever that may turn out to be. After the time that a command
+    /// has, nothing is begun any more; so it takes less than twice as long.
+    async fn at(
+        self: &Rc<Self>,
+        slot: Slot,
+        mut course: Course,
+        care: Care,
+        command: &str,
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let began = self.env.elapsed();
+        let mut asked = None;
+        loop {
+            let asking = asked.is_some();
+            let place = match asked.take() {
+                Some(place) => place,
+                None => self.owner(slot).await?,
+            };
+            let node = self.node(&place);
+            let result = if asking {
+                node.ask(care, command, arguments.clone()).await
+            } else {
+                node.send(care, command, arguments.clone()).await
+            };
+            let Err(error) = result else { return result };
+            let in_time = self.env.elapsed().saturating_sub(began) < self.limits.command;
+            match course.after(&error, in_time) {
+                Next::Move(redirect) => {
+                    self.count(care, "moved");
+                    self.moved(&redirect, &place);
+                }
+                Next::Ask(redirect) => {
+                    self.count(care, "ask");
+                    asked = Some(redirect.target(&place));
+                }
+                Next::Again(pause) => {
+                    self.refresh_soon();
+                    self.env.sleep(pause).await;
+                }
+                Next::Fail => {
+                    self.failed(&node, &error);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Carries out a command on any master, first on one whose connection stands. Another is tried where it was
+    /// surely not carried out, or may be carried out twice.
+    async fn anywhere(
+        self: &Rc<Self>,
+        care: Care,
+        command: &str,
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let mut places = self.masters().await?;
+        places.sort_by_key(|place| self.node(place).condition().rank());
+        let began = self.env.elapsed();
+        let mut last = None;
+        for place in places.into_iter().take(ANYWHERE) {
+            let node = self.node(&place);
+            let result = node.send(care, command, arguments.clone()).await;
+            let Err(error) = result else { return result };
+            self.failed(&node, &error);
+            let undone = error.was_not_carried_out() || care == Care::Repeatable;
+            let in_time = self.env.elapsed().saturating_sub(began) < self.limits.command;
+            if !undone || !in_time || !error.is_of_node() {
+                return Err(error);
+            }
+            last = Some(error);
+        }
+        Err(last.unwrap_or_else(|| RedisError::Unavailable("the cluster has no master".to_owned())))
+    }
+
+    /// The master of a slot, as far as is known.
+    async fn owner(self: &Rc<Self>, slot: Slot) -> Result<HostPort, RedisError> {
+        self.known().await?;
+        let owner = self.view.borrow().map.as_ref().and_then(|map| map.owner(slot).cloned());
+        owner.ok_or_else(|| {
+            self.refresh_soon();
+            RedisError::Unavailable(format!("no node of the cluster has slot {}", slot.number()))
+        })
+    }
+
+    fn count(&self, care: Care, kind: &str) {
+        if let (Some(metrics), true) = (self.observer.get().and_then(Weak::upgrade), care != Care::Uncounted)
+        {
+            metrics.count(Series::Other("redis_redirects_total", Some(("kind", kind.to_owned()))));
+        }
+    }
+
+    fn moved(self: &Rc<Self>, redirect: &Redirect, from: &HostPort) {
+        if let Some(map) = &mut self.view.borrow_mut().map {
+            map.assign(redirect.slot, redirect.target(from));
+        }
+        self.refresh_soon();
+    }
+
+    /// A node that serves nothing is left alone, as one that does not answer is. And perhaps another has its slots
+    /// by now.
+    fn failed(self: &Rc<Self>, node: &Node<E>, error: &RedisError) {
+        if error.is_cluster_down() && !error.is_slot_down() {
+            node.rest(error);
+        }
+        if error.is_of_node() || matches!(error, RedisError::Unavailable(_) | RedisError::Redirected(_)) {
+            self.refresh_soon();
+        }
+    }
+
+    /// The node at `place`, with the credentials of all.
+    fn node(&self, place: &HostPort) -> Rc<Node<E>> {
+        let mut nodes = self.nodes.borrow_mut();
+        if let Some(node) = nodes.get(place) {
+            return Rc::clone(node);
+        }
+        let (url, name) = (self.address.url_of(place), self.address.outbound_host_of(place));
+        let node = Node::new(self.env.clone(), url, self.limits, Rc::clone(&self.observer)).announced(name);
+        let node = Rc::new(node);
+        nodes.insert(place.clone(), Rc::clone(&node));
+        node
+    }
+}
+
+fn explained(error: RedisError, place: &HostPort) -> RedisError {
+    match error {
+        RedisError::Refused(text) if text.contains("cluster support disabled") => RedisError::Refused(
+            format!("{place} is no node of a cluster: leave redis_cluster_nodes empty for a single Redis"),
+        ),
+        error => error,
+    }
+}

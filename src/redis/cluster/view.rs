@@ -1,0 +1,180 @@
+//! What is known of the cluster: learning who owns which slot, and keeping that up to date.
+
+use super::map::{Naming, SlotMap};
+use super::{Cluster, explained};
+use crate::config::HostPort;
+use crate::env::Env;
+use crate::redis::node::{Care, OPENING_POLL};
+use crate::redis::{Arg, Condition, RedisError, exactly};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A map older than this is read anew, though nothing contradicts it.
+const OLD: Duration = Duration::from_secs(30);
+
+/// The map of owners is read no more often than this.
+const REFRESH_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is known of the cluster.
+#[derive(Default)]
+pub(super) struct View {
+    pub(super) map: Option<SlotMap>,
+    /// When it was asked for last, by [`Clock::elapsed`](crate::env::Clock::elapsed).
+    asked: Option<Duration>,
+    /// Somebody is asking.
+    learning: bool,
+    /// Which of the nodes is asked first, so that one with an old view is not asked for ever.
+    turn: usize,
+    /// What was logged last, so that it is said once.
+    said: String,
+}
+
+impl<E: Env> Cluster<E> {
+    /// Returns once there is a map. Tasks of a wasm instance cannot wake one another, so who waits for another's
+    /// answer has to look; that happens only at the start of an instance.
+    pub(super) async fn known(self: &Rc<Self>) -> Result<(), RedisError> {
+        let (began, patience) = (self.env.elapsed(), self.limits.connect + self.limits.command);
+        loop {
+            let now = self.env.elapsed();
+            let (there, learning, old) = {
+                let view = self.view.borrow();
+                let old = view.asked.is_none_or(|asked| now.saturating_sub(asked) >= OLD);
+                (view.map.is_some(), view.learning, old)
+            };
+            match (there, learning) {
+                (true, _) => {
+                    if old {
+                        self.refresh_soon();
+                    }
+                    return Ok(());
+                }
+                (false, false) => return self.learn().await,
+                (false, true) if now.saturating_sub(began) >= patience => {
+                    return Err(RedisError::TimedOut(patience));
+                }
+                (false, true) => self.env.sleep(OPENING_POLL).await,
+            }
+        }
+    }
+
+    /// Reads the map anew in the background, unless that is being done or was a moment ago.
+    pub(super) fn refresh_soon(self: &Rc<Self>) {
+        let now = self.env.elapsed();
+        let recent = |asked: Duration| now.saturating_sub(asked) < REFRESH_PAUSE;
+        if self.view.borrow().learning || self.view.borrow().asked.is_some_and(recent) {
+            return;
+        }
+        self.view.borrow_mut().asked = Some(now);
+        let cluster = Rc::clone(self);
+        self.env.spawn(async move {
+            if !cluster.view.borrow().learning {
+                // What was known stays, and the nodes log what is wrong with them.
+                let _ = cluster.learn().await;
+            }
+        });
+    }
+
+    /// Reads the map from the first node that gives one.
+    async fn learn(&self) -> Result<(), RedisError> {
+        let began = self.env.elapsed();
+        let _learning = Learning::begin(&self.view, began);
+        let mut problem = None;
+        for place in self.to_ask() {
+            match self.map_of(&place).await {
+                Ok(map) => {
+                    self.adopt(map);
+                    return Ok(());
+                }
+                // What is wrong is said rather than that it was wrong before.
+                Err(error @ RedisError::Down { .. }) => problem = problem.or(Some(error)),
+                Err(error) => problem = Some(error),
+            }
+            if self.env.elapsed().saturating_sub(began) >= self.limits.connect + self.limits.command {
+                break;
+            }
+        }
+        let problem =
+            problem.unwrap_or_else(|| RedisError::Unavailable("the cluster has no node".to_owned()));
+        // What is about a node alone, it has said itself.
+        if !problem.is_of_node() {
+            self.say(format!("the Redis cluster cannot be used: {problem}"));
+        }
+        Err(problem)
+    }
+
+    fn say(&self, line: String) {
+        let said = std::mem::replace(&mut self.view.borrow_mut().said, line.clone());
+        if said != line {
+            self.env.log(&line);
+        }
+    }
+
+    /// The nodes that may know the map. Those that failed before come last.
+    fn to_ask(&self) -> Vec<HostPort> {
+        let mut view = self.view.borrow_mut();
+        let mut places: Vec<HostPort> =
+            view.map.as_ref().map(|map| map.masters().to_vec()).unwrap_or_default();
+        if !places.is_empty() {
+            view.turn = view.turn.wrapping_add(1) % places.len();
+            places.rotate_left(view.turn);
+        }
+        let others: Vec<_> =
+            self.address.nodes().iter().filter(|seed| !places.contains(seed)).cloned().collect();
+        places.extend(others);
+        drop(view);
+        places.sort_by_key(|place| self.node(place).condition().failures());
+        places
+    }
+
+    async fn map_of(&self, place: &HostPort) -> Result<SlotMap, RedisError> {
+        let reply = self.node(place).send(Care::Repeatable, "CLUSTER", vec![Arg::from("NODES")]).await;
+        let [text] = exactly(reply.map_err(|error| explained(error, place))?)?;
+        let text = text.bytes()?.unwrap_or_default();
+        SlotMap::parse(&String::from_utf8_lossy(&text), place, self.naming())
+    }
+
+    /// A certificate is checked against a name; and who named the nodes by names means names.
+    fn naming(&self) -> Naming {
+        let by_name = self.address.nodes().iter().any(|seed| !seed.is_ip());
+        if by_name || self.address.is_tls() { Naming::Hostname } else { Naming::Address }
+    }
+
+    fn adopt(&self, map: SlotMap) {
+        let mut nodes = self.nodes.borrow_mut();
+        nodes.retain(|place, _| map.masters().contains(place) || self.address.nodes().contains(place));
+        for node in nodes.values() {
+            node.settle();
+        }
+        match map.unowned() {
+            0 => self.view.borrow_mut().said.clear(),
+            some => self.say(format!("{some} slots of the Redis cluster have no owner")),
+        }
+        self.view.borrow_mut().map = Some(map);
+    }
+
+    /// What is known of each master without asking it.
+    pub(in crate::redis) fn nodes(&self) -> Vec<(HostPort, Condition)> {
+        let view = self.view.borrow();
+        let places = view.map.as_ref().map_or_else(|| self.address.nodes(), SlotMap::masters);
+        places.iter().map(|place| (place.clone(), self.node(place).condition())).collect()
+    }
+}
+
+/// Says so while the map is being read; no longer, should that be broken off.
+struct Learning<'a>(&'a RefCell<View>);
+
+impl<'a> Learning<'a> {
+    fn begin(view: &'a RefCell<View>, now: Duration) -> Self {
+        let mut state = view.borrow_mut();
+        state.learning = true;
+        state.asked = Some(now);
+        Self(view)
+    }
+}
+
+impl Drop for Learning<'_> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().learning = false;
+    }
+}

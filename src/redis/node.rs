@@ -1,0 +1,259 @@
+//! One connection to one Redis server, with a deadline on every call and backoff while it is down.
+
+use super::client::Limits;
+use super::outage::{Condition, Outage};
+use super::{Arg, RedisError, Value};
+use crate::config::Secret;
+use crate::env::{Connection, Env};
+use crate::metrics::{Metrics, Series, Timed};
+use futures_util::future::{Either, select};
+use std::cell::{OnceCell, RefCell};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+/// Who counts commands, once there is somebody. Weak: it holds the client.
+pub(super) type Observer<E> = Rc<OnceCell<Weak<Metrics<E>>>>;
+
+/// How a command is to be handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Care {
+    /// It may safely be sent twice.
+    Repeatable,
+    /// It must not be sent twice.
+    Once,
+    /// It must not be sent twice, and is not counted.
+    Uncounted,
+}
+
+/// One server. It opens its connection when it is first needed.
+pub(super) struct Node<E: Env> {
+    pub(super) env: E,
+    address: Secret,
+    /// What to call it where the host does not allow its address; without, it is the one that the operator gave.
+    announced: Option<String>,
+    pub(super) limits: Limits,
+    pub(super) link: RefCell<Link<E::Connection>>,
+    /// Open connections that nobody uses, for commands that `ASKING` precedes.
+    pub(super) spare: RefCell<Vec<E::Connection>>,
+    observer: Observer<E>,
+}
+
+pub(super) enum Link<C> {
+    Closed,
+    /// Somebody is opening it; `after` is the outage that this try may end.
+    Opening {
+        after: Option<Outage>,
+    },
+    /// `failures` in a row before it: forgotten once a command is answered, so that a server which accepts
+    /// connections and never answers is left alone for longer and longer.
+    Open {
+        connection: Rc<C>,
+        failures: u32,
+    },
+    Down(Outage),
+}
+
+/// How often a call looks whether another one's connection stands. Tasks of a wasm instance cannot wake
+/// one another, so it has to look; it happens only at the start of an instance.
+pub(super) const OPENING_POLL: Duration = Duration::from_millis(1);
+
+impl<E: Env> Node<E> {
+    /// The server at `address`. Does nothing yet.
+    pub(super) fn new(env: E, address: Secret, limits: Limits, observer: Observer<E>) -> Self {
+        let (link, spare) = (RefCell::new(Link::Closed), RefCell::new(Vec::new()));
+        Self { env, address, announced: None, limits, link, spare, observer }
+    }
+
+    /// The same, found by itself and not given by the operator.
+    pub(super) fn announced(self, place: String) -> Self {
+        Self { announced: Some(place), ..self }
+    }
+
+    /// Carries out a command. Where it may be sent twice and a connection that was open turns out to be
+    /// broken, it is opened anew and the command sent once more.
+    pub(super) async fn send(
+        &self,
+        care: Care,
+        command: &str,
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let (connection, fresh) = self.connection().await?;
+        let again = (care == Care::Repeatable && !fresh).then(|| arguments.clone());
+        match (self.execute(&connection, care, command, arguments).await, again) {
+            (Err(RedisError::Unreachable(why)), Some(arguments)) => {
+                // Whatever becomes of the second, the first may have been carried out.
+                let Ok((connection, _)) = self.reopen(&connection).await else {
+                    return Err(RedisError::Unreachable(why));
+                };
+                self.execute(&connection, care, command, arguments).await
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// What is known of it now.
+    pub(super) fn condition(&self) -> Condition {
+        match &*self.link.borrow() {
+            Link::Closed | Link::Opening { after: None } => Condition::Unused,
+            Link::Open { failures: 0, .. } => Condition::Connected,
+            // It stands and has not been answered on yet.
+            Link::Open { failures, .. } => {
+                Condition::Down { last: "redis-timeout".to_owned(), failures: *failures }
+            }
+            Link::Down(outage) | Link::Opening { after: Some(outage) } => outage.condition(),
+        }
+    }
+
+    /// From now on it counts as down for a while.
+    pub(super) fn rest(&self, error: &RedisError) {
+        let failures = match &*self.link.borrow() {
+            Link::Closed | Link::Opening { after: None } => 0,
+            Link::Open { failures, .. } => *failures,
+            // Somebody else has noticed, or is trying just now.
+            Link::Down(_) | Link::Opening { after: Some(_) } => return,
+        };
+        *self.link.borrow_mut() = Link::Down(self.outage(failures, error));
+    }
+
+    async fn execute(
+        &self,
+        connection: &Rc<E::Connection>,
+        care: Care,
+        command: &str,
+        arguments: Vec<Arg>,
+    ) -> Result<Vec<Value>, RedisError> {
+        let began = self.env.elapsed();
+        let result = self.within(self.limits.command, connection.execute(command, arguments)).await;
+        match &result {
+            Err(error) if error.breaks_connection() => self.drop_connection(connection, error),
+            // It answers, but cannot do what it is there for.
+            Err(error) if error.is_cluster_down() => {}
+            _ => self.answered(),
+        }
+        self.counted(care, began, result.as_ref().err());
+        result
+    }
+
+    pub(super) fn counted(&self, care: Care, began: Duration, error: Option<&RedisError>) {
+        if care == Care::Uncounted {
+            return;
+        }
+        let Some(metrics) = self.observer.get().and_then(Weak::upgrade) else { return };
+        metrics.time(Timed::Redis, self.env.elapsed().saturating_sub(began));
+        if let Some(error) = error.filter(|error| !error.is_expected()) {
+            metrics.count(Series::RedisErrors(error.reason()));
+        }
+    }
+
+    fn answered(&self) {
+        if let Link::Open { failures, .. } = &mut *self.link.borrow_mut() {
+            *failures = 0;
+        }
+    }
+
+    /// A broken connection is closed. One that timed out means that the server hangs: calls then fail at
+    /// once for a while rather than wait one after the other.
+    fn drop_connection(&self, broken: &Rc<E::Connection>, error: &RedisError) {
+        let mut link = self.link.borrow_mut();
+        if let Link::Open { connection, failures } = &*link
+            && Rc::ptr_eq(connection, broken)
+        {
+            *link = match error {
+                RedisError::TimedOut(_) => Link::Down(self.outage(*failures, error)),
+                _ => Link::Closed,
+            };
+        }
+    }
+
+    async fn reopen(&self, broken: &Rc<E::Connection>) -> Result<(Rc<E::Connection>, bool), RedisError> {
+        self.drop_connection(broken, &RedisError::Unreachable(String::new()));
+        self.connection().await
+    }
+
+    /// The open connection, and whether this call opened it.
+    async fn connection(&self) -> Result<(Rc<E::Connection>, bool), RedisError> {
+        if let Link::Open { connection, .. } = &*self.link.borrow() {
+            return Ok((Rc::clone(connection), false));
+        }
+        let started = self.env.now();
+        loop {
+            let now = self.env.now();
+            let after = match &*self.link.borrow() {
+                Link::Open { connection, .. } => return Ok((Rc::clone(connection), false)),
+                Link::Down(outage) if outage.lasts(now) => return Err(outage.error(now)),
+                Link::Opening { after: Some(outage) } => return Err(outage.error(now)),
+                Link::Opening { after: None } => None,
+                Link::Down(outage) => Some(Some(outage.clone())),
+                Link::Closed => Some(None),
+            };
+            match after {
+                Some(after) => return self.open(after).await.map(|connection| (connection, true)),
+                None if now.since(started) >= self.limits.connect => {
+                    return Err(RedisError::TimedOut(self.limits.connect));
+                }
+                None => self.env.sleep(OPENING_POLL).await,
+            }
+        }
+    }
+
+    async fn open(&self, after: Option<Outage>) -> Result<Rc<E::Connection>, RedisError> {
+        let failures = after.as_ref().map_or(0, Outage::failures);
+        *self.link.borrow_mut() = Link::Opening { after };
+        let attempt = Attempt { node: self };
+        let opened = self.connect().await;
+        std::mem::forget(attempt);
+        match opened {
+            Ok(connection) => {
+                let connection = Rc::new(connection);
+                let open = Link::Open { connection: Rc::clone(&connection), failures };
+                *self.link.borrow_mut() = open;
+                Ok(connection)
+            }
+            Err(error) => {
+                let outage = self.outage(failures, &error);
+                let of = self.announced.as_ref().map_or_else(String::new, |place| format!("{place}: "));
+                let pause = outage.left(self.env.now()).as_millis();
+                self.env.log(&format!("{of}{error}; next try in {pause} ms"));
+                *self.link.borrow_mut() = Link::Down(outage);
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) async fn connect(&self) -> Result<E::Connection, RedisError> {
+        let opened = self.within(self.limits.connect, self.env.connect(self.address.expose())).await;
+        opened.map_err(|error| match (&self.announced, error) {
+            (Some(place), RedisError::Denied) => RedisError::NodeDenied(place.clone()),
+            (_, error) => error,
+        })
+    }
+
+    fn outage(&self, failures: u32, error: &RedisError) -> Outage {
+        let mut random = [0];
+        self.env.fill(&mut random);
+        Outage::after(failures, error, self.env.now(), random[0])
+    }
+
+    pub(super) async fn within<T>(
+        &self,
+        deadline: Duration,
+        work: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, RedisError> {
+        match select(pin!(work), pin!(self.env.sleep(deadline))).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => Err(RedisError::TimedOut(deadline)),
+        }
+    }
+}
+
+/// Frees the link when the task that was opening it goes away half way.
+struct Attempt<'a, E: Env> {
+    node: &'a Node<E>,
+}
+
+impl<E: Env> Drop for Attempt<'_, E> {
+    fn drop(&mut self) {
+        *self.node.link.borrow_mut() = Link::Closed;
+    }
+}

@@ -1,0 +1,101 @@
+//! A server that failed: how long it is left alone, and what is said meanwhile.
+
+use super::RedisError;
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// So many failures in a row, and when the next try may be.
+#[derive(Clone, Debug)]
+pub(super) struct Outage {
+    failures: u32,
+    until: Timestamp,
+    last: String,
+}
+
+impl Outage {
+    /// The outage that `error` begins or prolongs, after so many failures in a row before it.
+    pub(super) fn after(failures: u32, error: &RedisError, now: Timestamp, random: u8) -> Self {
+        let failures = failures.saturating_add(1);
+        let until = now.plus(backoff(failures, random));
+        Self { failures, until, last: error.reason().to_owned() }
+    }
+
+    /// How often in a row it failed.
+    pub(super) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Whether the server is left alone still.
+    pub(super) fn lasts(&self, now: Timestamp) -> bool {
+        now < self.until
+    }
+
+    /// For how long.
+    pub(super) fn left(&self, now: Timestamp) -> Duration {
+        self.until.since(now)
+    }
+
+    /// What is answered in its place.
+    pub(super) fn error(&self, now: Timestamp) -> RedisError {
+        RedisError::Down { last: self.last.clone(), retry_in: self.left(now) }
+    }
+
+    /// The same for who only looks.
+    pub(super) fn condition(&self) -> Condition {
+        Condition::Down { last: self.last.clone(), failures: self.failures }
+    }
+}
+
+/// What is known of a server without asking it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It has not been needed yet.
+    Unused,
+    /// Its connection stands.
+    Connected,
+    /// It failed, and is left alone for a while.
+    Down {
+        /// What failed last.
+        last: String,
+        /// How often in a row.
+        failures: u32,
+    },
+}
+
+impl Condition {
+    /// Who is to be asked first: the least.
+    pub(super) const fn rank(&self) -> u32 {
+        match self {
+            Self::Connected => 0,
+            Self::Unused => 1,
+            Self::Down { failures, .. } => failures.saturating_add(1),
+        }
+    }
+
+    /// How often in a row it failed.
+    pub(super) const fn failures(&self) -> u32 {
+        match self {
+            Self::Connected | Self::Unused => 0,
+            Self::Down { failures, .. } => *failures,
+        }
+    }
+}
+
+/// How long to leave the server alone after so many failures in a row: 50 ms doubled each time up to 5 s,
+/// and up to 200 ms more so that instances do not come back all at once.
+fn backoff(failures: u32, random: u8) -> Duration {
+    let doubled = 50u64.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(5_000);
+    Duration::from_millis(doubled + u64::from(random) * 200 / 256)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_up_to_five_seconds_with_jitter() {
+        let base: Vec<_> = (1..=9).map(|n| backoff(n, 0).as_millis()).collect();
+        assert_eq!(base, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert_eq!(backoff(u32::MAX, 255), Duration::from_millis(5199));
+    }
+}
