@@ -69,11 +69,11 @@ pub(super) async fn look<E: Env>(app: &App<E>) -> Seen {
 }
 
 async fn look_at<E: Env>(app: &App<E>, shared: &Shared<E>) -> Result<InRedis, RedisError> {
-    let key = shared.keys.ledger_entries();
+    let entries = shared.store.books.entries();
     let numbers = async {
         let totals = shared.channel.counters().await?.into_iter().collect();
-        let [ledger] = crate::redis::exactly(shared.redis.call("ZCARD", vec![(&key).into()]).await?)?;
-        Ok::<_, RedisError>((totals, ledger.int()?, recent(&shared.redis, &shared.keys, PURGES).await?))
+        let [ledger] = crate::redis::exactly(shared.redis.call("ZCARD", vec![entries.into()]).await?)?;
+        Ok::<_, RedisError>((totals, ledger.int()?, recent(&shared.redis, entries, PURGES).await?))
     };
     let (numbers, queues) = join(numbers, queues(app, shared)).await;
     let ((totals, ledger, purges), queues) = (numbers?, queues?);

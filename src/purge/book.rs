@@ -27,6 +27,11 @@ pub struct Book<E: Env> {
 }
 
 impl<E: Env> Book<E> {
+    /// What was purged, scored by when in the ledger's own count.
+    pub(super) const fn entries(&self) -> &Key {
+        &self.entries
+    }
+
     /// The ledger at the keys `head` and `entries`, which share a hash tag. It lives for `lifetime` after it was
     /// last used, which must be longer than anything that refers to it.
     #[must_use]

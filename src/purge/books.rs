@@ -8,7 +8,7 @@
 use super::Book;
 use crate::env::Env;
 use crate::nonce::Nonces;
-use crate::redis::{Client, Keys, RedisError, Slot};
+use crate::redis::{Client, Key, Keys, RedisError, Slot};
 use crate::time::Ttl;
 use futures_util::future::join_all;
 use std::rc::Rc;
@@ -40,6 +40,12 @@ impl<E: Env> Books<E> {
     #[must_use]
     pub fn of(&self, id: &str) -> &Book<E> {
         self.number_of(id).checked_sub(1).and_then(|at| self.others.get(at)).unwrap_or(&self.first)
+    }
+
+    /// The entries of one of them: all have the same.
+    #[must_use]
+    pub fn entries(&self) -> &Key {
+        self.first.entries()
     }
 
     /// Writes purges into all of them.

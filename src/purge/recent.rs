@@ -1,7 +1,7 @@
 //! The last purges, as the ledger has them.
 
 use crate::env::Env;
-use crate::redis::{Arg, Client, Keys, RedisError};
+use crate::redis::{Arg, Client, Key, RedisError};
 use serde::Serialize;
 
 /// A target of a purge. URLs that were purged hard are not in the ledger.
@@ -31,13 +31,13 @@ impl Recent {
     }
 }
 
-/// The targets of the last purges, the newest first, at most `count`.
+/// The targets of the last purges, the newest first, at most `count`, of the entries of a ledger.
 ///
 /// # Errors
 /// [`RedisError`].
-pub async fn recent<E: Env>(redis: &Client<E>, keys: &Keys, count: u32) -> Result<Vec<Recent>, RedisError> {
+pub async fn recent<E: Env>(redis: &Client<E>, entries: &Key, count: u32) -> Result<Vec<Recent>, RedisError> {
     let last = i64::from(count) - 1;
-    let arguments = vec![Arg::from(&keys.ledger_entries()), Arg::Int(0), Arg::Int(last)];
+    let arguments = vec![Arg::from(entries), Arg::Int(0), Arg::Int(last)];
     let mut found = Vec::new();
     for member in redis.call("ZREVRANGE", arguments).await? {
         let member = member.bytes()?.unwrap_or_default();
