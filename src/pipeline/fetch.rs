@@ -217,6 +217,7 @@ impl<E: Env> Fetch<'_, E> {
         if !entry.freshen(&update, self.want.key.origin()) {
             return Err(Unstorable::AnotherValidator);
         }
+        entry.tags = self.tags(std::mem::take(&mut entry.tags));
         let judged = self.judge(entry.status, &entry.headers, received.received);
         entry.received = received.received;
         entry.initial_age = initial_age(&entry.headers, received.requested, received.received);
@@ -258,12 +259,20 @@ impl<E: Env> Fetch<'_, E> {
         response: &HeaderMap,
         received: Timestamp,
     ) -> Result<Storable, Unstorable> {
-        if self.want.incoming.used_session() {
+        if self.want.incoming.used_session(self.want.policy.key.visitor) {
             return Err(Unstorable::Session);
         }
         let request = &self.want.incoming.headers;
         let exchange = Exchange { method: &Method::GET, request, status, response, received };
         judge(&exchange, self.want.policy, &self.want.app.config.cache)
+    }
+
+    /// The tags that a response has by itself, and those that its route gives it.
+    fn tags(&self, mut tags: Vec<String>) -> Vec<String> {
+        tags.extend(self.want.policy.rules.tags.iter().cloned());
+        tags.sort_unstable();
+        tags.dedup();
+        tags
     }
 
     /// What a response is stored by, besides its key: the fields it varies on.
@@ -336,7 +345,7 @@ impl<E: Env> Fetch<'_, E> {
             policy: storable.policy,
             ledger: lease.ledger().clone(),
             status: code,
-            tags: tags(headers, self.want.key.origin()),
+            tags: self.tags(tags(headers, self.want.key.origin())),
             headers: storable.headers,
             content: Content::NONE,
         };

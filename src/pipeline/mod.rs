@@ -23,6 +23,7 @@ mod cut;
 mod fetch;
 mod held;
 mod incoming;
+mod outward;
 mod parts;
 mod pass;
 mod ranged;
@@ -49,7 +50,7 @@ use crate::cache::range::accept;
 use crate::cache::respond::{self, Send};
 use crate::cache::reuse::{Verdict, evaluate};
 use crate::cache::store::Lookup;
-use crate::config::{CachePolicy, RangePolicy, Route, RoutePolicy, Shown};
+use crate::config::{CachePolicy, RangePolicy, Route, RoutePolicy, Shown, Visitor};
 use crate::env::{Env, UpstreamError};
 use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
@@ -128,7 +129,7 @@ async fn visited<E: Env>(
             }
         }
     });
-    let answer = admission.during(&app.env, answer).await;
+    let answer = outward::adjust(&route.policy, admission.during(&app.env, answer).await);
     (session::leave(visit, answer), looked_up)
 }
 
@@ -161,12 +162,18 @@ fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming
     if incoming.method != Method::GET && incoming.method != Method::HEAD && !is_query {
         return Plan::Pass(CacheStatus::forward(Forward::Method));
     }
-    if let Some(why) = incoming.kept_from_cache() {
+    let RoutePolicy::Cache(policy) = route else {
+        return bypass(incoming.kept_from_cache(Visitor::Nobody).unwrap_or("route"));
+    };
+    if let Some(why) = incoming.kept_from_cache(policy.key.visitor) {
         return bypass(why);
     }
-    let RoutePolicy::Cache(policy) = route else { return bypass("route") };
     let Some(shared) = &app.shared else { return bypass("redis-disabled") };
-    if let Some(why) = not_for_a_cache(incoming) {
+    if !policy.rules.methods.contains(&incoming.method) {
+        return Plan::Pass(CacheStatus::forward(Forward::Method));
+    }
+    let named = || policy.rules.bypass.why(&incoming.uri, &incoming.headers);
+    if let Some(why) = not_for_a_cache(incoming).or_else(named) {
         return bypass(why);
     }
     match ResourceKey::of(&incoming.uri, &policy.key) {
@@ -178,7 +185,7 @@ fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming
 fn plan_post<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming) -> Plan<'a, E> {
     let pass = Plan::Pass(CacheStatus::forward(Forward::Method));
     let (RoutePolicy::Cache(policy), Some(shared)) = (route, &app.shared) else { return pass };
-    if incoming.kept_from_cache().is_some() {
+    if incoming.kept_from_cache(Visitor::Nobody).is_some() {
         return pass;
     }
     // What the origin sees of the query is what a GET would be looked up by.
@@ -266,8 +273,10 @@ async fn cached<E: Env>(
         Ok(None) => (key, None),
         Err(error) => return without_redis(app, incoming, &error).await,
     };
-    incoming.reduce(&policy.key);
-    let selecting = Selecting::of(&incoming.headers, &policy.key).with_content(incoming.digest());
+    incoming.reduce(policy);
+    let selecting = Selecting::of(&incoming.headers, &policy.key)
+        .with_content(incoming.digest())
+        .with_visitor(incoming.told_apart(policy.key.visitor));
     let want = Want { app, shared, policy, incoming: &incoming, selecting, key, search };
     match find(&want).await {
         Ok(Found::Answer(answer)) => answer,
@@ -359,6 +368,11 @@ async fn judge<E: Env>(
                 Some(_) => CacheStatus::collapsed(missing, fresh.entry.ttl(now)),
             };
             Judgement::Answer(answer(want, fresh.entry, status, now))
+        }
+        // A refresh is nobody's request: what is for one visitor is validated by theirs.
+        Verdict::Refresh(stale) if want.selecting.is_personal() => {
+            let status = CacheStatus::forward(stale.reason);
+            Judgement::Ask(Held::Stale(Box::new(stale)), status)
         }
         Verdict::Refresh(stale) => {
             Judgement::Answer(refresh::behind(want, stale, (found.flight, found.mark), now))

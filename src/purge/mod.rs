@@ -11,7 +11,7 @@ mod globs;
 pub mod ledger;
 mod sweep;
 
-pub use apply::{Purger, Report};
+pub use apply::{Purger, Report, Written};
 pub use book::Book;
 pub use sweep::Swept;
 

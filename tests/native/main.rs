@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod agreement;
+mod attacks;
 mod bodies;
 mod cases;
 mod client;
@@ -32,6 +33,7 @@ mod range_attacks;
 mod range_whole;
 mod ranges;
 mod refresh;
+mod route_rules;
 mod semantics;
 mod serve;
 mod session;

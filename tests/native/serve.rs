@@ -235,7 +235,7 @@ fn a_stored_body_with_a_missing_piece_is_fetched_again() {
 fn what_answers_a_request_takes_little_room() {
     on_redis(async |world| {
         let instance = world.instance();
-        let serving = spindrift::pipeline::serve(&instance.app, get("http://h/a", &[]));
+        let serving = pipeline::serve(&instance.app, get("http://h/a", &[]));
         let bytes = size_of_val(&serving);
         assert!(bytes <= 13 * 1024, "{bytes} bytes");
     });
