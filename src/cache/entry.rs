@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Where the version would be, this is there instead before a record of parts: see [`partial`](super::partial).
 pub(super) const PARTS: u8 = b'P';
 /// Why bytes are no entry.

@@ -4,7 +4,8 @@
 //! together: every part stands after its length. Nothing is decoded: `%2F` is not `/`. Everything else
 //! that selects a response, from `Vary` or from the route's configuration, is in [`Selecting`].
 
-use crate::config::KeyRules;
+use crate::config::{KeyRules, Visitor};
+use crate::field::cookies;
 use crate::field::vary::selecting_value;
 use crate::redis::hex;
 use http::header::{
@@ -210,6 +211,7 @@ pub struct Selecting<'a> {
     headers: &'a HeaderMap,
     rules: &'a KeyRules,
     content: Option<Digest>,
+    visitor: Option<Digest>,
 }
 
 /// A hash of a request's content and of what that is, 128 bits.
@@ -219,7 +221,7 @@ impl<'a> Selecting<'a> {
     /// The selecting fields of a request.
     #[must_use]
     pub const fn of(headers: &'a HeaderMap, rules: &'a KeyRules) -> Self {
-        Self { headers, rules, content: None }
+        Self { headers, rules, content: None, visitor: None }
     }
 
     /// The same for a request whose content selects too: "The cache key for a QUERY request MUST incorporate the request
@@ -229,12 +231,25 @@ impl<'a> Selecting<'a> {
         Self { content, ..self }
     }
 
+    /// The same for the request of a visitor who is told apart by the rules of the route.
+    #[must_use]
+    pub const fn with_visitor(self, visitor: Option<Digest>) -> Self {
+        Self { visitor, ..self }
+    }
+
+    /// Whether what it selects is for one visitor.
+    #[must_use]
+    pub const fn is_personal(&self) -> bool {
+        self.visitor.is_some()
+    }
+
     /// What the route is keyed by, whatever a response varies on: part of every spec.
     fn implied(&self) -> impl Iterator<Item = String> {
         let headers = self.rules.headers.iter().map(|name| name.as_str().to_owned());
         let cookies = self.rules.cookies.iter();
         let cookies = cookies.map(|cookie| format!("{COOKIE_PREFIX}{}", hex(cookie.as_bytes())));
-        headers.chain(cookies).chain(self.content.map(|_| CONTENT.to_owned()))
+        let visitor = (self.rules.visitor != Visitor::Nobody).then(|| VISITOR.to_owned());
+        headers.chain(cookies).chain(self.content.map(|_| CONTENT.to_owned())).chain(visitor)
     }
 
     /// What a response with these `Vary` fields is selected by, as the comma-separated, sorted list that is
@@ -279,10 +294,13 @@ impl<'a> Selecting<'a> {
         if name == CONTENT {
             return self.content.map(|digest| hex(&digest));
         }
+        if name == VISITOR {
+            return self.visitor.map(|digest| hex(&digest));
+        }
         match name.strip_prefix(COOKIE_PREFIX) {
             Some(encoded) => {
                 let cookie = self.rules.cookies.iter().find(|cookie| hex(cookie.as_bytes()) == encoded)?;
-                cookie_value(self.headers, cookie).map(str::to_owned)
+                cookies::values(self.headers, cookie)
             }
             None => selecting_value(self.headers, &HeaderName::from_bytes(name.as_bytes()).ok()?),
         }
@@ -291,7 +309,7 @@ impl<'a> Selecting<'a> {
     /// Whether the request has any of the fields in `spec`.
     #[must_use]
     pub fn concerns(&self, spec: &str) -> bool {
-        let other = |name: &str| name.starts_with(COOKIE_PREFIX) || name == CONTENT;
+        let other = |name: &str| name.starts_with(COOKIE_PREFIX) || name == CONTENT || name == VISITOR;
         spec.split(',').any(|name| other(name) || self.headers.contains_key(name))
     }
 
@@ -305,10 +323,14 @@ impl<'a> Selecting<'a> {
 /// Stands for the content among field names.
 const CONTENT: &str = "content:";
 
-/// Whether responses under `spec` are selected by the content of requests: then there may be any number of them.
+/// Stands for who asks.
+const VISITOR: &str = "visitor:";
+
+/// Whether responses under `spec` are selected by the content of requests, or by who asks: then there may be any number of
+/// them.
 #[must_use]
-pub fn selects_by_content(spec: &str) -> bool {
-    spec.split(',').any(|name| name == CONTENT)
+pub fn is_unbounded(spec: &str) -> bool {
+    spec.split(',').any(|name| name == CONTENT || name == VISITOR)
 }
 
 /// Marks the name of a cookie, in hexadecimal, among field names; no field name has a colon.
@@ -328,17 +350,6 @@ fn is_selecting(name: &HeaderName) -> bool {
         || text.starts_with("spin-")
         || text == "x-forwarded-for"
         || text == "cdn-loop")
-}
-
-/// The first value of a cookie, over all `Cookie` lines (RFC 6265 §4.2.1).
-pub(crate) fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(found, value)| (found == name).then_some(value))
 }
 
 #[cfg(test)]
@@ -443,7 +454,7 @@ mod tests {
         let by = |content| Selecting::of(&headers, &rules).with_content(content);
         let spec = by(Some([1; 16])).spec(&[HeaderName::from_static("accept")]).unwrap();
         assert_eq!(spec, "accept,content:");
-        assert!(selects_by_content(&spec) && !selects_by_content("accept,content"));
+        assert!(is_unbounded(&spec) && !is_unbounded("accept,content"));
         assert_ne!(by(Some([1; 16])).values(&spec), by(Some([2; 16])).values(&spec));
         assert_eq!(by(None).least(), None);
         let plain = key("http://h/a?b");

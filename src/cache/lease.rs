@@ -10,6 +10,7 @@ use super::entry::{Entry, LedgerMark};
 use super::key::ResourceKey;
 use super::store::Store;
 use crate::env::Env;
+use crate::purge::Written;
 use crate::redis::{Arg, Key, RedisError, Script, exactly};
 use crate::time::millis;
 use bytes::Bytes;
@@ -56,6 +57,14 @@ impl FillLease {
     #[must_use]
     pub const fn ledger(&self) -> &LedgerMark {
         &self.ledger
+    }
+
+    /// The same right, of what comes after purges that its own request caused. `None` when there were others, too.
+    /// `ledger` is the number of the ledger that the resource is under.
+    pub(crate) fn after(self, written: &Written, ledger: usize) -> Option<Self> {
+        let Some(head) = written.heads.get(ledger) else { return Some(self) };
+        let ours = head.mark.id == self.ledger.id && head.mark.seq == self.ledger.seq + written.count;
+        ours.then(|| Self { ledger: head.mark.clone(), ..self })
     }
 
     /// Whether others may be waiting for what this fetch brings.

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub enum Unstorable {
     /// Only responses to GET and QUERY are.
     Method,
-    /// 206 and 304 need a stored response to be combined with.
+    /// 206 and 304 need a stored response to be combined with; 401, 429 and some others are about one request.
     Status,
     /// `no-store` in the response.
     NoStore,
@@ -33,6 +33,8 @@ pub enum Unstorable {
     SetCookie,
     /// It used a session: it is for one visitor.
     Session,
+    /// The route stores other media types.
+    ContentType,
     /// It varies on `*` or on something that must not select.
     Vary,
     /// Nothing says that it may be reused, and nothing can validate it.
@@ -70,6 +72,7 @@ impl Unstorable {
             Self::Authorization => "authorization",
             Self::SetCookie => "set-cookie",
             Self::Session => "session",
+            Self::ContentType => "content-type",
             Self::Vary => "vary",
             Self::NoFreshness => "no-freshness",
             Self::NoVarySearch => "no-vary-search",
@@ -124,6 +127,9 @@ pub fn judge(
     let directives = &governing.directives;
     permitted(exchange, directives)?;
     private_enough(exchange, directives, route)?;
+    if !route.rules.takes(exchange.response) {
+        return Err(Unstorable::ContentType);
+    }
     let lifetime = route_lifetime(exchange, &governing, route, cache);
     reusable(exchange, &governing, lifetime, route)?;
     let Vary::Fields(vary) = Vary::of(exchange.response) else { return Err(Unstorable::Vary) };
@@ -163,7 +169,7 @@ fn permitted(exchange: &Exchange<'_>, directives: &ResponseDirectives) -> Result
     // must-understand cache directive is present: the cache understands the response status code". A 206 is
     // stored as a part of a 200 (see `cache::partial`), and judged as one.
     let status = exchange.status.as_u16();
-    if status < 200 || status == 206 || status == 304 {
+    if status < 200 || status == 206 || status == 304 || is_of_one_request(status) {
         return Err(Unstorable::Status);
     }
     if directives.must_understand && !is_understood(exchange.status) {
@@ -179,6 +185,13 @@ fn permitted(exchange: &Exchange<'_>, directives: &ResponseDirectives) -> Result
         return Err(Unstorable::RequestNoStore);
     }
     Ok(())
+}
+
+/// Statuses that are about the request they answer. Four of them "MUST NOT be stored by a cache" (RFC 6585 §3 to §6), and one
+/// means that the same request may succeed later (RFC 8470 §5.2). A stored challenge (RFC 9110 §15.5.2, §15.5.8) would
+/// answer those who come with credentials.
+const fn is_of_one_request(status: u16) -> bool {
+    matches!(status, 401 | 407 | 425 | 428 | 429 | 431 | 511)
 }
 
 /// Status codes whose caching rules are known: the registered final ones of RFC 9110 §15.

@@ -20,7 +20,7 @@
 //! brought back.
 
 use super::entry::{Content, Entry, LedgerMark};
-use super::key::{ResourceKey, Selecting, selects_by_content, variant};
+use super::key::{ResourceKey, Selecting, is_unbounded, variant};
 use super::lease::FillLease;
 use super::partial::{Partial, Record};
 use crate::env::Env;
@@ -134,7 +134,9 @@ impl<E: Env> Store<E> {
         let (record, flight) = if varies {
             self.find_variant(&stored, resource, selecting, guess, next()?).await?
         } else {
-            (self.decode(&Bytes::from(stored).slice(1..), resource, ""), String::new())
+            let record = stored.first().filter(|kind| **kind == b'E').is_some();
+            let decode = || self.decode(&Bytes::from(stored).slice(1..), resource, "");
+            (record.then(decode).flatten(), String::new())
         };
         let other_variants = varies && record.is_none();
         let (record, purged) = self.unpurged(record, &head, resource).await?;
@@ -262,7 +264,7 @@ impl<E: Env> Store<E> {
             Arg::from(variant),
             Arg::from(record),
             Arg::from(self.ttl(entry, now)),
-            Arg::from(if selects_by_content(spec) { 0 } else { self.limits.max_variants }),
+            Arg::from(if is_unbounded(spec) { 0 } else { self.limits.max_variants }),
             Arg::from(&self.keys.variant(id, "")),
         ];
         arguments.extend(of_lead);

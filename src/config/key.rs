@@ -2,7 +2,7 @@
 
 use super::query::{Parameter, QueryRule};
 use super::table::Table;
-use super::value::{boolean, shown, string, text};
+use super::value::{boolean, one_of, shown, string, text};
 use http::header::{self, HeaderName};
 use std::borrow::Cow;
 
@@ -20,10 +20,24 @@ pub struct KeyRules {
     pub headers: Vec<HeaderName>,
     /// Names of cookies whose values are part of the key, without repetition.
     pub cookies: Vec<String>,
+    /// Whether requests with a session are answered too, and what of it tells them apart.
+    pub visitor: Visitor,
     /// The content codings that `Accept-Encoding` is reduced to, in lower case.
     pub encodings: Vec<String>,
     /// The languages that `Accept-Language` is reduced to; none leave it as it is.
     pub languages: Vec<String>,
+}
+
+/// What of a session tells stored responses apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Visitor {
+    /// Nothing: a request with a session is not answered from the cache.
+    #[default]
+    Nobody,
+    /// Who has logged in. A session in which nobody has is not answered from the cache.
+    User,
+    /// Which session it is.
+    Session,
 }
 
 impl Default for KeyRules {
@@ -33,6 +47,7 @@ impl Default for KeyRules {
             sort_query: false,
             headers: Vec::new(),
             cookies: Vec::new(),
+            visitor: Visitor::default(),
             encodings: ["br", "gzip", "zstd"].map(str::to_owned).into(),
             languages: Vec::new(),
         }
@@ -72,6 +87,7 @@ impl KeyRules {
     /// Reads the table `key` of `table` over `base`, key by key.
     pub(super) fn read(table: &mut Table<'_, '_>, base: &Self) -> Self {
         let Some(mut inner) = table.table("key") else { return base.clone() };
+        let visitors = [("none", Visitor::Nobody), ("user", Visitor::User), ("session", Visitor::Session)];
         let rules = Self {
             query: QueryRule::read(&mut inner).unwrap_or_else(|| base.query.clone()),
             sort_query: inner.read("sort_query", boolean).unwrap_or(base.sort_query),
@@ -81,6 +97,7 @@ impl KeyRules {
             cookies: inner
                 .strings("cookies", string("a cookie name, without blanks, \"=\" and \";\"", cookie_name))
                 .map_or_else(|| base.cookies.clone(), unique),
+            visitor: inner.read("visitor", one_of(&visitors)).unwrap_or(base.visitor),
             encodings: inner
                 .strings("encodings", string("a content coding like \"gzip\"", coding))
                 .map_or_else(|| base.encodings.clone(), unique),

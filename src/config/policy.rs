@@ -1,6 +1,7 @@
 //! What the cache does with the responses of a route.
 
-use super::key::{KeyRules, unique};
+use super::key::{KeyRules, Visitor, unique};
+use super::rules::{self, Rules};
 use super::semantics::{self, Semantics};
 use super::table::Table;
 use super::value::{duration, format_duration, one_of, shown};
@@ -44,6 +45,8 @@ pub struct CachePolicy {
     pub compress: Vec<Coding>,
     /// What is asked of the origin for a range that is not stored.
     pub range: RangePolicy,
+    /// What of requests is for the cache, and what of their fields goes on.
+    pub rules: Rules,
     /// The finer points.
     pub semantics: Semantics,
 }
@@ -73,6 +76,7 @@ impl Default for CachePolicy {
             hit_for_miss: Duration::from_secs(10),
             compress: Vec::new(),
             range: RangePolicy::default(),
+            rules: Rules::default(),
             semantics: Semantics::default(),
         }
     }
@@ -187,6 +191,7 @@ impl Draft {
                     .strings("compress", one_of(&codings))
                     .map_or_else(|| base.cache.compress.clone(), unique),
                 range: table.read("range", one_of(&ranges)).unwrap_or(base.cache.range),
+                rules: Rules::read(table, &base.cache.rules),
                 semantics: Semantics::read(table, base.cache.semantics),
             },
         };
@@ -194,6 +199,11 @@ impl Draft {
             table.fail_key("default_ttl", "has no effect, because ttl is set and decides first".to_owned());
         }
         draft
+    }
+
+    /// Whether it tells visitors apart, and `base` does not.
+    pub(super) fn names_visitors(&self, base: &Self) -> bool {
+        self.cache.key.visitor != Visitor::Nobody && base.cache.key.visitor == Visitor::Nobody
     }
 
     /// Reports what a route says about caching although it is not cached.
@@ -208,7 +218,7 @@ impl Draft {
 }
 
 /// The keys of a policy.
-pub(super) const KEYS: [&str; 15] = [
+pub(super) const KEYS: [&str; 23] = [
     "mode",
     "ttl",
     "default_ttl",
@@ -221,6 +231,14 @@ pub(super) const KEYS: [&str; 15] = [
     "hit_for_miss",
     "compress",
     "range",
+    rules::KEYS[0],
+    rules::KEYS[1],
+    rules::KEYS[2],
+    rules::KEYS[3],
+    rules::KEYS[4],
+    rules::KEYS[5],
+    rules::KEYS[6],
+    rules::KEYS[7],
     semantics::KEYS[0],
     semantics::KEYS[1],
     semantics::KEYS[2],

@@ -181,6 +181,9 @@ fn read(table: &mut Table<'_, '_>, common: &Common<'_>) -> Option<Route> {
         None => common.base.clone(),
     };
     let session = RouteSession::read(table, common.sessions);
+    if session.is_none() && draft.names_visitors(common.base) {
+        table.fail("cache", "key.visitor has no effect, because the route has no sessions (session = true)");
+    }
     let limits = limit::read_names(table, common.limits, session.is_some());
     let limits = limits.unwrap_or_else(|| common.everywhere.clone());
     let matcher = match (host, path) {

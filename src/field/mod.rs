@@ -7,6 +7,7 @@ pub mod accept;
 pub mod cache_control;
 pub mod cache_status;
 pub mod conditional;
+pub mod cookies;
 pub mod forward;
 pub mod groups;
 pub mod hop;

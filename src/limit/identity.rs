@@ -224,7 +224,7 @@ fn lines(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
 }
 
 fn cookie<'a>(subject: &Subject<'a>, name: &str) -> Option<&'a str> {
-    crate::cache::key::cookie_value(subject.headers, name)
+    crate::field::cookies::first(subject.headers, name)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl<E: Env> Fetch<'_, E> {
             policy: storable.policy,
             ledger: lease.ledger().clone(),
             status: code,
-            tags: tags(headers, self.want.key.origin()),
+            tags: self.tags(tags(headers, self.want.key.origin())),
             headers: storable.headers,
             content: Content::NONE,
         };
@@ -145,12 +145,20 @@ impl<E: Env> Fetch<'_, E> {
         response: &HeaderMap,
         received: Timestamp,
     ) -> Result<Storable, Unstorable> {
-        if self.want.incoming.used_session() {
+        if self.want.incoming.used_session(self.want.policy.key.visitor) {
             return Err(Unstorable::Session);
         }
         let request = &self.want.incoming.headers;
         let exchange = Exchange { method: &Method::GET, request, status, response, received };
         judge(&exchange, self.want.policy, &self.want.app.config.cache)
+    }
+
+    /// The tags that a response has by itself, and those that its route gives it.
+    pub(super) fn tags(&self, mut tags: Vec<String>) -> Vec<String> {
+        tags.extend(self.want.policy.rules.tags.iter().cloned());
+        tags.sort_unstable();
+        tags.dedup();
+        tags
     }
 
     /// What a response is stored by, besides its key: the fields it varies on.

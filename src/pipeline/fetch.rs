@@ -211,6 +211,7 @@ impl<E: Env> Fetch<'_, E> {
         if !entry.freshen(&update, self.want.key.origin()) {
             return Err(Unstorable::AnotherValidator);
         }
+        entry.tags = self.tags(std::mem::take(&mut entry.tags));
         let judged = self.judge(entry.status, &entry.headers, received.received);
         entry.received = received.received;
         entry.initial_age = initial_age(&entry.headers, received.requested, received.received);

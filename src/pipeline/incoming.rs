@@ -5,14 +5,14 @@ use super::session::Visit;
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::key::{self, Digest};
-use crate::config::{Config, KeyRules};
+use crate::config::{CachePolicy, Config, KeyRules, RequestCookies};
 use crate::env::Env;
 use crate::field::accept;
 use crate::field::forward::{self, Hop};
 use crate::field::range::Ranges;
-use crate::field::{hop, spin};
+use crate::field::{cookies, hop, spin};
 use crate::role::Role;
-use http::header::{CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::header::{CONTENT_LENGTH, COOKIE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use std::net::IpAddr;
@@ -148,10 +148,18 @@ impl Incoming {
         self.uri.authority().map_or("", |authority| authority.as_str())
     }
 
-    /// Reduces what the client accepts to what can be answered: for the key, and for the origin alike.
-    pub fn reduce(&mut self, rules: &KeyRules) {
-        accept::reduce_encoding(&mut self.headers, &rules.encodings);
-        accept::reduce_language(&mut self.headers, &rules.languages);
+    /// Reduces what the client accepts to what can be answered, and leaves out what others must not be answered by: for the
+    /// key, and for the origin alike.
+    pub fn reduce(&mut self, policy: &CachePolicy) {
+        let (key, rules) = (&policy.key, &policy.rules);
+        accept::reduce_encoding(&mut self.headers, &key.encodings);
+        accept::reduce_language(&mut self.headers, &key.languages);
+        for name in rules.strip_request.iter().filter(|name| !key.headers.contains(name)) {
+            self.headers.remove(name);
+        }
+        if rules.request_cookies == RequestCookies::Key && self.headers.contains_key(COOKIE) {
+            cookies::retain(&mut self.headers, &key.cookies);
+        }
     }
 
     /// The request as one whose response others may get: without the client's claims on who it is, unless

@@ -25,6 +25,7 @@ mod cut;
 mod fetch;
 mod held;
 mod incoming;
+mod outward;
 mod parts;
 mod pass;
 mod plan;
@@ -122,7 +123,7 @@ async fn visited<E: Env>(
             }
         }
     });
-    let answer = admission.during(&app.env, answer).await;
+    let answer = outward::adjust(&route.policy, admission.during(&app.env, answer).await);
     (session::leave(visit, answer), looked_up)
 }
 
@@ -153,8 +154,10 @@ async fn cached<E: Env>(
         Ok(None) => (key, None),
         Err(error) => return without_redis(app, incoming, &error).await,
     };
-    incoming.reduce(&policy.key);
-    let selecting = Selecting::of(&incoming.headers, &policy.key).with_content(incoming.digest());
+    incoming.reduce(policy);
+    let selecting = Selecting::of(&incoming.headers, &policy.key)
+        .with_content(incoming.digest())
+        .with_visitor(incoming.told_apart(policy.key.visitor));
     let want = Want { app, shared, policy, incoming: &incoming, selecting, key, search };
     match find(&want).await {
         Ok(Found::Answer(answer)) => answer,
@@ -246,6 +249,11 @@ async fn judge<E: Env>(
                 Some(_) => CacheStatus::collapsed(missing, fresh.entry.ttl(now)),
             };
             Judgement::Answer(answer(want, fresh.entry, status, now))
+        }
+        // A refresh is nobody's request: what is for one visitor is validated by theirs.
+        Verdict::Refresh(stale) if want.selecting.is_personal() => {
+            let status = CacheStatus::forward(stale.reason);
+            Judgement::Ask(Held::Stale(Box::new(stale)), status)
         }
         Verdict::Refresh(stale) => {
             Judgement::Answer(refresh::behind(want, stale, (found.flight, found.mark), now))

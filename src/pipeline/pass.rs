@@ -15,7 +15,7 @@ use crate::field::cache_status::{CacheStatus, Forward};
 use crate::field::groups::CACHE_GROUP_INVALIDATION;
 use crate::field::hop;
 use crate::metrics::Timed;
-use crate::purge::Target;
+use crate::purge::{Target, Written};
 use crate::redis::RedisError;
 use http::{HeaderMap, Response, StatusCode};
 use std::rc::Rc;
@@ -34,7 +34,7 @@ pub(super) async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut statu
         Ok(mut response) => {
             app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
             session::settle(app, &incoming, response.headers_mut()).await;
-            if !forget(app, &incoming, response.status(), response.headers(), None).await {
+            if forget(app, &incoming, response.status(), response.headers(), None).await.is_none() {
                 status = status.because("invalidation-failed");
             }
             end_to_end(app, response.headers_mut());
@@ -59,16 +59,16 @@ pub(super) fn end_to_end<E: Env>(app: &App<E>, headers: &mut HeaderMap) {
     }
 }
 
-/// Forgets what an unsafe request made invalid, but for `kept`; `false` when Redis did not do it.
+/// Forgets what an unsafe request made invalid, but for `kept`; `None` when Redis did not do it.
 async fn forget<E: Env>(
     app: &App<E>,
     incoming: &Incoming,
     status: StatusCode,
     response: &HeaderMap,
     kept: Option<&ResourceKey>,
-) -> bool {
+) -> Option<Written> {
     let Some(shared) = app.shared.as_ref().filter(|_| invalidate::is_unsafe(&incoming.method)) else {
-        return true;
+        return Some(Written::default());
     };
     let mut targets: Vec<_> =
         invalidate::targets(&incoming.uri, status, response).into_iter().map(Target::Url).collect();
@@ -77,7 +77,10 @@ async fn forget<E: Env>(
     {
         targets.extend(invalidate::groups(key.origin(), status, response).into_iter().map(Target::Tag));
     }
-    targets.is_empty() || shared.purger.invalidate(&targets, kept).await.is_ok()
+    if targets.is_empty() {
+        return Some(Written::default());
+    }
+    shared.purger.invalidate(&targets, kept).await.ok()
 }
 
 /// What the lead of a POST is called. Nobody waits for one.
@@ -99,7 +102,7 @@ pub(super) async fn post<E: Env>(
     let Ok(begun) = shared.store.begin(&key, POST, None, "", Duration::ZERO).await else {
         return pass(app, incoming, status).await;
     };
-    incoming.reduce(&policy.key);
+    incoming.reduce(policy);
     let body = std::mem::take(&mut incoming.body);
     let request = incoming.outgoing(app, None, body);
     let selecting = Selecting::of(&incoming.headers, &policy.key);
@@ -117,10 +120,13 @@ pub(super) async fn change<E: Env>(
     let kept = want.shared.store.replace(lease).await.ok().flatten();
     let key = kept.is_some().then_some(&want.key);
     let done = forget(want.app, want.incoming, response.status(), response.headers(), key).await;
-    (kept, done)
+    // Purges of its own, of what else the path has, are no reason not to store it.
+    let ledger = want.shared.store.books.number_of(want.key.id());
+    let kept = kept.and_then(|lease| lease.after(done.as_ref()?, ledger));
+    (kept, done.is_some())
 }
 
 /// Makes invalid what a POST made so.
 pub(super) async fn changed<E: Env>(want: &Want<'_, E>, response: &Response<Body>) -> bool {
-    forget(want.app, want.incoming, response.status(), response.headers(), None).await
+    forget(want.app, want.incoming, response.status(), response.headers(), None).await.is_some()
 }

@@ -3,7 +3,7 @@
 use super::Incoming;
 use crate::app::{App, Shared};
 use crate::cache::key::{self, ResourceKey};
-use crate::config::{CachePolicy, RoutePolicy};
+use crate::config::{CachePolicy, RoutePolicy, Visitor};
 use crate::env::Env;
 use crate::field::cache_status::{CacheStatus, Forward};
 use http::Method;
@@ -29,12 +29,18 @@ pub(super) fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming
     if incoming.method != Method::GET && incoming.method != Method::HEAD && !is_query {
         return Plan::Pass(CacheStatus::forward(Forward::Method));
     }
-    if let Some(why) = incoming.kept_from_cache() {
+    let RoutePolicy::Cache(policy) = route else {
+        return bypass(incoming.kept_from_cache(Visitor::Nobody).unwrap_or("route"));
+    };
+    if let Some(why) = incoming.kept_from_cache(policy.key.visitor) {
         return bypass(why);
     }
-    let RoutePolicy::Cache(policy) = route else { return bypass("route") };
     let Some(shared) = &app.shared else { return bypass("redis-disabled") };
-    if let Some(why) = not_for_a_cache(incoming) {
+    if !policy.rules.methods.contains(&incoming.method) {
+        return Plan::Pass(CacheStatus::forward(Forward::Method));
+    }
+    let named = || policy.rules.bypass.why(&incoming.uri, &incoming.headers);
+    if let Some(why) = not_for_a_cache(incoming).or_else(named) {
         return bypass(why);
     }
     match ResourceKey::of(&incoming.uri, &policy.key) {
@@ -46,7 +52,7 @@ pub(super) fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming
 fn plan_post<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming) -> Plan<'a, E> {
     let pass = Plan::Pass(CacheStatus::forward(Forward::Method));
     let (RoutePolicy::Cache(policy), Some(shared)) = (route, &app.shared) else { return pass };
-    if incoming.kept_from_cache().is_some() {
+    if incoming.kept_from_cache(Visitor::Nobody).is_some() {
         return pass;
     }
     // What the origin sees of the query is what a GET would be looked up by.

@@ -158,7 +158,8 @@ impl<E: Env> Fetch<'_, E> {
         if self.would_be_compressed(headers, carried) {
             return Err(self.refused(Unstorable::Compress));
         }
-        let part = Part { carried, request, rules, for_if_range };
+        let visitor = self.want.incoming.told_apart(rules.visitor);
+        let part = Part { carried, request, rules, visitor, for_if_range };
         self.fill(StatusCode::OK, headers, times, |begin| {
             let Begin { store, lease, spec, mut entry, limit } = begin;
             if part.carried.is_whole() && !for_if_range {

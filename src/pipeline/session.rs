@@ -8,7 +8,8 @@ pub use visit::Visit;
 
 use super::{Answer, Incoming};
 use crate::app::App;
-use crate::config::{OnRedisFailure, Route};
+use crate::cache::key::Digest;
+use crate::config::{OnRedisFailure, Route, Visitor};
 use crate::env::Env;
 use crate::field::cache_status::CacheStatus;
 use crate::problem::Problem;
@@ -37,17 +38,31 @@ impl Incoming {
         }
     }
 
-    /// Why this request is not for the cache, where its session is the reason.
-    pub(super) fn kept_from_cache(&self) -> Option<&'static str> {
+    /// Why this request is not for the cache, where its session is the reason: it is not told apart from others.
+    pub(super) fn kept_from_cache(&self, told_apart_by: Visitor) -> Option<&'static str> {
         match self.visit.as_ref().map(|visit| visit.found())? {
-            Ok(session) => session.handle().map(|_| DETAIL),
+            Ok(session) if self.told_apart(told_apart_by).is_none() => session.handle().map(|_| DETAIL),
+            Ok(_) => None,
             Err(reason) => Some(reason),
         }
     }
 
-    /// Whether the answer of the origin read or changed a session: then it is for nobody else.
-    pub(super) fn used_session(&self) -> bool {
-        self.visit.as_ref().is_some_and(|visit| visit.was_used())
+    /// What tells this visitor apart; `None` for one who has no session, or whom the route does not tell apart.
+    pub(super) fn told_apart(&self, by: Visitor) -> Option<Digest> {
+        let Identity { session, user } = self.identity();
+        let text = match by {
+            Visitor::Nobody => None,
+            Visitor::User => user.map(|user| user.as_str().to_owned()),
+            Visitor::Session => session.map(Handle::to_string),
+        }?;
+        blake3::hash(text.as_bytes()).as_bytes().first_chunk().copied()
+    }
+
+    /// Whether the answer of the origin read or changed a session: then it is for nobody else. Where visitors are told
+    /// apart it may have read one.
+    pub(super) fn used_session(&self, told_apart_by: Visitor) -> bool {
+        let read = |visit: &Visit| self.told_apart(told_apart_by).is_none() && visit.was_used();
+        self.visit.as_ref().is_some_and(|visit| visit.was_changed() || read(visit))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Carrying out a purge.
 
-use super::{Target, ledger};
+use super::Target;
+use super::ledger::{self, Head};
 use crate::cache::key::ResourceKey;
 use crate::cache::store::Store;
 use crate::config::{Config, KeyRules, RoutePolicy};
@@ -27,6 +28,15 @@ pub struct Report {
     pub ledger: usize,
 }
 
+/// What an invalidation wrote into the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Its head after that, in a cluster that of each; empty where nothing was written.
+    pub heads: Vec<Head>,
+    /// How many targets.
+    pub count: u64,
+}
+
 impl<E: Env> Purger<E> {
     /// A purger of `store`, with the key rules of the routes in `config`.
     #[must_use]
@@ -39,15 +49,19 @@ impl<E: Env> Purger<E> {
     /// # Errors
     /// [`RedisError`]: then some of the targets may not be purged. Purging again is safe.
     pub async fn purge(&self, targets: &[Target], soft: bool) -> Result<Report, RedisError> {
-        self.purge_but(targets, soft, None).await
+        self.purge_but(targets, soft, None).await.map(|(report, _)| report)
     }
 
-    /// Purges what an unsafe request made invalid, but for `kept`, which was replaced.
+    /// Purges what an unsafe request made invalid, but for `kept`, which was replaced. Says what was written for that.
     ///
     /// # Errors
     /// As for [`Purger::purge`].
-    pub async fn invalidate(&self, targets: &[Target], kept: Option<&ResourceKey>) -> Result<(), RedisError> {
-        self.purge_but(targets, false, kept).await.map(|_| ())
+    pub async fn invalidate(
+        &self,
+        targets: &[Target],
+        kept: Option<&ResourceKey>,
+    ) -> Result<Written, RedisError> {
+        self.purge_but(targets, false, kept).await.map(|(_, written)| written)
     }
 
     async fn purge_but(
@@ -55,7 +69,7 @@ impl<E: Env> Purger<E> {
         targets: &[Target],
         soft: bool,
         kept: Option<&ResourceKey>,
-    ) -> Result<Report, RedisError> {
+    ) -> Result<(Report, Written), RedisError> {
         let mut members: Vec<String> =
             targets.iter().filter_map(|target| ledger::member(target, soft)).collect();
         let resources = targets.iter().flat_map(|target| self.resources(target));
@@ -68,8 +82,8 @@ impl<E: Env> Purger<E> {
         } else {
             try_join_all(resources.iter().map(|resource| self.store.forget(resource))).await?;
         }
-        self.store.books.write(members).await?;
-        Ok(report)
+        let count = members.len() as u64;
+        Ok((report, Written { heads: self.store.books.write(members).await?, count }))
     }
 
     /// A URL is purged as http and as https: behind a proxy that ends TLS, users see another scheme than

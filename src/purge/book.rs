@@ -103,19 +103,20 @@ impl<E: Env> Book<E> {
         Ok(entries)
     }
 
-    /// Writes purges, as [`member`](super::ledger::member) makes them.
+    /// Writes purges, as [`member`](super::ledger::member) makes them, and gives the head after them; `None` where there
+    /// are none.
     ///
     /// # Errors
     /// [`RedisError`]: then some of them may not be written. Writing them again is safe.
-    pub async fn write(&self, members: Vec<String>) -> Result<(), RedisError> {
+    pub async fn write(&self, members: Vec<String>) -> Result<Option<Head>, RedisError> {
         if members.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let mut arguments =
             vec![Arg::from(self.beginning()), Arg::from(self.lifetime), Arg::from(MAX_ENTRIES)];
         arguments.extend(members.into_iter().map(Arg::from));
-        let [_head] = exactly(self.redis.run(&LEDGER, &[&self.head, &self.entries], arguments).await?)?;
-        Ok(())
+        let [head] = exactly(self.redis.run(&LEDGER, &[&self.head, &self.entries], arguments).await?)?;
+        Self::parse(&head.bytes()?.unwrap_or_default()).map(Some)
     }
 
     /// Makes it outlive what was just stored under it.

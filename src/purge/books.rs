@@ -6,6 +6,7 @@
 //! pattern is written into all of them.
 
 use super::Book;
+use super::ledger::Head;
 use crate::env::Env;
 use crate::nonce::Nonces;
 use crate::redis::{Client, Key, Keys, RedisError, Slot};
@@ -48,15 +49,16 @@ impl<E: Env> Books<E> {
         self.first.entries()
     }
 
-    /// Writes purges into all of them.
+    /// Writes purges into all of them, and gives the head of each after that; none where there are no purges.
     ///
     /// # Errors
     /// [`RedisError`]: then some of them may not be written everywhere. Writing them again is safe.
-    pub async fn write(&self, members: Vec<String>) -> Result<(), RedisError> {
+    pub async fn write(&self, members: Vec<String>) -> Result<Vec<Head>, RedisError> {
         if self.others.is_empty() {
-            return self.first.write(members).await;
+            return Ok(self.first.write(members).await?.into_iter().collect());
         }
         let all = std::iter::once(&self.first).chain(&self.others);
-        join_all(all.map(|book| book.write(members.clone()))).await.into_iter().collect()
+        let written = join_all(all.map(|book| book.write(members.clone()))).await;
+        written.into_iter().filter_map(Result::transpose).collect()
     }
 }

@@ -13,7 +13,7 @@ pub mod ledger;
 mod recent;
 mod sweep;
 
-pub use apply::{Purger, Report};
+pub use apply::{Purger, Report, Written};
 pub use book::Book;
 pub use books::Books;
 pub use recent::{Recent, recent};

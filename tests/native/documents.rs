@@ -41,7 +41,9 @@ fn quoted_behind<'a>(code: &'a str, markers: &[&str]) -> Vec<&'a str> {
 /// The details of `Cache-Status`, by the ways in which the code says them.
 fn details() -> BTreeSet<String> {
     let mut all = files("src/pipeline", ".rs");
-    all.extend(["src/cache/storable.rs", "src/redis/error.rs"].map(|file| root().join(file)));
+    all.extend(
+        ["src/cache/storable.rs", "src/config/rules.rs", "src/redis/error.rs"].map(|file| root().join(file)),
+    );
     let markers =
         ["because(\"", "bypass(\"", "Dropped(\"", "Refused(\"", "unavailable(\"", "Some(\"", "=> \"", ", \""];
     let token = |text: &&str| {
@@ -50,13 +52,15 @@ fn details() -> BTreeSet<String> {
                 .split('-')
                 .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
     };
-    // The scheme of a URL to be warmed.
+    // The scheme of a URL to be warmed, a directive, and the route that the API is.
     let mut found = BTreeSet::new();
     for file in all {
         let code = code(&file);
         found.extend(quoted_behind(&code, &markers).into_iter().filter(token).map(str::to_owned));
     }
-    found.remove("http");
+    for other in ["http", "no-cache", "api"] {
+        found.remove(other);
+    }
     found
 }
 

@@ -7,6 +7,7 @@
 
 mod agreement;
 mod api;
+mod attacks;
 mod bodies;
 mod cases;
 mod client;
@@ -37,6 +38,7 @@ mod range_attacks;
 mod range_whole;
 mod ranges;
 mod refresh;
+mod route_rules;
 mod semantics;
 mod serve;
 mod session;

@@ -100,6 +100,28 @@ fn what_a_post_brought_is_not_stored_when_it_was_purged_meanwhile() {
 }
 
 #[test]
+fn what_a_post_brought_stays_where_it_purges_its_path_for_every_query() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[cache]\nstore_post = true\nno_vary_search = true\n");
+        let fields = &[
+            ("cache-control", "max-age=60"),
+            ("content-location", "/a"),
+            ("no-vary-search", "params=(\"u\")"),
+        ];
+        world.origin.gives(200, fields, "before");
+        instance.get("http://h/a?u=1").await;
+        instance.get("http://h/a?u=2").await;
+        world.origin.gives(200, fields, "posted");
+        let posted = instance.send(request("POST", "http://h/a", &[], Body::Empty)).await;
+        assert!(posted.is_stored(), "{posted:?}");
+        for url in ["http://h/a", "http://h/a?u=3"] {
+            let got = instance.get(url).await;
+            assert_eq!((got.is_hit(), got.text()), (true, "posted"), "{url}");
+        }
+    });
+}
+
+#[test]
 fn what_was_fetched_before_a_post_does_not_replace_what_it_brought() {
     on_redis(async |world| {
         let (instance, other) = (world.instance_with(STORE_POST), world.instance());

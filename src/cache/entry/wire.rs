@@ -5,6 +5,7 @@
 //! head   = key selecting received initial_age lifetime flags stale_if_error stale_while_revalidate
 //!          ledger(id seq) status fields tags content
 //! ```
+//! Content that stands in the entry has a checksum of its own in the head, so that a head can be read alone.
 //! Numbers are big-endian, texts stand after their length. An unknown version, a wrong checksum or a length
 //! that does not fit is a [`Corrupt`] entry and counts as none at all.
 
@@ -67,6 +68,7 @@ impl Entry {
             Content::Inline(bytes) => {
                 out.u8(0);
                 out.u64(bytes.len() as u64);
+                out.u32(crc32fast::hash(bytes));
             }
             Content::Chunked { body, chunks, length } => {
                 out.u8(1);
@@ -88,7 +90,12 @@ impl Entry {
         let mut entry = Self::read_head(&mut head)?;
         let rest = bytes.slice(end..);
         match &mut entry.content {
-            Content::Inline(content) if rest.len() as u64 == head.u64()? => *content = rest,
+            Content::Inline(content) if rest.len() as u64 == head.u64()? => {
+                if crc32fast::hash(&rest) != head.u32()? {
+                    return Err(Corrupt::Checksum);
+                }
+                *content = rest;
+            }
             Content::Chunked { body, chunks, length } if rest.is_empty() => {
                 (*length, *chunks, *body) = (head.u64()?, head.u32()?, head.text()?);
             }

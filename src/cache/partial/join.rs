@@ -3,7 +3,7 @@
 use super::{Carried, Partial};
 use crate::cache::entry::Entry;
 use crate::cache::fill::{Abandoned, Fill};
-use crate::cache::key::{ResourceKey, Selecting};
+use crate::cache::key::{Digest, ResourceKey, Selecting};
 use crate::cache::lease::FillLease;
 use crate::cache::slice::{Run, Source, read};
 use crate::cache::storable::Unstorable;
@@ -26,6 +26,8 @@ pub struct Part {
     pub request: HeaderMap,
     /// The key rules of its route.
     pub rules: KeyRules,
+    /// Who asked, where the route tells visitors apart.
+    pub visitor: Option<Digest>,
     /// Whether the request had `If-Range`. Then the 206 need not have the fields that the client is known to have
     /// (RFC 9110 §15.3.7), and only adds to what is stored.
     pub for_if_range: bool,
@@ -45,7 +47,7 @@ impl Part {
         limit: u64,
     ) -> Result<(), Abandoned> {
         let new = Partial::new(entry, self.carried.complete, run).map_err(Abandoned::Unstorable)?;
-        let selecting = Selecting::of(&self.request, &self.rules);
+        let selecting = Selecting::of(&self.request, &self.rules).with_visitor(self.visitor);
         let found = store.lookup(&lease.resource, selecting).await?;
         if found.entry.is_some_and(|whole| new.yields_to(&whole)) {
             return Err(Abandoned::Superseded);

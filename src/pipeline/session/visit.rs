@@ -103,7 +103,12 @@ impl Visit {
     /// Whether the origin read the session or changed it.
     pub(super) fn was_used(&self) -> bool {
         let read = self.found.as_ref().is_ok_and(|session| session.handle().is_some());
-        read || self.outcome.borrow().changed
+        read || self.was_changed()
+    }
+
+    /// Whether the origin changed it, or tried to.
+    pub(super) fn was_changed(&self) -> bool {
+        self.outcome.borrow().changed
     }
 
     async fn change<E: Env>(&self, app: &App<E>, change: Change) -> Done {

@@ -104,9 +104,9 @@ impl<E: Env> Cluster<E> {
     }
 
     fn say(&self, line: String) {
-        let said = std::mem::replace(&mut self.view.borrow_mut().said, line.clone());
-        if said != line {
+        if self.view.borrow().said != line {
             self.env.log(&line);
+            self.view.borrow_mut().said = line;
         }
     }
 

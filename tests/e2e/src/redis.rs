@@ -217,6 +217,12 @@ impl Redis {
         eventually(&format!("{count} stored responses"), || self.entries().len() == count);
     }
 
+    /// Waits until there is a key with this in its name.
+    #[track_caller]
+    pub fn await_keys_with(&self, part: &str) {
+        eventually(&format!("a key with {part:?}"), || self.keys().iter().any(|key| key.contains(part)));
+    }
+
     /// Waits until something else is stored than `before`.
     #[track_caller]
     pub fn await_other_entries(&self, before: &BTreeMap<String, Vec<u8>>) {

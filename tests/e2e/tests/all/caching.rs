@@ -88,7 +88,8 @@ fn a_hit_repeats_every_field_but_those_of_the_connection() {
     let miss = stored(&gateway, &redis, &Request::get("/a"));
     let answer = hit(&gateway, &Request::get("/a"));
     let mut expected = miss.headers.names();
-    expected.push("age");
+    // What is stored has an age, and is there to be cut.
+    expected.extend(["age", "accept-ranges"]);
     let found = answer.headers.names();
     expected.sort_unstable();
     expected.retain(|name| *name != "transfer-encoding");
@@ -172,8 +173,6 @@ fn requests_that_only_the_origin_can_answer_pass_by_the_cache() {
     let gateway = Gateway::before(&origin).redis(&redis).start();
     stored(&gateway, &redis, &Request::get("/a"));
     for (name, value, detail) in [
-        ("range", "bytes=0-1", "range"),
-        ("if-range", "\"1\"", "range"),
         ("if-match", "\"1\"", "precondition"),
         ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT", "precondition"),
     ] {

@@ -221,7 +221,7 @@ fn a_policy_of_the_configuration_is_asked_by_http_too() {
     assert_eq!(ask(&gateway, "a/check", &json!({"key": "bob", "cost": 4}))["verdict"], "impossible");
     assert_eq!(ask(&gateway, "a/refund", &json!({"key": "ann", "cost": 2}))["remaining"], 2);
     assert_eq!(ask(&gateway, "a/penalty", &json!({"key": "ann", "cost": 9}))["remaining"], 0);
-    assert_eq!(ask(&gateway, "a/penalty", &json!({"key": "bob", "block": 60}))["blocked_for"], 60);
+    assert_eq!(ask(&gateway, "a/penalty", &json!({"key": "bob", "block": 60}))["blocked_for"], 60.0);
     assert_eq!(ask(&gateway, "a/check", &json!({"key": "bob"}))["verdict"], "blocked");
     for who in ["ann", "bob"] {
         let reset = Request::new("DELETE", &format!("/_spindrift/v1/limits/a?key={who}")).bearer(TOKEN);
@@ -346,8 +346,8 @@ fn a_question_with_mistakes_is_400_and_says_which() {
         ("x/check", r#"{"key":"x","limit":1}"#, "expected period in seconds, found none"),
         ("x/check", r#"{"key":"x","period":1}"#, "expected limit, found none"),
         ("x/check", r#"{"key":"x","limit":0,"period":1}"#, "expected a limit of at least 1, found 0"),
-        ("x/check", r#"{"key":"x","limit":1,"period":0}"#, "expected a period from 1 to"),
-        ("x/check", r#"{"key":"x","limit":1,"period":31536001}"#, "expected a period from 1 to"),
+        ("x/check", r#"{"key":"x","limit":1,"period":0}"#, "expected a period of 0.001 to"),
+        ("x/check", r#"{"key":"x","limit":1,"period":31536001}"#, "expected a period of 0.001 to"),
         ("x/check", r#"{"limit":1,"period":1}"#, "key: expected a value, found none"),
         (
             "x/check",
@@ -358,7 +358,7 @@ fn a_question_with_mistakes_is_400_and_says_which() {
         ("x/check", r#"{"key":"x","limit":1,"period":1,"algorithm":"log","burst":2}"#, "only gcra has one"),
         ("a/penalty", r#"{"key":["x","y"]}"#, "expected cost or block, one of both"),
         ("a/penalty", r#"{"key":["x","y"],"cost":1,"block":1}"#, "expected cost or block, one of both"),
-        ("a/penalty", r#"{"key":["x","y"],"block":0}"#, "expected a block from 1 to"),
+        ("a/penalty", r#"{"key":["x","y"],"block":0}"#, "expected a block of 0.001 to"),
         ("log/penalty", r#"{"key":"x","cost":101}"#, "expected a cost of at most 100, found 101"),
         ("log/refund", r#"{"key":"x","cost":101}"#, "expected a cost of at most 100, found 101"),
         ("check", r#"{"checks":[]}"#, "expected 1 to 16 checks, found 0"),
