@@ -7,7 +7,6 @@ use http::StatusCode;
 use spindrift::app::App;
 use spindrift::config::ConfigErrors;
 use spindrift::problem::Problem;
-use spindrift::role::Role;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -24,7 +23,7 @@ pub(crate) async fn instance(behind: Behind) -> Result<Rc<App<SpinEnv>>, Problem
     if let Some(app) = APP.with_borrow(Clone::clone) {
         return app;
     }
-    let variables = variables(behind.role()).await;
+    let variables = variables(behind).await;
     APP.with_borrow_mut(|app| app.get_or_insert_with(|| build(behind, &variables)).clone())
 }
 
@@ -43,19 +42,21 @@ fn wrong(errors: &ConfigErrors) -> Problem {
         .with("errors", all)
 }
 
-async fn variables(role: Role) -> HashMap<String, String> {
-    let read = role.variables().into_iter().map(|name| async move {
+async fn variables(behind: Behind) -> HashMap<String, String> {
+    let read = behind.role().variables().into_iter().map(|name| async move {
         let value = spin_sdk::variables::get(&name).await;
         (name, value)
     });
     // A variable the manifest does not give to the component counts as not set.
     let set: HashMap<_, _> =
         join_all(read).await.into_iter().filter_map(|(name, value)| Some((name, value.ok()?))).collect();
-    if set.is_empty() && role == Role::Middleware {
-        eprintln!(
-            "no variable is set, so all have their defaults: does the component have them, or the middleware \
-             inherit \"variables\"?"
-        );
+    let question = match behind {
+        Behind::Origin => return set,
+        Behind::Next(_) => "does the middleware inherit \"variables\"?",
+        Behind::Nobody => "does the manifest give the component any?",
+    };
+    if set.is_empty() {
+        eprintln!("no variable is set, so all have their defaults: {question}");
     }
     set
 }
