@@ -9,14 +9,19 @@
 //! announced: a purge by HTTP acts at once and then announces itself. `id` marks what was done already, so
 //! that several subscribers, or the sender itself, do a thing once.
 
+mod channel;
+mod handled;
+
+pub use channel::Channel;
+pub use handled::Handled;
+
 use crate::app::{App, Shared};
 use crate::env::Env;
 use crate::job::{self, QueueName};
 use crate::metrics::Series;
-use crate::nonce;
 use crate::pipeline::warm::{Warm, warm_until};
 use crate::purge::Purge;
-use crate::redis::{Arg, Client, Keys, RedisError, Value};
+use crate::redis::RedisError;
 use crate::topic::{self, TopicName};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -28,15 +33,10 @@ pub const VERSION: u32 = 1;
 /// The largest message that is read, in bytes.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// How long a message counts as done.
-const DONE: Duration = Duration::from_secs(600);
 /// How long the next message waits while the space of what was purged is given back.
 const SWEEP: Duration = Duration::from_secs(2);
 /// For how long a message begins fetches: those behind it wait. What is left becomes a message of its own.
 const WARM: Duration = Duration::from_secs(5);
-/// How long counters live without being touched.
-const COUNTERS: Duration = Duration::from_secs(30 * 24 * 3600);
-
 /// A message as it stands on the channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
@@ -153,127 +153,6 @@ fn warm(data: serde_json::Value) -> Result<Warm, Malformed> {
 fn doorbell(data: serde_json::Value) -> Result<QueueName, Malformed> {
     let bell: Doorbell = serde_json::from_value(data).map_err(|error| Malformed::Data(error.to_string()))?;
     QueueName::new(&bell.queue).map_err(|error| Malformed::Data(error.to_string()))
-}
-
-/// The channel, as one instance uses it.
-#[derive(Clone)]
-pub struct Channel<E: Env> {
-    env: E,
-    redis: Rc<Client<E>>,
-    keys: Keys,
-    name: String,
-}
-
-impl<E: Env> Channel<E> {
-    /// The channel called `name`.
-    #[must_use]
-    pub const fn new(env: E, redis: Rc<Client<E>>, keys: Keys, name: String) -> Self {
-        Self { env, redis, keys, name }
-    }
-
-    /// Announces a purge that was done. Gives the message's id.
-    ///
-    /// # Errors
-    /// [`RedisError`]: then subscribers may not hear of it.
-    pub async fn announce_purge(&self, purge: &Purge) -> Result<String, RedisError> {
-        let id = nonce::random(&self.env);
-        self.claim(&id).await?;
-        let data = serde_json::to_value(purge).unwrap_or_default();
-        let envelope = Envelope { v: VERSION, topic: "purge".to_owned(), id: Some(id.clone()), data };
-        let payload = serde_json::to_string(&envelope).unwrap_or_default();
-        self.redis.call("PUBLISH", vec![Arg::from(self.name.as_str()), Arg::from(payload)]).await?;
-        Ok(id)
-    }
-
-    /// Has somebody warm the rest of what a message said.
-    async fn pass_on(&self, rest: &Warm) -> Result<(), RedisError> {
-        let data = serde_json::to_value(rest).unwrap_or_default();
-        let id = Some(nonce::random(&self.env));
-        let envelope = Envelope { v: VERSION, topic: "warm".to_owned(), id, data };
-        let payload = serde_json::to_string(&envelope).unwrap_or_default();
-        self.redis.call("PUBLISH", vec![Arg::from(self.name.as_str()), Arg::from(payload)]).await.map(|_| ())
-    }
-
-    /// Rings for a queue: somebody should push its jobs. Without an id: who comes finds out what there is to do.
-    ///
-    /// # Errors
-    /// [`RedisError`]: then nobody comes until a tick does.
-    pub async fn ring(&self, queue: &str) -> Result<(), RedisError> {
-        let data = serde_json::to_value(Doorbell { queue: queue.to_owned() }).unwrap_or_default();
-        let envelope = Envelope { v: VERSION, topic: "job".to_owned(), id: None, data };
-        let payload = serde_json::to_string(&envelope).unwrap_or_default();
-        self.redis.call("PUBLISH", vec![Arg::from(self.name.as_str()), Arg::from(payload)]).await.map(|_| ())
-    }
-
-    /// Whether this call is the first to claim the message.
-    async fn claim(&self, id: &str) -> Result<bool, RedisError> {
-        let arguments = vec![
-            Arg::from(&self.keys.message(id)),
-            Arg::from("1"),
-            Arg::from("NX"),
-            Arg::from("PX"),
-            Arg::from(crate::time::millis(DONE)),
-        ];
-        Ok(!matches!(self.redis.call("SET", arguments).await?.first(), Some(Value::Nil) | None))
-    }
-
-    async fn unclaim(&self, id: &str) {
-        let _ = self.redis.call("UNLINK", vec![Arg::from(&self.keys.message(id))]).await;
-    }
-
-    /// Counts one more of `what`. Counting never stands in the way of the work.
-    pub async fn count(&self, what: &str) {
-        let key = self.keys.counters();
-        let counted = self.redis.call("HINCRBY", vec![Arg::from(&key), Arg::from(what), Arg::Int(1)]).await;
-        if counted.is_ok() {
-            let ttl = Arg::from(crate::time::millis(COUNTERS));
-            let _ = self.redis.call("PEXPIRE", vec![Arg::from(&key), ttl]).await;
-        }
-    }
-
-    /// All counters, by name.
-    ///
-    /// # Errors
-    /// [`RedisError`].
-    pub async fn counters(&self) -> Result<Vec<(String, i64)>, RedisError> {
-        let reply = self.redis.call("HGETALL", vec![Arg::from(&self.keys.counters())]).await?;
-        let mut reply = reply.into_iter();
-        let mut counters = Vec::new();
-        while let (Some(name), Some(value)) = (reply.next(), reply.next()) {
-            let name = String::from_utf8_lossy(&name.bytes()?.unwrap_or_default()).into_owned();
-            counters.push((name, value.int()?));
-        }
-        Ok(counters)
-    }
-}
-
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handled {
-    /// It was done.
-    Done,
-    /// Somebody had done it before.
-    Duplicate,
-    /// It was not understood; nothing was done.
-    Malformed,
-    /// Redis failed; it may be partly done.
-    Failed,
-    /// Redis is switched off.
-    Disabled,
-}
-
-impl Handled {
-    /// The name of its counter.
-    #[must_use]
-    pub const fn counter(self) -> &'static str {
-        match self {
-            Self::Done => "messages_done",
-            Self::Duplicate => "messages_duplicate",
-            Self::Malformed => "messages_malformed",
-            Self::Failed => "messages_failed",
-            Self::Disabled => "messages_disabled",
-        }
-    }
 }
 
 /// Handles one message from the channel: does what it says, logs and counts what became of it.

@@ -8,7 +8,7 @@ pub use visit::Visit;
 
 use super::{Answer, Incoming};
 use crate::app::App;
-use crate::cache::key::Digest;
+use crate::cache::selecting::Digest;
 use crate::config::{OnRedisFailure, Route, Visitor};
 use crate::env::Env;
 use crate::field::cache_status::CacheStatus;

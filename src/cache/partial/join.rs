@@ -3,8 +3,9 @@
 use super::{Carried, Partial};
 use crate::cache::entry::Entry;
 use crate::cache::fill::{Abandoned, Fill};
-use crate::cache::key::{Digest, ResourceKey, Selecting};
+use crate::cache::key::ResourceKey;
 use crate::cache::lease::FillLease;
+use crate::cache::selecting::{Digest, Selecting};
 use crate::cache::slice::{Run, Source, read};
 use crate::cache::storable::Unstorable;
 use crate::cache::store::{FILL_TIME, Store};

@@ -1,0 +1,234 @@
+//! What selects one of the responses of a resource: the fields a response varies on, and what its route is keyed by.
+
+use crate::config::{KeyRules, Visitor};
+use crate::field::cookies;
+use crate::field::vary::selecting_value;
+use crate::redis::hex;
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PRAGMA, PROXY_AUTHORIZATION, RANGE, VIA,
+};
+use http::{HeaderMap, HeaderName};
+
+/// Fields a response must not vary on to be stored: they are private, belong to the exchange with us, or
+/// are rewritten on the way to the origin.
+const NOT_SELECTING: [HeaderName; 15] = [
+    AUTHORIZATION,
+    CACHE_CONTROL,
+    CONTENT_LENGTH,
+    COOKIE,
+    EXPECT,
+    FORWARDED,
+    IF_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    IF_UNMODIFIED_SINCE,
+    PRAGMA,
+    PROXY_AUTHORIZATION,
+    RANGE,
+    VIA,
+];
+
+/// The request fields that may select a stored response, under a route's key rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Selecting<'a> {
+    headers: &'a HeaderMap,
+    rules: &'a KeyRules,
+    content: Option<Digest>,
+    visitor: Option<Digest>,
+}
+
+/// A hash of a request's content and of what that is, 128 bits.
+pub type Digest = [u8; 16];
+
+impl<'a> Selecting<'a> {
+    /// The selecting fields of a request.
+    #[must_use]
+    pub const fn of(headers: &'a HeaderMap, rules: &'a KeyRules) -> Self {
+        Self { headers, rules, content: None, visitor: None }
+    }
+
+    /// The same for a request whose content selects too: "The cache key for a QUERY request MUST incorporate the request
+    /// content and related metadata" (RFC 10008 §2.7).
+    #[must_use]
+    pub const fn with_content(self, content: Option<Digest>) -> Self {
+        Self { content, ..self }
+    }
+
+    /// The same for the request of a visitor who is told apart by the rules of the route.
+    #[must_use]
+    pub const fn with_visitor(self, visitor: Option<Digest>) -> Self {
+        Self { visitor, ..self }
+    }
+
+    /// Whether what it selects is for one visitor.
+    #[must_use]
+    pub const fn is_personal(&self) -> bool {
+        self.visitor.is_some()
+    }
+
+    /// What the route is keyed by, whatever a response varies on: part of every spec.
+    fn implied(&self) -> impl Iterator<Item = String> {
+        let headers = self.rules.headers.iter().map(|name| name.as_str().to_owned());
+        let cookies = self.rules.cookies.iter();
+        let cookies = cookies.map(|cookie| format!("{COOKIE_PREFIX}{}", hex(cookie.as_bytes())));
+        let visitor = (self.rules.visitor != Visitor::Nobody).then(|| VISITOR.to_owned());
+        headers.chain(cookies).chain(self.content.map(|_| CONTENT.to_owned())).chain(visitor)
+    }
+
+    /// What a response with these `Vary` fields is selected by, as the comma-separated, sorted list that is
+    /// kept with the resource; empty when it is the same for everybody, `None` when it varies on something
+    /// that cannot select.
+    ///
+    /// `Vary: Cookie` is answered by the cookies the route is keyed by, if there are any.
+    #[must_use]
+    pub fn spec(&self, vary: &[HeaderName]) -> Option<String> {
+        let mut names: Vec<String> = self.implied().collect();
+        for field in vary {
+            match field {
+                // Part of the resource key.
+                field if *field == HOST => {}
+                field if *field == COOKIE && !self.rules.cookies.is_empty() => {}
+                field if is_selecting(field) => names.push(field.as_str().to_owned()),
+                _ => return None,
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        Some(names.join(","))
+    }
+
+    /// The values of the fields in `spec`, as text that is equal exactly when all of them are.
+    #[must_use]
+    pub fn values(&self, spec: &str) -> String {
+        let mut values = String::new();
+        for name in spec.split(',').filter(|name| !name.is_empty()) {
+            values.push_str(name);
+            if let Some(value) = self.value(name) {
+                values.push(':');
+                // Field values have no line ends (RFC 9110 §5.5); should one get here, it must not make a line.
+                values.extend(value.chars().map(|c| if c == '\n' { ' ' } else { c }));
+            }
+            values.push('\n');
+        }
+        values
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        if name == CONTENT {
+            return self.content.map(|digest| hex(&digest));
+        }
+        if name == VISITOR {
+            return self.visitor.map(|digest| hex(&digest));
+        }
+        match name.strip_prefix(COOKIE_PREFIX) {
+            Some(encoded) => {
+                let cookie = self.rules.cookies.iter().find(|cookie| hex(cookie.as_bytes()) == encoded)?;
+                cookies::values(self.headers, cookie)
+            }
+            None => selecting_value(self.headers, &HeaderName::from_bytes(name.as_bytes()).ok()?),
+        }
+    }
+
+    /// Whether the request has any of the fields in `spec`.
+    #[must_use]
+    pub fn concerns(&self, spec: &str) -> bool {
+        let other = |name: &str| name.starts_with(COOKIE_PREFIX) || name == CONTENT || name == VISITOR;
+        spec.split(',').any(|name| other(name) || self.headers.contains_key(name))
+    }
+
+    /// The spec that every response of the route has at least, if the route is keyed by anything.
+    #[must_use]
+    pub fn least(&self) -> Option<String> {
+        self.spec(&[]).filter(|spec| !spec.is_empty())
+    }
+}
+
+/// Stands for the content among field names.
+const CONTENT: &str = "content:";
+
+/// Stands for who asks.
+const VISITOR: &str = "visitor:";
+
+/// Whether responses under `spec` are selected by the content of requests, or by who asks: then there may be any number of
+/// them.
+#[must_use]
+pub fn is_unbounded(spec: &str) -> bool {
+    spec.split(',').any(|name| name == CONTENT || name == VISITOR)
+}
+
+/// Marks the name of a cookie, in hexadecimal, among field names; no field name has a colon.
+const COOKIE_PREFIX: &str = "cookie:";
+
+/// The name of the variant selected by `values`, 128 bits in hexadecimal. The values stand in the entry too
+/// and are compared when it is read.
+#[must_use]
+pub fn variant(values: &str) -> String {
+    hex(&blake3::hash(values.as_bytes()).as_bytes()[..16])
+}
+
+fn is_selecting(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    !(NOT_SELECTING.contains(name)
+        || *name == HOST
+        || text.starts_with("spin-")
+        || text == "x-forwarded-for"
+        || text == "cdn-loop")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn request(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn absent_and_empty_fields_select_differently() {
+        let rules = KeyRules::default();
+        let values = |lines: &[(&'static str, &'static str)]| {
+            Selecting::of(&request(lines), &rules).values("foo,foo2")
+        };
+        assert_ne!(values(&[]), values(&[("foo", "")]));
+        assert_ne!(values(&[("foo", "1")]), values(&[("foo2", "1")]));
+        assert_eq!(values(&[("foo", "1"), ("bar", "2")]), values(&[("bar", "3"), ("foo", "1 ")]));
+    }
+
+    #[test]
+    fn the_content_of_a_query_selects() {
+        let (headers, rules) = (HeaderMap::new(), KeyRules::default());
+        let by = |content| Selecting::of(&headers, &rules).with_content(content);
+        let spec = by(Some([1; 16])).spec(&[HeaderName::from_static("accept")]).unwrap();
+        assert_eq!(spec, "accept,content:");
+        assert!(is_unbounded(&spec) && !is_unbounded("accept,content"));
+        assert_ne!(by(Some([1; 16])).values(&spec), by(Some([2; 16])).values(&spec));
+        assert_eq!(by(None).least(), None);
+    }
+
+    #[test]
+    fn private_fields_cannot_select() {
+        let (headers, rules) = (request(&[("cookie", "sid=1"), ("accept", "x")]), KeyRules::default());
+        let selecting = Selecting::of(&headers, &rules);
+        assert_eq!(selecting.spec(&[COOKIE]), None);
+        assert_eq!(selecting.spec(&[AUTHORIZATION]), None);
+        assert_eq!(selecting.spec(&[HeaderName::from_static("accept"), HOST]).as_deref(), Some("accept"));
+    }
+
+    #[test]
+    fn configured_cookies_select_and_answer_vary_cookie() {
+        let rules = KeyRules { cookies: vec!["lang".into()], ..KeyRules::default() };
+        let none = HeaderMap::new();
+        let spec = Selecting::of(&none, &rules).spec(&[COOKIE]).unwrap();
+        let values = |cookie| Selecting::of(&request(&[("cookie", cookie)]), &rules).values(&spec);
+        assert_eq!(values("sid=1; lang=de"), values("lang=de; sid=2"));
+        assert_ne!(values("lang=de"), values("lang=fr"));
+        assert_ne!(values("lang="), values("sid=1"));
+    }
+}

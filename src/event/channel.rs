@@ -1,0 +1,110 @@
+//! The channel, and the counters of what came of its messages.
+
+use super::{Doorbell, Envelope, VERSION};
+use crate::env::Env;
+use crate::nonce;
+use crate::pipeline::warm::Warm;
+use crate::purge::Purge;
+use crate::redis::{Arg, Client, Keys, RedisError, Value};
+use serde::Serialize;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a message counts as done.
+const DONE: Duration = Duration::from_secs(600);
+/// How long counters live without being touched.
+const COUNTERS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The channel, as one instance uses it.
+#[derive(Clone)]
+pub struct Channel<E: Env> {
+    env: E,
+    redis: Rc<Client<E>>,
+    keys: Keys,
+    name: String,
+}
+
+impl<E: Env> Channel<E> {
+    /// The channel called `name`.
+    #[must_use]
+    pub const fn new(env: E, redis: Rc<Client<E>>, keys: Keys, name: String) -> Self {
+        Self { env, redis, keys, name }
+    }
+
+    /// Announces a purge that was done. Gives the message's id.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then subscribers may not hear of it.
+    pub async fn announce_purge(&self, purge: &Purge) -> Result<String, RedisError> {
+        let id = nonce::random(&self.env);
+        self.claim(&id).await?;
+        self.publish("purge", Some(id.clone()), purge).await?;
+        Ok(id)
+    }
+
+    /// Has somebody warm the rest of what a message said.
+    pub(super) async fn pass_on(&self, rest: &Warm) -> Result<(), RedisError> {
+        self.publish("warm", Some(nonce::random(&self.env)), rest).await
+    }
+
+    /// Rings for a queue: somebody should push its jobs. Without an id: who comes finds out what there is to do.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then nobody comes until a tick does.
+    pub async fn ring(&self, queue: &str) -> Result<(), RedisError> {
+        self.publish("job", None, &Doorbell { queue: queue.to_owned() }).await
+    }
+
+    async fn publish(
+        &self,
+        topic: &str,
+        id: Option<String>,
+        data: &impl Serialize,
+    ) -> Result<(), RedisError> {
+        let data = serde_json::to_value(data).unwrap_or_default();
+        let envelope = Envelope { v: VERSION, topic: topic.to_owned(), id, data };
+        let payload = serde_json::to_string(&envelope).unwrap_or_default();
+        self.redis.call("PUBLISH", vec![Arg::from(self.name.as_str()), Arg::from(payload)]).await.map(|_| ())
+    }
+
+    /// Whether this call is the first to claim the message.
+    pub(super) async fn claim(&self, id: &str) -> Result<bool, RedisError> {
+        let arguments = vec![
+            Arg::from(&self.keys.message(id)),
+            Arg::from("1"),
+            Arg::from("NX"),
+            Arg::from("PX"),
+            Arg::from(crate::time::millis(DONE)),
+        ];
+        Ok(!matches!(self.redis.call("SET", arguments).await?.first(), Some(Value::Nil) | None))
+    }
+
+    pub(super) async fn unclaim(&self, id: &str) {
+        let _ = self.redis.call("UNLINK", vec![Arg::from(&self.keys.message(id))]).await;
+    }
+
+    /// Counts one more of `what`. Counting never stands in the way of the work.
+    pub async fn count(&self, what: &str) {
+        let key = self.keys.counters();
+        let counted = self.redis.call("HINCRBY", vec![Arg::from(&key), Arg::from(what), Arg::Int(1)]).await;
+        if counted.is_ok() {
+            let ttl = Arg::from(crate::time::millis(COUNTERS));
+            let _ = self.redis.call("PEXPIRE", vec![Arg::from(&key), ttl]).await;
+        }
+    }
+
+    /// All counters, by name.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn counters(&self) -> Result<Vec<(String, i64)>, RedisError> {
+        let reply = self.redis.call("HGETALL", vec![Arg::from(&self.keys.counters())]).await?;
+        let mut reply = reply.into_iter();
+        let mut counters = Vec::new();
+        while let (Some(name), Some(value)) = (reply.next(), reply.next()) {
+            let name = String::from_utf8_lossy(&name.bytes()?.unwrap_or_default()).into_owned();
+            counters.push((name, value.int()?));
+        }
+        Ok(counters)
+    }
+}
