@@ -134,7 +134,11 @@ fn the_receiver_takes_what_is_signed_once_and_nothing_else() {
     for _ in 0..2 {
         assert_eq!(send(message("mine", now, &rotated, r#"{"n":1}"#)), 204, "one of two keys signed it");
     }
-    assert_eq!(receiver.printed().matches("received").count(), 2, "each once: {}", receiver.printed());
+    // What is printed comes in order: with the last line all before it are there.
+    let last = signature("last", now, "{}");
+    assert_eq!(send(message("last", now, &last, "{}")), 204);
+    receiver.line(|line| line.contains("received last").then_some(()));
+    assert_eq!(receiver.printed().matches("received").count(), 3, "each once: {}", receiver.printed());
 }
 
 /// A signature as Standard Webhooks has it.
