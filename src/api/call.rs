@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::redis::RedisError;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::rc::Rc;
@@ -182,9 +182,4 @@ pub(super) fn unavailable(error: &RedisError) -> Problem {
 /// 503 for what Redis would not do, or may have done all the same: `outcome` says which.
 pub(super) fn uncertain(error: &RedisError) -> Problem {
     Problem::from(error)
-}
-
-/// 405 with the methods there are.
-pub(super) fn method_not_allowed(allowed: &'static str) -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("expected {allowed}")).with_field(ALLOW, allowed)
 }

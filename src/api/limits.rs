@@ -12,7 +12,7 @@
 mod ask;
 mod show;
 
-use super::call::{Call, method_not_allowed, unavailable};
+use super::call::{Call, unavailable};
 use super::reply::{Outcome, empty, json};
 use super::seconds::seconds;
 use crate::env::Env;
@@ -34,17 +34,13 @@ enum Question {
 pub(super) async fn serve<E: Env>(call: Call<'_, E>, rest: &[&str], method: Method) -> Outcome {
     match (rest, method) {
         ([], Method::GET) => list(&call),
-        ([], _) => Err(method_not_allowed("GET")),
         (["check"], Method::POST) => several(call, Question::Check).await,
         (["peek"], Method::POST) => several(call, Question::Peek).await,
         ([policy], Method::DELETE) => reset(&call, policy).await,
-        (["check" | "peek"], _) => Err(method_not_allowed("POST, DELETE")),
-        ([_], _) => Err(method_not_allowed("DELETE")),
         ([policy, "check"], Method::POST) => one(call, policy, Question::Check).await,
         ([policy, "peek"], Method::POST) => one(call, policy, Question::Peek).await,
         ([policy, "refund"], Method::POST) => refund(call, policy).await,
         ([policy, "penalty"], Method::POST) => penalty(call, policy).await,
-        ([_, "check" | "peek" | "refund" | "penalty"], _) => Err(method_not_allowed("POST")),
         _ => Err(super::nothing_here(&call)),
     }
 }

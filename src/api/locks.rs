@@ -1,6 +1,7 @@
 //! Locks, semaphores and the check of fences by HTTP.
 
-use super::call::{Call, method_not_allowed, unavailable, uncertain};
+use super::call::{Call, unavailable, uncertain};
+use super::nothing_here;
 use super::reply::{Outcome, json};
 use super::seconds::{Seconds, retry_after, seconds, unix};
 use crate::env::Env;
@@ -51,7 +52,7 @@ pub(super) async fn lock<E: Env>(call: Call<'_, E>, name: &str, method: Method) 
         Method::PUT => renew(call, name).await,
         Method::DELETE => release(call, name).await,
         Method::GET => inspect(call, name).await,
-        _ => Err(method_not_allowed("GET, POST, PUT, DELETE")),
+        _ => Err(nothing_here(&call)),
     }
 }
 

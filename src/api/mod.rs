@@ -30,7 +30,7 @@ use crate::body::Body;
 use crate::env::Env;
 use crate::pipeline::{Admission, Incoming};
 use crate::problem::Problem;
-use call::{Call, method_not_allowed};
+use call::Call;
 pub(crate) use failures::NAME as FAILURES;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -193,20 +193,17 @@ async fn version_1<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method)
         (["purge"], Method::POST) => purge::purge(call).await,
         (["warm"], Method::POST) => warm::serve(call).await,
         (["limits", rest @ ..], method) => limits::serve(call, rest, method).await,
-        (["queues:tick"], method) => queue::tick(call, method).await,
+        (["queues:tick"], Method::POST) => queue::tick(call).await,
         (["queues", rest @ ..], method) => queue::serve(call, rest, method).await,
         (["sessions" | "sessions:verify", ..] | ["users", _, "sessions"], method) => {
             session::serve(call, segments, method).await
         }
-        (["cache"], method) => values::invalidate(call, method).await,
+        (["cache"], Method::DELETE) => values::invalidate(call).await,
         (["cache", key @ ..], method) => values::one(call, &key.join("/"), method).await,
         (["cache:batch"], Method::POST) => batch::batch(call).await,
-        (["cache:batch"], _) => Err(method_not_allowed("POST")),
         (["locks", name], method) => locks::lock(call, name, method).await,
         (["fences", resource, "check"], Method::POST) => locks::check(call, resource).await,
-        (["fences", _, "check"], _) => Err(method_not_allowed("POST")),
         (["channels:token"], Method::POST) => channels::token(call).await,
-        (["purge" | "warm" | "channels:token"], _) => Err(method_not_allowed("POST")),
         _ => Err(nothing_here(&call)),
     }
 }

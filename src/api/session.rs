@@ -3,7 +3,7 @@
 mod answer;
 mod asked;
 
-use super::call::{Call, method_not_allowed, unavailable};
+use super::call::{Call, unavailable};
 use super::reply::{Outcome, empty, json};
 use crate::env::Env;
 use crate::problem::Problem;
@@ -30,17 +30,12 @@ pub(super) async fn serve<E: Env>(call: Call<'_, E>, segments: &[&str], method: 
         (["sessions"], Method::POST) => create(call).await,
         (["sessions:verify"], Method::POST) => verify(call).await,
         (["sessions", id, "rotate"], Method::POST) => rotate(call, &Id::parse(id)?).await,
-        (["sessions"] | ["sessions:verify"] | ["sessions", _, "rotate"], _) => {
-            Err(method_not_allowed("POST"))
-        }
         (["sessions", id], Method::GET) => get(call, &Id::parse(id)?).await,
         (["sessions", id], Method::PUT) => put(call, &Id::parse(id)?).await,
         (["sessions", id], Method::PATCH) => patch(call, &Id::parse(id)?).await,
         (["sessions", id], Method::DELETE) => delete(call, &Id::parse(id)?).await,
-        (["sessions", _], _) => Err(method_not_allowed("DELETE, GET, PATCH, PUT")),
         (["users", name, "sessions"], Method::GET) => list(call, &user(name)?).await,
         (["users", name, "sessions"], Method::DELETE) => end_user(call, &user(name)?).await,
-        (["users", _, "sessions"], _) => Err(method_not_allowed("DELETE, GET")),
         _ => Err(super::nothing_here(&call)),
     }
 }

@@ -6,7 +6,7 @@ mod stream;
 
 pub(super) use access::token;
 
-use super::call::{Call, method_not_allowed};
+use super::call::Call;
 use super::cors::Rule;
 use super::nothing_here;
 use super::reply::Outcome;
@@ -32,7 +32,6 @@ pub(super) async fn serve<E: Env>(call: Call<'_, E>, rest: &[&str], method: Meth
             // A page may read why it was refused.
             Ok(rule.allow(answer.unwrap_or_else(Problem::into_response)))
         }
-        ([_], _) => Err(method_not_allowed("GET, POST")),
         _ => Err(nothing_here(&call)),
     }
 }

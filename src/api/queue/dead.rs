@@ -2,7 +2,7 @@
 
 use super::form::{bad, number, whole};
 use super::{failed, jobs_of, shape};
-use crate::api::call::{Call, method_not_allowed};
+use crate::api::call::Call;
 use crate::api::nothing_here;
 use crate::api::reply::{Outcome, empty, json};
 use crate::env::Env;
@@ -26,12 +26,8 @@ pub(super) async fn serve<E: Env>(
         ([], Method::GET) => list(call, queue).await,
         ([], Method::DELETE) => all(call, queue, Verdict::Drop).await,
         (["replay"], Method::POST) => all(call, queue, Verdict::Replay).await,
-        ([], _) => Err(method_not_allowed("GET, DELETE")),
-        (["replay"], _) => Err(method_not_allowed("POST")),
         ([id], Method::DELETE) => one(call, queue, id, Verdict::Drop).await,
-        ([_], _) => Err(method_not_allowed("DELETE")),
         ([id, "replay"], Method::POST) => one(call, queue, id, Verdict::Replay).await,
-        ([_, "replay"], _) => Err(method_not_allowed("POST")),
         _ => Err(nothing_here(&call)),
     }
 }

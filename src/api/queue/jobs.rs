@@ -2,7 +2,7 @@
 
 use super::form::{Form, bad, data, seconds, there, whole};
 use super::{failed, jobs_of, shape};
-use crate::api::call::{Call, MAX_CONTENT, method_not_allowed, object};
+use crate::api::call::{Call, MAX_CONTENT, object};
 use crate::api::reply::{Outcome, empty, json};
 use crate::config::MOST_ATTEMPTS;
 use crate::env::Env;
@@ -12,7 +12,7 @@ use crate::job::{
 };
 use crate::problem::Problem;
 use http::header::{HeaderName, HeaderValue, LOCATION};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -199,18 +199,18 @@ pub(super) async fn dequeue<E: Env>(mut call: Call<'_, E>, queue: QueueName) -> 
     Ok(json(StatusCode::OK, &std::collections::BTreeMap::from([("job", job)])))
 }
 
-/// `GET` and `DELETE .../jobs/{id}`
-pub(super) async fn one<E: Env>(call: Call<'_, E>, queue: QueueName, id: &str, method: Method) -> Outcome {
-    if method != Method::GET && method != Method::DELETE {
-        return Err(method_not_allowed("GET, DELETE"));
-    }
+/// `GET .../jobs/{id}`
+pub(super) async fn view<E: Env>(call: Call<'_, E>, queue: QueueName, id: &str) -> Outcome {
     call.only_query(&[])?;
     let id = JobId::new(id).map_err(|error| bad(&error))?;
-    let jobs = jobs_of(&call)?;
-    if method == Method::GET {
-        let view = jobs.view(&queue, &id).await.map_err(|error| failed(&error))?;
-        return Ok(json(StatusCode::OK, &shape::view(&view)));
-    }
-    jobs.remove(&queue, &id).await.map_err(|error| failed(&error))?;
+    let view = jobs_of(&call)?.view(&queue, &id).await.map_err(|error| failed(&error))?;
+    Ok(json(StatusCode::OK, &shape::view(&view)))
+}
+
+/// `DELETE .../jobs/{id}`
+pub(super) async fn remove<E: Env>(call: Call<'_, E>, queue: QueueName, id: &str) -> Outcome {
+    call.only_query(&[])?;
+    let id = JobId::new(id).map_err(|error| bad(&error))?;
+    jobs_of(&call)?.remove(&queue, &id).await.map_err(|error| failed(&error))?;
     Ok(empty())
 }

@@ -2,13 +2,13 @@
 
 use super::form::{Form, bad, seconds};
 use super::{failed, jobs_of, shape};
-use crate::api::call::{Call, method_not_allowed};
+use crate::api::call::Call;
 use crate::api::nothing_here;
 use crate::api::reply::{Outcome, json};
 use crate::env::Env;
 use crate::job::{JobId, LEASE, LeaseToken, MAX_DELAY, QueueName};
 use crate::problem::Problem;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use std::time::Duration;
@@ -45,18 +45,9 @@ struct Plain {
 }
 
 /// `POST .../jobs/{id}/{ack,retry,release,bury,extend}`
-pub(super) async fn end<E: Env>(
-    mut call: Call<'_, E>,
-    queue: QueueName,
-    id: &str,
-    what: &str,
-    method: Method,
-) -> Outcome {
+pub(super) async fn end<E: Env>(mut call: Call<'_, E>, queue: QueueName, id: &str, what: &str) -> Outcome {
     if !["ack", "retry", "release", "bury", "extend"].contains(&what) {
         return Err(nothing_here(&call));
-    }
-    if method != Method::POST {
-        return Err(method_not_allowed("POST"));
     }
     call.only_query(&[])?;
     let id = JobId::new(id).map_err(|error| bad(&error))?;

@@ -7,7 +7,7 @@ mod lease;
 mod schedule;
 mod shape;
 
-use super::call::{Call, method_not_allowed, unavailable};
+use super::call::{Call, unavailable};
 use super::reply::{Outcome, json};
 use crate::env::Env;
 use crate::job::{JobError, Jobs, QueueName};
@@ -29,23 +29,19 @@ const PAGE: u64 = 100;
 /// Answers requests below `/_spindrift/v1/queues`.
 pub(super) async fn serve<E: Env>(call: Call<'_, E>, rest: &[&str], method: Method) -> Outcome {
     let [name, rest @ ..] = rest else {
-        return match method {
-            Method::GET => list(call).await,
-            _ => Err(method_not_allowed("GET")),
-        };
+        return list(call).await;
     };
     let queue = QueueName::new(name).map_err(|error| form::bad(&error))?;
     match (rest, method) {
         ([], Method::GET) => statistics(call, queue).await,
-        ([], _) => Err(method_not_allowed("GET")),
         (["jobs"], Method::POST) => jobs::enqueue(call, queue).await,
         (["claim"], Method::POST) => jobs::claim(call, queue).await,
         (["dequeue"], Method::POST) => jobs::dequeue(call, queue).await,
         (["pause"], Method::POST) => pause(call, queue).await,
         (["resume"], Method::POST) => resume(call, queue).await,
-        (["jobs" | "claim" | "dequeue" | "pause" | "resume"], _) => Err(method_not_allowed("POST")),
-        (["jobs", id], method) => jobs::one(call, queue, id, method).await,
-        (["jobs", id, what], method) => lease::end(call, queue, id, what, method).await,
+        (["jobs", id], Method::GET) => jobs::view(call, queue, id).await,
+        (["jobs", id], Method::DELETE) => jobs::remove(call, queue, id).await,
+        (["jobs", id, what], Method::POST) => lease::end(call, queue, id, what).await,
         (["dead", rest @ ..], method) => dead::serve(call, queue, rest, method).await,
         (["schedules", rest @ ..], method) => schedule::serve(call, queue, rest, method).await,
         _ => Err(super::nothing_here(&call)),
@@ -53,14 +49,11 @@ pub(super) async fn serve<E: Env>(call: Call<'_, E>, rest: &[&str], method: Meth
 }
 
 /// `POST /_spindrift/v1/queues:tick`
-pub(super) async fn tick<E: Env>(mut call: Call<'_, E>, method: Method) -> Outcome {
+pub(super) async fn tick<E: Env>(mut call: Call<'_, E>) -> Outcome {
     #[derive(Default, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Tick {
         budget: Option<f64>,
-    }
-    if method != Method::POST {
-        return Err(method_not_allowed("POST"));
     }
     call.only_query(&[])?;
     let form: Tick = call.form(r#"{"budget":5}"#).await?;

@@ -2,7 +2,7 @@
 
 use super::form::{bad, data, there, whole};
 use super::{failed, jobs_of, shape};
-use crate::api::call::{Call, MAX_CONTENT, method_not_allowed, object};
+use crate::api::call::{Call, MAX_CONTENT, object};
 use crate::api::nothing_here;
 use crate::api::reply::{Outcome, empty, json};
 use crate::config::MOST_ATTEMPTS;
@@ -38,7 +38,6 @@ pub(super) async fn serve<E: Env>(
 ) -> Outcome {
     let name = match rest {
         [] if method == Method::GET => return list(call, queue).await,
-        [] => return Err(method_not_allowed("GET")),
         [name] => ScheduleName::new(name).map_err(|error| bad(&error))?,
         _ => return Err(nothing_here(&call)),
     };
@@ -53,7 +52,7 @@ pub(super) async fn serve<E: Env>(
             jobs_of(&call)?.remove_schedule(&queue, &name).await.map_err(|error| failed(&error))?;
             Ok(empty())
         }
-        _ => Err(method_not_allowed("GET, PUT, DELETE")),
+        _ => Err(nothing_here(&call)),
     }
 }
 

@@ -3,7 +3,8 @@
 mod ask;
 mod precondition;
 
-use super::call::{Call, method_not_allowed, uncertain};
+use super::call::{Call, uncertain};
+use super::nothing_here;
 use super::reply::{Outcome, json};
 use super::seconds::seconds;
 use crate::body::Body;
@@ -39,15 +40,12 @@ pub(super) async fn one<E: Env>(call: Call<'_, E>, key: &str, method: Method) ->
         Method::HEAD => head(call, &key).await,
         Method::PUT => put(call, &key).await,
         Method::DELETE => delete(call, key).await,
-        _ => Err(method_not_allowed("GET, HEAD, PUT, DELETE")),
+        _ => Err(nothing_here(&call)),
     }
 }
 
 /// Serves `/_spindrift/v1/cache`: invalidates by pattern and tag.
-pub(super) async fn invalidate<E: Env>(call: Call<'_, E>, method: Method) -> Outcome {
-    if method != Method::DELETE {
-        return Err(method_not_allowed("DELETE"));
-    }
+pub(super) async fn invalidate<E: Env>(call: Call<'_, E>) -> Outcome {
     call.only_query(&["match", "tag"])?;
     let patterns: Vec<_> = call.all_of_query("match").map(Pattern::new).collect::<Result<_, _>>()?;
     let tags: Vec<_> = call.all_of_query("tag").map(Tag::new).collect::<Result<_, _>>()?;
