@@ -71,7 +71,8 @@ impl<E: Env> Store<E> {
     pub fn new(env: E, redis: Rc<Client<E>>, keys: Keys, nonces: Rc<Nonces>, limits: StoreLimits) -> Self {
         // A ledger outlives every entry that refers to it.
         let lifetime = Ttl::new(limits.max_ttl.saturating_mul(2)).unwrap_or(Ttl::MIN);
-        let books = Books::new(&redis, &nonces, &keys, lifetime);
+        let ledger = (keys.ledger(), keys.ledger_entries());
+        let books = Books::new(&redis, &nonces, ledger, || keys.ledgers_of_shares(), lifetime);
         Self { env, redis, keys, nonces, books, limits, usual: RefCell::new(USUAL.to_owned()) }
     }
 

@@ -38,6 +38,7 @@ mod errors;
 pub(crate) mod glob;
 mod key;
 mod limit;
+mod outbound;
 mod policy;
 mod query;
 mod queue;

@@ -1,15 +1,15 @@
 //! The purge ledgers of a cache: one, or in a cluster one for each share of the slots.
 //!
 //! Every lookup reads the head of a ledger. With a single one, the node that has it would be asked at every lookup
-//! on all nodes, and nothing could be served while it is away. So a cluster has sixteen, each for the resources of a
-//! sixteenth of the slots and itself in one of these: mostly on the node that has the resource. A purge by tag or
+//! on all nodes, and nothing could be served while it is away. So a cluster has sixteen, each for what is in a
+//! sixteenth of the slots and itself in one of these: mostly on the node that has the other. A purge by tag or
 //! pattern is written into all of them.
 
 use super::Book;
 use super::ledger::Head;
 use crate::env::Env;
 use crate::nonce::Nonces;
-use crate::redis::{Client, Key, Keys, RedisError, Slot};
+use crate::redis::{Client, Key, RedisError, Slot};
 use crate::time::Ttl;
 use futures_util::future::join_all;
 use std::rc::Rc;
@@ -22,25 +22,38 @@ pub struct Books<E: Env> {
 }
 
 impl<E: Env> Books<E> {
-    /// The ledgers of what is stored in `redis`, each as [`Book::new`] has it.
+    /// The ledgers of what is stored in `redis`, each as [`Book::new`] has it: the one at `keys`, or those for the
+    /// shares of a cluster.
     #[must_use]
-    pub fn new(redis: &Rc<Client<E>>, nonces: &Rc<Nonces>, keys: &Keys, lifetime: Ttl) -> Self {
+    pub fn new(
+        redis: &Rc<Client<E>>,
+        nonces: &Rc<Nonces>,
+        keys: (Key, Key),
+        of_shares: impl FnOnce() -> Vec<(Key, Key)>,
+        lifetime: Ttl,
+    ) -> Self {
         let book = |keys| Book::new(Rc::clone(redis), Rc::clone(nonces), keys, lifetime);
-        let mut shares = if redis.is_cluster() { keys.ledgers_of_shares() } else { Vec::new() }.into_iter();
-        let first = shares.next().unwrap_or_else(|| (keys.ledger(), keys.ledger_entries()));
+        let mut shares = if redis.is_cluster() { of_shares() } else { Vec::new() }.into_iter();
+        let first = shares.next().unwrap_or(keys);
         Self { first: book(first), others: shares.map(book).collect() }
     }
 
-    /// Which of them is for a resource.
+    /// Which of them is for what stands at a key, by that or by its hash tag.
     #[must_use]
-    pub fn number_of(&self, id: &str) -> usize {
-        if self.others.is_empty() { 0 } else { Slot::of(id.as_bytes()).share() }
+    pub fn number_of(&self, key: &str) -> usize {
+        if self.others.is_empty() { 0 } else { Slot::of(key.as_bytes()).share() }
     }
 
-    /// The ledger for a resource, by its id: the hash tag of its keys.
+    /// The ledger with this number.
     #[must_use]
-    pub fn of(&self, id: &str) -> &Book<E> {
-        self.number_of(id).checked_sub(1).and_then(|at| self.others.get(at)).unwrap_or(&self.first)
+    pub fn numbered(&self, number: usize) -> &Book<E> {
+        number.checked_sub(1).and_then(|at| self.others.get(at)).unwrap_or(&self.first)
+    }
+
+    /// The ledger for what stands at a key, by that or by its hash tag.
+    #[must_use]
+    pub fn of(&self, key: &str) -> &Book<E> {
+        self.numbered(self.number_of(key))
     }
 
     /// The entries of one of them: all have the same.

@@ -147,13 +147,23 @@ impl Keys {
         Key(format!("{}:{{purge}}:z", self.prefix))
     }
 
-    /// In a cluster: the head and the entries of the ledger for each share of the slots, in their order, each in a
-    /// slot of its share.
+    /// In a cluster: head and entries of the purge ledger for each share of the slots, in their order.
     #[must_use]
     pub(crate) fn ledgers_of_shares(&self) -> Vec<(Key, Key)> {
+        self.in_shares("purge")
+    }
+
+    /// In a cluster: the same of the ledger of invalidated values.
+    #[must_use]
+    pub(crate) fn values_of_shares(&self) -> Vec<(Key, Key)> {
+        self.in_shares("values")
+    }
+
+    /// For each share of the slots a head in a slot of it, and the entries that belong there.
+    fn in_shares(&self, name: &'static str) -> Vec<(Key, Key)> {
         let of_share = |share: usize| {
             // One number in sixteen falls into a share: far fewer than these are needed.
-            let mut heads = (0..10_000_u32).map(|number| Key(format!("{}:{{purge:{number}}}", self.prefix)));
+            let mut heads = (0..10_000_u32).map(|number| Key(format!("{}:{{{name}:{number}}}", self.prefix)));
             let head = heads.find(|head| Slot::of(head.as_str().as_bytes()).share() == share)?;
             let entries = Key(format!("{}:z", head.0));
             Some((head, entries))
@@ -204,10 +214,12 @@ mod tests {
     #[test]
     fn every_share_of_the_slots_has_a_ledger_in_it() {
         let ledgers = Keys::new("sd").ledgers_of_shares();
-        assert_eq!(ledgers.len(), usize::from(SHARES));
-        for (share, (head, entries)) in ledgers.iter().enumerate() {
-            let (head, entries) = (Slot::of(head.0.as_bytes()), Slot::of(entries.0.as_bytes()));
-            assert_eq!((head.share(), head), (share, entries));
+        for ledgers in [&ledgers, &Keys::new("sd").values_of_shares()] {
+            assert_eq!(ledgers.len(), usize::from(SHARES));
+            for (share, (head, entries)) in ledgers.iter().enumerate() {
+                let (head, entries) = (Slot::of(head.0.as_bytes()), Slot::of(entries.0.as_bytes()));
+                assert_eq!((head.share(), head), (share, entries));
+            }
         }
         assert_ne!(ledgers, Keys::new("other").ledgers_of_shares());
     }

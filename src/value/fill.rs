@@ -225,7 +225,7 @@ impl<E: Env> Values<E> {
             // From before the value begins to be made: what is invalidated from here on takes it along.
             let mark = match ledger {
                 Some(ledger) => ledger.mark,
-                None => self.book.begin().await?.mark,
+                None => self.books.numbered(self.ledger_of(key)).begin().await?.mark,
             };
             let (code, ends_in) = self.take(key, &lease, time, seen).await?;
             match code {
@@ -265,7 +265,8 @@ impl<E: Env> Values<E> {
         let (record, expires_at) = self.record(value, ttl, &lease.mark);
         let write = self.write(&lease.key, Only::Lease(&lease.lease), record, ttl);
         // Opened anew so that the ledger outlives the value.
-        let (written, opened) = join(write, self.book.begin()).await;
+        let ledger = self.books.numbered(self.ledger_of(&lease.key));
+        let (written, opened) = join(write, ledger.begin()).await;
         let (done, replaced) = written?;
         opened?;
         Ok(done.then_some(Written { replaced, expires_at }))

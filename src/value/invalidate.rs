@@ -29,7 +29,7 @@ impl<E: Env> Values<E> {
         let patterns = patterns.iter().map(|pattern| ledger::key_pattern(pattern.as_str()));
         let members: Vec<String> = patterns.chain(tags).collect();
         for members in members.chunks(MAX_TARGETS) {
-            self.book.write(members.to_vec()).await?;
+            self.books.write(members.to_vec()).await?;
         }
         Ok(())
     }
@@ -61,8 +61,8 @@ impl<E: Env> Values<E> {
     async fn drop_from(&self, found: &[String], swept: &mut Swept) -> Result<(), RedisError> {
         let keys: Vec<ValueKey> =
             found.iter().filter_map(|key| ValueKey::new(&self.keys.value_at(key)?).ok()).collect();
-        let ledger = self.ledger().await?;
-        let gone = stream::iter(&keys).map(|key| self.drop_invalidated(key, ledger.as_ref()));
+        let heads = self.heads(&keys).await?;
+        let gone = stream::iter(&keys).map(|key| self.drop_invalidated(key, heads.of(self.ledger_of(key))));
         let count = async |sum, gone| Ok(sum + u64::from(gone));
         swept.dropped += gone.buffer_unordered(AT_ONCE).try_fold(0, count).await?;
         swept.seen += keys.len() as u64;

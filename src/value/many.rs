@@ -1,9 +1,8 @@
 //! Reading many values at once.
 
-use super::read::{glance_of, value};
+use super::read::{Heads, glance_of, value};
 use super::{Glance, Value, ValueKey, Values};
 use crate::env::Env;
-use crate::purge::ledger::Head as LedgerHead;
 use crate::redis::RedisError;
 use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -36,10 +35,10 @@ impl<E: Env> Values<E> {
             return Ok(Vec::new());
         }
         let firsts = stream::iter(keys).map(|key| self.first(key)).buffered(AT_ONCE).try_collect::<Vec<_>>();
-        let (ledger, firsts) = try_join(self.ledger(), firsts).await?;
+        let (heads, firsts) = try_join(self.heads(keys), firsts).await?;
         let mut all = Vec::with_capacity(keys.len());
         for (key, first) in keys.iter().zip(firsts) {
-            let found = self.valid(key, ledger.as_ref(), first).await?;
+            let found = self.valid(key, heads.of(self.ledger_of(key)), first).await?;
             all.push(found.map(|(head, _)| glance_of(head)));
         }
         Ok(all)
@@ -65,14 +64,14 @@ impl<E: Env> Values<E> {
             return Ok(Vec::new());
         }
         if (keys.len() as u64).saturating_mul(self.limits.max_size) <= WHOLE {
-            let (ledger, all) = self.whole(keys).await?;
-            return self.fitting(keys, ledger.as_ref(), all, room).await;
+            let (heads, all) = self.whole(keys).await?;
+            return self.fitting(keys, &heads, all, room).await;
         }
         let firsts = stream::iter(keys).map(|key| self.first(key)).buffered(AT_ONCE).try_collect::<Vec<_>>();
-        let (ledger, firsts) = try_join(self.ledger(), firsts).await?;
+        let (heads, firsts) = try_join(self.heads(keys), firsts).await?;
         let (mut all, mut large, mut room) = (Vec::with_capacity(keys.len()), Vec::new(), Room(room));
         for (at, (key, first)) in keys.iter().zip(firsts).enumerate() {
-            all.push(match self.valid(key, ledger.as_ref(), first).await? {
+            all.push(match self.valid(key, heads.of(self.ledger_of(key)), first).await? {
                 Some((head, _)) if !room.take(head.length) => Read::LeftOut(glance_of(head)),
                 Some((head, content)) if (content.len() as u64) < head.length => {
                     large.push((at, head.length));
@@ -106,8 +105,8 @@ impl<E: Env> Values<E> {
             rest = others;
             let group_keys: Vec<ValueKey> =
                 group.iter().filter_map(|(at, _)| keys.get(*at).cloned()).collect();
-            let (ledger, whole) = self.whole(&group_keys).await?;
-            let read = self.fitting(&group_keys, ledger.as_ref(), whole, u64::MAX).await?;
+            let (heads, whole) = self.whole(&group_keys).await?;
+            let read = self.fitting(&group_keys, &heads, whole, u64::MAX).await?;
             for ((at, _), read) in group.iter().zip(read) {
                 if let Some(place) = all.get_mut(*at) {
                     *place = read;
@@ -121,14 +120,14 @@ impl<E: Env> Values<E> {
     async fn fitting(
         &self,
         keys: &[ValueKey],
-        ledger: Option<&LedgerHead>,
+        heads: &Heads,
         records: Vec<Vec<u8>>,
         room: u64,
     ) -> Result<Vec<Read>, RedisError> {
         let (mut all, mut room) = (Vec::with_capacity(keys.len()), Room(room));
         for (key, bytes) in keys.iter().zip(records) {
             let found = match self.decoded(key, bytes) {
-                Some(found) => value(self.judged(key, ledger, found).await?),
+                Some(found) => value(self.judged(key, heads.of(self.ledger_of(key)), found).await?),
                 None => None,
             };
             all.push(match found {

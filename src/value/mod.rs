@@ -30,7 +30,7 @@
 //! |---|---|
 //! | `{value:<key>}` | a value: one string, its head and its content |
 //! | `{value:<key>}:l` | the lease to fill it, while somebody does |
-//! | `{values}`, `{values}:z` | the head and the entries of the ledger of invalidations |
+//! | `{values}`, `{values}:z` | the head and the entries of the ledger of invalidations; in a cluster `{values:<n>}`, sixteen of them |
 //!
 //! Invalidation by pattern and by tag is a [ledger](crate::purge), as for responses, though another one: one
 //! write invalidates any number of values, and nothing has to be found. A value carries the ledger's count from
@@ -53,7 +53,7 @@ pub use write::{Condition, Swap, Written};
 use crate::env::Env;
 use crate::invalid::Invalid;
 use crate::nonce::Nonces;
-use crate::purge::Book;
+use crate::purge::Books;
 use crate::redis::{Client, Keys, RedisError};
 use crate::time::{Timestamp, Ttl};
 use bytes::Bytes;
@@ -88,7 +88,7 @@ pub struct Values<E: Env> {
     redis: Rc<Client<E>>,
     keys: Keys,
     nonces: Rc<Nonces>,
-    book: Book<E>,
+    books: Books<E>,
     limits: ValueLimits,
 }
 
@@ -239,8 +239,8 @@ impl<E: Env> Values<E> {
         // A ledger outlives every value that refers to it: three quarters are left when one is set.
         let lifetime = Ttl::new(limits.max_ttl.saturating_mul(2)).unwrap_or(Ttl::MIN);
         let ledger = (keys.values(), keys.values_entries());
-        let book = Book::new(Rc::clone(&redis), Rc::clone(&nonces), ledger, lifetime);
-        Self { env, redis, keys, nonces, book, limits }
+        let books = Books::new(&redis, &nonces, ledger, || keys.values_of_shares(), lifetime);
+        Self { env, redis, keys, nonces, books, limits }
     }
 
     /// The bounds.

@@ -8,6 +8,7 @@ use crate::purge::ledger::{Head as LedgerHead, Purged, Subject};
 use crate::redis::{Arg, RedisError, Value as Reply, exactly};
 use crate::time::Timestamp;
 use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many bytes of a value are read where it may be that no more are needed: nearly every head, and all of a
 /// small value.
@@ -66,7 +67,8 @@ impl<E: Env> Values<E> {
 
     /// What stands at `key`.
     pub(super) async fn look(&self, key: &ValueKey) -> Result<Look, RedisError> {
-        let (ledger, mut all) = self.whole(std::slice::from_ref(key)).await?;
+        let (heads, mut all) = self.whole(std::slice::from_ref(key)).await?;
+        let ledger = heads.into_of(self.ledger_of(key));
         let bytes = all.pop().unwrap_or_default();
         let seen = stamp_of(&bytes);
         let record = match self.decoded(key, bytes) {
@@ -76,23 +78,38 @@ impl<E: Env> Values<E> {
         Ok(Look { record, seen, ledger })
     }
 
-    /// The ledger's head and all of these records, empty where there is none: one `MGET`.
-    pub(super) async fn whole(
-        &self,
-        keys: &[ValueKey],
-    ) -> Result<(Option<LedgerHead>, Vec<Vec<u8>>), RedisError> {
-        let mut arguments = vec![Arg::from(self.book.head_key())];
+    /// The heads of their ledgers and all of these records, empty where there is none: one `MGET`.
+    pub(super) async fn whole(&self, keys: &[ValueKey]) -> Result<(Heads, Vec<Vec<u8>>), RedisError> {
+        let (ledgers, mut arguments) = self.ledgers_of(keys);
         arguments.extend(keys.iter().map(|key| Arg::from(&self.keys.value(key.as_str()))));
         let mut reply = self.redis.call("MGET", arguments).await?.into_iter();
-        let ledger = ledger_head::<E>(reply.next().unwrap_or(Reply::Nil))?;
+        let heads = heads::<E>(ledgers, &mut reply)?;
         let all =
             reply.map(|value| Ok(value.bytes()?.unwrap_or_default())).collect::<Result<_, RedisError>>()?;
-        Ok((ledger, all))
+        Ok((heads, all))
     }
 
-    pub(super) async fn ledger(&self) -> Result<Option<LedgerHead>, RedisError> {
-        let [head] = exactly(self.redis.call("GET", vec![Arg::from(self.book.head_key())]).await?)?;
-        ledger_head::<E>(head)
+    /// The heads of the ledgers of these values.
+    pub(super) async fn heads(&self, keys: &[ValueKey]) -> Result<Heads, RedisError> {
+        let (ledgers, arguments) = self.ledgers_of(keys);
+        let reply = match ledgers.len() {
+            0 => Vec::new(),
+            1 => self.redis.call("GET", arguments).await?,
+            _ => self.redis.call("MGET", arguments).await?,
+        };
+        heads::<E>(ledgers, &mut reply.into_iter())
+    }
+
+    /// The number of the ledger that says whether a value was invalidated.
+    pub(super) fn ledger_of(&self, key: &ValueKey) -> usize {
+        self.books.number_of(self.keys.value(key.as_str()).as_str())
+    }
+
+    /// The ledgers of these values, each once, and the keys of their heads.
+    fn ledgers_of(&self, keys: &[ValueKey]) -> (BTreeSet<usize>, Vec<Arg>) {
+        let ledgers: BTreeSet<usize> = keys.iter().map(|key| self.ledger_of(key)).collect();
+        let heads = ledgers.iter().map(|ledger| Arg::from(self.books.numbered(*ledger).head_key())).collect();
+        (ledgers, heads)
     }
 
     /// The first bytes of what stands at `key`, empty for nothing.
@@ -183,12 +200,35 @@ impl<E: Env> Values<E> {
     ) -> Result<bool, RedisError> {
         let Some(ledger) = ledger else { return Ok(false) };
         let subject = Subject { mark: &head.mark, url: key.as_str(), tags: &head.tags };
-        Ok(self.book.judge(ledger, subject).await? == Purged::No)
+        Ok(self.books.numbered(self.ledger_of(key)).judge(ledger, subject).await? == Purged::No)
     }
 }
 
-fn ledger_head<E: Env>(head: Reply) -> Result<Option<LedgerHead>, RedisError> {
-    head.bytes()?.map(|head| Book::<E>::parse(&head)).transpose()
+/// The heads of ledgers by their numbers, as far as these have begun.
+pub(super) struct Heads(BTreeMap<usize, LedgerHead>);
+
+impl Heads {
+    /// That of the ledger with this number.
+    pub(super) fn of(&self, ledger: usize) -> Option<&LedgerHead> {
+        self.0.get(&ledger)
+    }
+
+    fn into_of(mut self, ledger: usize) -> Option<LedgerHead> {
+        self.0.remove(&ledger)
+    }
+}
+
+fn heads<E: Env>(
+    ledgers: BTreeSet<usize>,
+    reply: &mut impl Iterator<Item = Reply>,
+) -> Result<Heads, RedisError> {
+    let mut heads = BTreeMap::new();
+    for ledger in ledgers {
+        if let Some(head) = reply.next().unwrap_or(Reply::Nil).bytes()? {
+            heads.insert(ledger, Book::<E>::parse(&head)?);
+        }
+    }
+    Ok(Heads(heads))
 }
 
 /// The stamp as the scripts read it: `GETRANGE key 9 24`.

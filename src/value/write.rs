@@ -8,8 +8,9 @@ use crate::cache::entry::LedgerMark;
 use crate::env::Env;
 use crate::redis::{Arg, Client, Key, RedisError, Script, exactly};
 use crate::time::{Timestamp, Ttl};
-use futures_util::future::try_join;
+use futures_util::future::{join_all, try_join};
 use futures_util::stream::{self, StreamExt as _};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -85,7 +86,7 @@ impl<E: Env> Values<E> {
         ttl: Option<Duration>,
     ) -> Result<Written, ValueError> {
         let ttl = self.check(value, ttl)?;
-        let mark = self.book.begin().await?.mark;
+        let mark = self.books.numbered(self.ledger_of(key)).begin().await?.mark;
         self.set_at(key, value, ttl, &mark).await
     }
 
@@ -98,13 +99,20 @@ impl<E: Env> Values<E> {
         if values.is_empty() {
             return Vec::new();
         }
-        let mark = match self.book.begin().await {
-            Ok(head) => head.mark,
-            Err(error) => return values.iter().map(|_| Err(error.clone().into())).collect(),
-        };
+        let ledgers: BTreeSet<usize> = values.iter().map(|(key, ..)| self.ledger_of(key)).collect();
+        let begun = ledgers.into_iter().map(async |ledger| {
+            let head = self.books.numbered(ledger).begin().await;
+            (ledger, head.map(|head| head.mark))
+        });
+        let marks: BTreeMap<usize, Result<LedgerMark, RedisError>> =
+            join_all(begun).await.into_iter().collect();
         let set = async |(key, value, ttl): &(ValueKey, NewValue, Option<Duration>)| {
             let ttl = self.check(value, *ttl)?;
-            self.set_at(key, value, ttl, &mark).await
+            match marks.get(&self.ledger_of(key)) {
+                Some(Ok(mark)) => self.set_at(key, value, ttl, mark).await,
+                Some(Err(error)) => Err(error.clone().into()),
+                None => Err(RedisError::reply("the ledger of a value", "none").into()),
+            }
         };
         stream::iter(values).map(set).buffered(AT_ONCE).collect().await
     }
@@ -166,7 +174,8 @@ impl<E: Env> Values<E> {
         ttl: Ttl,
     ) -> Result<Swap, ValueError> {
         for _ in 0..TRIES {
-            let (ledger, first) = try_join(self.book.begin(), self.first(key)).await?;
+            let ledger = self.books.numbered(self.ledger_of(key));
+            let (ledger, first) = try_join(ledger.begin(), self.first(key)).await?;
             let seen = stamp_of(&first);
             let current = match self.head_of(key, first).await? {
                 Some((head, _)) => self.judged(key, Some(&ledger), (head, ())).await?,

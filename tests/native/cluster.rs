@@ -317,6 +317,9 @@ fn a_master_that_goes_away_takes_only_its_share_along() {
         let instance = cluster.instance();
         get_all(&instance, COUNT).await;
         assert_eq!(hits(&get_all(&instance, COUNT).await), COUNT);
+        for number in 0..COUNT {
+            value::set(&instance, &number.to_string(), "value").await;
+        }
         cluster.kill(2);
         let away = |number: usize| Cluster::node_of(&resource_key(number)) == 2;
         // Where a sixteenth of the slots is divided between two masters, its ledger is on one of them.
@@ -333,6 +336,13 @@ fn a_master_that_goes_away_takes_only_its_share_along() {
             }
             assert!(hits(&all) >= COUNT / 2);
             assert!(instance.env.wire().opened() <= opened + 1, "it is known to be down");
+        }
+        for number in 0..COUNT {
+            let key = keys().value(&number.to_string());
+            if !matches!(slot_of(&key) / 1024, 5 | 10) {
+                let got = value::values(&instance).get(&value::key(&number.to_string())).await;
+                assert_eq!(got.is_ok_and(|value| value.is_some()), Cluster::node_of(&key) != 2, "{key:?}");
+            }
         }
         let health = instance.redis().probe().await.unwrap();
         assert!(health.serves_some() && !health.is_whole());
