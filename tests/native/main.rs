@@ -16,6 +16,7 @@ mod degraded;
 mod errors;
 mod event;
 mod follow;
+mod fuzz;
 mod jobs;
 mod ledger;
 mod limit;
