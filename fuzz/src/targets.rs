@@ -67,6 +67,7 @@ pub const ALL: &[(&str, Target)] = &[
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// Each line of `data` that can be one is a line of the field.
+#[allow(clippy::needless_pass_by_value, reason = "names are constants")]
 fn lines(name: HeaderName, data: &[u8]) -> HeaderMap {
     let values = data.split(|byte| *byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok());
     values.map(|value| (name.clone(), value)).collect()
@@ -443,7 +444,7 @@ pub fn vary(data: &[u8]) {
     }
     for name in [http::header::ACCEPT_LANGUAGE, HeaderName::from_static("x-a")] {
         let headers = lines(name.clone(), data);
-        let Some(value) = selecting_value(&headers, &name).filter(|value| !value.contains('\0')) else {
+        let Some(value) = selecting_value(&headers, &name).filter(|value| !value.contains(['\0', '"'])) else {
             continue;
         };
         let again = lines(name.clone(), value.as_bytes());
