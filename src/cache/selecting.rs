@@ -181,6 +181,7 @@ fn is_selecting(name: &HeaderName) -> bool {
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use proptest::prelude::*;
 
     fn request(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -188,6 +189,39 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         headers
+    }
+
+    proptest! {
+        /// Text is equal exactly when what selects is.
+        #[test]
+        fn values_cannot_move_between_fields_and_cookies(
+            one in proptest::array::uniform4(proptest::option::of("[a-b:;=\\x80-\\xff-]{0,4}")),
+            other in proptest::array::uniform4(proptest::option::of("[a-b:;=\\x80-\\xff-]{0,4}")),
+        ) {
+            let rules = KeyRules { cookies: vec!["c".into(), "d".into()], headers: vec![HeaderName::from_static("a")], ..KeyRules::default() };
+            let clean = |values: &[Option<String>; 4]| {
+                let mut values = values.clone();
+                values[2..].iter_mut().flatten().for_each(|value| value.retain(|c| c != ';'));
+                values
+            };
+            let text = |values: &[Option<String>; 4]| {
+                let mut headers = HeaderMap::new();
+                for (name, value) in [("a", &values[0]), ("ab", &values[1])] {
+                    if let Some(value) = value {
+                        headers.append(name, HeaderValue::from_str(value).unwrap());
+                    }
+                }
+                for (name, value) in [("c", &values[2]), ("d", &values[3])] {
+                    if let Some(value) = value {
+                        headers.append(COOKIE, HeaderValue::from_str(&format!("{name}={value}")).unwrap());
+                    }
+                }
+                let selecting = Selecting::of(&headers, &rules);
+                selecting.values(&selecting.spec(&[HeaderName::from_static("ab")]).unwrap())
+            };
+            let (one, other) = (clean(&one), clean(&other));
+            prop_assert_eq!(text(&one) == text(&other), one == other);
+        }
     }
 
     #[test]

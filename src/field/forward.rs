@@ -1,7 +1,6 @@
 //! What an intermediary says of itself and of the client: `Via` (RFC 9110 §7.6.3), `CDN-Loop` (RFC 8586),
 //! `Forwarded` (RFC 7239) and the `X-Forwarded-*` fields everybody reads.
 
-use super::list;
 use http::header::{FORWARDED, HOST, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
@@ -80,8 +79,12 @@ pub fn via(name: &str) -> String {
 /// Whether the request has been through here before (RFC 8586 §2): then sending it on would loop.
 #[must_use]
 pub fn loops(headers: &HeaderMap, name: &str) -> bool {
-    list::members(headers, CDN_LOOP)
-        .any(|member| member.split([';', ' ', '\t']).next().is_some_and(|id| id.eq_ignore_ascii_case(name)))
+    // Whatever a client wrote before our name, an open quote or bytes that are no text, must not hide it.
+    let lines = headers.get_all(CDN_LOOP).iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).any(|member| {
+        let id = member.trim_ascii().split(|byte| b"; \t".contains(byte)).next();
+        id.is_some_and(|id| id.eq_ignore_ascii_case(name.as_bytes()))
+    })
 }
 
 /// RFC 7239 §4: `for=192.0.2.1;host="example.com:8080";proto=http`.
@@ -130,6 +133,17 @@ mod tests {
 
     fn hop(client: &str) -> Hop<'static> {
         Hop { client: client.parse().ok(), host: "example.com:8080", scheme: "http", forwarded: true }
+    }
+
+    #[test]
+    fn nothing_a_client_writes_hides_that_a_request_was_here() {
+        for before in [&b"\""[..], b"\xff", b"a;b=\"", b"x,, "] {
+            let mut headers: HeaderMap =
+                [(CDN_LOOP, HeaderValue::from_bytes(before).unwrap())].into_iter().collect();
+            assert!(!loops(&headers, "spindrift"));
+            append_member(&mut headers, &CDN_LOOP, "spindrift");
+            assert!(loops(&headers, "spindrift"), "{}", before.escape_ascii());
+        }
     }
 
     #[test]

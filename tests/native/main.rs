@@ -20,6 +20,7 @@ mod errors;
 mod event;
 mod exposition;
 mod follow;
+mod fuzz;
 mod jobs;
 mod ledger;
 mod limit;

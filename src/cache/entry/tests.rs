@@ -146,4 +146,55 @@ proptest! {
         bytes.truncate(bytes.len().saturating_sub(cut));
         prop_assert!(Entry::decode(&bytes.into()).is_err());
     }
+
+    #[test]
+    fn any_entry_is_read_as_it_was_written(
+        texts in proptest::array::uniform3("\\PC{0,20}"),
+        numbers in proptest::array::uniform4(any::<u64>()),
+        flags in any::<[bool; 3]>(),
+        status in 200u16..600,
+        fields in proptest::collection::vec(("[a-z-]{1,8}", proptest::collection::vec(any::<u8>(), 0..20)), 0..6),
+        tags in proptest::collection::vec("\\PC{0,10}", 0..5),
+        content in proptest::collection::vec(any::<u8>(), 0..100),
+        pieces in proptest::option::of((0u32..9, "[0-9a-f]{1,8}")),
+    ) {
+        let seconds = DeltaSeconds::from_secs;
+        let fields = fields.iter().filter_map(|(name, value)| {
+            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?))
+        });
+        let content = match pieces {
+            Some((chunks, body)) => Content::Chunked { body, chunks, length: numbers[3] },
+            None => Content::Inline(content.into()),
+        };
+        let [key, selecting, id] = texts;
+        let policy = Policy {
+            lifetime: seconds(numbers[2]),
+            always_validate: flags[0],
+            forbids_stale: flags[1],
+            immutable: flags[2],
+            stale_if_error: seconds(numbers[1]),
+            stale_while_revalidate: seconds(numbers[3]),
+        };
+        let entry = Entry {
+            key,
+            selecting,
+            received: Timestamp::from_millis(numbers[0]),
+            initial_age: numbers[1],
+            policy,
+            ledger: LedgerMark { id, seq: numbers[2] },
+            status: StatusCode::from_u16(status)?,
+            headers: fields.collect(),
+            tags,
+            content,
+        };
+        prop_assert_eq!(Entry::decode(&entry.encode().into()), Ok(entry));
+    }
+
+    #[test]
+    fn no_changed_byte_of_the_content_goes_unnoticed(at in 0usize..5, flip in 1u8..) {
+        let mut bytes = sample(Content::Inline(Bytes::from_static(b"hello"))).encode();
+        let place = bytes.len() - 5 + at;
+        bytes[place] ^= flip;
+        prop_assert_eq!(Entry::decode(&bytes.into()), Err(Corrupt::Checksum));
+    }
 }

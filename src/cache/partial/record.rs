@@ -30,7 +30,11 @@ impl Partial {
         record.into_bytes()
     }
 
-    fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
+    /// Reads what [`Partial::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`Corrupt`] for anything else.
+    pub fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
         let mut preamble = Reader::new(bytes.get(1..PREAMBLE).ok_or(Corrupt::Damaged)?);
         let (checksum, length) = (preamble.u32()?, preamble.u32()? as usize);
         let head = bytes.slice(PREAMBLE..);

@@ -311,8 +311,7 @@ fn flush_of_everything_removes_what_is_ours_and_nothing_else() {
     });
 }
 
-/// No. 38: A replica that is promoted may lack the last writes, the purge among them: then it lacks its ledger's latest
-/// numbers too, and entries that are newer than those do not count.
+/// No. 38: An instance that has read the purge knows of it after a failover to a replica that lacks it.
 #[test]
 fn failover_to_a_replica_without_the_purge_is_noticed_by_who_purged() {
     on_redis(async |world| {
