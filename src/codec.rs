@@ -1,8 +1,80 @@
-//! Length-prefixed binary fields: what the heads of entries and values are made of. Numbers are big-endian.
+//! Records in Redis, and the length-prefixed binary fields that their heads are made of. Numbers are big-endian.
 
 /// It ends too early, or something in it is impossible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
+
+/// Why bytes are no record of this kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Corrupt {
+    /// Written by another version.
+    #[error("expected version {expected}, found {found}")]
+    Version {
+        /// The version that is read.
+        expected: u8,
+        /// The one that stands there.
+        found: u8,
+    },
+    /// A checksum does not match.
+    #[error("the checksum does not match")]
+    Checksum,
+    /// It ends too early, or something in it is impossible.
+    #[error("it is damaged")]
+    Damaged,
+}
+
+impl From<Damaged> for Corrupt {
+    fn from(_: Damaged) -> Self {
+        Self::Damaged
+    }
+}
+
+/// What stands before the head of a record: its version, and the checksum and length of the head. In bytes.
+pub(crate) const PREAMBLE: usize = 1 + 4 + 4;
+
+/// A record: its version, its head with a checksum, and what follows.
+pub(crate) fn record(version: u8, head: &[u8], rest: &[u8]) -> Vec<u8> {
+    let mut record = Writer::with_capacity(PREAMBLE + head.len() + rest.len());
+    record.u8(version);
+    record.u32(crc32fast::hash(head));
+    record.bytes(head);
+    record.raw(rest);
+    record.into_bytes()
+}
+
+/// How a record begins.
+pub(crate) enum Beginning<'a> {
+    /// With this head, as it was written.
+    Head(&'a [u8]),
+    /// With a head that ends after so many bytes of the record: not all of it is here.
+    Longer(usize),
+}
+
+impl<'a> Beginning<'a> {
+    /// Reads the head from the first bytes of a record of this version.
+    pub(crate) fn of(bytes: &'a [u8], expected: u8) -> Result<Self, Corrupt> {
+        let mut preamble = Reader::new(bytes);
+        let found = preamble.u8()?;
+        if found != expected {
+            return Err(Corrupt::Version { expected, found });
+        }
+        let (checksum, length) = (preamble.u32()?, preamble.u32()? as usize);
+        let end = PREAMBLE.checked_add(length).ok_or(Corrupt::Damaged)?;
+        match bytes.get(PREAMBLE..end) {
+            None => Ok(Self::Longer(end)),
+            Some(head) if crc32fast::hash(head) == checksum => Ok(Self::Head(head)),
+            Some(_) => Err(Corrupt::Checksum),
+        }
+    }
+
+    /// The head of a record that is all there.
+    pub(crate) fn whole(bytes: &'a [u8], expected: u8) -> Result<&'a [u8], Corrupt> {
+        match Self::of(bytes, expected)? {
+            Self::Head(head) => Ok(head),
+            Self::Longer(_) => Err(Corrupt::Damaged),
+        }
+    }
+}
 
 pub(crate) struct Writer {
     out: Vec<u8>,

@@ -2,10 +2,10 @@
 
 mod wire;
 
-pub(crate) use wire::{PREAMBLE, head_length};
+pub use crate::codec::Corrupt;
+pub(crate) use wire::head_length;
 
 use super::tags;
-use crate::codec::Damaged;
 use crate::field::conditional::is_about;
 use crate::field::hop;
 use crate::time::{DeltaSeconds, Timestamp};
@@ -16,26 +16,6 @@ use http::{HeaderMap, StatusCode};
 const VERSION: u8 = 3;
 /// Where the version would be, this is there instead before a record of parts: see [`partial`](super::partial).
 pub(super) const PARTS: u8 = b'P';
-/// Why bytes are no entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Corrupt {
-    /// Written by another version.
-    #[error("expected entry version {VERSION}, found {0}")]
-    Version(u8),
-    /// The checksum of the head does not match.
-    #[error("the checksum of the entry does not match")]
-    Checksum,
-    /// It ends too early, or something in it is impossible.
-    #[error("the entry is damaged")]
-    Damaged,
-}
-
-impl From<Damaged> for Corrupt {
-    fn from(_: Damaged) -> Self {
-        Self::Damaged
-    }
-}
-
 /// What may be done with a stored response, as decided when it was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {

@@ -6,9 +6,10 @@
 //! leaves the rest to the next, or to the end of its time. One sweeps at a time, on whatever instance.
 
 use super::ledger::{Head, Purged, Subject};
-use crate::cache::entry::{PREAMBLE, head_length};
+use crate::cache::entry::head_length;
 use crate::cache::partial::Record;
 use crate::cache::store::Store;
+use crate::codec::PREAMBLE;
 use crate::env::Env;
 use crate::redis::{Arg, Key, RedisError, Scan, Script, Value, exactly};
 use crate::time::{Timestamp, millis};

@@ -1,7 +1,8 @@
 //! Reading a value.
 
-use super::record::{self, Beginning, Corrupt, Head, Kind};
+use super::record::{self, Beginning, Head, Kind};
 use super::{EntityTag, MediaType, Value, ValueKey, Values};
+use crate::codec::Corrupt;
 use crate::env::Env;
 use crate::purge::Book;
 use crate::purge::ledger::{Head as LedgerHead, Purged, Subject};

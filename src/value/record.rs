@@ -11,35 +11,14 @@
 
 use super::name::{MediaType, Tag};
 use crate::cache::entry::LedgerMark;
-use crate::codec::{Damaged, Reader, Writer};
+use crate::codec::{self, Corrupt, Damaged, PREAMBLE, Reader, Writer};
 use crate::time::Timestamp;
 use bytes::Bytes;
 
 const VERSION: u8 = 1;
-const PREAMBLE: usize = 1 + 4 + 4;
 
 /// Different for each write.
 pub(super) type Stamp = [u8; 16];
-
-/// Why bytes are no record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Corrupt {
-    /// Written by another version.
-    #[error("expected value version {VERSION}, found {0}")]
-    Version(u8),
-    /// A checksum does not match.
-    #[error("the checksum of the value does not match")]
-    Checksum,
-    /// It ends too early, or something in it is impossible.
-    #[error("the value is damaged")]
-    Damaged,
-}
-
-impl From<Damaged> for Corrupt {
-    fn from(_: Damaged) -> Self {
-        Self::Damaged
-    }
-}
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,28 +82,16 @@ impl Head {
         for tag in &self.tags {
             head.text(tag);
         }
-        let head = head.into_bytes();
-        let mut record = Writer::with_capacity(PREAMBLE + head.len() + content.len());
-        record.u8(VERSION);
-        record.u32(crc32fast::hash(&head));
-        record.bytes(&head);
-        record.raw(content);
-        record.into_bytes()
+        codec::record(VERSION, &head.into_bytes(), content)
     }
 
     /// Reads the head from the first bytes of a record.
     pub(super) fn decode(bytes: &[u8]) -> Result<Beginning, Corrupt> {
-        let version = *bytes.first().ok_or(Corrupt::Damaged)?;
-        if version != VERSION {
-            return Err(Corrupt::Version(version));
-        }
-        let mut preamble = Reader::new(bytes.get(1..PREAMBLE).ok_or(Corrupt::Damaged)?);
-        let (checksum, length) = (preamble.u32()?, preamble.u32()? as usize);
-        let end = PREAMBLE.checked_add(length).ok_or(Corrupt::Damaged)?;
-        let Some(head) = bytes.get(PREAMBLE..end) else { return Ok(Beginning::Longer(end)) };
-        if crc32fast::hash(head) != checksum {
-            return Err(Corrupt::Checksum);
-        }
+        let head = match codec::Beginning::of(bytes, VERSION)? {
+            codec::Beginning::Longer(length) => return Ok(Beginning::Longer(length)),
+            codec::Beginning::Head(head) => head,
+        };
+        let end = PREAMBLE + head.len();
         let mut reader = Reader::new(head);
         let head = Self::read(&mut reader)?;
         if reader.is_empty() { Ok(Beginning::Whole(head, end)) } else { Err(Corrupt::Damaged) }
@@ -200,7 +167,7 @@ mod tests {
     fn another_version_is_no_record() {
         let mut bytes = sample();
         bytes[0] = 2;
-        assert_eq!(decode(&bytes.into()), Err(Corrupt::Version(2)));
+        assert_eq!(decode(&bytes.into()), Err(Corrupt::Version { expected: 1, found: 2 }));
         assert_eq!(decode(&Bytes::new()), Err(Corrupt::Damaged));
     }
 

@@ -43,7 +43,7 @@ fn what_is_written_is_read() {
 fn another_version_is_no_entry() {
     let mut bytes = sample(Content::Inline(Bytes::new())).encode();
     bytes[0] = 99;
-    assert_eq!(Entry::decode(&bytes.into()), Err(Corrupt::Version(99)));
+    assert_eq!(Entry::decode(&bytes.into()), Err(Corrupt::Version { expected: VERSION, found: 99 }));
     assert_eq!(Entry::decode(&Bytes::new()), Err(Corrupt::Damaged));
 }
 

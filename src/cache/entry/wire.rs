@@ -10,13 +10,10 @@
 //! that does not fit is a [`Corrupt`] entry and counts as none at all.
 
 use super::{Content, Corrupt, Entry, LedgerMark, PARTS, Policy, VERSION};
-use crate::codec::{Damaged, Reader, Writer};
+use crate::codec::{Beginning, Damaged, PREAMBLE, Reader, Writer, record};
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
-
-/// What comes before the head, in bytes.
-pub(crate) const PREAMBLE: usize = 1 + 4 + 4;
 
 /// How long the head is that follows the preamble in `bytes`, if that is all there, and of this version or of a
 /// record of parts.
@@ -33,14 +30,7 @@ impl Entry {
         let inline: &[u8] = if let Content::Inline(bytes) = &self.content { bytes } else { &[] };
         let mut head = Writer::with_capacity(1024);
         self.write_head(&mut head);
-        let head = head.into_bytes();
-        let mut bytes = Vec::with_capacity(PREAMBLE + head.len() + inline.len());
-        bytes.push(VERSION);
-        bytes.extend_from_slice(&crc32fast::hash(&head).to_be_bytes());
-        bytes.extend_from_slice(&u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes());
-        bytes.extend_from_slice(&head);
-        bytes.extend_from_slice(inline);
-        bytes
+        record(VERSION, &head.into_bytes(), inline)
     }
 
     fn write_head(&self, out: &mut Writer) {
@@ -84,7 +74,7 @@ impl Entry {
     /// # Errors
     /// [`Corrupt`] for anything else.
     pub fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
-        let head = Self::checked_head(bytes)?;
+        let head = Beginning::whole(bytes, VERSION)?;
         let end = PREAMBLE + head.len();
         let mut head = Reader::new(head);
         let mut entry = Self::read_head(&mut head)?;
@@ -104,25 +94,12 @@ impl Entry {
         if head.is_empty() { Ok(entry) } else { Err(Corrupt::Damaged) }
     }
 
-    /// The bytes of the head, which have the version and the checksum that they should.
-    fn checked_head(bytes: &[u8]) -> Result<&[u8], Corrupt> {
-        let version = *bytes.first().ok_or(Corrupt::Damaged)?;
-        if version != VERSION {
-            return Err(Corrupt::Version(version));
-        }
-        let mut preamble = Reader::new(bytes.get(1..PREAMBLE).ok_or(Corrupt::Damaged)?);
-        let (checksum, length) = (preamble.u32()?, preamble.u32()? as usize);
-        let end = PREAMBLE.checked_add(length).ok_or(Corrupt::Damaged)?;
-        let head = bytes.get(PREAMBLE..end).ok_or(Corrupt::Damaged)?;
-        if crc32fast::hash(head) == checksum { Ok(head) } else { Err(Corrupt::Checksum) }
-    }
-
     /// Reads preamble and head alone; inline content counts as empty.
     ///
     /// # Errors
     /// As [`Entry::decode`].
     pub(crate) fn decode_head(bytes: &[u8]) -> Result<Self, Corrupt> {
-        let head = Self::checked_head(bytes)?;
+        let head = Beginning::whole(bytes, VERSION)?;
         let mut head = Reader::new(head);
         let mut entry = Self::read_head(&mut head)?;
         if let Content::Chunked { body, chunks, length } = &mut entry.content {

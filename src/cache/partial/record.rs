@@ -1,9 +1,9 @@
 //! How a partial response is written, and what stands under the key of a response.
 
 use super::Partial;
-use crate::cache::entry::{Content, Corrupt, Entry, PARTS, PREAMBLE};
+use crate::cache::entry::{Content, Corrupt, Entry, PARTS};
 use crate::cache::slice::Run;
-use crate::codec::{Reader, Writer};
+use crate::codec::{Beginning, PREAMBLE, Reader, Writer, record};
 use crate::field::range::Span;
 use crate::field::validator::StrongValidator;
 use bytes::Bytes;
@@ -21,13 +21,7 @@ impl Partial {
             head.text(&run.body);
         }
         head.raw(&self.entry.encode());
-        let head = head.into_bytes();
-        let mut record = Writer::with_capacity(PREAMBLE + head.len());
-        record.u8(PARTS);
-        record.u32(crc32fast::hash(&head));
-        record.length(head.len());
-        record.raw(&head);
-        record.into_bytes()
+        record(PARTS, &head.into_bytes(), &[])
     }
 
     /// Reads what [`Partial::encode`] wrote.
@@ -35,20 +29,15 @@ impl Partial {
     /// # Errors
     /// [`Corrupt`] for anything else.
     pub fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
-        let mut preamble = Reader::new(bytes.get(1..PREAMBLE).ok_or(Corrupt::Damaged)?);
-        let (checksum, length) = (preamble.u32()?, preamble.u32()? as usize);
-        let head = bytes.slice(PREAMBLE..);
-        if head.len() != length {
+        let head = Beginning::whole(bytes, PARTS)?;
+        if PREAMBLE + head.len() != bytes.len() {
             return Err(Corrupt::Damaged);
         }
-        if crc32fast::hash(&head) != checksum {
-            return Err(Corrupt::Checksum);
-        }
-        let mut reader = Reader::new(&head);
+        let mut reader = Reader::new(head);
         let complete = reader.u64()?;
         let runs = (0..reader.count()?).map(|_| read_run(&mut reader, complete));
         let runs = runs.collect::<Result<Vec<_>, _>>()?;
-        let entry = Entry::decode(&head.slice_ref(reader.rest()))?;
+        let entry = Entry::decode(&bytes.slice_ref(reader.rest()))?;
         let sound = !runs.is_empty() && StrongValidator::of(&entry.headers).is_some();
         if sound { Ok(Self { entry, complete, runs }) } else { Err(Corrupt::Damaged) }
     }
