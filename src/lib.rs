@@ -3,7 +3,7 @@
 //! This library is everything of Spindrift that does not name its host. It decides what an HTTP cache may
 //! do ([`cache`]), reads and writes header fields as typed values ([`field`]), keeps responses in Redis
 //! ([`redis`], [`cache::store`]) and puts these together in one visible request path ([`pipeline`]). It
-//! reaches the world through the ports in [`env`] only: a Spin component implements them with spin-sdk, the
+//! reaches the world through the ports in [`env`](mod@env) only: a Spin component implements them with spin-sdk, the
 //! tests with a real Redis.
 //!
 //! In reading order:
@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`pipeline`] | the whole request path, one line a step |
 //! | [`app`], [`role`] | what an instance holds between requests; gateway or middleware |
-//! | [`env`] | the ports: Redis, the upstream, clock, entropy, background work |
+//! | [`env`](mod@env) | the ports: Redis, the upstream, clock, entropy, background work |
 //! | [`config`] | `spindrift.toml` and the Spin variables, validated as a whole |
 //! | [`field`] | header fields: `Cache-Control`, `Vary`, validators, hop-by-hop, forwarding, `Cache-Status` |
 //! | [`cache`] | RFC 9111: keys, storing, freshness, validation, invalidation; the store on Redis |

@@ -67,7 +67,7 @@ impl ResourceKey {
     }
 
     /// The key of what QUERY finds at the same URL (RFC 10008); what was asked for selects among it, see
-    /// [`Selecting::with_content`].
+    /// [`Selecting::with_content`](super::selecting::Selecting::with_content).
     #[must_use]
     pub fn of_query(&self) -> Self {
         let text = format!("{QUERY}{}", self.text);

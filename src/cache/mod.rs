@@ -5,7 +5,7 @@
 //! store what is fetched, a [`lease::FillLease`], to one of all who ask at once; what the origin answers is
 //! judged by [`storable::judge`], written by [`fill::Fill`], refreshed by [`entry::Entry::freshen`] and dropped as
 //! [`invalidate`] says. Of a response of which only parts came there is a [`partial::Partial`]; what a request for
-//! ranges gets is decided in [`range`] and read by [`slice`].
+//! ranges gets is decided in [`range`] and read by [`slice`](mod@slice).
 
 pub mod compress;
 pub mod entry;

@@ -9,7 +9,7 @@
 //! | `{id}:<body>:<n>` | a piece of a large body, or of a part |
 //! | `{purge}`, `{purge}:z` | the head and the entries of the purge ledger; in a cluster `{purge:<n>}`, sixteen of them |
 //!
-//! A record is a response, or a [`Partial`] of which only parts are there.
+//! A record is a response, or a [`Partial`](super::partial::Partial) of which only parts are there.
 //!
 //! A hit is one `MGET`, which a cluster gets in two parts at the same time: of the resource, of the ledger's head, and, for a request with fields that responses
 //! usually vary on, of the variant these would select. Only for other variants, and when a purge happened

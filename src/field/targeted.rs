@@ -6,7 +6,7 @@
 //! fields in that response" (§2.2).
 //!
 //! `Surrogate-Control` (Edge Architecture Specification, W3C Note of 2001) may be on the list too. It is older than
-//! structured fields and has a syntax of its own, see [`surrogate`].
+//! structured fields and has a syntax of its own, see `surrogate`.
 
 use super::cache_control::{ResponseDirectives, Scope, Seconds, field_names};
 use super::forward::append_member;

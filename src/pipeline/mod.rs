@@ -14,7 +14,7 @@
 //! What is different where a request is for a part, or only parts are stored, is in `ranged` and `parts`.
 //!
 //! `receive`, `route`, `identify`, `plan`, `key`, `evaluate`, `judge` and `head` are pure. Every way out ends in
-//! [`respond`], which is the one place that writes `Cache-Status`.
+//! `respond`, which is the one place that writes `Cache-Status`.
 
 mod absorb;
 mod admit;

@@ -3,7 +3,7 @@
 //! Redis pub/sub delivers at most once: who does not listen at that moment never hears of it. So an event goes
 //! into a Redis stream, and readers read on from where they stand. Within what a topic keeps
 //! ([`TopicsConfig`](crate::config::TopicsConfig): so many events, for so long) nothing is lost and nothing
-//! changes places; beyond it a reader is told that there is a [gap](gap).
+//! changes places; beyond it a reader is told that there is a [`gap`].
 //!
 //! | module | what it holds |
 //! |---|---|

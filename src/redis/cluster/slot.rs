@@ -24,7 +24,7 @@ impl Slot {
         if number < SLOTS { Some(Self(number)) } else { None }
     }
 
-    /// Which of the [`SHARES`] it is in.
+    /// Which of the sixteen shares it is in.
     #[must_use]
     pub fn share(self) -> usize {
         usize::from(self.0 / (SLOTS / SHARES))

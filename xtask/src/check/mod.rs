@@ -80,6 +80,7 @@ fn everything(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     steps.run("wasm target", || wasm_target::ensure(workspace))?;
     steps.run("clippy", || clippy(workspace, &["--workspace", "--all-targets"]))?;
     steps.run("clippy wasm", || clippy(workspace, &wasm_arguments()))?;
+    steps.run("documentation", || documentation(workspace))?;
     tests(workspace, steps, None)
 }
 
@@ -97,6 +98,13 @@ fn clippy(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
         workspace.cargo().arg("clippy").args(arguments).args(["--", "-D", "warnings"]),
         "cargo clippy",
     )
+}
+
+/// Links between items lead somewhere.
+fn documentation(workspace: &Workspace) -> Result<()> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["doc", "--no-deps", "--package", "spindrift", "--package", "spindrift-adapter"]);
+    process::run(cargo.env("RUSTDOCFLAGS", "-D warnings"), "cargo doc")
 }
 
 /// As they are built, so that build scripts and macros are compiled once.
