@@ -6,17 +6,23 @@
 //! A component of your own gets the same with [`app`], and uses values, limits, locks, jobs and topics in process:
 //!
 //! ```ignore
-//! use spin_sdk::http::{IntoResponse, Request};
+//! use spin_sdk::wasip3::exports::http::handler::Guest;
+//! use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 //! use spindrift::body::Body;
 //! use spindrift::problem::Problem;
 //! use spindrift::value::ValueKey;
 //!
-//! #[spin_sdk::http_service]
-//! async fn handle(_: Request) -> impl IntoResponse {
-//!     greeting().await.unwrap_or_else(Problem::into_response)
+//! struct Greeter;
+//!
+//! spin_sdk::wasip3::http::service::export!(Greeter);
+//!
+//! impl Guest for Greeter {
+//!     async fn handle(request: Request) -> Result<Response, ErrorCode> {
+//!         spindrift_adapter::answer(request, greeting).await
+//!     }
 //! }
 //!
-//! async fn greeting() -> Result<http::Response<Body>, Problem> {
+//! async fn greeting(_: http::Request<Body>) -> Result<http::Response<Body>, Problem> {
 //!     let app = spindrift_adapter::app().await?;
 //!     let found = app.shared()?.values.get(&ValueKey::new("greeting")?).await?;
 //!     Ok(http::Response::new(found.map_or(Body::Empty, |value| value.content.into())))
@@ -38,8 +44,10 @@ pub use upstream::{Behind, Handling};
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spindrift::app::App;
+use spindrift::body::Body;
 use spindrift::pipeline;
 use spindrift::problem::Problem;
+use spindrift::role::Role;
 use std::rc::Rc;
 
 /// Answers one HTTP request, from the cache or with what is `behind` it.
@@ -77,6 +85,22 @@ pub async fn on_message(payload: Vec<u8>) -> Result<(), String> {
 /// The answer to give to everybody while the configuration is wrong. The log says what is wrong.
 pub async fn app() -> Result<Rc<SpinApp>, Problem> {
     app::instance(Behind::Nobody).await
+}
+
+/// Answers a request to a component of your own with what `handler` makes of it.
+///
+/// A body that is in memory is handed to the host together with its head. The SDK's `#[http_service]` hands it over
+/// later: then it leaves in a packet of its own, and waits for the client's delayed acknowledgement, 40 ms. `request`
+/// is given with all its fields, those that Spin adds among them.
+///
+/// # Errors
+/// Only when no response can be made at all; the host then answers 500.
+pub async fn answer(
+    request: Request,
+    handler: impl AsyncFnOnce(http::Request<Body>) -> Result<http::Response<Body>, Problem>,
+) -> Result<Response, ErrorCode> {
+    let request = incoming::request(request, Role::Middleware)?;
+    outgoing::response(handler(request).await.unwrap_or_else(Problem::into_response)).await
 }
 
 /// What an instance of ours holds.

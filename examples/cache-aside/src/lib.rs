@@ -9,17 +9,20 @@
 //! | `DELETE /forecast` | invalidates a pattern: all of them |
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
-use spin_sdk::http::body::IncomingBodyExt as _;
-use spin_sdk::http::{IntoResponse, Request};
-use spin_sdk::http_service;
+use spin_sdk::wasip3;
+use spin_sdk::wasip3::exports::http::handler::Guest;
+use spin_sdk::wasip3::http::types::{self, ErrorCode};
 use spindrift::body::Body;
 use spindrift::problem::Problem;
 use spindrift::value::{How, NewValue, Pattern, Tag, Terms, ValueKey, Values};
 use spindrift_adapter::SpinEnv;
 use std::fmt::Display;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How much of a request's content is read, in bytes.
+const MAX_CONTENT: usize = 64 * 1024;
 
 /// How long a forecast holds.
 const TTL: Duration = Duration::from_secs(60);
@@ -34,12 +37,18 @@ struct Forecast {
     made_at: u128,
 }
 
-#[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
-    serve(request).await.unwrap_or_else(Problem::into_response)
+struct Forecasts;
+
+wasip3::http::service::export!(Forecasts);
+
+impl Guest for Forecasts {
+    async fn handle(request: types::Request) -> Result<types::Response, ErrorCode> {
+        // Not `#[http_service]`, whose responses leave their content behind: see `answer`.
+        spindrift_adapter::answer(request, serve).await
+    }
 }
 
-async fn serve(request: Request) -> Result<Response<Body>, Problem> {
+async fn serve(request: Request<Body>) -> Result<Response<Body>, Problem> {
     let app = spindrift_adapter::app().await?;
     let values = &app.shared()?.values;
     let path = request.uri().path().to_owned();
@@ -80,8 +89,12 @@ async fn get(values: &Values<SpinEnv>, city: &str) -> Result<Response<Body>, Pro
 }
 
 /// Somebody knows better.
-async fn put(values: &Values<SpinEnv>, city: &str, request: Request) -> Result<Response<Body>, Problem> {
-    let content = request.into_body().bytes().await.map_err(|error| failed(&error))?;
+async fn put(
+    values: &Values<SpinEnv>,
+    city: &str,
+    request: Request<Body>,
+) -> Result<Response<Body>, Problem> {
+    let content = request.into_body().collect(MAX_CONTENT).await.map_err(|error| failed(&error))?;
     let degrees = std::str::from_utf8(&content).ok().and_then(|text| text.trim().parse().ok());
     let Some(degrees) = degrees else {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "expected a number of degrees"));

@@ -6,10 +6,11 @@
 //! | `GET /report` | what the task wrote last |
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use spin_sdk::http::{IntoResponse, Request};
-use spin_sdk::http_service;
+use spin_sdk::wasip3;
+use spin_sdk::wasip3::exports::http::handler::Guest;
+use spin_sdk::wasip3::http::types::{self, ErrorCode};
 use spindrift::app::Shared;
 use spindrift::body::Body;
 use spindrift::field::rate_limit::seconds;
@@ -25,12 +26,18 @@ const STEPS: u32 = 4;
 /// How long a lease lasts: longer than any step, and no longer than others should wait when this machine dies.
 const LEASE: Duration = Duration::from_secs(10);
 
-#[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
-    serve(&request).await.unwrap_or_else(Problem::into_response)
+struct Nightly;
+
+wasip3::http::service::export!(Nightly);
+
+impl Guest for Nightly {
+    async fn handle(request: types::Request) -> Result<types::Response, ErrorCode> {
+        // Not `#[http_service]`, whose responses leave their content behind: see `answer`.
+        spindrift_adapter::answer(request, serve).await
+    }
 }
 
-async fn serve(request: &Request) -> Result<Response<Body>, Problem> {
+async fn serve(request: Request<Body>) -> Result<Response<Body>, Problem> {
     let app = spindrift_adapter::app().await?;
     let shared = app.shared()?;
     match (request.method(), request.uri().path()) {

@@ -11,9 +11,10 @@
 //! | `demo-paid` | 600 units a minute, 60 at once |
 
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use spin_sdk::http::{IntoResponse, Request};
-use spin_sdk::http_service;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use spin_sdk::wasip3;
+use spin_sdk::wasip3::exports::http::handler::Guest;
+use spin_sdk::wasip3::http::types::{self, ErrorCode};
 use spindrift::body::Body;
 use spindrift::field::rate_limit;
 use spindrift::limit::{Algorithm, Decision, Demand, Mode, Policy, Quota};
@@ -24,12 +25,18 @@ use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-#[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
-    serve(&request).await.unwrap_or_else(Problem::into_response)
+struct Search;
+
+wasip3::http::service::export!(Search);
+
+impl Guest for Search {
+    async fn handle(request: types::Request) -> Result<types::Response, ErrorCode> {
+        // Not `#[http_service]`, whose responses leave their content behind: see `answer`.
+        spindrift_adapter::answer(request, serve).await
+    }
 }
 
-async fn serve(request: &Request) -> Result<Response<Body>, Problem> {
+async fn serve(request: Request<Body>) -> Result<Response<Body>, Problem> {
     let cost = match request.uri().path() {
         "/search" => 1,
         "/export" => 5,

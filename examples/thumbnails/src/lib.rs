@@ -7,18 +7,21 @@
 //! | `POST /work` | claims the jobs that are due and does them; call it from any scheduler, as often as you like |
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use spin_sdk::http::body::IncomingBodyExt as _;
-use spin_sdk::http::{IntoResponse, Request};
-use spin_sdk::http_service;
+use spin_sdk::wasip3;
+use spin_sdk::wasip3::exports::http::handler::Guest;
+use spin_sdk::wasip3::http::types::{self, ErrorCode};
 use spindrift::body::Body;
 use spindrift::job::{Claim, Claimed, Data, IdempotencyKey, JobError, JobId, Jobs, NewJob, QueueName};
 use spindrift::problem::Problem;
 use spindrift_adapter::SpinEnv;
 use std::fmt::Display;
 use std::time::Duration;
+
+/// How much of a request's content is read, in bytes.
+const MAX_CONTENT: usize = 64 * 1024;
 
 /// How many jobs one call of `/work` takes.
 const BATCH: u16 = 10;
@@ -39,12 +42,18 @@ struct Tally {
     lost: u32,
 }
 
-#[http_service]
-async fn handle(request: Request) -> impl IntoResponse {
-    serve(request).await.unwrap_or_else(Problem::into_response)
+struct Thumbnails;
+
+wasip3::http::service::export!(Thumbnails);
+
+impl Guest for Thumbnails {
+    async fn handle(request: types::Request) -> Result<types::Response, ErrorCode> {
+        // Not `#[http_service]`, whose responses leave their content behind: see `answer`.
+        spindrift_adapter::answer(request, serve).await
+    }
 }
 
-async fn serve(request: Request) -> Result<Response<Body>, Problem> {
+async fn serve(request: Request<Body>) -> Result<Response<Body>, Problem> {
     let app = spindrift_adapter::app().await?;
     let jobs = &app.shared()?.jobs;
     let queue = QueueName::new("thumbnails").map_err(|error| bad(&error))?;
@@ -63,9 +72,9 @@ async fn serve(request: Request) -> Result<Response<Body>, Problem> {
 async fn enqueue(
     jobs: &Jobs<SpinEnv>,
     queue: &QueueName,
-    request: Request,
+    request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
-    let content = request.into_body().bytes().await.map_err(|error| bad(&error))?;
+    let content = request.into_body().collect(MAX_CONTENT).await.map_err(|error| bad(&error))?;
     let wanted: Thumbnail = serde_json::from_slice(&content).map_err(|error| bad(&error))?;
     // Asked for twice, it is made once: also when the answer to the first request was lost.
     let name = format!("{}@{}", wanted.image, wanted.width);
