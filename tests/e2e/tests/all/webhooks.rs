@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// With a webhook for orders.
+/// With a webhook for orders. Pub/sub tells of an event once: a deadline that a busy machine misses would end the story.
 fn hooked(setup: Setup, target: &Origin) -> Setup {
     let config = format!(
-        "[metrics]\n[[webhook]]\nname = \"billing\"\ntopics = [\"orders.*\"]\ntarget = \"{}/hook\"\n\
+        "[metrics]\n[redis]\ntimeout = \"10s\"\nconnect_timeout = \"10s\"\n[[webhook]]\nname = \"billing\"\ntopics = [\"orders.*\"]\ntarget = \"{}/hook\"\n\
          backoff = \"1ms\"\n",
         target.url()
     );
@@ -94,7 +94,7 @@ fn what_was_published_while_no_subscriber_ran_is_pushed_when_one_is_back() {
     publish(&gateway, "orders.0", &json!({"data": {"n": 31}}));
     let ticked = gateway.manage("/_spindrift/v1/queues:tick", "{}");
     assert_eq!(ticked.status, 200, "{ticked:?}");
-    assert_eq!(numbers(&target), (0..=31).collect::<Vec<_>>(), "a tick needs no subscriber");
+    eventually("a tick needs no subscriber", || numbers(&target) == (0..=31).collect::<Vec<_>>());
 }
 
 #[test]
