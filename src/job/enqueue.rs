@@ -3,6 +3,7 @@
 use super::script::{ENQUEUE, INDEX, QueueKeys, Reply};
 use super::{Data, Enqueued, JobError, JobId, Jobs, MAX_BATCH, NewJob, QueueName};
 use crate::env::Env;
+use crate::event::Channel;
 use crate::redis::{Arg, Key, RedisError, readable};
 use crate::time::millis;
 use futures_util::future::join;
@@ -39,16 +40,35 @@ impl<E: Env> Jobs<E> {
     /// # Errors
     /// As [`Jobs::enqueue_with`], [`JobError::TooManyJobs`], and [`JobError::KeyTwice`].
     pub async fn enqueue_all(&self, queue: &QueueName, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>, JobError> {
-        check(&jobs)?;
-        let keys = self.keys_of(queue);
-        let mut arguments = vec![Arg::from(&keys.once)];
-        arguments.extend(jobs.iter().flat_map(|job| self.arguments(queue, job)));
-        let (reply, ()) = join(keys.run(&self.redis, &ENQUEUE, &[], arguments), self.note(queue)).await;
-        let (ring, enqueued) = read(reply?)?;
+        let (ring, enqueued) = self.put(queue, &jobs).await?;
         if ring {
             self.ring_behind(queue);
         }
         Ok(enqueued)
+    }
+
+    /// The same for the subscriber: it rings before this returns, since nothing of an instance goes on once its message
+    /// is handled.
+    pub(crate) async fn enqueue_and_ring(
+        &self,
+        queue: &QueueName,
+        jobs: Vec<NewJob>,
+    ) -> Result<Vec<Enqueued>, JobError> {
+        let (ring, enqueued) = self.put(queue, &jobs).await?;
+        if ring && self.rules(queue).push.is_some() {
+            ring_for(&self.env, &self.bell, queue).await;
+        }
+        Ok(enqueued)
+    }
+
+    /// Puts jobs into a queue, and says whether somebody should be woken for them.
+    async fn put(&self, queue: &QueueName, jobs: &[NewJob]) -> Result<(bool, Vec<Enqueued>), JobError> {
+        check(jobs)?;
+        let keys = self.keys_of(queue);
+        let mut arguments = vec![Arg::from(&keys.once)];
+        arguments.extend(jobs.iter().flat_map(|job| self.arguments(queue, job)));
+        let (reply, ()) = join(keys.run(&self.redis, &ENQUEUE, &[], arguments), self.note(queue)).await;
+        read(reply?)
     }
 
     fn arguments(&self, queue: &QueueName, job: &NewJob) -> [Arg; 7] {
@@ -102,11 +122,13 @@ impl<E: Env> Jobs<E> {
             return;
         }
         let (bell, env, queue) = (self.bell.clone(), self.env.clone(), queue.clone());
-        self.env.spawn(async move {
-            if let Err(error) = bell.ring(queue.as_str()).await {
-                env.log(&format!("queue {queue}: nobody was woken: {error}"));
-            }
-        });
+        self.env.spawn(async move { ring_for(&env, &bell, &queue).await });
+    }
+}
+
+async fn ring_for<E: Env>(env: &E, bell: &Channel<E>, queue: &QueueName) {
+    if let Err(error) = bell.ring(queue.as_str()).await {
+        env.log(&format!("queue {queue}: nobody was woken: {error}"));
     }
 }
 

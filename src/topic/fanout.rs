@@ -202,7 +202,7 @@ impl<E: Env> Lagging<'_, E> {
         if jobs.is_empty() {
             return Ok(());
         }
-        let enqueued = self.shared.jobs.enqueue_all(&self.webhook.queue, jobs).await?;
+        let enqueued = self.shared.jobs.enqueue_and_ring(&self.webhook.queue, jobs).await?;
         topics.count("webhook_events_total", enqueued.iter().filter(|job| job.new).count());
         Ok(())
     }
