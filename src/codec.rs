@@ -1,5 +1,7 @@
 //! Records in Redis, and the length-prefixed binary fields that their heads are made of. Numbers are big-endian.
 
+use twox_hash::XxHash3_64;
+
 /// It ends too early, or something in it is impossible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
@@ -32,11 +34,18 @@ impl From<Damaged> for Corrupt {
 /// What stands before the head of a record: its version, and the checksum and length of the head. In bytes.
 pub(crate) const PREAMBLE: usize = 1 + 4 + 4;
 
+/// What tells bytes from damaged ones: the lower half of their XXH3 (64 bits, no seed). It is no protection from anybody
+/// who writes to Redis.
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
+    // Half of it is wanted.
+    XxHash3_64::oneshot(bytes) as u32
+}
+
 /// A record: its version, its head with a checksum, and what follows.
 pub(crate) fn record(version: u8, head: &[u8], rest: &[u8]) -> Vec<u8> {
     let mut record = Writer::with_capacity(PREAMBLE + head.len() + rest.len());
     record.u8(version);
-    record.u32(crc32fast::hash(head));
+    record.u32(checksum(head));
     record.bytes(head);
     record.raw(rest);
     record.into_bytes()
@@ -58,11 +67,11 @@ impl<'a> Beginning<'a> {
         if found != expected {
             return Err(Corrupt::Version { expected, found });
         }
-        let (checksum, length) = (preamble.u32()?, preamble.u32()? as usize);
+        let (sum, length) = (preamble.u32()?, preamble.u32()? as usize);
         let end = PREAMBLE.checked_add(length).ok_or(Corrupt::Damaged)?;
         match bytes.get(PREAMBLE..end) {
             None => Ok(Self::Longer(end)),
-            Some(head) if crc32fast::hash(head) == checksum => Ok(Self::Head(head)),
+            Some(head) if checksum(head) == sum => Ok(Self::Head(head)),
             Some(_) => Err(Corrupt::Checksum),
         }
     }

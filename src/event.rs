@@ -37,6 +37,7 @@ pub const MAX_MESSAGE: usize = 1024 * 1024;
 const SWEEP: Duration = Duration::from_secs(2);
 /// For how long a message begins fetches: those behind it wait. What is left becomes a message of its own.
 const WARM: Duration = Duration::from_secs(5);
+
 /// A message as it stands on the channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
@@ -172,7 +173,6 @@ pub async fn handle<E: Env>(app: &Rc<App<E>>, payload: &[u8]) -> Handled {
         }
     };
     shared.channel.count(handled.counter()).await;
-    // The instance of a subscriber ends with its message.
     shared.metrics.flush().await;
     handled
 }

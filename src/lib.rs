@@ -30,6 +30,7 @@
 //! | [`metrics`] | what is counted, and how it is shown |
 //! | [`problem`], [`invalid`] | errors of our own as RFC 9457 problem details; expected and found |
 //! | [`body`], [`time`], [`wait`], [`nonce`] | message bodies; points in time and time to live; waiting with patience; unique names |
+//! | [`tasks`] | background work that ends before its instance does |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![expect(async_fn_in_trait, reason = "one wasm instance is one thread: futures need not be Send")]
@@ -55,6 +56,7 @@ pub mod purge;
 pub mod redis;
 pub mod role;
 pub mod session;
+pub mod tasks;
 pub mod time;
 pub mod topic;
 pub mod value;

@@ -223,9 +223,9 @@ pub fn duration(data: &[u8]) {
 /// what it says.
 pub fn entry(data: &[u8]) {
     let _ = Entry::decode(&Bytes::copy_from_slice(data));
-    let (version, head) = (3, data);
+    let (version, head) = (4, data);
     let mut sealed = vec![version];
-    sealed.extend_from_slice(&crc32(head).to_be_bytes());
+    sealed.extend_from_slice(&checksum(head).to_be_bytes());
     sealed.extend_from_slice(&u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes());
     sealed.extend_from_slice(head);
     if let Ok(entry) = Entry::decode(&sealed.into()) {
@@ -234,15 +234,8 @@ pub fn entry(data: &[u8]) {
 }
 
 /// The checksum of entries.
-pub fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| {
-        let mut crc = crc ^ u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
-        }
-        crc
-    };
-    !bytes.iter().fold(u32::MAX, step)
+pub fn checksum(bytes: &[u8]) -> u32 {
+    twox_hash::XxHash3_64::oneshot(bytes) as u32
 }
 
 /// Messages on the channel.
@@ -308,8 +301,8 @@ pub fn no_vary_search(data: &[u8]) {
 /// Records of parts, whose checksum and length are made to fit.
 pub fn partial(data: &[u8]) {
     let _ = Partial::decode(&Bytes::copy_from_slice(data));
-    let mut sealed = vec![b'P'];
-    sealed.extend_from_slice(&crc32(data).to_be_bytes());
+    let mut sealed = vec![b'Q'];
+    sealed.extend_from_slice(&checksum(data).to_be_bytes());
     sealed.extend_from_slice(&u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes());
     sealed.extend_from_slice(data);
     if let Ok(partial) = Partial::decode(&sealed.into()) {

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// Where the version would be, this is there instead before a record of parts: see [`partial`](super::partial).
-pub(super) const PARTS: u8 = b'P';
+pub(super) const PARTS: u8 = b'Q';
+
 /// What may be done with a stored response, as decided when it was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {

@@ -1,7 +1,7 @@
 //! A stored response of which only parts are there (RFC 9111 §3.3, §3.4).
 //!
 //! ```text
-//! record = "P" crc32(head)(4) length(head)(4) head
+//! record = "Q" checksum(head)(4) length(head)(4) head
 //! head   = complete count (start end body)* entry
 //! ```
 //! It stands where the response would stand as a whole, so that whatever replaces or purges the one does the

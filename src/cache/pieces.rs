@@ -1,10 +1,11 @@
-//! Bodies in pieces: each under a key of its own, with a checksum in front.
+//! Bodies in pieces: each under a key of its own, with a checksum behind it.
 
 use super::entry::Content;
 use super::key::ResourceKey;
 use super::lease::Outcome;
 use super::store::Store;
 use crate::body::{Body, BodyError};
+use crate::codec::checksum;
 use crate::env::Env;
 use crate::redis::Arg;
 use bytes::Bytes;
@@ -105,20 +106,19 @@ impl<E: Env> Following<E> {
     }
 }
 
-/// A piece with its checksum in front.
+/// A piece with its checksum behind it: what is in front can be passed on without being moved.
 pub(super) fn seal(chunk: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(4 + chunk.len());
-    sealed.extend_from_slice(&crc32fast::hash(chunk).to_be_bytes());
-    sealed.extend_from_slice(chunk);
-    sealed
+    [chunk, &checksum(chunk).to_be_bytes()].concat()
 }
 
 /// A piece without it; `None` when it does not match.
-pub(super) fn unseal(sealed: Vec<u8>) -> Option<Bytes> {
-    let sealed = Bytes::from(sealed);
-    let checksum = u32::from_be_bytes(sealed.get(..4)?.try_into().ok()?);
-    let chunk = sealed.slice(4..);
-    (crc32fast::hash(&chunk) == checksum).then_some(chunk)
+pub(super) fn unseal(mut sealed: Vec<u8>) -> Option<Bytes> {
+    let (chunk, sum) = sealed.split_last_chunk()?;
+    if checksum(chunk) != u32::from_be_bytes(*sum) {
+        return None;
+    }
+    sealed.truncate(chunk.len());
+    Some(sealed.into())
 }
 
 #[cfg(test)]

@@ -76,6 +76,12 @@ impl<E: Env> Metrics<E> {
         self.add(Series::Sum(timed), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
+    /// From now on nothing is sent but by [`Metrics::flush`]: for an instance that ends with what it does, and has no
+    /// time to gather.
+    pub fn send_by_hand(&self) {
+        self.scheduled.set(true);
+    }
+
     /// Sends what was counted. What cannot be sent stays for the next time.
     pub async fn flush(&self) {
         let Some((redis, key)) = &self.redis else { return };

@@ -1,7 +1,7 @@
 //! A value as it stands in Redis: one string.
 //!
 //! ```text
-//! record = version(1) crc32(head)(4) length(head)(4) head content
+//! record = version(1) checksum(head)(4) length(head)(4) head content
 //! head   = stamp(16) kind(1) digest(16) length(content)(8) expires_at(8) ledger(id seq) media_type tags
 //! ```
 //! Numbers are big-endian, texts stand after their length. `stamp` is different for each write, so that a script
@@ -15,7 +15,7 @@ use crate::codec::{self, Corrupt, Damaged, PREAMBLE, Reader, Writer};
 use crate::time::Timestamp;
 use bytes::Bytes;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Different for each write.
 pub(super) type Stamp = [u8; 16];
@@ -166,8 +166,8 @@ mod tests {
     #[test]
     fn another_version_is_no_record() {
         let mut bytes = sample();
-        bytes[0] = 2;
-        assert_eq!(decode(&bytes.into()), Err(Corrupt::Version { expected: 1, found: 2 }));
+        bytes[0] = 99;
+        assert_eq!(decode(&bytes.into()), Err(Corrupt::Version { expected: VERSION, found: 99 }));
         assert_eq!(decode(&Bytes::new()), Err(Corrupt::Damaged));
     }
 

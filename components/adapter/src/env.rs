@@ -38,7 +38,7 @@ impl Entropy for SpinEnv {
 
 impl Background for SpinEnv {
     fn spawn(&self, work: impl Future<Output = ()> + 'static) {
-        wasip3::spawn(work);
+        crate::message::spawn(work);
     }
 }
 

@@ -35,11 +35,13 @@
 mod app;
 mod env;
 mod incoming;
+mod message;
 mod outgoing;
 mod redis;
 mod upstream;
 
 pub use env::SpinEnv;
+pub use message::on_message;
 pub use upstream::{Behind, Handling};
 
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
@@ -61,18 +63,6 @@ pub async fn serve(request: Request, behind: Behind) -> Result<Response, ErrorCo
         Err(problem) => problem.into_response(),
     };
     outgoing::response(response).await
-}
-
-/// Handles one message of the pub/sub channel.
-///
-/// # Errors
-/// A text for the host's log, when the configuration is wrong or Redis failed.
-pub async fn on_message(payload: Vec<u8>) -> Result<(), String> {
-    let app = app::instance(Behind::Origin).await.map_err(|problem| problem.detail().to_owned())?;
-    match spindrift::event::handle(&app, &payload).await {
-        spindrift::event::Handled::Failed => Err("the message could not be handled: Redis failed".to_owned()),
-        _ => Ok(()),
-    }
 }
 
 /// What this instance holds, for a component that answers requests by itself and uses the library in process: the

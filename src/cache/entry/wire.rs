@@ -1,7 +1,7 @@
 //! How a stored response is written.
 //!
 //! ```text
-//! entry  = version(1) crc32(head)(4) length(head)(4) head body
+//! entry  = version(1) checksum(head)(4) length(head)(4) head body
 //! head   = key selecting received initial_age lifetime flags stale_if_error stale_while_revalidate
 //!          ledger(id seq) status fields tags content
 //! ```
@@ -10,7 +10,7 @@
 //! that does not fit is a [`Corrupt`] entry and counts as none at all.
 
 use super::{Content, Corrupt, Entry, LedgerMark, PARTS, Policy, VERSION};
-use crate::codec::{Beginning, Damaged, PREAMBLE, Reader, Writer, record};
+use crate::codec::{Beginning, Damaged, PREAMBLE, Reader, Writer, checksum, record};
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -58,7 +58,7 @@ impl Entry {
             Content::Inline(bytes) => {
                 out.u8(0);
                 out.u64(bytes.len() as u64);
-                out.u32(crc32fast::hash(bytes));
+                out.u32(checksum(bytes));
             }
             Content::Chunked { body, chunks, length } => {
                 out.u8(1);
@@ -81,7 +81,7 @@ impl Entry {
         let rest = bytes.slice(end..);
         match &mut entry.content {
             Content::Inline(content) if rest.len() as u64 == head.u64()? => {
-                if crc32fast::hash(&rest) != head.u32()? {
+                if checksum(&rest) != head.u32()? {
                     return Err(Corrupt::Checksum);
                 }
                 *content = rest;

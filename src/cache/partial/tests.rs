@@ -227,7 +227,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_record_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Record::decode(&[b"P".to_vec(), bytes].concat().into());
+        let _ = Record::decode(&[b"Q".to_vec(), bytes].concat().into());
     }
 
     #[test]

@@ -1,0 +1,48 @@
+//! Messages of the pub/sub channel, and what they leave to be done in the background.
+
+use crate::app;
+use crate::upstream::Behind;
+use futures_util::future::{Either, select};
+use spin_sdk::wasip3;
+use spindrift::event::{self, Handled};
+use spindrift::tasks::Tasks;
+use std::cell::RefCell;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// For how long what a message leaves behind is run after it: the messages behind it wait.
+const AFTER: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// The background work of the message that is being handled.
+    static TASKS: RefCell<Option<Rc<Tasks>>> = const { RefCell::new(None) };
+}
+
+/// Handles one message of the pub/sub channel, and ends what that leaves behind: the instance ends with it.
+///
+/// # Errors
+/// A text for the host's log, when the configuration is wrong or Redis failed.
+pub async fn on_message(payload: Vec<u8>) -> Result<(), String> {
+    let app = app::instance(Behind::Origin).await.map_err(|problem| problem.detail().to_owned())?;
+    let tasks = Rc::new(Tasks::default());
+    TASKS.set(Some(Rc::clone(&tasks)));
+    app.metrics.send_by_hand();
+    let handled = tasks.beside(event::handle(&app, &payload)).await;
+    if let Either::Right(_) = select(pin!(tasks.finish()), pin!(spin_sdk::time::sleep(AFTER))).await {
+        eprintln!("work of a message is cut off: it took more than {} s after it", AFTER.as_secs());
+    }
+    app.metrics.flush().await;
+    match handled {
+        Handled::Failed => Err("the message could not be handled: Redis failed".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// Runs `work` in the background: in the host's hands, or beside the message that is being handled.
+pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
+    match TASKS.with_borrow(Clone::clone) {
+        Some(tasks) => tasks.add(work),
+        None => wasip3::spawn(work),
+    }
+}
