@@ -8,6 +8,8 @@
 //! The entry is written before the client has the end of the response, unless that takes too long: who has
 //! read it finds it stored. And it is written even if the client goes away half way.
 
+mod tee;
+
 use super::entry::{Content, Entry};
 use super::lease::{FillLease, RENEW_EVERY, Streaming};
 use super::partial::Part;
@@ -15,7 +17,7 @@ use super::pieces::{CHUNK, seal};
 use super::slice::Run;
 use super::storable::Unstorable;
 use super::store::{FILL_TIME, Store};
-use crate::body::{Body, BodyError};
+use crate::body::Body;
 use crate::env::Env;
 use crate::field::validator::StrongValidator;
 use crate::redis::{Arg, RedisError};
@@ -144,18 +146,6 @@ impl<E: Env> Fill<E> {
         briefly(&env, store).await;
     }
 
-    fn tee(self, body: Body) -> Body {
-        let length = body.length().or(self.declared);
-        let state = Tee { body, fill: Some(self) };
-        Body::from_pieces(
-            length,
-            futures_util::stream::unfold(state, |mut state| async move {
-                let piece = state.next().await?;
-                Some((piece, state))
-            }),
-        )
-    }
-
     async fn push(&mut self, piece: Bytes) -> Result<(), Abandoned> {
         self.length += piece.len() as u64;
         if self.length > self.limit {
@@ -249,62 +239,5 @@ async fn briefly<E: Env>(env: &E, work: impl Future<Output = ()> + 'static) {
     let mut work = Box::pin(work);
     if let Either::Right(_) = select(&mut work, pin!(env.sleep(BRIEFLY))).await {
         env.spawn(work);
-    }
-}
-
-struct Tee<E: Env> {
-    body: Body,
-    fill: Option<Fill<E>>,
-}
-
-impl<E: Env> Tee<E> {
-    async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
-        match self.body.chunk().await {
-            Some(Ok(piece)) => {
-                self.push(piece.clone()).await;
-                Some(Ok(piece))
-            }
-            Some(Err(error)) => {
-                self.end(Err(Abandoned::Unstorable(Unstorable::Incomplete))).await;
-                Some(Err(error))
-            }
-            None => {
-                self.end(Ok(())).await;
-                None
-            }
-        }
-    }
-
-    async fn push(&mut self, piece: Bytes) {
-        let Some(fill) = &mut self.fill else { return };
-        match fill.push(piece).await {
-            // The client takes what it has by the declared length for the whole.
-            Ok(()) if fill.declared == Some(fill.length) => self.end(Ok(())).await,
-            Ok(()) => {}
-            Err(abandoned) => self.end(Err(abandoned)).await,
-        }
-    }
-
-    async fn end(&mut self, pushed: Result<(), Abandoned>) {
-        if let Some(fill) = self.fill.take() {
-            let env = fill.store.env.clone();
-            briefly(&env, fill.end(pushed)).await;
-        }
-    }
-}
-
-/// A client that goes away half way does not spoil the entry: the rest is read for the store alone.
-impl<E: Env> Drop for Tee<E> {
-    fn drop(&mut self) {
-        let Some(fill) = self.fill.take() else { return };
-        let env = fill.store.env.clone();
-        let mut rest = Self { body: std::mem::take(&mut self.body), fill: Some(fill) };
-        env.spawn(async move {
-            while rest.fill.is_some() {
-                if rest.next().await.is_none() {
-                    return;
-                }
-            }
-        });
     }
 }

@@ -1,0 +1,79 @@
+//! A body that is stored as it is read.
+
+use super::{Abandoned, Fill, briefly};
+use crate::body::{Body, BodyError};
+use crate::cache::storable::Unstorable;
+use crate::env::Env;
+use bytes::Bytes;
+
+impl<E: Env> Fill<E> {
+    /// The same body; each of its pieces goes into the store before the client has it.
+    pub(super) fn tee(self, body: Body) -> Body {
+        let length = body.length().or(self.declared);
+        let state = Tee { body, fill: Some(self) };
+        Body::from_pieces(
+            length,
+            futures_util::stream::unfold(state, |mut state| async move {
+                let piece = state.next().await?;
+                Some((piece, state))
+            }),
+        )
+    }
+}
+
+struct Tee<E: Env> {
+    body: Body,
+    fill: Option<Fill<E>>,
+}
+
+impl<E: Env> Tee<E> {
+    async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        match self.body.chunk().await {
+            Some(Ok(piece)) => {
+                self.push(piece.clone()).await;
+                Some(Ok(piece))
+            }
+            Some(Err(error)) => {
+                self.end(Err(Abandoned::Unstorable(Unstorable::Incomplete))).await;
+                Some(Err(error))
+            }
+            None => {
+                self.end(Ok(())).await;
+                None
+            }
+        }
+    }
+
+    async fn push(&mut self, piece: Bytes) {
+        let Some(fill) = &mut self.fill else { return };
+        match fill.push(piece).await {
+            // The client takes what it has by the declared length for the whole.
+            Ok(()) if fill.declared == Some(fill.length) => self.end(Ok(())).await,
+            Ok(()) => {}
+            Err(abandoned) => self.end(Err(abandoned)).await,
+        }
+    }
+
+    async fn end(&mut self, pushed: Result<(), Abandoned>) {
+        if let Some(fill) = self.fill.take() {
+            let env = fill.store.env.clone();
+            briefly(&env, fill.end(pushed)).await;
+        }
+    }
+}
+
+/// A client that goes away half way does not spoil the entry: the rest is read for the store alone.
+impl<E: Env> Drop for Tee<E> {
+    fn drop(&mut self) {
+        let Some(fill) = self.fill.take() else { return };
+        let env = fill.store.env.clone();
+        let mut rest = Self { body: std::mem::take(&mut self.body), fill: Some(fill) };
+        env.spawn(async move {
+            while rest.fill.is_some() {
+                if rest.next().await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
+}
