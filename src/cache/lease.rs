@@ -6,7 +6,11 @@
 //! it brings and look what became of it with [`Store::look_at`]. A lead ends when it is done or has failed; one
 //! that gives no sign of life ([`Store::renew`]) or makes no progress for too long is taken over.
 
-use super::entry::{Entry, LedgerMark};
+mod outcome;
+
+pub use outcome::{Outcome, Streaming};
+
+use super::entry::LedgerMark;
 use super::key::ResourceKey;
 use super::store::Store;
 use crate::env::Env;
@@ -96,33 +100,6 @@ pub enum Turn {
     Solo,
 }
 
-/// What became of a lead.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// It goes on.
-    Leading,
-    /// It has published a body under way, and goes on.
-    Streaming(Box<Streaming>),
-    /// It has ended. If something was stored, it can be found.
-    Done {
-        /// The pieces of the body and its bytes, where it was published while under way.
-        pieces: Option<(u32, u64)>,
-    },
-    /// The origin gave no response; the status code that says so.
-    Failed(u16),
-    /// It gave no sign of life, or another has taken over.
-    Gone,
-}
-
-/// A response whose body is still on its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Streaming {
-    /// The fields it varies on, as they stand in an index.
-    pub spec: String,
-    /// The response. The length of its content is not known yet.
-    pub entry: Entry,
-}
-
 impl<E: Env> Store<E> {
     /// Begins a fetch of `resource`; what several request fields select is several fetches (`flight`).
     ///
@@ -184,9 +161,7 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// [`RedisError`].
     pub async fn publish(&self, lease: &FillLease, streaming: &Streaming) -> Result<bool, RedisError> {
-        let mut shown = format!("{} ", streaming.spec).into_bytes();
-        shown.extend(streaming.entry.encode());
-        self.sign_of_life(lease, true, shown).await
+        self.sign_of_life(lease, true, streaming.encode()).await
     }
 
     async fn sign_of_life(
@@ -259,7 +234,7 @@ impl<E: Env> Store<E> {
             return Ok(Outcome::Gone);
         };
         // A purge drops the generation: what was begun under it is not for those who come after.
-        Ok(parse(&Bytes::from(lead), token, &generation).unwrap_or(Outcome::Gone))
+        Ok(Outcome::read(&Bytes::from(lead), token, &generation).unwrap_or(Outcome::Gone))
     }
 
     /// What a script needs to end the lead of `lease` together with storing what it brought.
@@ -269,35 +244,5 @@ impl<E: Env> Store<E> {
             None => (self.keys.lead(lease.resource.id(), ""), ""),
         };
         (key, [Arg::from(token), Arg::from(more), Arg::from(millis(REMEMBERED))])
-    }
-}
-
-/// Reads a lead: state, token, generation, time, and more. `None` when it is another's.
-fn parse(lead: &Bytes, token: &str, generation: &[u8]) -> Option<Outcome> {
-    let mut words = lead.splitn(4, |byte| *byte == b' ');
-    let (state, holder) = words.next()?.split_at_checked(1)?;
-    let of = words.next()?;
-    let _since = words.next()?;
-    let more = words.next().unwrap_or_default();
-    if holder != token.as_bytes() || of != generation {
-        return None;
-    }
-    let text = || std::str::from_utf8(more).ok();
-    match state {
-        b"L" => Some(Outcome::Leading),
-        b"P" => {
-            let space = more.iter().position(|byte| *byte == b' ')?;
-            let spec = std::str::from_utf8(&more[..space]).ok()?.to_owned();
-            let entry = Entry::decode(&lead.slice_ref(&more[space + 1..])).ok()?;
-            Some(Outcome::Streaming(Box::new(Streaming { spec, entry })))
-        }
-        b"D" => {
-            let pieces = text()?
-                .split_once(' ')
-                .and_then(|(count, length)| Some((count.parse().ok()?, length.parse().ok()?)));
-            Some(Outcome::Done { pieces })
-        }
-        b"X" => Some(Outcome::Failed(text()?.parse().ok()?)),
-        _ => None,
     }
 }
