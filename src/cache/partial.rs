@@ -9,20 +9,18 @@
 //! the fields and no content. All runs are of one representation: without a strong validator nothing is kept.
 
 mod join;
+mod judged;
 mod record;
 
 pub use join::Part;
+pub use judged::{Judged, StalePartial};
 pub(crate) use record::Record;
 
 use super::entry::{Content, Entry};
-use super::reuse::{Fresh, Stale, Verdict, evaluate};
 use super::slice::{Run, covers};
 use super::storable::Unstorable;
-use crate::field::cache_control::RequestDirectives;
-use crate::field::cache_status::Forward;
 use crate::field::range::{ContentRange, Span, union};
 use crate::field::validator::{StrongValidator, same_representation};
-use crate::time::Timestamp;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
@@ -75,76 +73,6 @@ impl Carried {
     #[must_use]
     pub const fn is_whole(self) -> bool {
         self.span.length() == self.complete
-    }
-}
-
-/// What may be done with a partial response, as far as freshness goes.
-#[derive(Debug)]
-pub enum Judged {
-    /// It answers for the bytes it has.
-    Fresh(Partial),
-    /// It must be validated first.
-    Stale(StalePartial),
-    /// The client wants a stored response or none, and this one is stale.
-    Unsatisfiable,
-}
-
-/// A partial response that must be validated before it is used.
-#[derive(Debug)]
-pub struct StalePartial {
-    stale: Stale,
-    complete: u64,
-    runs: Vec<Run>,
-}
-
-impl StalePartial {
-    /// Whether what another request brings may answer this one too; see [`Stale::can_be_shared`].
-    #[must_use]
-    pub const fn can_be_shared(&self) -> bool {
-        self.stale.can_be_shared()
-    }
-
-    /// Why it cannot be used as it is.
-    #[must_use]
-    pub const fn reason(&self) -> Forward {
-        self.stale.reason
-    }
-
-    /// The fields, as [`Partial::headers`] has them.
-    #[must_use]
-    pub const fn headers(&self) -> &HeaderMap {
-        &self.stale.entry.headers
-    }
-
-    /// The length of the whole in bytes.
-    #[must_use]
-    pub const fn complete(&self) -> u64 {
-        self.complete
-    }
-
-    /// Where its bytes are.
-    #[must_use]
-    pub fn runs(&self) -> &[Run] {
-        &self.runs
-    }
-
-    /// Whether it is used in place of a 500, 502, 503 or 504 of the origin (RFC 5861 §4).
-    #[must_use]
-    pub const fn covers_error(&self) -> bool {
-        self.stale.covers_error()
-    }
-
-    /// The response again, when the origin cannot be reached; `None` when it must not be used even then.
-    #[must_use]
-    pub fn when_disconnected(self) -> Option<Partial> {
-        let (complete, runs) = (self.complete, self.runs);
-        self.stale.when_disconnected().map(|entry| Partial { entry, complete, runs })
-    }
-
-    /// The response again, to be validated.
-    #[must_use]
-    pub fn into_partial(self) -> Partial {
-        Partial { entry: self.stale.entry, complete: self.complete, runs: self.runs }
     }
 }
 
@@ -206,26 +134,6 @@ impl Partial {
     pub fn is_continued_by(&self, response: &HeaderMap, declared: Option<u64>, gap: Span) -> bool {
         let expected = Carried { span: gap, complete: self.complete };
         Carried::of(response, declared) == Ok(expected) && same_representation(&self.entry.headers, response)
-    }
-
-    /// Judges it as [`evaluate`] does a whole response.
-    #[must_use]
-    pub fn evaluate(
-        self,
-        request: &RequestDirectives,
-        soft_purged: bool,
-        waited: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Judged {
-        let Self { entry, complete, runs } = self;
-        match evaluate(request, Some(entry), soft_purged, waited, now) {
-            Verdict::Fresh(Fresh { entry }) => Judged::Fresh(Self { entry, complete, runs }),
-            // Parts are not refreshed behind an answer (RFC 5861 §3): they are validated first.
-            Verdict::Refresh(stale) | Verdict::Stale(stale) => {
-                Judged::Stale(StalePartial { stale, complete, runs })
-            }
-            Verdict::Missing | Verdict::Unsatisfiable => Judged::Unsatisfiable,
-        }
     }
 
     /// What to store now that `self` came and `stored` was there: both together, where they are of the same

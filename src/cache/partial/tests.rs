@@ -1,6 +1,6 @@
 use super::*;
 use crate::cache::entry::{LedgerMark, Policy};
-use crate::time::DeltaSeconds;
+use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 use proptest::prelude::*;
