@@ -49,6 +49,7 @@ mod section;
 mod semantics;
 mod session;
 mod settings;
+mod status_ttls;
 mod suggest;
 mod table;
 mod topics;

@@ -3,11 +3,11 @@
 use super::key::{KeyRules, Visitor, unique};
 use super::rules::{self, Rules};
 use super::semantics::{self, Semantics};
+use super::status_ttls::StatusTtls;
 use super::table::Table;
-use super::value::{duration, format_duration, one_of, shown};
+use super::value::{duration, format_duration, one_of};
 use crate::cache::compress::Coding;
 use http::StatusCode;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What happens to the requests of a route.
@@ -117,21 +117,6 @@ fn expected_status(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()
 }
 
-/// Lifetimes by status, such as `404`, or by class, such as `5xx`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct StatusTtls {
-    exact: BTreeMap<u16, Duration>,
-    /// By the first digit.
-    classes: BTreeMap<u16, Duration>,
-}
-
-impl StatusTtls {
-    fn get(&self, status: StatusCode) -> Option<Duration> {
-        let status = status.as_u16();
-        self.exact.get(&status).or_else(|| self.classes.get(&(status / 100))).copied()
-    }
-}
-
 /// Whether a route is cached, apart from how: `[cache]` may switch it off while it says how for the routes
 /// that switch it on again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,7 +160,7 @@ impl Draft {
             cache: CachePolicy {
                 ttl: lifetime(table, "ttl", max_ttl).or(*ttl),
                 default_ttl: lifetime(table, "default_ttl", max_ttl).or(*default_ttl),
-                status_ttls: read_status_ttls(table, max_ttl).unwrap_or_else(|| status_ttls.clone()),
+                status_ttls: StatusTtls::read(table, max_ttl).unwrap_or_else(|| status_ttls.clone()),
                 key: KeyRules::read(table, key),
                 stale_if_error: window(table, "stale_if_error", max_ttl, base.cache.stale_if_error),
                 stale_while_revalidate: window(
@@ -266,44 +251,6 @@ fn lifetime(table: &mut Table<'_, '_>, key: &'static str, max_ttl: Duration) -> 
 pub(super) fn above_max(found: Duration, max_ttl: Duration) -> String {
     let (found, max) = (format_duration(found), format_duration(max_ttl));
     format!("expected at most cache.max_ttl, which is \"{max}\", found \"{found}\"")
-}
-
-fn read_status_ttls(table: &mut Table<'_, '_>, max_ttl: Duration) -> Option<StatusTtls> {
-    let inner = table.table("ttl_by_status")?;
-    let mut ttls = StatusTtls::default();
-    for (key, value) in inner.entries() {
-        let time = duration(Duration::ZERO..=max_ttl)(value.get_ref());
-        let time = inner.check(key, value, time).unwrap_or_default();
-        match parse_status(key) {
-            Some(Status::Exact(status)) => ttls.exact.insert(status, time),
-            Some(Status::Class(class)) => ttls.classes.insert(class, time),
-            None => {
-                let message = "expected a final status like 404 or a class like 5xx as key, found";
-                inner.fail_key(key, format!("{message} {}", shown(key)));
-                None
-            }
-        };
-    }
-    Some(ttls)
-}
-
-enum Status {
-    Exact(u16),
-    Class(u16),
-}
-
-/// `404` or `4xx`. Not 1xx, which is not final, and not 304, which is never stored.
-fn parse_status(key: &str) -> Option<Status> {
-    let (first, rest) = key.split_at_checked(1)?;
-    let class = first.parse().ok().filter(|class| (2..=5).contains(class))?;
-    match rest {
-        "xx" => Some(Status::Class(class)),
-        "04" if class == 3 => None,
-        _ if rest.len() == 2 && rest.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Some(Status::Exact(class * 100 + rest.parse::<u16>().ok()?))
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
