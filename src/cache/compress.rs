@@ -248,17 +248,10 @@ fn streamed(coding: Coding, body: Body) -> Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::lines::map;
     use futures_util::FutureExt as _;
     use proptest::prelude::*;
     use std::io::Read as _;
-
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
 
     const BOTH: [Coding; 2] = [Coding::Brotli, Coding::Gzip];
 

@@ -156,15 +156,8 @@ fn text(value: impl Display) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
+    use crate::field::lines::map;
     use proptest::prelude::*;
-
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let field = |(name, value): &(&'static str, &'static str)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        };
-        lines.iter().map(field).collect()
-    }
 
     fn selected(range: &str, request: &HeaderMap, stored: &HeaderMap, complete: u64) -> Selected {
         let ranges = Ranges::parse(range, 16).unwrap();

@@ -180,16 +180,9 @@ fn is_selecting(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::lines::map;
     use http::HeaderValue;
     use proptest::prelude::*;
-
-    fn request(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
 
     proptest! {
         /// Text is equal exactly when what selects is.
@@ -227,9 +220,8 @@ mod tests {
     #[test]
     fn absent_and_empty_fields_select_differently() {
         let rules = KeyRules::default();
-        let values = |lines: &[(&'static str, &'static str)]| {
-            Selecting::of(&request(lines), &rules).values("foo,foo2")
-        };
+        let values =
+            |lines: &[(&'static str, &'static str)]| Selecting::of(&map(lines), &rules).values("foo,foo2");
         assert_ne!(values(&[]), values(&[("foo", "")]));
         assert_ne!(values(&[("foo", "1")]), values(&[("foo2", "1")]));
         assert_eq!(values(&[("foo", "1"), ("bar", "2")]), values(&[("bar", "3"), ("foo", "1 ")]));
@@ -248,7 +240,7 @@ mod tests {
 
     #[test]
     fn private_fields_cannot_select() {
-        let (headers, rules) = (request(&[("cookie", "sid=1"), ("accept", "x")]), KeyRules::default());
+        let (headers, rules) = (map(&[("cookie", "sid=1"), ("accept", "x")]), KeyRules::default());
         let selecting = Selecting::of(&headers, &rules);
         assert_eq!(selecting.spec(&[COOKIE]), None);
         assert_eq!(selecting.spec(&[AUTHORIZATION]), None);
@@ -260,7 +252,7 @@ mod tests {
         let rules = KeyRules { cookies: vec!["lang".into()], ..KeyRules::default() };
         let none = HeaderMap::new();
         let spec = Selecting::of(&none, &rules).spec(&[COOKIE]).unwrap();
-        let values = |cookie| Selecting::of(&request(&[("cookie", cookie)]), &rules).values(&spec);
+        let values = |cookie| Selecting::of(&map(&[("cookie", cookie)]), &rules).values(&spec);
         assert_eq!(values("sid=1; lang=de"), values("lang=de; sid=2"));
         assert_ne!(values("lang=de"), values("lang=fr"));
         assert_ne!(values("lang="), values("sid=1"));

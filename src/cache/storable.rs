@@ -240,17 +240,10 @@ fn stored_fields(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::lines::map;
     use http::HeaderValue;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
 
     fn policy(keys: &str) -> CachePolicy {
         let config = crate::config::Config::parse(&format!("[cache]\n{keys}"), "test").unwrap();

@@ -66,15 +66,7 @@ pub fn updated(before: Vec<String>, stripped: bool, headers: &HeaderMap, origin:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
-
-    fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-        }
-        headers
-    }
+    use crate::field::lines::map;
 
     #[test]
     fn tags_come_from_all_fields() {

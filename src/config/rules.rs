@@ -254,7 +254,7 @@ fn strippable(text: &str, kept: &[(HeaderName, &str)]) -> Result<HeaderName, Str
 mod tests {
     use super::super::{Config, RoutePolicy};
     use super::*;
-    use http::HeaderValue;
+    use crate::field::lines::map;
 
     fn rules(keys: &str) -> Rules {
         let text = format!("[cache]\n{keys}\n[[route]]\npath = \"/b\"\ncache.tags = [\"b\"]");
@@ -262,13 +262,6 @@ mod tests {
             RoutePolicy::Cache(policy) => policy.rules.clone(),
             RoutePolicy::Bypass => panic!("bypass"),
         }
-    }
-
-    fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        lines
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect()
     }
 
     #[test]
@@ -305,7 +298,7 @@ mod tests {
             ("http://h/a?b&pre%76iew=1", &[], Some("bypass-query")),
             ("http://h/a?previews", &[], None),
         ] {
-            assert_eq!(bypass.why(&Uri::from_static(uri), &fields(lines)), why, "{uri} {lines:?}");
+            assert_eq!(bypass.why(&Uri::from_static(uri), &map(lines)), why, "{uri} {lines:?}");
         }
     }
 
@@ -319,7 +312,7 @@ mod tests {
             ("text/csss", false),
             ("", false),
         ] {
-            assert_eq!(rules.takes(&fields(&[("content-type", found)])), taken, "{found}");
+            assert_eq!(rules.takes(&map(&[("content-type", found)])), taken, "{found}");
         }
         assert!(!rules.takes(&HeaderMap::new()) && Rules::default().takes(&HeaderMap::new()));
     }

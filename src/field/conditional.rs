@@ -148,10 +148,7 @@ pub fn validate_with(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        lines.iter().map(|(n, v)| (http::HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
-    }
+    use crate::field::lines::map;
 
     #[test]
     fn tags_compare_as_the_table_says() {

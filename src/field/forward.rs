@@ -122,14 +122,7 @@ fn insert_new(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
+    use crate::field::lines::map;
 
     fn hop(client: &str) -> Hop<'static> {
         Hop { client: client.parse().ok(), host: "example.com:8080", scheme: "http", forwarded: true }

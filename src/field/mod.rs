@@ -11,6 +11,8 @@ pub mod cookies;
 pub mod forward;
 pub mod groups;
 pub mod hop;
+#[cfg(test)]
+pub(crate) mod lines;
 pub mod list;
 pub mod no_vary_search;
 pub mod range;

@@ -64,14 +64,7 @@ pub fn inside(uri: &Uri) -> HeaderMap {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
+    use crate::field::lines::map;
 
     #[test]
     fn only_what_the_host_appended_is_believed() {

@@ -177,6 +177,7 @@ fn surrogate(headers: &HeaderMap, device: &str) -> Option<ResponseDirectives> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::lines::map;
     use http::HeaderValue;
     use http::header::{CACHE_CONTROL, SET_COOKIE};
     use proptest::prelude::*;
@@ -184,11 +185,7 @@ mod tests {
     const CDN: &str = "cdn-cache-control";
 
     fn governing(lines: &[(&'static str, &str)], targets: &Targets) -> Governing {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_str(value).unwrap());
-        }
-        Governing::of(&headers, targets)
+        Governing::of(&map(lines), targets)
     }
 
     fn cdn(value: &str) -> Option<ResponseDirectives> {

@@ -97,18 +97,11 @@ fn strong_date(response: &HeaderMap) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
+    use crate::field::lines::map;
 
     const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const SOON: &str = "Sun, 06 Nov 1994 08:50:36 GMT";
     const LATER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
-
-    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let field = |(name, value): &(&'static str, &'static str)| {
-            (HeaderName::from_static(name), HeaderValue::from_static(value))
-        };
-        lines.iter().map(field).collect()
-    }
 
     #[test]
     fn a_weak_or_malformed_tag_is_no_strong_validator() {

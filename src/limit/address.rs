@@ -104,7 +104,7 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use crate::field::lines::map;
 
     fn rules(field: ForwardingField) -> AddressRules {
         let trusted = ["10.0.0.0/8", "2001:db8:1::/48"];
@@ -113,11 +113,9 @@ mod tests {
     }
 
     fn client(rules: &AddressRules, peer: &str, lines: &[(&'static str, &str)]) -> String {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_str(value).unwrap());
-        }
-        rules.client(peer.parse().ok(), &headers).map_or("nobody".to_owned(), |address| address.to_string())
+        rules
+            .client(peer.parse().ok(), &map(lines))
+            .map_or("nobody".to_owned(), |address| address.to_string())
     }
 
     #[test]

@@ -230,7 +230,7 @@ fn cookie<'a>(subject: &Subject<'a>, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use crate::field::lines::map;
 
     fn identifier() -> Identifier {
         Identifier::new("sd", AddressRules::default())
@@ -245,13 +245,9 @@ mod tests {
         client: &str,
         look: impl FnOnce(&Subject<'_>) -> T,
     ) -> T {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
         look(&Subject {
             client: client.parse().ok(),
-            headers: &headers,
+            headers: &map(fields),
             method: "GET",
             host: "h",
             path: "/a",

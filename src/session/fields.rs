@@ -189,18 +189,11 @@ fn user(name: &HeaderName, value: &HeaderValue) -> Result<User, String> {
 mod tests {
     use super::super::{ChosenId, Previous};
     use super::*;
+    use crate::field::lines::map;
     use proptest::prelude::*;
 
     fn fields() -> Fields {
         Fields::new(HeaderName::from_static("spindrift-session"))
-    }
-
-    fn map(lines: &[(&str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
-        }
-        headers
     }
 
     fn take(lines: &[(&str, &str)]) -> Result<Option<Change>, String> {

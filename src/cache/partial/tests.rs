@@ -1,5 +1,6 @@
 use super::*;
 use crate::cache::entry::{LedgerMark, Policy};
+use crate::field::lines::map;
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use http::{HeaderName, StatusCode};
@@ -7,13 +8,6 @@ use proptest::prelude::*;
 use std::time::Duration;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
-    let field = |(name, value): &(&'static str, &str)| {
-        (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
-    };
-    lines.iter().map(field).collect()
-}
 
 fn entry(after: u64, fields: &[(&'static str, &str)]) -> Entry {
     Entry {
