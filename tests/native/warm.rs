@@ -57,16 +57,7 @@ fn no_more_than_some_are_fetched_at_once() {
         let urls: Vec<String> = (0..50).map(|number| format!("http://h/{number}")).collect();
         let urls = Warm { urls }.targets().unwrap();
         world.origin.hold();
-        let release = async {
-            world.origin.asked(8).await;
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
-            let at_once = world.origin.count();
-            world.origin.release();
-            at_once
-        };
-        let (warmed, at_once) = tokio::join!(warm(&instance.app, urls), release);
+        let (warmed, at_once) = tokio::join!(warm(&instance.app, urls), world.origin.asked_at_once(8));
         assert_eq!((warmed.iter().filter(|it| it.stored).count(), at_once), (50, 8));
     });
 }

@@ -40,17 +40,9 @@ fn no_more_than_eight_are_fetched_at_once() {
     on_redis(async |world| {
         let subscriber = world.instance();
         world.origin.hold();
-        let release = async {
-            world.origin.asked(8).await;
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
-            let at_once = world.origin.count();
-            world.origin.release();
-            at_once
-        };
         let message = message(&urls(30));
-        let (handled, at_once) = tokio::join!(handle(&subscriber.app, &message), release);
+        let (handled, at_once) =
+            tokio::join!(handle(&subscriber.app, &message), world.origin.asked_at_once(8));
         assert_eq!((handled, at_once, world.origin.count()), (Handled::Done, 8, 30));
     });
 }

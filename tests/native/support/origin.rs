@@ -100,6 +100,18 @@ impl Origin {
         }
     }
 
+    /// After [`Origin::hold`]: waits until it has been asked `expected` times and whether more comes, hands over
+    /// what was held, and says how often it had been asked by then.
+    pub(crate) async fn asked_at_once(&self, expected: usize) -> usize {
+        self.asked(expected).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let at_once = self.count();
+        self.release();
+        at_once
+    }
+
     /// How often it was asked.
     pub(crate) fn count(&self) -> usize {
         self.seen.borrow().len()
