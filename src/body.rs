@@ -120,6 +120,24 @@ impl Body {
         Self::from_pieces(length, futures_util::stream::iter([first]).chain(self.pieces()))
     }
 
+    /// Waits until its first piece is here, which then stands in memory.
+    ///
+    /// # Errors
+    /// [`BodyError`] when it breaks before.
+    pub async fn begin(&mut self) -> Result<(), BodyError> {
+        if !matches!(self, Self::Stream(_)) {
+            return Ok(());
+        }
+        let length = self.length();
+        let first = self.chunk().await.transpose()?;
+        *self = match first {
+            Some(first) if length == Some(first.len() as u64) => first.into(),
+            Some(first) => std::mem::take(self).after(Ok(first), length),
+            None => Self::Empty,
+        };
+        Ok(())
+    }
+
     /// Reads the whole body, at most `limit` bytes of it.
     ///
     /// # Errors

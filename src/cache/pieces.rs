@@ -27,7 +27,12 @@ pub fn content<E: Env>(store: &Rc<Store<E>>, resource: ResourceKey, content: Con
             let store = Rc::clone(store);
             let read = move |number: u32| {
                 let (store, resource, body) = (Rc::clone(&store), resource.clone(), body.clone());
-                async move { piece(&store, &resource, &body, number).await?.ok_or_else(|| missing(number)) }
+                async move {
+                    match piece(&store, &resource, &body, number).await? {
+                        Some(piece) => Ok(piece),
+                        None => Err(lost(&store, &resource, missing(number)).await),
+                    }
+                }
             };
             let pieces = futures_util::stream::iter(0..chunks);
             Body::from_pieces(Some(length), futures_util::StreamExt::then(pieces, read))
@@ -46,6 +51,14 @@ pub(super) async fn piece<E: Env>(
     let reply = store.redis.call("GET", vec![Arg::from(key)]).await;
     let value = reply.map_err(|error| BodyError(error.to_string()))?.into_iter().next();
     Ok(value.and_then(|value| value.bytes().ok().flatten()).and_then(unseal))
+}
+
+/// A piece was evicted or damaged since the entry was looked up: then the entry is of no use to anybody, and goes.
+pub(super) async fn lost<E: Env>(store: &Store<E>, resource: &ResourceKey, error: BodyError) -> BodyError {
+    let forgotten = store.forget(resource).await;
+    let then = forgotten.err().map_or_else(String::new, |error| format!("; not forgotten: {error}"));
+    store.env.log(&format!("{}: {error}{then}", resource.url()));
+    error
 }
 
 fn missing(number: u32) -> BodyError {

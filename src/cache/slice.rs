@@ -123,7 +123,9 @@ impl<E: Env> Reading<E> {
     async fn next(&mut self, end: u64) -> Result<Bytes, BodyError> {
         let piece = piece_at(&self.runs, self.at, end).ok_or_else(|| missing(self.at))?;
         let bytes = pieces::piece(&self.store, &self.resource, piece.body, piece.number).await?;
-        let bytes = bytes.filter(|bytes| piece.within.end <= bytes.len()).ok_or_else(|| missing(self.at))?;
+        let Some(bytes) = bytes.filter(|bytes| piece.within.end <= bytes.len()) else {
+            return Err(pieces::lost(&self.store, &self.resource, missing(self.at)).await);
+        };
         self.at = piece.end;
         Ok(bytes.slice(piece.within))
     }

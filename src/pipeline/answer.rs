@@ -2,6 +2,7 @@
 
 use super::Incoming;
 use super::collapse::Follow;
+use super::resume;
 use super::selected;
 use super::session;
 use super::want::Want;
@@ -14,6 +15,7 @@ use crate::cache::respond::{self, Send};
 use crate::config::Shown;
 use crate::env::{Env, UpstreamError};
 use crate::field::cache_status::{CacheStatus, Forward};
+use crate::field::range::Span;
 use crate::problem::Problem;
 use crate::time::Timestamp;
 use http::header::CONTENT_LENGTH;
@@ -72,7 +74,11 @@ pub(super) fn answer<E: Env>(
         }
     }
     let body = match send {
-        Send::Content => pieces::content(&want.shared.store, want.key.clone(), entry.content),
+        Send::Content => {
+            let length = entry.content.length();
+            let body = pieces::content(&want.shared.store, want.key.clone(), entry.content);
+            resume::guarded(want, &headers, (Span::new(0, length), length), body)
+        }
         Send::HeadOnly => Body::Empty,
     };
     assembled(code, headers, body, status)

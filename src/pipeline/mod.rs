@@ -31,6 +31,7 @@ mod pass;
 mod plan;
 mod ranged;
 mod refresh;
+mod resume;
 mod search;
 mod selected;
 mod session;
@@ -193,6 +194,7 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
     let arrived = want.app.env.now();
     let wanted = want.directives();
     let mut waiting = Waiting::new();
+    let mut lost = false;
     loop {
         let admitted = want.incoming.admission.request(want.app);
         let (admitted, found) = join(admitted, want.shared.store.lookup(&want.key, want.selecting)).await;
@@ -205,7 +207,15 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
         let waited = waiting.has_waited().then_some(arrived);
         let (flight, mark) = (want.flight(&found.flight), found.mark.clone());
         let (held, status) = match judge(want, &wanted, found, waited).await? {
-            Judgement::Answer(answer) => return Ok(Found::Answer(answer)),
+            Judgement::Answer(mut answer) => match answer.response.body_mut().begin().await {
+                Ok(()) => return Ok(Found::Answer(answer)),
+                // Its content went since it was looked up. Mostly it is found missing now.
+                Err(_) if !std::mem::replace(&mut lost, true) => continue,
+                Err(_) => {
+                    let status = CacheStatus::forward(Forward::UriMiss).because("content-lost");
+                    return Ok(Found::Fetch(Held::Nothing, status, None));
+                }
+            },
             Judgement::Ask(held, status) => (held, status),
         };
         let turn = Box::pin(collapse::turn(want, &flight, mark, held.can_be_shared(), &mut waiting)).await;

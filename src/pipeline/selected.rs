@@ -2,6 +2,7 @@
 
 use super::absorb::declared_length;
 use super::content::first_piece;
+use super::resume;
 use super::{Answer, Want};
 use crate::body::Body;
 use crate::cache::entry::Content;
@@ -40,7 +41,10 @@ pub(super) fn written<E: Env>(
 ) -> Response<Body> {
     let body = match selected {
         Selected::Whole | Selected::Unsatisfiable => return not_satisfiable(complete),
-        Selected::One(span) => read(&want.shared.store, &want.key, source, *span),
+        Selected::One(span) => {
+            let body = read(&want.shared.store, &want.key, source, *span);
+            resume::guarded(want, &headers, (Some(*span), complete), body)
+        }
         Selected::Several(multipart) => {
             let part = |(head, span): &(Bytes, Span)| {
                 [head.clone().into(), read(&want.shared.store, &want.key, source, *span)]

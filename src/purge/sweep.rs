@@ -20,6 +20,7 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 static DROP: Script = Script::new(include_str!("../redis/lua/drop.lua"));
+static LET_GO: Script = Script::new(include_str!("../redis/lua/let_go.lua"));
 
 /// How many keys Redis looks at in one step.
 const STEP: u64 = 200;
@@ -29,6 +30,12 @@ const PEEK: usize = 2048;
 
 /// How long a sweep may be without a sign of life before another may begin.
 const HELD: Duration = Duration::from_secs(10);
+
+/// How long pieces of a body stay after their entry: responses that began before it was purged are read from them.
+const READERS: Duration = Duration::from_secs(60);
+
+/// How many pieces are let go in one call: the loop of the script is bounded.
+const PIECES: usize = 500;
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,8 +144,11 @@ impl<E: Env> Store<E> {
         }
         let gone = exactly::<1>(self.redis.run(&DROP, &[&key], vec![Arg::from(beginning.to_vec())]).await?)?;
         for (body, chunks) in record.bodies() {
-            let pieces = (0..chunks).map(|number| Arg::from(self.keys.chunk(id, body, number)));
-            self.redis.call("UNLINK", pieces.collect()).await?;
+            let pieces: Vec<Key> = (0..chunks).map(|number| self.keys.chunk(id, body, number)).collect();
+            for some in pieces.chunks(PIECES) {
+                let keys: Vec<&Key> = some.iter().collect();
+                self.redis.run(&LET_GO, &keys, vec![Arg::from(millis(READERS))]).await?;
+            }
         }
         Ok(gone[0].int()? == 1)
     }

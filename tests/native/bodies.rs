@@ -70,14 +70,15 @@ fn a_piece_that_goes_missing_while_the_body_is_read_breaks_the_body() {
 }
 
 #[test]
-fn a_damaged_piece_breaks_the_body() {
+fn a_damaged_piece_breaks_the_body_and_the_entry_goes() {
     on_redis(async |world| {
-        let instance = stored(world, 700_000).await;
-        let chunks = world.chunks().await;
         for value in ["", "abc", "other bytes altogether"] {
-            world.tell(&["SET", &chunks[1], value, "KEEPTTL"]).await;
+            let instance = stored(world, 700_000).await;
+            world.tell(&["SET", &world.chunks().await[1], value, "KEEPTTL"]).await;
             let result = read(&instance, "/a").await.unwrap();
             assert!(matches!(&result, Err(CollectError::Broken(_))), "{value:?}: {result:?}");
+            assert!(read(&instance, "/a").await.is_none(), "it breaks nobody else");
+            world.tell(&["FLUSHALL"]).await;
         }
     });
 }

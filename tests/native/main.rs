@@ -39,6 +39,7 @@ mod range_attacks;
 mod range_whole;
 mod ranges;
 mod refresh;
+mod resume;
 mod route_rules;
 mod semantics;
 mod serve;

@@ -1,8 +1,8 @@
 //! The request path end to end: misses, hits, HEAD, conditions, bodies.
 
 use crate::support::exchange::{get, request};
-use crate::support::on_redis;
 use crate::support::origin::{reply, streamed};
+use crate::support::{Instance, World, on_redis};
 use bytes::Bytes;
 use spindrift::body::{Body, BodyError};
 use spindrift::pipeline;
@@ -227,6 +227,56 @@ fn a_stored_body_with_a_missing_piece_is_fetched_again() {
         let again = instance.get(A).await;
         assert!(!again.is_hit() && again.is_stored());
         assert!(instance.get(A).await.is_hit());
+    });
+}
+
+async fn in_pieces(world: &World) -> Instance {
+    let instance = world.instance();
+    world.origin.answers(|_| {
+        let fields = [("cache-control", "max-age=60"), ("content-length", "600000")];
+        Ok(streamed(200, &fields, pieces(&[300_000; 2])))
+    });
+    instance.get(A).await;
+    assert!(instance.get(A).await.is_hit());
+    instance
+}
+
+#[test]
+fn what_cannot_be_begun_from_the_store_is_fetched_and_stored_anew() {
+    on_redis(async |world| {
+        let instance = in_pieces(world).await;
+        world.tell(&["SET", &world.chunks().await[0], "damaged", "KEEPTTL"]).await;
+        let again = instance.get(A).await;
+        assert!(!again.is_hit() && again.is_stored());
+        assert_eq!(again.body.unwrap().len(), 600_000);
+        assert!(instance.get(A).await.is_hit());
+    });
+}
+
+#[test]
+fn what_cannot_be_read_though_it_is_there_comes_from_the_origin() {
+    on_redis(async |world| {
+        let instance = in_pieces(world).await;
+        let first = &world.chunks().await[0];
+        world.tell(&["DEL", first]).await;
+        world.tell(&["LPUSH", first, "no piece"]).await;
+        world.tell(&["EXPIRE", first, "60"]).await;
+        let again = instance.get(A).await;
+        assert_eq!((again.status, again.detail(), again.is_stored()), (200, "content-lost", false));
+        assert_eq!(again.body.unwrap().len(), 600_000);
+    });
+}
+
+#[test]
+fn a_body_that_breaks_half_way_breaks_once() {
+    on_redis(async |world| {
+        let instance = in_pieces(world).await;
+        world.tell(&["SET", &world.chunks().await[1], "damaged", "KEEPTTL"]).await;
+        let broken = instance.get(A).await;
+        assert!(broken.is_hit() && broken.body.is_err());
+        let again = instance.get(A).await;
+        assert!(!again.is_hit() && again.is_stored());
+        assert_eq!(again.body.unwrap().len(), 600_000);
     });
 }
 

@@ -1,9 +1,10 @@
 //! Giving back the space of what was purged.
 
-use crate::support::entries::selecting;
+use crate::support::entries::{resource, selecting};
 use crate::support::origin::{reply, streamed};
 use crate::support::{Instance, World, on_redis};
 use bytes::Bytes;
+use spindrift::cache::pieces::{CHUNK, content};
 use spindrift::purge::Swept;
 use std::time::Duration;
 
@@ -52,7 +53,28 @@ fn variants_and_pieces_go_too() {
         assert_eq!((world.variants().await.len(), world.chunks().await.len()), (3, 3));
         instance.purge_tag("t").await;
         assert_eq!(sweep(&instance).await.dropped, 3);
-        assert_eq!((world.variants().await.len(), world.chunks().await.len()), (0, 0));
+        assert_eq!(world.variants().await.len(), 0);
+        // Whoever reads them since before the purge reads them to the end.
+        for piece in world.chunks().await {
+            let left: i64 = world.ask(&["PTTL", &piece]).await;
+            assert!((1..=60_000).contains(&left), "{left}");
+        }
+    });
+}
+
+#[test]
+fn a_body_that_is_being_read_is_read_to_its_end() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let fields = [("cache-control", "max-age=60"), ("cache-tag", "t")];
+        world.origin.answers(move |_| Ok(streamed(200, &fields, vec![Ok(Bytes::from(vec![b'x'; 600_000]))])));
+        instance.get("http://h/a").await;
+        let found = instance.find("/a").await.entry.unwrap();
+        let mut body = content(instance.store(), resource("/a"), found.content);
+        assert!(body.chunk().await.unwrap().is_ok());
+        instance.purge_tag("t").await;
+        assert_eq!(sweep(&instance).await.dropped, 1);
+        assert_eq!(body.collect(usize::MAX).await.unwrap().len(), 600_000 - CHUNK);
     });
 }
 
