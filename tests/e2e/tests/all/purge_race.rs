@@ -16,6 +16,27 @@ const PURGES: [&str; 9] = [
     r#"{"prefixes":["/tagged"],"soft":true}"#,
 ];
 
+/// What was under way during a purge is no hit, once it is stored or refused.
+#[track_caller]
+fn purged(gateway: &Gateway, purge: &str) {
+    // It is over when the connection to Redis has nothing more to say.
+    gateway.get("/_spindrift/health/redis");
+    let after = gateway.send(&at("/tagged/t"));
+    assert!(!after.cache_status().is_hit(), "{purge} {after:?}");
+}
+
+/// Purges while the origin holds its answer at the gate.
+#[track_caller]
+fn purged_while_held(gateway: &Gateway, gate: &Gate, purge: &str) {
+    let mut client = gateway.client();
+    client.start(&at("/tagged/t"));
+    gate.await_arrivals(1);
+    gateway.purge(purge);
+    gate.open();
+    assert_eq!(client.response(false).read().text(), "old");
+    purged(gateway, purge);
+}
+
 #[test]
 fn a_fetch_under_way_does_not_bring_back_what_is_purged_meanwhile() {
     for purge in PURGES {
@@ -35,10 +56,7 @@ fn a_fetch_under_way_does_not_bring_back_what_is_purged_meanwhile() {
         gateway.purge(purge);
         gate.open();
         assert!(response.read().complete);
-        // Stored or refused, it is over when the connection to Redis has nothing more to say.
-        gateway.get("/_spindrift/health/redis");
-        let after = gateway.send(&at("/tagged/t"));
-        assert!(!after.cache_status().is_hit(), "{purge} {after:?}");
+        purged(&gateway, purge);
     }
 }
 
@@ -53,15 +71,7 @@ fn a_purge_before_the_origin_answers_counts_too() {
         });
         let redis = Redis::start();
         let gateway = Gateway::before(&origin).redis(&redis).managed().start();
-        let mut client = gateway.client();
-        client.start(&at("/tagged/t"));
-        gate.await_arrivals(1);
-        gateway.purge(purge);
-        gate.open();
-        assert_eq!(client.response(false).read().text(), "old");
-        gateway.get("/_spindrift/health/redis");
-        let after = gateway.send(&at("/tagged/t"));
-        assert!(!after.cache_status().is_hit(), "{purge} {after:?}");
+        purged_while_held(&gateway, &gate, purge);
     }
 }
 
@@ -80,15 +90,7 @@ fn a_purge_during_validation_is_not_undone_by_the_304() {
         });
         let redis = Redis::start();
         let gateway = filled(Gateway::before(&origin), &redis, &["/tagged/t"]);
-        let mut client = gateway.client();
-        client.start(&at("/tagged/t"));
-        gate.await_arrivals(1);
-        gateway.purge(purge);
-        gate.open();
-        assert_eq!(client.response(false).read().text(), "old");
-        gateway.get("/_spindrift/health/redis");
-        let after = gateway.send(&at("/tagged/t"));
-        assert!(!after.cache_status().is_hit(), "{purge} {after:?}");
+        purged_while_held(&gateway, &gate, purge);
     }
 }
 
