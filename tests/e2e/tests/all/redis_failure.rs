@@ -2,7 +2,7 @@
 //! worked before works again by itself.
 
 use crate::support::{EACH_REUSE, hit, miss, stored};
-use spindrift_e2e::{FaultyRedis, Gate, Gateway, Origin, Redis, Reply, Request, Response};
+use spindrift_e2e::{FaultyRedis, Gate, Gateway, Origin, Redis, Reply, Request, Response, Setup};
 
 /// Short deadlines, so that a test which runs into them is done soon. On a busy machine they may also end
 /// what would have worked: tests that use them repeat what must work in the end.
@@ -12,6 +12,14 @@ fn page() -> Origin {
     Origin::always(Reply::fresh("page").header("cache-tag", "t"))
 }
 
+/// What goes before the origin, with a proxy before Redis and short deadlines.
+fn proxied(origin: &Origin) -> (Redis, FaultyRedis, Setup) {
+    let redis = Redis::start();
+    let proxy = FaultyRedis::before(redis.address());
+    let setup = Gateway::before(origin).faulty(&proxy).config(SHORT);
+    (redis, proxy, setup)
+}
+
 /// A response of the origin, without the cache.
 #[track_caller]
 fn bypassed(response: &Response) -> String {
@@ -19,6 +27,15 @@ fn bypassed(response: &Response) -> String {
     let status = response.cache_status();
     assert_eq!((status.forward(), status.is_stored()), (Some("bypass"), false), "{response:?}");
     status.detail().unwrap().to_owned()
+}
+
+/// A response of Redis, which has it, or of the origin, because Redis takes nothing.
+#[track_caller]
+fn served(gateway: &Gateway, target: &str) {
+    let response = gateway.get(target);
+    assert_eq!((response.status, response.text()), (200, "page".into()), "{target}");
+    let status = response.cache_status();
+    assert!(status.is_hit() || status.detail() == Some("redis-unavailable"), "{response:?}");
 }
 
 /// Asks until the cache answers again.
@@ -89,9 +106,8 @@ fn a_broken_connection_is_opened_anew_without_anybody_noticing() {
 #[test]
 fn a_redis_that_accepts_and_never_answers_costs_its_deadline_once() {
     let origin = page();
-    let redis = Redis::start();
-    let proxy = FaultyRedis::before(redis.address());
-    let gateway = Gateway::before(&origin).faulty(&proxy).config(SHORT).one_instance().start();
+    let (_redis, proxy, setup) = proxied(&origin);
+    let gateway = setup.one_instance().start();
     recovered(&gateway);
     proxy.silence();
     // The first request finds out; those after it know.
@@ -108,10 +124,8 @@ fn a_redis_that_accepts_and_never_answers_costs_its_deadline_once() {
 fn a_redis_that_is_silent_from_the_start_is_survived() {
     for (requests, at_once) in EACH_REUSE {
         let origin = page();
-        let redis = Redis::start();
-        let proxy = FaultyRedis::before(redis.address());
+        let (_redis, proxy, setup) = proxied(&origin);
         proxy.silence();
-        let setup = Gateway::before(&origin).faulty(&proxy).config(SHORT);
         let gateway = setup.reuse(requests, at_once).start();
         assert_eq!(bypassed(&gateway.get("/a")), "redis-timeout");
         let _ = bypassed(&gateway.get("/a"));
@@ -138,9 +152,8 @@ fn a_halted_redis_is_survived() {
 #[test]
 fn many_requests_at_the_same_time_are_all_answered_while_redis_is_silent() {
     let origin = page();
-    let redis = Redis::start();
-    let proxy = FaultyRedis::before(redis.address());
-    let gateway = Gateway::before(&origin).faulty(&proxy).config(SHORT).one_instance().start();
+    let (_redis, proxy, setup) = proxied(&origin);
+    let gateway = setup.one_instance().start();
     recovered(&gateway);
     proxy.silence();
     std::thread::scope(|scope| {
@@ -162,9 +175,8 @@ fn late_answers_are_never_taken_for_those_of_other_requests() {
         let target = exchange.request.target.clone();
         exchange.reply(&Reply::fresh(target));
     });
-    let redis = Redis::start();
-    let proxy = FaultyRedis::before(redis.address());
-    let gateway = Gateway::before(&origin).faulty(&proxy).config(SHORT).one_instance().start();
+    let (redis, proxy, setup) = proxied(&origin);
+    let gateway = setup.one_instance().start();
     let target = |number: usize| format!("/{number}");
     for number in 0..10 {
         assert_eq!(gateway.get(&target(number)).text(), target(number));
@@ -210,9 +222,8 @@ fn a_large_body_that_redis_stops_taking_still_reaches_the_client_whole() {
         held.pass();
         exchange.send(&vec![b'x'; 1_000_000]);
     });
-    let redis = Redis::start();
-    let proxy = FaultyRedis::before(redis.address());
-    let gateway = Gateway::before(&origin).faulty(&proxy).config(SHORT).start();
+    let (redis, proxy, setup) = proxied(&origin);
+    let gateway = setup.start();
     let mut client = gateway.client();
     client.start(&Request::get("/a"));
     gate.await_arrivals(1);
@@ -228,9 +239,8 @@ fn a_large_body_that_redis_stops_taking_still_reaches_the_client_whole() {
 #[test]
 fn a_body_whose_pieces_redis_stops_giving_breaks_off_and_is_not_passed_off_as_whole() {
     let origin = Origin::always(Reply::fresh(vec![b'x'; 8_000_000]));
-    let redis = Redis::start();
-    let proxy = FaultyRedis::before(redis.address());
-    let gateway = Gateway::before(&origin).faulty(&proxy).config(SHORT).start();
+    let (_redis, proxy, setup) = proxied(&origin);
+    let gateway = setup.start();
     recovered(&gateway);
     let mut client = gateway.client();
     client.start(&Request::get("/a"));
@@ -255,10 +265,7 @@ fn a_full_redis_serves_what_it_has_and_the_origin_the_rest() {
     let _: String = redis.query(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     let _: String = redis.query(&["CONFIG", "SET", "maxmemory", "1"]);
     for target in ["/a", "/b", "/b"] {
-        let response = gateway.get(target);
-        assert_eq!((response.status, response.text()), (200, "page".into()), "{target}");
-        let status = response.cache_status();
-        assert!(status.is_hit() || status.detail() == Some("redis-unavailable"), "{response:?}");
+        served(&gateway, target);
     }
     for _ in 0..2 {
         // Whether a purge fits or not: what is acknowledged is done.
@@ -284,10 +291,7 @@ fn a_read_only_redis_serves_what_it_has_and_the_origin_the_rest() {
     let port = Redis::stopped().address().port().to_string();
     let _: String = redis.query(&["REPLICAOF", "127.0.0.1", &port]);
     for target in ["/a", "/b"] {
-        let response = gateway.get(target);
-        assert_eq!((response.status, response.text()), (200, "page".into()), "{target}");
-        let status = response.cache_status();
-        assert!(status.is_hit() || status.detail() == Some("redis-unavailable"), "{response:?}");
+        served(&gateway, target);
     }
     let refused = gateway.manage("/_spindrift/v1/purge", r#"{"tags":["t"]}"#);
     assert_eq!(refused.problem(503)["reason"], "redis-unavailable");
