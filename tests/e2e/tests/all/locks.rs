@@ -1,6 +1,6 @@
 //! Locks, semaphores and fences by HTTP.
 
-use crate::support::EACH_REUSE;
+use crate::support::{EACH_REUSE, managed, managed_behind};
 use serde_json::{Value, json};
 use spindrift_e2e::{FaultyRedis, Gateway, Origin, Redis, Reply, Request, Response, TOKEN, eventually};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -100,10 +100,9 @@ fn calls(redis: &Redis, command: &str) -> u64 {
 
 #[test]
 fn fifty_contenders_hold_a_lock_one_at_a_time() {
-    for (requests, at_once) in EACH_REUSE {
+    for reuse in EACH_REUSE {
         let redis = Redis::start();
-        let origin = Origin::always(Reply::ok("x"));
-        let gateway = Gateway::before(&origin).redis(&redis).managed().reuse(requests, at_once).start();
+        let gateway = managed(&redis, reuse);
         let holders = AtomicUsize::new(0);
         let fences = Arc::new(Mutex::new(Vec::new()));
         thread::scope(|scope| {
@@ -208,11 +207,9 @@ fn what_is_asked_wrongly_is_400_and_says_what_is_right() {
 
 #[test]
 fn without_redis_locks_are_503_and_say_whether_they_may_be_held() {
-    let origin = Origin::always(Reply::ok("x"));
     let redis = Redis::start();
     let proxy = FaultyRedis::before(redis.address());
-    let config = "[redis]\ntimeout = \"1s\"";
-    let gateway = Gateway::before(&origin).faulty(&proxy).config(config).managed().one_instance().start();
+    let gateway = managed_behind(&proxy);
     let _ = lease(&acquire(&gateway, "warm", &json!({"ttl": 30})));
     proxy.silence();
     let lost = acquire(&gateway, "a", &json!({"ttl": 30}));
@@ -227,6 +224,7 @@ fn without_redis_locks_are_503_and_say_whether_they_may_be_held() {
     let again = acquire(&gateway, "a", &json!({"ttl": 30, "owner": token}));
     assert_eq!(lease(&again).1, state["holders"][0]["fence"].as_u64().unwrap());
 
+    let origin = Origin::always(Reply::ok("x"));
     let down = Gateway::before(&origin).managed().start();
     let problem = acquire(&down, "a", &json!({"ttl": 30})).problem(503);
     assert!(problem["reason"].as_str().unwrap().starts_with("redis-"), "{problem}");

@@ -1,8 +1,10 @@
 //! The cache as middleware: before the shop of `examples/middleware`, a component written with the SDK, and
 //! before a component that answers as an origin of the test says (`chained.toml`).
 
-use crate::support::{EACH_REUSE, hit, miss, names, stored, stored_as};
-use spindrift_e2e::{Gate, Origin, Redis, Reply, Request, Response, Setup, eventually};
+use crate::support::{
+    EACH_REUSE, hit, miss, names, stored, stored_as, streams_from_the_client, streams_to_the_client,
+};
+use spindrift_e2e::{Origin, Redis, Reply, Request, Response, Setup, eventually};
 use std::collections::BTreeSet;
 
 /// The shop, which answers at once.
@@ -189,48 +191,12 @@ fn a_configuration_that_is_wrong_is_said_under_the_name_it_has() {
 
 #[test]
 fn content_streams_to_the_client_before_the_component_has_sent_it_all() {
-    let redis = Redis::start();
-    for (reuse, cache) in EACH_REUSE.into_iter().flat_map(|reuse| [(reuse, false), (reuse, true)]) {
-        let gate = Gate::new();
-        let held = gate.clone();
-        let origin = Origin::start(move |exchange| {
-            exchange.send(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\n");
-            exchange.send(b"transfer-encoding: chunked\r\n\r\n");
-            exchange.send(b"5\r\nfirst\r\n");
-            held.pass();
-            exchange.send(b"6\r\nsecond\r\n0\r\n\r\n");
-        });
-        let setup = before(&origin);
-        let setup = if cache { setup.redis(&redis) } else { setup };
-        let gateway = setup.reuse(reuse.0, reuse.1).start();
-        let mut client = gateway.client();
-        client.start(&Request::get("/stream"));
-        let mut response = client.response(false);
-        // A middleware that waits for the end would wait for ever: only what comes next opens the gate.
-        assert_eq!(response.exactly(5), b"first");
-        gate.open();
-        let rest = response.read();
-        assert_eq!((rest.text(), rest.complete), ("second".into(), true));
-    }
+    streams_to_the_client(before);
 }
 
 #[test]
 fn content_streams_to_the_component_before_the_client_has_sent_it_all() {
-    let gate = Gate::new();
-    let arrived = gate.clone();
-    let origin = Origin::start(move |exchange| {
-        assert_eq!(exchange.piece().as_deref(), Some(&b"first"[..]));
-        arrived.pass();
-        exchange.reply(&Reply::ok("thanks"));
-    });
-    let gateway = before(&origin).start();
-    let mut client = gateway.client();
-    client.write(b"POST /up HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n");
-    gate.await_arrivals(1);
-    gate.open();
-    client.write(b"6\r\nsecond\r\n0\r\n\r\n");
-    assert_eq!(client.response(false).read().text(), "thanks");
-    assert_eq!(origin.last().body, b"firstsecond");
+    streams_from_the_client(before);
 }
 
 #[test]

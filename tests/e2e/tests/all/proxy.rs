@@ -1,7 +1,7 @@
 //! Requests pass through to the origin, and its responses back.
 
-use crate::support::{EACH_REUSE, names};
-use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply, Request};
+use crate::support::{names, streams_from_the_client, streams_to_the_client};
+use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request};
 
 #[test]
 fn any_method_reaches_the_origin_with_its_content() {
@@ -37,48 +37,12 @@ fn any_status_comes_back_with_its_content() {
 
 #[test]
 fn content_streams_to_the_client_before_the_origin_has_sent_it_all() {
-    let redis = Redis::start();
-    for (reuse, cache) in EACH_REUSE.into_iter().flat_map(|reuse| [(reuse, false), (reuse, true)]) {
-        let gate = Gate::new();
-        let held = gate.clone();
-        let origin = Origin::start(move |exchange| {
-            exchange
-                .send(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked\r\n\r\n");
-            exchange.send(b"5\r\nfirst\r\n");
-            held.pass();
-            exchange.send(b"6\r\nsecond\r\n0\r\n\r\n");
-        });
-        let setup = Gateway::before(&origin);
-        let setup = if cache { setup.redis(&redis) } else { setup };
-        let gateway = setup.reuse(reuse.0, reuse.1).start();
-        let mut client = gateway.client();
-        client.start(&Request::get("/stream"));
-        let mut response = client.response(false);
-        // A gateway that waits for the end would wait for ever: only what comes next opens the gate.
-        assert_eq!(response.exactly(5), b"first");
-        gate.open();
-        let rest = response.read();
-        assert_eq!((rest.text(), rest.complete), ("second".into(), true));
-    }
+    streams_to_the_client(Gateway::before);
 }
 
 #[test]
 fn content_streams_to_the_origin_before_the_client_has_sent_it_all() {
-    let gate = Gate::new();
-    let arrived = gate.clone();
-    let origin = Origin::start(move |exchange| {
-        assert_eq!(exchange.piece().as_deref(), Some(&b"first"[..]));
-        arrived.pass();
-        exchange.reply(&Reply::ok("thanks"));
-    });
-    let gateway = Gateway::before(&origin).start();
-    let mut client = gateway.client();
-    client.write(b"POST /up HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n");
-    gate.await_arrivals(1);
-    gate.open();
-    client.write(b"6\r\nsecond\r\n0\r\n\r\n");
-    assert_eq!(client.response(false).read().text(), "thanks");
-    assert_eq!(origin.last().body, b"firstsecond");
+    streams_from_the_client(Gateway::before);
 }
 
 #[test]

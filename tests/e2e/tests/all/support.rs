@@ -1,6 +1,6 @@
 //! What several of the tests need.
 
-use spindrift_e2e::{Gateway, Headers, Origin, Redis, Reply, Request, Response, Setup};
+use spindrift_e2e::{FaultyRedis, Gate, Gateway, Headers, Origin, Redis, Reply, Request, Response, Setup};
 
 /// The two ways an instance lives that matter: for one request, and for many at once.
 pub(crate) const EACH_REUSE: [(usize, usize); 2] = [(1, 1), (128, 16)];
@@ -73,4 +73,62 @@ pub(crate) fn filled(setup: Setup, redis: &Redis, targets: &[&str]) -> Gateway {
 /// A GET of `site.example`.
 pub(crate) fn at(target: &str) -> Request {
     Request::get(target).host("site.example")
+}
+
+/// A gateway with the management API, for tests that ask its origin nothing.
+pub(crate) fn managed(redis: &Redis, (requests, at_once): (usize, usize)) -> Gateway {
+    let setup = Gateway::before(&Origin::always(Reply::ok("x"))).redis(redis);
+    setup.managed().reuse(requests, at_once).start()
+}
+
+/// The same as one instance, which gives up on Redis after a second.
+pub(crate) fn managed_behind(proxy: &FaultyRedis) -> Gateway {
+    let setup = Gateway::before(&Origin::always(Reply::ok("x"))).faulty(proxy);
+    setup.config("[redis]\ntimeout = \"1s\"").managed().one_instance().start()
+}
+
+/// Content streams to the client before it is all sent: with either reuse, without the cache and through it.
+pub(crate) fn streams_to_the_client(before: impl Fn(&Origin) -> Setup) {
+    let redis = Redis::start();
+    for (reuse, cache) in EACH_REUSE.into_iter().flat_map(|reuse| [(reuse, false), (reuse, true)]) {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let origin = Origin::start(move |exchange| {
+            exchange.send(b"HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\n");
+            exchange.send(b"transfer-encoding: chunked\r\n\r\n");
+            exchange.send(b"5\r\nfirst\r\n");
+            held.pass();
+            exchange.send(b"6\r\nsecond\r\n0\r\n\r\n");
+        });
+        let setup = before(&origin);
+        let setup = if cache { setup.redis(&redis) } else { setup };
+        let gateway = setup.reuse(reuse.0, reuse.1).start();
+        let mut client = gateway.client();
+        client.start(&Request::get("/stream"));
+        let mut response = client.response(false);
+        // Who waits for the end would wait for ever: only what comes next opens the gate.
+        assert_eq!(response.exactly(5), b"first");
+        gate.open();
+        let rest = response.read();
+        assert_eq!((rest.text(), rest.complete), ("second".into(), true));
+    }
+}
+
+/// Content streams from the client before it has sent it all.
+pub(crate) fn streams_from_the_client(before: impl Fn(&Origin) -> Setup) {
+    let gate = Gate::new();
+    let arrived = gate.clone();
+    let origin = Origin::start(move |exchange| {
+        assert_eq!(exchange.piece().as_deref(), Some(&b"first"[..]));
+        arrived.pass();
+        exchange.reply(&Reply::ok("thanks"));
+    });
+    let gateway = before(&origin).start();
+    let mut client = gateway.client();
+    client.write(b"POST /up HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+    gate.await_arrivals(1);
+    gate.open();
+    client.write(b"6\r\nsecond\r\n0\r\n\r\n");
+    assert_eq!(client.response(false).read().text(), "thanks");
+    assert_eq!(origin.last().body, b"firstsecond");
 }

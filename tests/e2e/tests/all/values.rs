@@ -1,6 +1,6 @@
 //! The key-value cache by HTTP.
 
-use crate::support::{EACH_REUSE, stored};
+use crate::support::{EACH_REUSE, managed, managed_behind, stored};
 use serde_json::{Value, json};
 use spindrift_e2e::{FaultyRedis, Gateway, Origin, Redis, Reply, Request, Response, TOKEN, eventually};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,10 +40,9 @@ fn batch(gateway: &Gateway, operations: &Value) -> Vec<Value> {
 
 #[test]
 fn a_value_is_set_found_and_deleted() {
-    for (requests, at_once) in EACH_REUSE {
+    for reuse in EACH_REUSE {
         let redis = Redis::start();
-        let origin = Origin::always(Reply::ok("x"));
-        let gateway = Gateway::before(&origin).redis(&redis).managed().reuse(requests, at_once).start();
+        let gateway = managed(&redis, reuse);
         let problem = get(&gateway, "user:1").problem(404);
         assert!(problem["fill"].is_null(), "{problem}");
         let set = request("PUT", "/user:1?ttl=60.5&tags=a,b")
@@ -162,10 +161,9 @@ fn conditions_are_those_of_http() {
 
 #[test]
 fn of_many_who_set_what_is_absent_one_does() {
-    for (requests, at_once) in EACH_REUSE {
+    for reuse in EACH_REUSE {
         let redis = Redis::start();
-        let origin = Origin::always(Reply::ok("x"));
-        let gateway = Gateway::before(&origin).redis(&redis).managed().reuse(requests, at_once).start();
+        let gateway = managed(&redis, reuse);
         let created = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..24 {
@@ -357,10 +355,9 @@ fn what_is_asked_wrongly_is_400_and_says_what_is_right() {
 
 #[test]
 fn of_many_who_ask_for_a_lease_one_fills_the_value_and_the_others_find_it() {
-    for (requests, at_once) in EACH_REUSE {
+    for reuse in EACH_REUSE {
         let redis = Redis::start();
-        let origin = Origin::always(Reply::ok("x"));
-        let gateway = Gateway::before(&origin).redis(&redis).managed().reuse(requests, at_once).start();
+        let gateway = managed(&redis, reuse);
         let made = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..40 {
@@ -449,11 +446,9 @@ fn values_end() {
 
 #[test]
 fn without_redis_values_are_503_and_say_whether_it_was_done() {
-    let origin = Origin::always(Reply::ok("x"));
     let redis = Redis::start();
     let proxy = FaultyRedis::before(redis.address());
-    let config = "[redis]\ntimeout = \"1s\"";
-    let gateway = Gateway::before(&origin).faulty(&proxy).config(config).managed().one_instance().start();
+    let gateway = managed_behind(&proxy);
     put(&gateway, "a", "1");
     proxy.silence();
     let problem = gateway.send(&request("PUT", "/a").body("2")).problem(503);
@@ -461,6 +456,7 @@ fn without_redis_values_are_503_and_say_whether_it_was_done() {
     proxy.speak();
     gateway.until(&request("GET", "/a"), |it| it.status == 200);
 
+    let origin = Origin::always(Reply::ok("x"));
     let down = Gateway::before(&origin).managed().start();
     let batch = json!({"operations": [{"op": "get", "key": "a"}, {"op": "set", "key": "b", "value": 1}]});
     for request in [
