@@ -49,7 +49,6 @@ mod section;
 mod semantics;
 mod session;
 mod settings;
-mod status_ttls;
 mod suggest;
 mod table;
 mod topics;

@@ -1,13 +1,15 @@
 //! What the cache does with the responses of a route.
 
+mod status_ttls;
+
 use super::key::{KeyRules, Visitor, unique};
 use super::rules::{self, Rules};
 use super::semantics::{self, Semantics};
-use super::status_ttls::StatusTtls;
 use super::table::Table;
 use super::value::{duration, format_duration, one_of};
 use crate::cache::compress::Coding;
 use http::StatusCode;
+use status_ttls::StatusTtls;
 use std::time::Duration;
 
 /// What happens to the requests of a route.

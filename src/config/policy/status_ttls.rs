@@ -1,7 +1,7 @@
 //! Lifetimes by the status of a response.
 
-use super::table::Table;
-use super::value::{duration, shown};
+use crate::config::table::Table;
+use crate::config::value::{duration, shown};
 use http::StatusCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
