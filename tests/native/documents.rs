@@ -146,3 +146,36 @@ fn the_readme_of_the_examples_has_each_of_them() {
         }
     }
 }
+
+/// The names of the variables of a manifest.
+fn variables(manifest: &str) -> BTreeSet<String> {
+    let text = fs::read_to_string(root().join(manifest)).unwrap();
+    let manifest: toml::Table = text.parse().unwrap();
+    manifest["variables"].as_table().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn what_deploys_it_sets_variables_that_there_are() {
+    let (gateway, subscriber) = (variables("spin.toml"), variables("subscriber.toml"));
+    assert!(subscriber.is_subset(&gateway) && gateway.contains("admin_token"));
+    let env = fs::read_to_string(root().join("deploy/systemd/spindrift.env")).unwrap();
+    for name in quoted(&env, "SPIN_VARIABLE_", '=') {
+        assert!(gateway.contains(&name.to_lowercase()), "spindrift.env: {name}");
+    }
+    let apps = fs::read_to_string(root().join("deploy/spinkube/spindrift.yaml")).unwrap();
+    let apps: Vec<&str> = apps.split("\n---\n").filter(|app| app.contains("kind: SpinApp")).collect();
+    assert_eq!(apps.len(), 2);
+    for (app, variables) in apps.into_iter().zip([&gateway, &subscriber]) {
+        let (_, section) = app.split_once("variables:").expect("each app has some");
+        let names = quoted(section, "- { name: ", ',');
+        assert!(
+            names.contains(&"redis_url") && names.iter().all(|name| variables.contains(*name)),
+            "{names:?}"
+        );
+    }
+}
+
+/// What stands between `before` and `after`, wherever it does.
+fn quoted<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
+    text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0)).collect()
+}
