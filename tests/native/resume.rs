@@ -105,7 +105,7 @@ fn what_the_origin_gives_must_be_the_rest() {
             world.tell(&["FLUSHALL"]).await;
             let (instance, _) = stored(world).await;
             damage(world, 1).await;
-            let fields = vec![("content-range", carried.clone()), ("etag", tag.to_owned())];
+            let fields = [("content-range", carried.clone()), ("etag", tag.to_owned())];
             world.origin.answers(move |_| {
                 let fields: Vec<(&str, &str)> =
                     fields.iter().map(|(name, value)| (*name, &**value)).collect();

@@ -53,6 +53,12 @@ impl Reply {
         Self::ok(body).header("cache-control", "max-age=60").header("age", "100").header("etag", etag)
     }
 
+    /// The same with another status.
+    #[must_use]
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     /// Adds a field.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {

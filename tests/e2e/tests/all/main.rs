@@ -8,6 +8,7 @@ mod channels;
 mod cluster;
 mod collapse;
 mod config;
+mod downloads;
 mod events;
 mod examples;
 mod forwarding;
