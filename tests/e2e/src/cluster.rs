@@ -1,9 +1,11 @@
-//! A Redis Cluster of the test's own: three masters without replicas.
+//! A Redis Cluster of the test's own: three masters, and replicas where a test adds them.
 
 use crate::gateway::Setup;
 use crate::redis::{Redis, free_port};
+use crate::tls::Certificate;
 use crate::wait::eventually;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The slots of each master.
@@ -22,21 +24,63 @@ impl RedisCluster {
     /// When it does not start.
     #[must_use]
     pub fn start() -> Self {
+        Self::start_of(Redis::start_with)
+    }
+
+    /// Starts one that speaks TLS, also among its nodes.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start_with_tls() -> Self {
+        // One that they all trust: nodes check each other's.
+        let certificate = Arc::new(Certificate::new());
+        Self::start_of(|options| {
+            Redis::start_as(&certificate, &[options, &["--tls-cluster", "yes"]].concat())
+        })
+    }
+
+    fn start_of(start: impl Fn(&[&str]) -> Redis) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("spindrift-e2e-cluster-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
-        let nodes = (0..SLOTS.len()).map(|at| {
-            let own = directory.join(at.to_string());
-            std::fs::create_dir_all(&own).unwrap();
-            let (own, bus) = (own.display().to_string(), free_port().to_string());
-            let cluster = ["--dir", &own, "--cluster-enabled", "yes", "--cluster-port", &bus];
-            let rules = ["--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"];
-            Redis::start_with(&[&cluster[..], &rules].concat())
-        });
+        let nodes = (0..SLOTS.len()).map(|at| node(&directory.join(at.to_string()), &start));
         let this = Self { nodes: nodes.collect(), directory };
         this.join();
         this
+    }
+
+    /// Adds a replica of a master, and waits until it has all that the master has.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn replica_of(&self, master: usize) -> Redis {
+        let replica = node(&self.directory.join(format!("replica-of-{master}")), Redis::start_with);
+        meet(&self.nodes[0], &replica);
+        let id: String = self.nodes[master].query(&["CLUSTER", "MYID"]);
+        eventually("the replica knows its master", || {
+            replica.query::<String>(&["CLUSTER", "NODES"]).contains(&id)
+        });
+        tell(&replica, &["CLUSTER", "REPLICATE", &id]);
+        eventually("a replica in step", || {
+            replica.query::<String>(&["INFO", "replication"]).contains("master_link_status:up")
+        });
+        replica
+    }
+
+    /// Waits until a replica of a master has all that was written there.
+    #[track_caller]
+    pub fn await_replica(&self, master: usize) {
+        let node = &self.nodes[master];
+        // The reply to WAIT is about what this connection wrote: a key of the master's own slots.
+        let mut keys = (0..).map(|number| format!("sd:written:{number}"));
+        let key = keys.find(|key| Self::number_of(node.query(&["CLUSTER", "KEYSLOT", key])) == master);
+        tell(node, &["SET", &key.expect("every master has slots"), "", "EX", "60"]);
+        let count: usize = node.query(&["WAIT", "1", "10000"]);
+        assert_eq!(count, 1, "a replica of master {master}");
     }
 
     fn join(&self) {
@@ -45,9 +89,7 @@ impl RedisCluster {
             tell(node, &["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]);
         }
         for node in &self.nodes[1..] {
-            let (_, bus): (String, String) = node.query(&["CONFIG", "GET", "cluster-port"]);
-            let port = node.address().port().to_string();
-            tell(&self.nodes[0], &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+            meet(&self.nodes[0], node);
         }
         self.await_whole();
     }
@@ -123,6 +165,21 @@ impl Setup {
             .variable("redis_host", "redis://127.0.0.1:*")
             .variable("redis_cluster_nodes", &nodes[..2].join(","))
     }
+}
+
+/// Starts a node of its own, which keeps in `directory` what it knows of the others.
+fn node(directory: &Path, start: impl Fn(&[&str]) -> Redis) -> Redis {
+    std::fs::create_dir_all(directory).unwrap();
+    let (own, bus) = (directory.display().to_string(), free_port().to_string());
+    let cluster = ["--dir", &own, "--cluster-enabled", "yes", "--cluster-port", &bus];
+    let rules = ["--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"];
+    start(&[&cluster[..], &rules].concat())
+}
+
+/// Lets a node join those of another.
+fn meet(one: &Redis, node: &Redis) {
+    let (_, bus): (String, String) = node.query(&["CONFIG", "GET", "cluster-port"]);
+    tell(one, &["CLUSTER", "MEET", "127.0.0.1", &node.address().port().to_string(), &bus]);
 }
 
 #[track_caller]

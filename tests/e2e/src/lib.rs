@@ -41,6 +41,7 @@ mod redis;
 mod reply;
 mod status;
 mod subscriber;
+mod tls;
 mod wait;
 mod wire;
 

@@ -3,11 +3,12 @@
 use crate::environment::redis_server;
 use crate::monitor::Monitor;
 use crate::process::Process;
+use crate::tls::Certificate;
 use crate::wait::eventually;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A reply of the server.
 pub type Reply = redis::Value;
@@ -16,6 +17,8 @@ pub type Reply = redis::Value;
 pub struct Redis {
     port: u16,
     options: Vec<String>,
+    /// The port where it speaks TLS, and the certificate that it shows there.
+    tls: Option<(u16, Arc<Certificate>)>,
     process: Mutex<Option<Process>>,
     connection: Mutex<Option<redis::Connection>>,
 }
@@ -47,11 +50,28 @@ impl Redis {
         panic!("redis-server did not start: {:?}", Self { port: 0, options, ..Self::stopped() }.try_start());
     }
 
+    /// Starts a server that speaks TLS at another port, with a certificate that nobody vouches for.
+    ///
+    /// # Panics
+    /// As [`Redis::start`].
+    #[must_use]
+    pub fn start_with_tls() -> Self {
+        Self::start_as(&Arc::new(Certificate::new()), &[])
+    }
+
+    /// The same with this certificate and more options.
+    pub(crate) fn start_as(certificate: &Arc<Certificate>, options: &[&str]) -> Self {
+        let port = free_port();
+        let all = certificate.options(port);
+        let all: Vec<&str> = all.iter().map(String::as_str).chain(options.iter().copied()).collect();
+        Self { tls: Some((port, Arc::clone(certificate))), ..Self::start_with(&all) }
+    }
+
     /// A server that is not running, at an address where nothing listens.
     #[must_use]
     pub fn stopped() -> Self {
         let (process, connection) = (Mutex::default(), Mutex::default());
-        Self { port: free_port(), options: Vec::new(), process, connection }
+        Self { port: free_port(), options: Vec::new(), tls: None, process, connection }
     }
 
     fn try_start(&self) -> Result<(), String> {
@@ -104,6 +124,16 @@ impl Redis {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// `host:port` where it speaks TLS.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn tls_address(&self) -> String {
+        let (port, _) = self.tls.as_ref().expect("it speaks TLS");
+        format!("127.0.0.1:{port}")
     }
 
     /// Where it listens.

@@ -89,6 +89,30 @@ fn a_slot_that_moves_is_followed() {
 }
 
 #[test]
+fn a_replica_that_takes_over_answers_with_what_it_has_and_knows_what_was_purged() {
+    let (origin, cluster) = (page(), RedisCluster::start());
+    let gateway = Gateway::before(&origin).cluster(&cluster).managed().one_instance().start();
+    let kept = || (0..COUNT).map(|number| gateway.get(&format!("/kept/{number}"))).collect::<Vec<_>>();
+    fill(&gateway);
+    eventually("what is kept is stored", || hits(&kept()) == COUNT);
+    let replica = cluster.replica_of(2);
+    gateway.purge(r#"{"patterns":["*/kept/1?"]}"#);
+    cluster.await_replica(2);
+    cluster.nodes()[2].stop();
+    eventually("the replica is a master", || {
+        replica.query::<String>(&["INFO", "replication"]).contains("role:master")
+    });
+    gateway.until(&Request::get("/_spindrift/health/redis"), |health| health.status == 200);
+    // What others ask for teaches the client who the new master is.
+    fill(&gateway);
+    let asked = origin.count();
+    assert_eq!(hits(&kept()), COUNT - 10);
+    assert_eq!(origin.count(), asked + 10);
+    gateway.purge(r#"{"tags":["t"]}"#);
+    assert_eq!(hits(&get_all(&gateway)), 0);
+}
+
+#[test]
 fn a_node_that_the_host_forbids_is_named() {
     let origin = page();
     let cluster = RedisCluster::start();

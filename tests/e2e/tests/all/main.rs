@@ -32,6 +32,7 @@ mod session;
 mod session_api;
 mod subscriber;
 mod support;
+mod tls;
 mod validation;
 mod values;
 mod vary;
