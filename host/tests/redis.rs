@@ -120,10 +120,10 @@ fn errors_have_the_texts_of_spin() {
     let Some(setup) = Setup::new("errors", false) else { return };
     let results =
         setup.run("EVALSHA 0123456789012345678901234567890123456789 :0\nset k v\nLPUSH k v\nNOSUCH\nincr k");
-    assert_eq!(
-        results[0],
-        "Err(Error::Other(\"An error was signalled by the server - NoScriptError: No matching script. Please use EVAL.\"))"
-    );
+    // The last words are the server's own.
+    let no_script =
+        "Err(Error::Other(\"An error was signalled by the server - NoScriptError: No matching script.";
+    assert!(results[0].starts_with(no_script), "{results:?}");
     assert!(results[2].starts_with("Err(Error::Other(\"WRONGTYPE: Operation against a key"), "{results:?}");
     assert!(
         results[3].contains("An error was signalled by the server - ResponseError: unknown command"),

@@ -22,7 +22,8 @@ impl<'a> Monitor<'a> {
         monitor
     }
 
-    /// The names of the commands that clients sent since the last call, without those that scripts ran.
+    /// The names of the commands that clients sent since the last call, without those that scripts ran, and without
+    /// what a client says of itself when it connects.
     ///
     /// # Panics
     /// When the server goes away.
@@ -41,6 +42,7 @@ impl<'a> Monitor<'a> {
             if let Some(command) = line.split('"').nth(1).filter(|_| !from_script) {
                 commands.push(command.to_ascii_uppercase());
             }
+            commands.retain(|command| command != "CLIENT");
         }
     }
 
