@@ -4,6 +4,11 @@ use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spindrift_adapter::Behind;
 
+// With the allocator of the standard library a hit costs the host 6 % more CPU time.
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 struct Gateway;
 
 // Not `#[http_service]`: the macro hands over a request that its conversion accepted, and answers 500 for

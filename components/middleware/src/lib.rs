@@ -4,6 +4,11 @@ use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 use spindrift_adapter::Behind;
 
+// With the allocator of the standard library a hit costs the host 6 % more CPU time.
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 /// What the app is composed with. `spin_sdk::http::next` would call the same function, but it refuses
 /// responses that are ours to judge, and its feature would be on for every component built beside this one.
 mod next {
