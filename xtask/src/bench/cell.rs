@@ -9,7 +9,7 @@ use super::stats::Sample;
 pub(super) enum What {
     /// The empty handler: what the host itself costs.
     Empty,
-    /// One value of 1 KB from Redis and nothing else: what any cache costs that is kept there.
+    /// What no hit can do without: one value of 1 KB from Redis under a deadline, and fields both ways.
     Get,
     /// From Redis.
     Hit,
@@ -26,7 +26,7 @@ impl What {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
-            Self::Get => "one GET",
+            Self::Get => "bare hit",
             Self::Hit => "hit",
             Self::MiddlewareHit => "hit by middleware",
             Self::Miss => "miss",
