@@ -191,9 +191,10 @@ impl From<RedisError> for Unfound {
 }
 
 async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
+    let arrived = want.app.env.now();
     let wanted = want.directives();
     let mut waiting = Waiting::new();
-    let (mut arrived, mut lost) = (None, false);
+    let mut lost = false;
     loop {
         let admitted = want.incoming.admission.request(want.app);
         let (admitted, found) = join(admitted, want.shared.store.lookup(&want.key, want.selecting)).await;
@@ -203,11 +204,9 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
         let mut found = found?;
         found.entry = found.entry.filter(|entry| want.admits(entry));
         found.partial = found.partial.filter(|partial| want.admits(partial.entry()));
-        let now = want.app.env.now();
-        let arrived = *arrived.get_or_insert(now);
         let waited = waiting.has_waited().then_some(arrived);
         let (flight, mark) = (want.flight(&found.flight), found.mark.clone());
-        let (held, status) = match judge(want, &wanted, found, waited, now).await? {
+        let (held, status) = match judge(want, &wanted, found, waited).await? {
             Judgement::Answer(mut answer) => match answer.response.body_mut().begin().await {
                 Ok(()) => return Ok(Found::Answer(answer)),
                 // Its content went since it was looked up. Mostly it is found missing now.
@@ -247,8 +246,8 @@ async fn judge<E: Env>(
     wanted: &RequestDirectives,
     found: Lookup,
     waited: Option<Timestamp>,
-    now: Timestamp,
 ) -> Result<Judgement, Unfound> {
+    let now = want.app.env.now();
     if let Some(partial) = found.partial.filter(|_| want.incoming.method == Method::GET) {
         let judged = parts::judge(want, wanted, partial, (found.soft_purged, waited), now);
         return Ok(Box::pin(judged).await);
