@@ -14,9 +14,15 @@ use spin_sdk::time::sleep;
 use spin_sdk::variables;
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Request, Response};
+use spin_sdk::wasip3::wit_bindgen::yield_async;
 use spin_sdk::wasip3::{self, wit_future, wit_stream};
 
 struct Get;
+
+// As the gateway has it.
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
 wasip3::http::service::export!(Get);
 
@@ -91,5 +97,7 @@ async fn respond(value: Vec<u8>) -> Result<Response, ErrorCode> {
         wasip3::spawn(writing);
     }
     let (response, _sent) = Response::new(fields, Some(content), no_trailers);
+    // As the gateway does: otherwise the head may leave alone.
+    yield_async().await;
     Ok(response)
 }

@@ -100,7 +100,7 @@ fn verdict(cells: &[&Cell]) -> String {
         let bare = Compared::with(What::Get, cells, cell);
         let _ = writeln!(
             text,
-            "  (of the bare hit, the most that any component reaches: {:.2} of its throughput, p50 {:.2} times its)",
+            "  (of the bare hit, which no hit can do without: {:.2} of its throughput, p50 {:.2} times its)",
             bare.throughput, bare.latency,
         );
     }
