@@ -30,7 +30,7 @@ pub fn content<E: Env>(store: &Rc<Store<E>>, resource: ResourceKey, content: Con
                 async move {
                     match piece(&store, &resource, &body, number).await? {
                         Some(piece) => Ok(piece),
-                        None => Err(lost(&store, &resource, missing(number)).await),
+                        None => Err(lost(&store, &resource, &body, missing(number)).await),
                     }
                 }
             };
@@ -53,9 +53,15 @@ pub(super) async fn piece<E: Env>(
     Ok(value.and_then(|value| value.bytes().ok().flatten()).and_then(unseal))
 }
 
-/// A piece was evicted or damaged since the entry was looked up: then the entry is of no use to anybody, and goes.
-pub(super) async fn lost<E: Env>(store: &Store<E>, resource: &ResourceKey, error: BodyError) -> BodyError {
-    let forgotten = store.forget(resource).await;
+/// A piece was evicted or damaged since the entry was looked up: then an entry with this body is of no use to anybody, and
+/// goes.
+pub(super) async fn lost<E: Env>(
+    store: &Store<E>,
+    resource: &ResourceKey,
+    body: &str,
+    error: BodyError,
+) -> BodyError {
+    let forgotten = store.forget_body(resource, body).await;
     let then = forgotten.err().map_or_else(String::new, |error| format!("; not forgotten: {error}"));
     store.env.log(&format!("{}: {error}{then}", resource.url()));
     error

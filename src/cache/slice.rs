@@ -124,7 +124,7 @@ impl<E: Env> Reading<E> {
         let piece = piece_at(&self.runs, self.at, end).ok_or_else(|| missing(self.at))?;
         let bytes = pieces::piece(&self.store, &self.resource, piece.body, piece.number).await?;
         let Some(bytes) = bytes.filter(|bytes| piece.within.end <= bytes.len()) else {
-            return Err(pieces::lost(&self.store, &self.resource, missing(self.at)).await);
+            return Err(pieces::lost(&self.store, &self.resource, piece.body, missing(self.at)).await);
         };
         self.at = piece.end;
         Ok(bytes.slice(piece.within))

@@ -33,6 +33,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 static FORGET: Script = Script::new(include_str!("../redis/lua/forget.lua"));
+static FORGET_BODY: Script = Script::new(include_str!("../redis/lua/forget_body.lua"));
 static STORE: Script = Script::new(include_str!("../redis/lua/store.lua"));
 
 /// How long a fetch may take before what it brings is not stored any more.
@@ -153,6 +154,17 @@ impl<E: Env> Store<E> {
         let keys = [&self.keys.generation(id), &self.keys.resource(id)];
         let arguments = vec![Arg::from(self.keys.variant(id, ""))];
         self.redis.run(&FORGET, &keys, arguments).await.map(|_| ())
+    }
+
+    /// Drops what is stored with this body, of which a piece was lost. Others of the resource stay, those that were stored
+    /// since among them.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then it may or may not be gone.
+    pub(super) async fn forget_body(&self, resource: &ResourceKey, body: &str) -> Result<(), RedisError> {
+        let id = resource.id();
+        let arguments = vec![Arg::from(body), Arg::from(self.keys.variant(id, ""))];
+        self.redis.run(&FORGET_BODY, &[&self.keys.resource(id)], arguments).await.map(|_| ())
     }
 
     /// How long an entry stays in Redis: while it is fresh, and then for validation or for times when the

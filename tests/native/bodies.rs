@@ -84,6 +84,46 @@ fn a_damaged_piece_breaks_the_body_and_the_entry_goes() {
 }
 
 #[test]
+fn a_slow_reader_of_what_was_replaced_does_not_take_the_new_response_along() {
+    on_redis(async |world| {
+        let instance = stored(world, 700_000).await;
+        let old = world.chunks().await;
+        let found = instance.find("/a").await.entry.unwrap();
+        let mut reader = content(instance.store(), resource("/a"), found.content);
+        assert_eq!(reader.chunk().await.unwrap().unwrap().len(), CHUNK);
+        instance.purge_url("http://h/a").await;
+        instance.put_body("/a", body(600_000)).await;
+        for key in &old {
+            world.tell(&["DEL", key]).await;
+        }
+        assert!(reader.chunk().await.unwrap().is_err());
+        assert_eq!(read(&instance, "/a").await, Some(Ok(body(600_000))));
+    });
+}
+
+#[test]
+fn of_the_variants_of_a_resource_only_the_one_that_lost_a_piece_goes() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let by = ["br", "gzip", "zstd"].map(|coding| selecting(&[("accept-encoding", coding)]));
+        instance.put_body_by("/a", "accept-encoding", &by[0], body(300_000)).await;
+        let lost = world.chunks().await;
+        instance.put_body_by("/a", "accept-encoding", &by[1], body(400_000)).await;
+        assert!(instance.keep_by(&instance.begin("/a").await, "accept-encoding", &by[2], "small").await);
+        world.tell(&["DEL", &lost[1]]).await;
+        // Who had looked it up before the piece went reads on.
+        let body_name = lost[1].rsplit(':').nth(1).unwrap().to_owned();
+        let chunked = Content::Chunked { body: body_name, chunks: 2, length: 300_000 };
+        let mut reader = content(instance.store(), resource("/a"), chunked);
+        assert!(reader.chunk().await.unwrap().is_ok() && reader.chunk().await.unwrap().is_err());
+        assert_eq!(world.variants().await.len(), 2);
+        assert!(instance.find_by("/a", &by[0]).await.entry.is_none());
+        assert!(instance.find_by("/a", &by[1]).await.entry.is_some());
+        assert_eq!(instance.content_by("/a", &by[2]).await.as_deref(), Some("small"));
+    });
+}
+
+#[test]
 fn a_body_of_a_resource_that_was_purged_meanwhile_is_stored_nowhere() {
     on_redis(async |world| {
         let instance = world.instance();

@@ -119,10 +119,15 @@ impl Instance {
 
     /// Stores a body of any size at `path`, in pieces where it is large.
     pub(crate) async fn put_body(&self, path: &str, body: Bytes) {
+        self.put_body_by(path, "", &selecting(&[]), body).await;
+    }
+
+    /// The same, varying on `spec`.
+    pub(crate) async fn put_body_by(&self, path: &str, spec: &str, by: &By, body: Bytes) {
         let lease = self.begin(path).await;
-        let entry = entry(&self.env, &lease, "", &selecting(&[]), "");
+        let entry = entry(&self.env, &lease, spec, by, "");
         let length = body.len() as u64;
-        let fill = Fill::begin(Rc::clone(self.store()), lease, String::new(), entry, Some(length), length);
+        let fill = Fill::begin(Rc::clone(self.store()), lease, spec.to_owned(), entry, Some(length), length);
         fill.ok().unwrap().pass(body.into()).await;
         self.env.settle().await;
     }
