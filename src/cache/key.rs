@@ -8,10 +8,15 @@ use crate::config::KeyRules;
 use crate::redis::hex;
 use http::Uri;
 use std::borrow::Cow;
+use std::rc::Rc;
 
-/// The effective URI of a request, and the 128-bit hash that names it in Redis.
+/// The effective URI of a request, and the 128-bit hash that names it in Redis. A clone is cheap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResourceKey {
+pub struct ResourceKey(Rc<Names>);
+
+/// What a resource is called: to tell it apart, for people and purges, and in Redis.
+#[derive(Debug, PartialEq, Eq)]
+struct Names {
     text: String,
     url: String,
     id: String,
@@ -39,7 +44,7 @@ impl ResourceKey {
             url.push('?');
             url.push_str(query);
         }
-        Self { text, url, id }
+        Self(Rc::new(Names { text, url, id }))
     }
 
     /// The key of an absolute URI under a route's key rules. `None` without scheme or authority.
@@ -70,35 +75,36 @@ impl ResourceKey {
     /// [`Selecting::with_content`](super::selecting::Selecting::with_content).
     #[must_use]
     pub fn of_query(&self) -> Self {
-        let text = format!("{QUERY}{}", self.text);
+        let text = format!("{QUERY}{}", self.text());
         let id = id_of(&text);
-        Self { text, url: self.url.clone(), id }
+        Self(Rc::new(Names { text, url: self.url().to_owned(), id }))
     }
 
     /// The URL it stands for, as purges are matched against it.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.url
+        &self.0.url
     }
 
     /// The origin of that URL (RFC 6454): `scheme://authority`.
     #[must_use]
     pub fn origin(&self) -> &str {
-        let authority = self.url.find("://").map_or(0, |at| at + 3);
-        let end = self.url[authority..].find('/').map_or(self.url.len(), |at| authority + at);
-        &self.url[..end]
+        let url = self.url();
+        let authority = url.find("://").map_or(0, |at| at + 3);
+        let end = url[authority..].find('/').map_or(url.len(), |at| authority + at);
+        &url[..end]
     }
 
     /// The whole key, stored with the response and compared when it is read.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// The hash in hexadecimal.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        &self.0.id
     }
 }
 

@@ -92,7 +92,8 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response
     let (number, route) = app.config.route_number(incoming.authority(), incoming.uri.path());
     let (answer, looked_up) = visited(app, route, incoming).await;
     count(app, number, &answer, began);
-    respond(app, answer, shown, looked_up.filter(|_| shown == Shown::Everything).as_deref())
+    let key = looked_up.filter(|_| shown == Shown::Everything);
+    respond(app, answer, shown, key.as_ref().map(ResourceKey::url))
 }
 
 /// Answers a request with its session, where the route has sessions. Says also what key it was looked up by.
@@ -100,7 +101,7 @@ async fn visited<E: Env>(
     app: &Rc<App<E>>,
     route: &Route,
     mut incoming: Incoming,
-) -> (Answer, Option<String>) {
+) -> (Answer, Option<ResourceKey>) {
     let claim = session::identify(app, route, &mut incoming);
     if let Err(answer) = session::enter(app, claim, &mut incoming).await {
         return (answer, None);
@@ -111,7 +112,7 @@ async fn visited<E: Env>(
     let plan = plan(app, &route.policy, &incoming);
     let looked_up = match &plan {
         Plan::Pass(_) | Plan::Post { .. } => None,
-        Plan::Cache { key, .. } => Some(key.url().to_owned()),
+        Plan::Cache { key, .. } => Some(key.clone()),
     };
     let answer = pin!(async {
         match plan {

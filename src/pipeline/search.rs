@@ -34,9 +34,12 @@ impl Search {
         key: &ResourceKey,
     ) -> Result<Option<(ResourceKey, Self)>, RedisError> {
         let applies = policy.semantics.no_vary_search && !incoming.is_query();
-        let Some(path) = ResourceKey::with_query(&incoming.uri, None).filter(|_| applies) else {
-            return Ok(None);
+        let path = match incoming.uri.query() {
+            _ if !applies => None,
+            None => Some(key.clone()),
+            Some(_) => ResourceKey::with_query(&incoming.uri, None),
         };
+        let Some(path) = path else { return Ok(None) };
         let asked = key::query(&incoming.uri, &policy.key).map(std::borrow::Cow::into_owned);
         let variance = if asked.is_some() { shared.variances.of(&path).await? } else { None };
         let by = match &variance {
