@@ -8,153 +8,36 @@
 //! Pub/sub delivers at most once, and to every subscriber. What must not be lost is done before it is
 //! announced: a purge by HTTP acts at once and then announces itself. `id` marks what was done already, so
 //! that several subscribers, or the sender itself, do a thing once.
+//!
+//! A host gives a subscriber one message of a connection after the other. So that no purge waits for a warm-up or for
+//! somebody's webhook, what takes long is handed over to the [work channel](work_channel), which subscribers listen on
+//! over a connection of its own. Where nobody does, it is done at once, and the rest waits.
 
 mod channel;
+mod envelope;
 mod handled;
 
-pub use channel::Channel;
+pub use channel::{Channel, work_channel};
+pub(crate) use envelope::ring;
+pub use envelope::{Doorbell, Envelope, MAX_MESSAGE, Malformed, Message, VERSION};
 pub use handled::Handled;
 
 use crate::app::{App, Shared};
 use crate::env::Env;
-use crate::job::{self, QueueName};
+use crate::job;
 use crate::metrics::Series;
 use crate::pipeline::warm::{Warm, warm_until};
 use crate::purge::Purge;
 use crate::redis::RedisError;
-use crate::topic::{self, TopicName};
-use serde::{Deserialize, Serialize};
+use crate::topic;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The version of the envelope this reads and writes.
-pub const VERSION: u32 = 1;
-
-/// The largest message that is read, in bytes.
-pub const MAX_MESSAGE: usize = 1024 * 1024;
-
-/// How long the next message waits while the space of what was purged is given back.
-const SWEEP: Duration = Duration::from_secs(2);
+/// For how long the space of what was purged is given back: messages behind it wait. Less where purges are among them.
+const SWEEP: Duration = Duration::from_secs(5);
+const SWEEP_BEFORE_PURGES: Duration = Duration::from_secs(2);
 /// For how long a message begins fetches: those behind it wait. What is left becomes a message of its own.
 const WARM: Duration = Duration::from_secs(5);
-
-/// A message as it stands on the channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Envelope {
-    /// The version, [`VERSION`].
-    pub v: u32,
-    /// What it is about.
-    pub topic: String,
-    /// Unique for each message; at most 128 of `A-Z a-z 0-9 . _ -`. Without one it is done by every
-    /// subscriber.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// What the topic needs.
-    #[serde(default)]
-    pub data: serde_json::Value,
-}
-
-/// Somebody should look after a queue: the data of the topic `job`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Doorbell {
-    /// Its name.
-    pub queue: String,
-}
-
-/// A message that was understood.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// Purge this.
-    Purge(Purge),
-    /// Fetch this into the cache.
-    Warm(Warm),
-    /// Push the jobs of this queue.
-    Job(QueueName),
-    /// Publish an event, or see to those that were published.
-    Event(topic::listen::Message),
-}
-
-/// Why a message was not understood.
-#[derive(Debug, thiserror::Error)]
-pub enum Malformed {
-    /// Larger than [`MAX_MESSAGE`].
-    #[error("expected at most {MAX_MESSAGE} bytes, found {0}")]
-    TooLarge(usize),
-    /// Not JSON, or not an envelope.
-    #[error("expected an envelope {{\"v\":{VERSION},\"topic\":..,\"data\":..}}: {0}")]
-    Envelope(serde_json::Error),
-    /// Another version.
-    #[error("expected version {VERSION}, found {0}")]
-    Version(u32),
-    /// A topic nobody here knows.
-    #[error("expected the topic \"purge\", \"warm\", \"job\" or \"event\", found {0:?}")]
-    Topic(String),
-    /// An identifier of another form.
-    #[error("expected an id of 1 to 128 characters A-Z a-z 0-9 . _ -, found {0:?}")]
-    Id(String),
-    /// Data of another form than the topic has.
-    #[error("data: {0}")]
-    Data(String),
-}
-
-impl Envelope {
-    /// Reads a payload.
-    ///
-    /// # Errors
-    /// [`Malformed`].
-    pub fn decode(payload: &[u8]) -> Result<(Option<String>, Message), Malformed> {
-        if payload.len() > MAX_MESSAGE {
-            return Err(Malformed::TooLarge(payload.len()));
-        }
-        let envelope: Self = serde_json::from_slice(payload).map_err(Malformed::Envelope)?;
-        if envelope.v != VERSION {
-            return Err(Malformed::Version(envelope.v));
-        }
-        if let Some(id) = envelope.id.as_ref().filter(|id| !is_id(id)) {
-            return Err(Malformed::Id(id.clone()));
-        }
-        let message = match envelope.topic.as_str() {
-            "purge" => Message::Purge(purge(envelope.data)?),
-            "warm" => Message::Warm(warm(envelope.data)?),
-            "job" => Message::Job(doorbell(envelope.data)?),
-            "event" => Message::Event(
-                topic::listen::Message::read(envelope.data, envelope.id.is_some())
-                    .map_err(Malformed::Data)?,
-            ),
-            _ => return Err(Malformed::Topic(envelope.topic)),
-        };
-        Ok((envelope.id, message))
-    }
-}
-
-/// The message that tells subscribers to look into a topic.
-pub(crate) fn ring(topic: &TopicName) -> String {
-    let data = serde_json::json!({"topic": topic.as_str()});
-    let envelope = Envelope { v: VERSION, topic: "event".to_owned(), id: None, data };
-    serde_json::to_string(&envelope).unwrap_or_default()
-}
-
-fn is_id(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-}
-
-fn purge(data: serde_json::Value) -> Result<Purge, Malformed> {
-    let purge: Purge = serde_json::from_value(data).map_err(|error| Malformed::Data(error.to_string()))?;
-    purge.targets().map_err(|problems| Malformed::Data(problems.join("; ")))?;
-    Ok(purge)
-}
-
-fn warm(data: serde_json::Value) -> Result<Warm, Malformed> {
-    let warm: Warm = serde_json::from_value(data).map_err(|error| Malformed::Data(error.to_string()))?;
-    warm.targets().map_err(|problems| Malformed::Data(problems.join("; ")))?;
-    Ok(warm)
-}
-
-fn doorbell(data: serde_json::Value) -> Result<QueueName, Malformed> {
-    let bell: Doorbell = serde_json::from_value(data).map_err(|error| Malformed::Data(error.to_string()))?;
-    QueueName::new(&bell.queue).map_err(|error| Malformed::Data(error.to_string()))
-}
 
 /// Handles one message from the channel: does what it says, logs and counts what became of it.
 pub async fn handle<E: Env>(app: &Rc<App<E>>, payload: &[u8]) -> Handled {
@@ -163,7 +46,7 @@ pub async fn handle<E: Env>(app: &Rc<App<E>>, payload: &[u8]) -> Handled {
         return Handled::Disabled;
     };
     let handled = match Envelope::decode(payload) {
-        Ok((id, message)) => act(app, shared, id, message).await.unwrap_or_else(|error| {
+        Ok((envelope, message)) => act(app, shared, envelope, message).await.unwrap_or_else(|error| {
             app.env.log(&format!("a message failed: {error}"));
             Handled::Failed
         }),
@@ -172,7 +55,9 @@ pub async fn handle<E: Env>(app: &Rc<App<E>>, payload: &[u8]) -> Handled {
             Handled::Malformed
         }
     };
-    shared.channel.count(handled.counter()).await;
+    if let Some(counter) = handled.counter() {
+        shared.channel.count(counter).await;
+    }
     shared.metrics.flush().await;
     handled
 }
@@ -180,19 +65,27 @@ pub async fn handle<E: Env>(app: &Rc<App<E>>, payload: &[u8]) -> Handled {
 async fn act<E: Env>(
     app: &Rc<App<E>>,
     shared: &Shared<E>,
-    id: Option<String>,
+    envelope: Envelope,
     message: Message,
 ) -> Result<Handled, RedisError> {
-    if let Some(id) = &id
+    if let Some(id) = &envelope.id
         && !shared.channel.claim(id).await?
     {
-        return Ok(Handled::Duplicate);
+        return Ok(if envelope.handed_over { Handled::Taken } else { Handled::Duplicate });
     }
+    if message.takes_long() && shared.channel.hand_over(&envelope).await {
+        return Ok(Handled::HandedOver);
+    }
+    let id = envelope.id;
     let handled = match message {
         Message::Purge(purge) => act_on_purge(app, shared, &purge).await,
         Message::Warm(warm) => act_on_warm(app, shared, &warm).await,
         Message::Job(queue) => Ok(job::wake(app, &queue).await),
         Message::Event(message) => Ok(topic::listen::act(shared, message, id.as_deref()).await),
+        Message::Sweep => {
+            shared.purger.sweep(SWEEP).await;
+            Ok(Handled::Swept)
+        }
     };
     if let (Err(_) | Ok(Handled::Failed), Some(id)) = (&handled, &id) {
         shared.channel.unclaim(id).await;
@@ -208,8 +101,13 @@ async fn act_on_purge<E: Env>(
     let targets = purge.targets().unwrap_or_default();
     let report = shared.purger.purge(&targets, purge.soft).await?;
     app.env.log(&format!("purged {} URLs, {} ledger entries", report.urls, report.ledger));
-    if report.ledger > 0 && !purge.soft {
-        shared.purger.sweep(SWEEP).await;
+    // Of several purges the first has it done for all that come before it is begun.
+    if report.ledger > 0
+        && !purge.soft
+        && shared.purger.ask_for_sweep().await
+        && !shared.channel.hand_over(&Envelope::sweep()).await
+    {
+        shared.purger.sweep(SWEEP_BEFORE_PURGES).await;
     }
     Ok(Handled::Done)
 }
@@ -238,53 +136,4 @@ async fn act_on_warm<E: Env>(
         shared.channel.pass_on(&Warm { urls }).await?;
     }
     Ok(Handled::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_purge_message_is_understood() {
-        let payload = br#"{"v":1,"topic":"purge","id":"a-1","data":{"tags":["news"],"soft":true}}"#;
-        let (id, message) = Envelope::decode(payload).unwrap();
-        let Message::Purge(purge) = message else { panic!("{message:?}") };
-        assert_eq!(id.as_deref(), Some("a-1"));
-        assert_eq!((purge.tags, purge.soft), (vec!["news".to_owned()], true));
-    }
-
-    #[test]
-    fn a_doorbell_names_a_queue() {
-        let says =
-            |data: &str| Envelope::decode(format!(r#"{{"v":1,"topic":"job","data":{data}}}"#).as_bytes());
-        let queue = QueueName::new("mail").unwrap();
-        assert_eq!(says(r#"{"queue":"mail"}"#).unwrap().1, Message::Job(queue));
-        for wrong in ["{}", r#"{"queue":""}"#, r#"{"queue":"a","id":1}"#] {
-            assert!(matches!(says(wrong), Err(Malformed::Data(_))), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn malformed_messages_say_what_is_wrong() {
-        let says = |payload: &str| Envelope::decode(payload.as_bytes()).unwrap_err().to_string();
-        assert!(says("nonsense").contains("expected an envelope"));
-        assert!(says(r#"{"v":2,"topic":"purge"}"#).contains("expected version 1, found 2"));
-        assert!(says(r#"{"v":1,"topic":"explode"}"#).contains("found \"explode\""));
-        assert!(says(r#"{"v":1,"topic":"purge","data":{"tag":["x"]}}"#).contains("unknown field `tag`"));
-        assert!(says(r#"{"v":1,"topic":"purge","data":{}}"#).contains("at least one of"));
-        assert!(
-            says(r#"{"v":1,"topic":"warm","data":{"urls":["/a"]}}"#).contains("urls[0]: expected an http")
-        );
-        assert!(
-            says(r#"{"v":1,"topic":"purge","id":"a b","data":{"tags":["x"]}}"#).contains("expected an id")
-        );
-        assert!(matches!(Envelope::decode(&vec![b' '; MAX_MESSAGE + 1]), Err(Malformed::TooLarge(_))));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_payload_panics(payload in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
-            let _ = Envelope::decode(&payload);
-        }
-    }
 }

@@ -95,9 +95,10 @@ pub fn accept_fields(data: &[u8]) {
     let once = headers.clone();
     accept::reduce_encoding(&mut headers, &offered);
     assert_eq!(headers, once);
-    for line in headers.get_all(http::header::ACCEPT_ENCODING) {
-        // What is no text stays as it is, and is compared byte for byte.
-        let Ok(line) = line.to_str() else { continue };
+    // Where one line is no text, all stay as they are, and are compared byte for byte.
+    let lines_of_text: Result<Vec<&str>, _> =
+        headers.get_all(http::header::ACCEPT_ENCODING).iter().map(HeaderValue::to_str).collect();
+    for line in lines_of_text.unwrap_or_default() {
         let known = |coding: &str| {
             let name = coding.split(';').next().unwrap_or_default().trim();
             name.is_empty() || ["identity", "*"].contains(&name) || offered.iter().any(|one| one == name)

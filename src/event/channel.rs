@@ -1,11 +1,11 @@
 //! The channel, and the counters of what came of its messages.
 
-use super::{Doorbell, Envelope, VERSION};
+use super::{Doorbell, Envelope};
 use crate::env::Env;
 use crate::nonce;
 use crate::pipeline::warm::Warm;
 use crate::purge::Purge;
-use crate::redis::{Arg, Client, Keys, RedisError, Value};
+use crate::redis::{Arg, Client, Keys, RedisError, Value, exactly};
 use serde::Serialize;
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,6 +14,12 @@ use std::time::Duration;
 const DONE: Duration = Duration::from_secs(600);
 /// How long counters live without being touched.
 const COUNTERS: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Where what takes long is handed over, of the messages that come on the channel called `name`.
+#[must_use]
+pub fn work_channel(name: &str) -> String {
+    format!("{name}-work")
+}
 
 /// The channel, as one instance uses it.
 #[derive(Clone)]
@@ -62,9 +68,29 @@ impl<E: Env> Channel<E> {
         data: &impl Serialize,
     ) -> Result<(), RedisError> {
         let data = serde_json::to_value(data).unwrap_or_default();
-        let envelope = Envelope { v: VERSION, topic: topic.to_owned(), id, data };
-        let payload = serde_json::to_string(&envelope).unwrap_or_default();
-        self.redis.call("PUBLISH", vec![Arg::from(self.name.as_str()), Arg::from(payload)]).await.map(|_| ())
+        self.send(&self.name, &Envelope::new(topic, id, data)).await.map(|_| ())
+    }
+
+    /// Has whoever listens on the work channel do it. `false` where it is to be done here: it was handed over before, or
+    /// nobody listens there.
+    pub(super) async fn hand_over(&self, envelope: &Envelope) -> bool {
+        if envelope.handed_over {
+            return false;
+        }
+        let id = nonce::random(&self.env);
+        let handed = Envelope { id: Some(id.clone()), handed_over: true, ..envelope.clone() };
+        let sent = self.send(&work_channel(&self.name), &handed).await;
+        if let Err(error) = &sent {
+            self.env.log(&format!("a message was not handed over: {error}"));
+        }
+        // Somebody may have it all the same: the count is of the subscribers of one node of a cluster.
+        sent.is_ok_and(|receivers| receivers > 0) || self.claim(&id).await.is_ok_and(|first| !first)
+    }
+
+    /// Gives how many subscribers got it; in a cluster, those of one node.
+    async fn send(&self, channel: &str, envelope: &Envelope) -> Result<i64, RedisError> {
+        let arguments = vec![Arg::from(channel), Arg::from(envelope.encode())];
+        exactly::<1>(self.redis.call("PUBLISH", arguments).await?)?[0].int()
     }
 
     /// Whether this call is the first to claim the message.

@@ -119,6 +119,11 @@ impl<E: Env> Purger<E> {
         }
     }
 
+    /// Whether a sweep is to be had for what was just purged: nobody asked for one that has not begun.
+    pub(crate) async fn ask_for_sweep(&self) -> bool {
+        self.store.ask_for_sweep().await.unwrap_or(false)
+    }
+
     /// Gives back the space of what was purged by tag, prefix, pattern or path, for no longer than `budget`. Nobody
     /// waits for it: what goes wrong is logged.
     pub async fn sweep(&self, budget: Duration) {

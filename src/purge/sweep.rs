@@ -31,6 +31,9 @@ const PEEK: usize = 2048;
 /// How long a sweep may be without a sign of life before another may begin.
 const HELD: Duration = Duration::from_secs(10);
 
+/// For how long a sweep that was asked for is waited for: then somebody may ask again.
+const ASKED: Duration = Duration::from_secs(60);
+
 /// How long pieces of a body stay after their entry: responses that began before it was purged are read from them.
 const READERS: Duration = Duration::from_secs(60);
 
@@ -62,6 +65,7 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// [`RedisError`]: then the rest stays.
     pub async fn sweep(&self, budget: Duration) -> Result<Option<Swept>, RedisError> {
+        self.redis.call("UNLINK", vec![Arg::from(&self.keys.sweep_asked())]).await?;
         let (key, token) = (self.keys.sweep(), self.nonces.next());
         if !self.hold(&key, &token).await? {
             return Ok(None);
@@ -69,6 +73,16 @@ impl<E: Env> Store<E> {
         let swept = self.sweep_all(self.env.now().plus(budget), &key).await;
         self.redis.call("UNLINK", vec![Arg::from(&key)]).await?;
         swept.map(Some)
+    }
+
+    /// Whether a sweep is to be had: nobody asked for one that has not begun.
+    ///
+    /// # Errors
+    /// [`RedisError`]: then it is unknown.
+    pub(super) async fn ask_for_sweep(&self) -> Result<bool, RedisError> {
+        let words = [Arg::from("1"), Arg::from("NX"), Arg::from("PX"), Arg::from(millis(ASKED))];
+        let arguments = [Arg::from(&self.keys.sweep_asked())].into_iter().chain(words).collect();
+        Ok(!matches!(self.redis.call("SET", arguments).await?.first(), Some(Value::Nil) | None))
     }
 
     async fn hold(&self, key: &Key, token: &str) -> Result<bool, RedisError> {

@@ -111,6 +111,12 @@ impl Keys {
         self.join(&[":{sweep}"])
     }
 
+    /// Somebody asked for a sweep that has not begun.
+    #[must_use]
+    pub fn sweep_asked(&self) -> Key {
+        self.join(&[":{sweep}:a"])
+    }
+
     /// Who leads the fetch of a resource, or of what certain request fields select of it.
     #[must_use]
     pub fn lead(&self, id: &str, flight: &str) -> Key {

@@ -54,7 +54,7 @@ pub enum PublishError {
         why: String,
     },
     /// The Redis channel of this topic is that of Spindrift's own messages.
-    #[error("expected another topic: the Redis channel of this one is redis_channel")]
+    #[error("expected another topic: the Redis channel of this one is redis_channel, or its work channel")]
     Reserved,
     /// The idempotency key is not one.
     #[error("expected an idempotency key of 1 to {MAX_KEY} bytes")]
@@ -146,7 +146,8 @@ impl<E: Env> Topics<E> {
         if !(1..=MAX_EVENTS).contains(&events.len()) {
             return Err(PublishError::Count(events.len()));
         }
-        if self.redis_channel(topic) == self.control {
+        let channel = self.redis_channel(topic);
+        if channel == self.control || channel == event::work_channel(&self.control) {
             return Err(PublishError::Reserved);
         }
         let most = self.rules().max_event;

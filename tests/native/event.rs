@@ -1,5 +1,6 @@
 //! Messages from the channel: done once, counted, retried.
 
+use crate::support::entries::resource;
 use crate::support::{Instance, PREFIX, World, on_redis};
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
@@ -125,6 +126,73 @@ fn an_announcement_reaches_subscribers_and_is_done_already() {
         let payload: Vec<u8> = messages.on_message().next().await.unwrap().get_payload().unwrap();
         assert_eq!(handle(&subscriber.app, &payload).await, Handled::Duplicate);
         assert!(there(&gateway).await);
+    });
+}
+
+async fn next(channel: &mut redis::aio::PubSub) -> Vec<u8> {
+    channel.on_message().next().await.unwrap().get_payload().unwrap()
+}
+
+fn warm_message(id: &str) -> Vec<u8> {
+    format!(r#"{{"v":1,"topic":"warm","id":"{id}","data":{{"urls":["http://h/w"]}}}}"#).into_bytes()
+}
+
+#[test]
+fn what_takes_long_is_handed_over_to_who_listens_for_it() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        let mut work = subscribed(world, "spindrift-work").await;
+        assert_eq!(handle(&one.app, &warm_message("1")).await, Handled::HandedOver);
+        assert_eq!(handle(&other.app, &warm_message("1")).await, Handled::Duplicate);
+        assert_eq!(world.origin.count(), 0);
+        let handed = next(&mut work).await;
+        assert_eq!(handle(&one.app, &handed).await, Handled::Done);
+        assert_eq!(handle(&other.app, &handed).await, Handled::Taken, "of several who listen one does it");
+        assert_eq!(world.origin.count(), 1);
+        assert_eq!(counter(&one, "messages_handed_over").await, 1);
+        let bell = br#"{"v":1,"topic":"job","data":{"queue":"mail"}}"#;
+        let ring = br#"{"v":1,"topic":"event","data":{}}"#;
+        for message in [&bell[..], ring] {
+            assert_eq!(handle(&one.app, message).await, Handled::HandedOver);
+        }
+        let event = br#"{"v":1,"topic":"event","id":"e","data":{"topic":"t","data":"x"}}"#;
+        assert_eq!(handle(&one.app, event).await, Handled::Done, "events keep their order");
+    });
+}
+
+#[test]
+fn what_nobody_listens_for_is_done_at_once() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        assert_eq!(handle(&instance.app, &warm_message("1")).await, Handled::Done);
+        assert_eq!(world.origin.count(), 1);
+        // A user who may not publish there is none to hand over either.
+        world
+            .tell(&["ACL", "SETUSER", "some", "on", ">p", "~*", "+@all", "resetchannels", "&spindrift"])
+            .await;
+        let url = world.server.url().replace("redis://", "redis://some:p@");
+        let confined = world.instance_at(&url, "");
+        assert_eq!(handle(&confined.app, &warm_message("2")).await, Handled::Done);
+        assert!(confined.env.logged("a message was not handed over"));
+    });
+}
+
+#[test]
+fn one_sweep_is_asked_for_by_all_purges_before_it_begins() {
+    on_redis(async |world| {
+        let subscriber = world.instance();
+        subscriber.put("/a", &["news"], "a").await;
+        let mut work = subscribed(world, "spindrift-work").await;
+        for id in ["1", "2", "3"] {
+            assert_eq!(handle(&subscriber.app, &purge_message(id)).await, Handled::Done);
+        }
+        let key = Keys::new(PREFIX).resource(resource("/a").id());
+        assert_eq!(world.ask::<i64>(&["EXISTS", key.as_str()]).await, 1, "no purge waits for a sweep");
+        let handed = next(&mut work).await;
+        assert_eq!(handle(&subscriber.app, &handed).await, Handled::Swept);
+        assert_eq!(world.ask::<i64>(&["EXISTS", key.as_str()]).await, 0);
+        assert_eq!(handle(&subscriber.app, &purge_message("4")).await, Handled::Done);
+        assert_ne!(next(&mut work).await, handed, "the next purge asks for the next");
     });
 }
 

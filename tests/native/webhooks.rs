@@ -263,7 +263,7 @@ fn a_message_publishes_an_event_once() {
 fn the_permissions_in_the_manual_are_enough() {
     on_redis(async |world| {
         let mut user = vec!["ACL", "SETUSER", "spindrift", "on", ">p", "resetkeys", "resetchannels", "-@all"];
-        user.extend(["~sd:*", "&spindrift", "&sd:*"]);
+        user.extend(["~sd:*", "&spindrift", "&spindrift-work", "&sd:*"]);
         user.extend(crate::jobs::redis::commands_of_the_manual());
         world.tell(&user).await;
         let address = format!("redis://spindrift:p@127.0.0.1:{}", world.server.port());

@@ -29,11 +29,15 @@ impl Subscriber {
     #[must_use]
     #[track_caller]
     pub fn start_as(redis: &Redis, channel: &str, further: impl FnOnce(Setup) -> Setup) -> Self {
-        let before = redis.subscribers(channel);
+        let channels = [channel.to_owned(), format!("{channel}-work")];
+        let subscribers = || channels.each_ref().map(|channel| redis.subscribers(channel));
+        let before = subscribers();
         let setup = further(Setup::of("subscriber.toml").redis(redis));
         let process = setup.variable("redis_channel", channel).spawn(false);
         let subscriber = Self { process };
-        eventually("the subscriber listens", || redis.subscribers(channel) > before);
+        eventually("the subscriber listens", || {
+            subscribers().iter().zip(before).all(|(now, before)| *now > before)
+        });
         subscriber
     }
 

@@ -1,7 +1,8 @@
 //! Messages on the pub/sub channel, and the subscriber that handles them.
 
 use crate::support::{hit, miss, stored_as};
-use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request, Subscriber, eventually};
+use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply, Request, Subscriber, eventually};
+use std::sync::Arc;
 
 fn pages() -> Origin {
     Origin::start(|exchange| {
@@ -143,6 +144,34 @@ fn messages_are_handled_in_a_burst_without_losing_any() {
         publish(&redis, message.as_bytes());
     }
     eventually("all are handled", || gateway.counter("messages_done") == 50);
+}
+
+#[test]
+fn a_purge_does_not_wait_for_what_takes_long() {
+    let gate = Arc::new(Gate::new());
+    let origin = {
+        let gate = Arc::clone(&gate);
+        Origin::start(move |exchange| {
+            if exchange.request.target.starts_with("/slow") {
+                gate.pass();
+            }
+            exchange.reply(&Reply::fresh("page").header("cache-tag", "t"));
+        })
+    };
+    let redis = Redis::start();
+    let subscriber =
+        Subscriber::start_as(&redis, "spindrift", |setup| setup.variable("origin_url", &origin.url()));
+    let gateway = Gateway::before(&origin).redis(&redis).managed().start();
+    stored_as(&gateway, &redis, &request(), 1);
+    publish(&redis, br#"{"v":1,"topic":"warm","data":{"urls":["http://site.example/slow"]}}"#);
+    gate.await_arrivals(1);
+    publish(&redis, br#"{"v":1,"topic":"purge","data":{"tags":["t"]}}"#);
+    eventually("the purge is done", || gateway.counter("messages_done") == 1);
+    miss(&gateway, &request());
+    gate.open();
+    subscriber.await_log("warmed 1 of 1 URLs");
+    eventually("the warm-up is counted", || gateway.counter("messages_done") == 2);
+    assert_eq!(gateway.counter("messages_handed_over"), 1);
 }
 
 #[test]
