@@ -60,19 +60,39 @@ struct Peeked {
 }
 
 impl<E: Env> Store<E> {
-    /// Drops what was purged, for no longer than `budget`. `None` when somebody else is at it.
+    /// Drops what was purged, for no longer than `budget`. `None` when somebody else is at it: then they go through the keys
+    /// once more.
     ///
     /// # Errors
     /// [`RedisError`]: then the rest stays.
     pub async fn sweep(&self, budget: Duration) -> Result<Option<Swept>, RedisError> {
-        self.redis.call("UNLINK", vec![Arg::from(&self.keys.sweep_asked())]).await?;
         let (key, token) = (self.keys.sweep(), self.nonces.next());
         if !self.hold(&key, &token).await? {
+            self.ask_for_sweep().await?;
             return Ok(None);
         }
-        let swept = self.sweep_all(self.env.now().plus(budget), &key).await;
+        let swept = self.sweep_while_asked(self.env.now().plus(budget), &key).await;
         self.redis.call("UNLINK", vec![Arg::from(&key)]).await?;
         swept.map(Some)
+    }
+
+    /// What is purged behind the place where a sweep has come to is for the next.
+    async fn sweep_while_asked(&self, until: Timestamp, held: &Key) -> Result<Swept, RedisError> {
+        self.was_asked().await?;
+        let mut all = Swept::default();
+        loop {
+            let Swept { seen, dropped, finished } = self.sweep_all(until, held).await?;
+            all = Swept { seen: all.seen + seen, dropped: all.dropped + dropped, finished };
+            if !finished || !self.was_asked().await? {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Whether somebody asked for a sweep since this was last asked.
+    async fn was_asked(&self) -> Result<bool, RedisError> {
+        let removed = self.redis.call("UNLINK", vec![Arg::from(&self.keys.sweep_asked())]).await?;
+        Ok(exactly::<1>(removed)?[0].int()? == 1)
     }
 
     /// Whether a sweep is to be had: nobody asked for one that has not begun.

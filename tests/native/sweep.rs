@@ -136,6 +136,28 @@ fn one_sweeps_at_a_time_and_nothing_else_is_touched() {
 }
 
 #[test]
+fn what_is_purged_during_a_sweep_is_swept_too() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        one.put("/a", &["a"], "text").await;
+        one.put("/b", &["b"], "text").await;
+        one.purge_tag("a").await;
+        one.env.wire().take_commands();
+        one.env.wire().hold("PEXPIRE");
+        let meanwhile = async {
+            // The sweep has seen all there is.
+            one.env.wire().held("PEXPIRE").await;
+            other.purge_tag("b").await;
+            assert_eq!(other.store().sweep(BUDGET).await.unwrap(), None);
+            one.env.wire().release();
+        };
+        let (swept, ()) = tokio::join!(sweep(&one), meanwhile);
+        assert_eq!(swept, Swept { seen: 3, dropped: 2, finished: true });
+        assert_eq!(stored(world).await, 0);
+    });
+}
+
+#[test]
 fn a_purged_url_takes_its_variants_along() {
     on_redis(async |world| {
         let instance = world.instance();
