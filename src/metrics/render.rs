@@ -26,6 +26,11 @@ const FAMILIES: &[Family] = &[
     Family("redis_redirects_total", Kind::Counter, "Commands that a node of a cluster sent on to another"),
     Family("limit_decisions_total", Kind::Counter, "Decisions of rate limits, by policy and outcome"),
     Family("stored_total", Kind::Counter, "Responses stored"),
+    Family(
+        "resumed_total",
+        Kind::Counter,
+        "Responses whose stored content was lost, and that went on from the origin",
+    ),
     Family("events_published_total", Kind::Counter, "Events published into topics"),
     Family("events_notified_total", Kind::Counter, "Events sent to subscribers of Redis alone"),
     Family("events_streamed_total", Kind::Counter, "Events sent to clients, for each stream"),

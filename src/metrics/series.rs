@@ -67,7 +67,7 @@ pub enum Series {
     Sum(Timed),
     /// Responses stored.
     Stored,
-    /// Responses that another request was waited for.
+    /// Commands that Redis did not carry out, by reason.
     RedisErrors(&'static str),
     /// What a policy decided.
     Limits {

@@ -10,6 +10,7 @@ use crate::cache::partial::Carried;
 use crate::env::Env;
 use crate::field::range::Span;
 use crate::field::validator::{StrongValidator, same_representation};
+use crate::metrics::Series;
 use bytes::Bytes;
 use http::header::{DATE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -70,7 +71,9 @@ impl<E: Env> Guarded<E> {
         let rest = self.rest.take().filter(|_| self.at > self.start);
         let Some(rest) = rest else { return Some(Err(error)) };
         rest.app.env.log(&format!("{}: {error}; the origin is asked for the rest", rest.url));
+        let metrics = Rc::clone(&rest.app.metrics);
         let Some(body) = Box::pin(rest.from(self.at)).await else { return Some(Err(error)) };
+        metrics.count(Series::Other("resumed_total", None));
         self.body = body;
         self.body.chunk().await.map(|piece| piece.map(|piece| self.counted(piece)))
     }

@@ -11,7 +11,10 @@ const LENGTH: usize = 700_000;
 
 /// An instance that has stored a whole in three pieces.
 async fn stored(world: &World) -> (Instance, Representation) {
-    let instance = world.instance();
+    stored_by(world, world.instance()).await
+}
+
+async fn stored_by(world: &World, instance: Instance) -> (Instance, Representation) {
     let representation = Representation::of(world, content(LENGTH, 0), "\"1\"");
     assert!(instance.get(A).await.is_stored());
     (instance, representation)
@@ -42,6 +45,21 @@ fn the_rest_of_a_damaged_body_comes_from_the_origin() {
             assert!(!instance.get(A).await.is_hit(), "what is stored is of no use to anybody");
             assert!(instance.get(A).await.is_hit());
         }
+    });
+}
+
+#[test]
+fn what_went_on_from_the_origin_is_counted() {
+    on_redis(async |world| {
+        let counting = world.instance_with("[metrics]\nenabled = true\n");
+        let (instance, _) = stored_by(world, counting).await;
+        damage(world, 1).await;
+        assert!(instance.get(A).await.body.is_ok());
+        instance.app.metrics.flush().await;
+        let counters = instance.channel().counters().await.unwrap();
+        assert!(counters.contains(&("resumed_total".to_owned(), 1)), "{counters:?}");
+        instance.env.expire_deadlines();
+        instance.env.settle().await;
     });
 }
 
