@@ -34,7 +34,9 @@ lost=$(mktemp)
 command=$!
 # Renews at a third of the lease. When that fails, another may have begun: the command is ended.
 (
-    while sleep $((ttl / 3 > 0 ? ttl / 3 : 1)); do
+    nap=
+    trap '[ -z "$nap" ] || kill "$nap"; exit' TERM
+    while sleep $((ttl / 3 > 0 ? ttl / 3 : 1)) & nap=$!; wait "$nap"; do
         call PUT "" -d "{\"token\":\"$owner\",\"ttl\":$ttl}" || break
     done
     echo lost > "$lost"

@@ -16,7 +16,8 @@ const SWEEP: Duration = Duration::from_secs(20);
 pub(super) async fn purge<E: Env>(mut call: Call<'_, E>) -> Outcome {
     call.only_query(&[])?;
     let shared = call.shared()?;
-    let purge: Purge = call.json(r#"{"urls":[],"tags":[],"patterns":[],"prefixes":[],"soft":false}"#).await?;
+    let purge: Purge =
+        call.json(r#"{"urls":[],"tags":[],"patterns":[],"prefixes":[],"groups":[],"soft":false}"#).await?;
     let targets = purge.targets().map_err(|problems| {
         Problem::new(StatusCode::BAD_REQUEST, "the purge names something it cannot").with("errors", problems)
     })?;

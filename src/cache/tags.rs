@@ -36,6 +36,12 @@ pub fn of_group(origin: &str, group: &str) -> String {
     format!("\n{origin}\n{group}")
 }
 
+/// Origin and name of the group that stands so among tags.
+#[must_use]
+pub fn group_of(tag: &str) -> Option<(&str, &str)> {
+    tag.strip_prefix('\n')?.split_once('\n')
+}
+
 /// Whether a response names tags or groups.
 #[must_use]
 pub fn are_named(headers: &HeaderMap) -> bool {

@@ -117,9 +117,6 @@ pub(super) async fn enter<E: Env>(
     incoming: &mut Incoming,
 ) -> Result<(), Answer> {
     let Some(Claim { cookie, claimed, on_redis_failure }) = claim else { return Ok(()) };
-    if app.ring.is_empty() {
-        return Err(unavailable("session-keys", "the variable session_keys is not set"));
-    }
     let found = match &claimed {
         None => Ok(Session::Absent),
         Some(verified) => load(app, verified).await,

@@ -1,5 +1,6 @@
 //! The last purges, as the ledger has them.
 
+use crate::cache::tags;
 use crate::env::Env;
 use crate::redis::{Arg, Client, Key, RedisError};
 use serde::Serialize;
@@ -7,9 +8,9 @@ use serde::Serialize;
 /// A target of a purge. URLs that were purged hard are not in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Recent {
-    /// `path`, `tag`, `pattern`, `prefix` or `url`.
+    /// `path`, `tag`, `group`, `pattern`, `prefix` or `url`.
     pub kind: &'static str,
-    /// Its text.
+    /// Its text; of a group its origin and its name.
     pub target: String,
     /// Stale rather than gone.
     pub soft: bool,
@@ -26,8 +27,13 @@ impl Recent {
             "u" | "q" => "url",
             _ => return None,
         };
-        let soft = member.get(1..2)? == "s";
-        Some(Self { kind, target: member.get(2..)?.to_owned(), soft })
+        let (soft, target) = (member.get(1..2)? == "s", member.get(2..)?);
+        let group = tags::group_of(target).filter(|_| kind == "tag");
+        let (kind, target) = match group {
+            Some((origin, name)) => ("group", format!("{origin} {name}")),
+            None => (kind, target.to_owned()),
+        };
+        Some(Self { kind, target, soft })
     }
 }
 
@@ -55,6 +61,7 @@ mod tests {
     fn what_the_ledger_has_is_read_again() {
         for (target, kind, text) in [
             (Target::Tag("news".to_owned()), "tag", "news"),
+            (Target::Tag(tags::of_group("https://h", "a b")), "group", "https://h a b"),
             (Target::Path("/a?b".to_owned()), "path", "/a?b"),
             (Target::Pattern("*.css".to_owned()), "pattern", "*.css"),
             (Target::Prefix("/ä".to_owned()), "prefix", "/ä"),

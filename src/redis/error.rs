@@ -39,6 +39,9 @@ pub enum RedisError {
          it is set, the nodes do not agree"
     )]
     Redirected(Redirect),
+    /// The keys of a command are in several slots of a cluster.
+    #[error("the Redis server is a node of a cluster: set redis_cluster_nodes ({0})")]
+    CrossSlot(String),
     /// The server does not know the script (`NOSCRIPT`).
     #[error("Redis does not know the script")]
     NoScript,
@@ -72,11 +75,11 @@ const UNAVAILABLE: [&str; 14] = [
 ];
 
 /// Server codes that refuse a command for good.
-const REFUSED: [&str; 13] = [
+const REFUSED: [&str; 12] = [
     "ResponseError",
     "ExecAbortError",
-    "CrossSlot",
-    "CROSSSLOT",
+    // What redis-rs makes of a wrong password.
+    "Password authentication failed",
     "WRONGTYPE",
     "NOAUTH",
     "NOPERM",
@@ -101,6 +104,8 @@ impl RedisError {
             Self::Denied
         } else if let Some(redirect) = redirect(code) {
             Self::Redirected(redirect)
+        } else if is(&["CrossSlot", "CROSSSLOT"]) {
+            Self::CrossSlot(text.to_owned())
         } else if is(&UNAVAILABLE) {
             Self::Unavailable(text.to_owned())
         } else if is(&REFUSED) {
@@ -149,6 +154,11 @@ impl RedisError {
         matches!(self, Self::NoScript | Self::Redirected(_))
     }
 
+    /// Whether somebody has to mend it: the server answers, and will go on refusing.
+    pub(super) const fn is_for_the_operator(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::CrossSlot(_) | Self::Unavailable(_) | Self::Reply(_))
+    }
+
     /// Whether the command was surely not carried out.
     #[must_use]
     pub const fn was_not_carried_out(&self) -> bool {
@@ -157,6 +167,7 @@ impl RedisError {
             | Self::Denied
             | Self::NodeDenied(_)
             | Self::Redirected(_)
+            | Self::CrossSlot(_)
             | Self::NoScript
             | Self::Unavailable(_)
             | Self::Refused(_) => true,
@@ -172,7 +183,7 @@ impl RedisError {
             Self::TimedOut(_) => "redis-timeout",
             Self::Unreachable(_) => "redis-unreachable",
             Self::Denied | Self::NodeDenied(_) => "redis-denied",
-            Self::Redirected(_) => "redis-moved",
+            Self::Redirected(_) | Self::CrossSlot(_) => "redis-moved",
             Self::NoScript => "redis-noscript",
             Self::Unavailable(_) => "redis-unavailable",
             Self::Refused(_) => "redis-refused",
@@ -241,6 +252,10 @@ mod tests {
             RedisError::Unreachable(_)
         ));
         assert!(matches!(RedisError::from_text("broken pipe"), RedisError::Unreachable(_)));
+        let wrong = RedisError::from_text("Password authentication failed- AuthenticationFailed");
+        assert_eq!(wrong.reason(), "redis-refused");
+        let slots = server("CrossSlot: Keys in request don't hash to the same slot");
+        assert_eq!(slots.reason(), "redis-moved");
         assert_eq!(RedisError::from_text("\"spin:redis/redis\" is not permitted"), RedisError::Denied);
     }
 }

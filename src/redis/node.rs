@@ -6,8 +6,9 @@ use super::{Arg, RedisError, Value};
 use crate::config::Secret;
 use crate::env::{Connection, Env};
 use crate::metrics::{Metrics, Series, Timed};
+use crate::time::Timestamp;
 use futures_util::future::{Either, select};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(super) struct Node<E: Env> {
     pub(super) link: RefCell<Link<E::Connection>>,
     /// Open connections that nobody uses, for commands that `ASKING` precedes.
     pub(super) spare: RefCell<Vec<E::Connection>>,
+    /// When the log last said that the server refuses something.
+    complained: Cell<Option<Timestamp>>,
     observer: Observer<E>,
 }
 
@@ -58,11 +61,14 @@ pub(super) enum Link<C> {
 /// one another, so it has to look; it happens only at the start of an instance.
 pub(super) const OPENING_POLL: Duration = Duration::from_millis(1);
 
+/// How often the log says that a server refuses something.
+const COMPLAINT: Duration = Duration::from_secs(60);
+
 impl<E: Env> Node<E> {
     /// The server at `address`. Does nothing yet.
     pub(super) fn new(env: E, address: Secret, limits: Limits, observer: Observer<E>) -> Self {
         let (link, spare) = (RefCell::new(Link::Closed), RefCell::new(Vec::new()));
-        Self { env, address, announced: None, limits, link, spare, observer }
+        Self { env, address, announced: None, limits, link, spare, complained: Cell::new(None), observer }
     }
 
     /// The same, found by itself and not given by the operator.
@@ -132,7 +138,22 @@ impl<E: Env> Node<E> {
             _ => self.answered(),
         }
         self.counted(care, began, result.as_ref().err());
+        if let Err(error) = &result {
+            self.complain(error);
+        }
         result
+    }
+
+    /// Tells the operator of what will go on failing, now and then.
+    fn complain(&self, error: &RedisError) {
+        let now = self.env.now();
+        let lately = self.complained.get().is_some_and(|last| now.since(last) < COMPLAINT);
+        if lately || !error.is_for_the_operator() {
+            return;
+        }
+        self.complained.set(Some(now));
+        let of = self.announced.as_ref().map_or_else(String::new, |place| format!("{place}: "));
+        self.env.log(&format!("{of}{error}"));
     }
 
     pub(super) fn counted(&self, care: Care, began: Duration, error: Option<&RedisError>) {

@@ -43,6 +43,31 @@ fn a_refusing_redis_is_named_and_then_known_to_be_down() {
 }
 
 #[test]
+fn what_a_redis_refuses_is_in_the_log_once_a_minute() {
+    on_redis(async |world| {
+        world.tell(&["ACL", "SETUSER", "some", "on", ">p", "~*", "+@all", "-mget"]).await;
+        let instance = world.instance_at(&world.server.url().replace("redis://", "redis://some:p@"), "");
+        for minute in 1..=2 {
+            for _ in 0..3 {
+                assert_eq!(passed(&instance.get(A).await), "redis-refused");
+            }
+            let lines = instance.env.log_lines();
+            assert_eq!(lines.len(), minute, "{lines:?}");
+            assert!(lines[0].contains("NOPERM"), "{lines:?}");
+            world.clock.advance_secs(60);
+        }
+    });
+}
+
+#[test]
+fn a_wrong_password_is_a_refusal() {
+    on_redis(async |world| {
+        let url = world.server.url().replace("redis://", "redis://some:wrong@");
+        assert_eq!(passed(&world.instance_at(&url, "").get(A).await), "redis-refused");
+    });
+}
+
+#[test]
 fn a_silent_redis_costs_one_deadline_for_all_requests_together() {
     on_redis(async |world| {
         let proxy = Proxy::start(world.server.port()).await;

@@ -6,8 +6,12 @@ use crate::body::Body;
 use crate::session::{Data, Loaded, Receipt, User};
 use http::header::{ETAG, LOCATION};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::value::RawValue;
+
+/// What of an id is not written as it is: all but the unreserved characters (RFC 3986 §2.3).
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A session in an answer. What is not known is left out.
 #[derive(Default, Serialize)]
@@ -90,7 +94,7 @@ impl Answer {
             set(ETAG, format!("\"{}\"", times.version));
         }
         if status == StatusCode::CREATED {
-            let id = percent_encoding::utf8_percent_encode(&self.id, percent_encoding::NON_ALPHANUMERIC);
+            let id = utf8_percent_encode(&self.id, ENCODED);
             set(LOCATION, format!("{}v1/sessions/{id}", crate::api::PREFIX));
         }
         response

@@ -14,6 +14,10 @@ pub(super) fn print(app: &App, token: Option<&str>) {
     println!("  curl -X POST {url}/_spindrift/v1/purge \\");
     println!("    -H 'Authorization: Bearer {}' \\", token.unwrap_or("<your admin_token>"));
     println!("    -H 'Content-Type: application/json' -d '{{\"urls\":[\"/\"]}}'\n");
+    let redis = app.variables.get("redis_host").filter(|url| !url.is_empty());
+    if let Some(redis) = redis.filter(|_| app.variables.get("redis_enabled").as_deref() != Some("false")) {
+        println!("  redis-cli -u {redis}    # its Redis\n");
+    }
     if token.is_some() {
         println!("The token is for this session; set SPIN_VARIABLE_ADMIN_TOKEN for one of your own.");
     }
