@@ -188,10 +188,14 @@ impl<E: Env> Follower<E> {
     /// Everything that was read and not heard yet, in the order of its ids: topics share the clock of their
     /// Redis.
     pub fn heard_now(&mut self) -> Vec<Heard> {
+        // Where one has not entered yet, nobody stands anywhere: what others have read waits.
+        if self.places().is_none() {
+            return Vec::new();
+        }
         let mut new: Vec<(usize, Rc<Event>)> = Vec::new();
         let mut heard = Vec::new();
         for at in 0..self.readers.len() {
-            let Stands::Inside(inside) = &mut self.readers[at].stands else { return Vec::new() };
+            let Stands::Inside(inside) = &mut self.readers[at].stands else { continue };
             new.extend(inside.queue.drain(..).map(|event| (at, event)));
             if std::mem::take(&mut inside.gap) {
                 heard.extend(self.told(at, News::Gap));

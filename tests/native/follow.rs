@@ -131,6 +131,24 @@ fn several_topics_are_heard_in_the_order_of_their_events() {
 }
 
 #[test]
+fn what_was_read_of_one_topic_before_all_were_is_heard_later() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        publish(&instance, "a", "1").await;
+        // Redis knows the script from here on, so that both topics are asked for in one turn.
+        follow(&instance, &["a"], None).await;
+        world.tell(&["SET", &key("b"), "of another type", "EX", "99"]).await;
+        let wanted = ["a", "b"].map(|name| (topic(name), Some(Position::Earliest)));
+        let mut follower = instance.topics().follow(wanted);
+        assert!(follower.enter().await.is_err());
+        assert_eq!(follower.heard_now(), []);
+        world.tell(&["DEL", &key("b")]).await;
+        publish(&instance, "a", "2").await;
+        assert_eq!(words(&hear(world, &mut follower, 1).await)[0], "1");
+    });
+}
+
+#[test]
 fn what_was_trimmed_before_it_was_heard_is_a_gap_told_once() {
     on_redis(async |world| {
         let instance = world.instance();
