@@ -139,25 +139,36 @@ impl<E: Env> Jobs<E> {
         self.fire_slots(queue, slots).await
     }
 
-    /// The same for every queue that has schedules.
+    /// The same for every queue that has schedules, whatever becomes of the others.
     ///
     /// # Errors
-    /// As [`Jobs::fire`].
+    /// As [`Jobs::fire`]: the first.
     pub(super) async fn fire_all(&self) -> Result<u64, JobError> {
         let list = self.keys.scheduled_queues();
         let arguments = vec![Arg::from(&list), Arg::Int(0), Arg::Int(-1), Arg::from("WITHSCORES")];
         let mut reply = Reply::new(self.redis.call("ZRANGE", arguments).await?);
-        let mut fired = 0;
+        let (mut fired, mut failed) = (0, None);
         while !reply.is_over() {
             let (name, noted) = (reply.text()?, reply.text()?);
             let Ok(queue) = QueueName::new(&name) else { continue };
-            let slots = self.slots(&queue, "due").await?;
-            if slots.count == 0 {
-                self.redis.run(&FORGET, &[&list], vec![Arg::from(name), Arg::from(noted)]).await?;
+            match self.fire_or_forget(&queue, noted).await {
+                Ok(some) => fired += some,
+                // Another queue may be on another node.
+                Err(error) => failed = failed.or(Some(error)),
             }
-            fired += self.fire_slots(&queue, slots).await?;
         }
-        Ok(fired)
+        failed.map_or(Ok(fired), Err)
+    }
+
+    /// Fires what is due of a queue of the list, or takes it out where it has no schedules.
+    async fn fire_or_forget(&self, queue: &QueueName, noted: String) -> Result<u64, JobError> {
+        let slots = self.slots(queue, "due").await?;
+        if slots.count == 0 {
+            let list = self.keys.scheduled_queues();
+            let arguments = vec![Arg::from(queue.as_str()), Arg::from(noted)];
+            self.redis.run(&FORGET, &[&list], arguments).await?;
+        }
+        self.fire_slots(queue, slots).await
     }
 
     async fn fire_slots(&self, queue: &QueueName, slots: Slots) -> Result<u64, JobError> {

@@ -47,10 +47,12 @@ pub struct Ticked {
 /// The first [`JobError`]. What was not done is found by the next tick.
 pub async fn tick<E: Env>(app: &App<E>, shared: &Shared<E>, budget: Duration) -> Result<Ticked, JobError> {
     let until = app.env.now().plus(budget.min(MAX_BUDGET));
-    let fired = shared.jobs.fire_all().await?;
-    topic::fanout::sweep(shared, until).await?;
+    let fired = shared.jobs.fire_all().await;
+    let swept = topic::fanout::sweep(shared, until).await;
     let drains = join_all(shared.jobs.pushed().map(|queue| drain(app, shared, queue, until))).await;
-    let mut ticked = Ticked { fired, ..Ticked::default() };
+    // Each may be on a node of its own: one that fails keeps nobody from the others.
+    let mut ticked = Ticked { fired: fired?, ..Ticked::default() };
+    swept?;
     for tally in drains {
         ticked.pushed = ticked.pushed.plus(tally?);
     }

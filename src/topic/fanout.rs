@@ -211,7 +211,7 @@ impl<E: Env> Lagging<'_, E> {
 /// Looks at all topics that may hold something for their webhooks; begins nothing after `until`.
 ///
 /// # Errors
-/// [`JobError`]. What was not done is found by the next sweep.
+/// The first [`JobError`]. What was not done is found by the next sweep.
 pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Timestamp) -> Result<(), JobError> {
     let topics = &shared.topics;
     if topics.config.webhooks.is_empty() {
@@ -230,9 +230,10 @@ pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Timestamp) -> Resul
     topics.env.fill(&mut random);
     let begin = usize::from(u16::from_le_bytes(random)) % noted.len().max(1);
     noted.rotate_left(begin);
+    let mut all = Ok(());
     for page in noted.chunks(PAGE) {
         if topics.env.now() >= until {
-            return Ok(());
+            break;
         }
         let looks = page.iter().map(async |(topic, when)| {
             if fan_out(shared, topic, until).await? {
@@ -242,7 +243,8 @@ pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Timestamp) -> Resul
             }
             Ok(())
         });
-        join_all(looks).await.into_iter().collect::<Result<(), JobError>>()?;
+        // One that fails keeps nobody from the others.
+        all = join_all(looks).await.into_iter().fold(all, Result::and);
     }
-    Ok(())
+    all
 }

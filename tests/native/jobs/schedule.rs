@@ -128,6 +128,26 @@ fn a_schedule_that_was_changed_meanwhile_is_left_to_its_new_slot() {
 }
 
 #[test]
+fn a_queue_that_fails_keeps_a_tick_from_no_other() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[[queue]]\nname = \"orders\"\ntarget = \"https://hooks.test/\"");
+        let every = schedule(world, "0 0 1 1 *", Missed::Skip);
+        let broken = QueueName::new("broken").unwrap();
+        for queue in [&broken, &reports()] {
+            instance.jobs().set_schedule(queue, &name("every"), &every).await.unwrap();
+        }
+        stand(world, "every", minute(world, 1).await).await;
+        let key = Keys::new(PREFIX).queue_part("broken", "n").as_str().to_owned();
+        world.tell(&["SET", &key, "of another type", "EX", "99"]).await;
+        instance.jobs().enqueue(&QueueName::new("orders").unwrap(), Data::json(&1).unwrap()).await.unwrap();
+        world.origin.gives(200, &[], "");
+        let ticked = tick(&instance.app, instance.shared(), Duration::from_secs(1)).await;
+        assert!(matches!(ticked, Err(JobError::Redis(_))), "{ticked:?}");
+        assert_eq!((ready(&instance).await, world.origin.count()), (1, 1));
+    });
+}
+
+#[test]
 fn a_tick_finds_every_queue_with_schedules_and_forgets_those_without() {
     on_redis(async |world| {
         let (setter, ticker) = (world.instance(), world.instance());
