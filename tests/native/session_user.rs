@@ -77,6 +77,26 @@ fn beyond_the_most_sessions_of_a_user_the_oldest_ends() {
 }
 
 #[test]
+fn what_has_ended_is_none_of_the_most_sessions_of_a_user() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[session]\nmax_per_user = 2");
+        let anna = user("anna");
+        let used = instance.begun_by(&anna).await;
+        let before = world.redis_time().await;
+        while world.redis_time().await == before {}
+        let idle = instance.begun_by(&anna).await;
+        // Not used for too long.
+        let keys = world.session_keys().await;
+        let key = keys.iter().find(|key| key.ends_with(&instance_name(&idle))).unwrap();
+        world.tell(&["UNLINK", key]).await;
+        let new = instance.begun_by(&anna).await;
+        for id in [&used, &new] {
+            instance.loaded(id).await;
+        }
+    });
+}
+
+#[test]
 fn all_sessions_of_a_user_end_at_once_also_those_in_no_list() {
     on_redis(async |world| {
         let (instance, anna) = (world.instance(), user("anna"));

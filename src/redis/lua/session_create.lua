@@ -32,6 +32,12 @@ if ARGV[7] ~= '' then
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
   local over = redis.call('ZCARD', KEYS[3]) - ARGV[10]
   if over >= 0 then
+    -- Those that were not used for too long stand there yet, and count for nothing.
+    for _, name in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
+      if redis.call('EXISTS', ARGV[11] .. name) == 0 then over = over - redis.call('ZREM', KEYS[3], name) end
+    end
+  end
+  if over >= 0 then
     for _, name in ipairs(redis.call('ZRANGE', KEYS[3], 0, over)) do
       redis.call('UNLINK', ARGV[11] .. name)
       redis.call('ZREM', KEYS[3], name)
