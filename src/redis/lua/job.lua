@@ -31,6 +31,14 @@ local function line_up(id, back)
   touch(JOB .. id, KEEP)
 end
 
+-- What is due gets its place, before what comes after.
+local function promote()
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', D, '-inf', now, 'LIMIT', 0, 100)) do
+    redis.call('ZREM', D, id)
+    line_up(id)
+  end
+end
+
 local function delay(id, ms)
   redis.call('ZADD', D, now + ms, id)
   touch(D, ms + KEEP)

@@ -22,10 +22,7 @@ if before then
   end
   return out
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', D, '-inf', now, 'LIMIT', 0, 100)) do
-  redis.call('ZREM', D, id)
-  line_up(id)
-end
+promote()
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', L, '-inf', now, 'LIMIT', 0, 100)) do
   redis.call('ZREM', L, id)
   count('expired')

@@ -5,6 +5,7 @@
 local id, token = ARGV[2], ARGV[3]
 local till = ARGV[5] ~= '' and ARGV[5] or string.format('%.0f', now * 1000 + 999)
 local ids, done, were_none = {id}, 0, redis.call('EXISTS', R) == 0
+promote()
 if id == '' then ids = redis.call('ZRANGEBYSCORE', X, '-inf', till, 'LIMIT', 0, 100) end
 for _, one in ipairs(ids) do
   if redis.call('HGET', JOB .. one, 'o') == token then

@@ -37,7 +37,7 @@ if what == 'release' then
 elseif what == 'retry' and tonumber(a) < tonumber(m) then
   redis.call('HSET', JOB .. id, 'e', ARGV[6])
   count('retried')
-  if ms > 0 then at, state = now + ms, 'delayed'; delay(id, ms) else line_up(id) end
+  if ms > 0 then at, state = now + ms, 'delayed'; delay(id, ms) else promote() line_up(id) end
 else
   state = 'dead'
   die(id, ARGV[6])

@@ -19,6 +19,7 @@ for at = 3, #ARGV, 7 do
   out[#out + 1] = first or ARGV[at]
 end
 if refused then return out end
+promote()
 for n = 1, (#ARGV - 2) / 7 do
   local at = 7 * n - 4
   local id, key = ARGV[at], ARGV[at + 5]

@@ -12,5 +12,6 @@ local were_none = redis.call('EXISTS', R) == 0
 redis.call('ZADD', KEYS[7], ARGV[5], name)
 for _, key in ipairs({KEYS[6], KEYS[7]}) do touch(key, ARGV[5] - now + KEEP) end
 touch(Q, KEEP)
+promote()
 if id ~= '' and redis.call('EXISTS', JOB .. id) == 0 then add(id, ARGV[7], ARGV[8], 0, ARGV[9]) end
 return {1, ring(were_none)}

@@ -63,6 +63,22 @@ fn a_delayed_job_is_never_early() {
 }
 
 #[test]
+fn a_delayed_job_has_its_place_from_when_it_is_due() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        for delayed in [1, 2] {
+            instance.jobs().enqueue_with(&mail(), NewJob::new(data(delayed)).delay(HOUR)).await.unwrap();
+        }
+        due(world, "d").await;
+        // Nobody has claimed since.
+        put(&instance, 3).await;
+        let mut order: Vec<u32> = claim(&instance, 9).await.iter().map(|one| number(&one.job.data)).collect();
+        order[..2].sort_unstable();
+        assert_eq!(order, [1, 2, 3]);
+    });
+}
+
+#[test]
 fn an_idempotency_key_gives_the_first_job_to_everybody() {
     on_redis(async |world| {
         let instances: Vec<Instance> = (0..20).map(|_| world.instance()).collect();
