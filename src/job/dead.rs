@@ -73,13 +73,11 @@ impl<E: Env> Jobs<E> {
         let count = count.clamp(1, MAX_PAGE);
         let arguments = vec![Arg::from(&keys.jobs), Arg::from(after), Arg::from(u64::from(count))];
         let mut reply = Reply::new(self.redis.run(&DEAD_LIST, &[&keys.all[4]], arguments).await?);
-        let (mut letters, mut last) = (Vec::new(), None);
+        let (next, mut letters) = (u64::try_from(reply.int()?).ok(), Vec::new());
         while !reply.is_over() {
             let died = reply.count()?;
-            last = Some(died);
             letters.push(letter(died, &mut reply)?);
         }
-        let next = last.filter(|_| letters.len() == usize::from(count));
         Ok(Page { letters, next })
     }
 

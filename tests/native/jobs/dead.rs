@@ -1,7 +1,7 @@
 //! Dead letters, and jobs that are removed.
 
-use super::{HOUR, claim, claim_one, data, key_of, mail, number, part, put, state};
-use crate::support::on_redis;
+use super::{HOUR, claim, claim_one, counted, data, key_of, mail, number, part, put, state};
+use crate::support::{Instance, World, on_redis};
 use spindrift::job::{JobError, JobId, NewJob, State, Verdict};
 
 #[test]
@@ -53,6 +53,39 @@ fn all_of_many_dead_letters_go_at_once() {
         let all = instance.jobs().sentence_all(&mail(), Verdict::Drop).await.unwrap();
         assert_eq!((all.done, all.left), (300, 0));
         assert_eq!(instance.jobs().statistics(&mail()).await.unwrap().dead, 0);
+    });
+}
+
+/// Dead letters, of which Redis has lost the first.
+async fn dead_and_the_first_lost(world: &World, instance: &Instance) -> Vec<JobId> {
+    let mut ids = Vec::new();
+    for number in 0..4 {
+        ids.push(put(instance, number).await);
+    }
+    for claimed in claim(instance, 4).await {
+        claimed.bury("").await.unwrap();
+    }
+    world.tell(&["UNLINK", &key_of(&ids[0])]).await;
+    ids
+}
+
+#[test]
+fn a_dead_letter_that_was_lost_hides_no_other() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let ids = dead_and_the_first_lost(world, &instance).await;
+        for size in 1..=5 {
+            let (mut listed, mut after) = (Vec::new(), None);
+            loop {
+                let page = instance.jobs().dead_letters(&mail(), after, size).await.unwrap();
+                listed.extend(page.letters.into_iter().map(|letter| letter.id));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(listed, ids[1..], "in pages of {size}");
+        }
     });
 }
 
