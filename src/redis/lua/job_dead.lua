@@ -11,13 +11,14 @@ for _, one in ipairs(ids) do
   if redis.call('HGET', JOB .. one, 'o') == token then
     done = done + 1
   elseif redis.call('ZREM', X, one) == 1 then
-    done = done + 1
     if ARGV[4] == 'drop' then
+      done = done + 1
       finish(one, 'dropped', token)
       count('dropped')
     elseif redis.call('EXISTS', JOB .. one) == 0 then
       count('lost')
     else
+      done = done + 1
       redis.call('HSET', JOB .. one, 'a', 0, 'o', token, 'f', 'replay 0 ready')
       count('replayed')
       line_up(one)

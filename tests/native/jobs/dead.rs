@@ -90,6 +90,19 @@ fn a_dead_letter_that_was_lost_hides_no_other() {
 }
 
 #[test]
+fn a_dead_letter_that_was_lost_is_not_said_to_be_replayed() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let ids = dead_and_the_first_lost(world, &instance).await;
+        let one = instance.jobs().sentence(&mail(), &ids[0], Verdict::Replay).await;
+        assert_eq!((one, counted(&instance, "lost").await), (Err(JobError::NoSuchJob), 1));
+        world.tell(&["UNLINK", &key_of(&ids[1])]).await;
+        let all = instance.jobs().sentence_all(&mail(), Verdict::Replay).await.unwrap();
+        assert_eq!((all.done, all.left, claim(&instance, 9).await.len()), (2, 0, 2));
+    });
+}
+
+#[test]
 fn there_are_ten_thousand_dead_letters_at_most_and_the_oldest_go() {
     on_redis(async |world| {
         let instance = world.instance();
