@@ -3,7 +3,9 @@
 -- ARGV: 2 id, or '' for all, 3 token, 4 what (replay, drop), 5 only those that died until then (us), or '' for now
 -- Reply: how many, how many are left of them, until when (us), 1 if somebody should come
 local id, token = ARGV[2], ARGV[3]
-local till = ARGV[5] ~= '' and ARGV[5] or string.format('%.0f', now * 1000 + 999)
+-- The last may have died while the clock was ahead of what it is now.
+local last = redis.call('ZREVRANGE', X, 0, 0, 'WITHSCORES')[2] or 0
+local till = ARGV[5] ~= '' and ARGV[5] or string.format('%.0f', math.max(now * 1000 + 999, last))
 local ids, done, were_none = {id}, 0, redis.call('EXISTS', R) == 0
 promote()
 if id == '' then ids = redis.call('ZRANGEBYSCORE', X, '-inf', till, 'LIMIT', 0, 100) end

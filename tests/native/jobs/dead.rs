@@ -103,6 +103,21 @@ fn a_dead_letter_that_was_lost_is_not_said_to_be_replayed() {
 }
 
 #[test]
+fn what_died_while_the_clock_was_ahead_is_replayed_with_all() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let id = put(&instance, 1).await;
+        claim_one(&instance).await.bury("").await.unwrap();
+        // As if the clock had been set back by an hour since, by a failover perhaps.
+        world.tell(&["ZINCRBY", &part("x"), "3600000000", id.as_str()]).await;
+        put(&instance, 2).await;
+        claim_one(&instance).await.bury("").await.unwrap();
+        let all = instance.jobs().sentence_all(&mail(), Verdict::Replay).await.unwrap();
+        assert_eq!((all.done, all.left, claim(&instance, 9).await.len()), (2, 0, 2));
+    });
+}
+
+#[test]
 fn there_are_ten_thousand_dead_letters_at_most_and_the_oldest_go() {
     on_redis(async |world| {
         let instance = world.instance();
