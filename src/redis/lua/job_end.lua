@@ -21,7 +21,10 @@ if what == 'extend' then
 end
 redis.call('ZREM', L, id)
 redis.call('HDEL', JOB .. id, 'k')
-if tonumber(ARGV[7]) > 0 then redis.call('HSET', Q, 'hold', now + ARGV[7]) end
+if tonumber(ARGV[7]) > 0 then
+  -- Of several that were under way the longest counts.
+  redis.call('HSET', Q, 'hold', math.max(now + ARGV[7], redis.call('HGET', Q, 'hold') or 0))
+end
 if ARGV[8] ~= '' then redis.call('HSET', Q, 'paused', ARGV[8]) end
 touch(Q, KEEP)
 if what == 'ack' then

@@ -133,6 +133,24 @@ fn retry_after_holds_the_whole_queue() {
 }
 
 #[test]
+fn of_several_that_hold_the_queue_the_longest_counts() {
+    on_redis(async |world| {
+        let instance = world.instance_with(FILE);
+        for number in 0..2 {
+            put(&instance, number).await;
+        }
+        let answers = Cell::new(0);
+        world.origin.answers(move |_| {
+            let after = if answers.replace(1) == 0 { "600" } else { "1" };
+            Ok(reply(503, &[("retry-after", after)], ""))
+        });
+        assert_eq!(push(&instance).await, one(0, 2, 0));
+        let hold = instance.jobs().statistics(&orders()).await.unwrap().hold;
+        assert!(hold > Duration::from_secs(500), "{hold:?}");
+    });
+}
+
+#[test]
 fn a_target_that_is_gone_stops_the_queue_and_loses_no_job() {
     on_redis(async |world| {
         let instance = world.instance_with(FILE);
