@@ -169,7 +169,10 @@ impl<E: Env> Limiter<E> {
 
     async fn ask_all(&self, act: Act, request: String, asked: &[Asked<'_, '_>]) -> Decision {
         let groups = groups(asked);
-        let answers = join_all(groups.iter().map(|group| self.ask(act, &request, group))).await;
+        let answers = (0..)
+            .zip(&groups)
+            .map(async |(number, group)| self.ask(act, &named(&request, number, group), group).await);
+        let answers = join_all(answers).await;
         let mut standings: Vec<Option<Standing>> = vec![None; asked.len()];
         for (group, answer) in groups.iter().zip(&answers) {
             for ((at, _), standing) in group.iter().zip(answer.iter().flatten()) {
@@ -281,6 +284,13 @@ impl<E: Env> Limiter<E> {
             }
         }
     }
+}
+
+/// What a group is asked as. A log counts what has a name once, and here is the same policy again; a slot that is asked for
+/// again is the same one.
+fn named(request: &str, number: usize, group: &[(usize, &Asked<'_, '_>)]) -> String {
+    let leases = group.iter().any(|(_, one)| one.demand.policy.leases());
+    if number == 0 || leases { request.to_owned() } else { format!("{request}.{number}") }
 }
 
 /// Demands that one script can answer: of one identity, each policy once.

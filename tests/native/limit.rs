@@ -318,12 +318,14 @@ fn where_identities_differ_what_one_took_is_given_back_when_another_refuses() {
 fn the_same_policy_twice_in_one_question_counts_twice() {
     on_redis(async |world| {
         let instance = world.instance();
-        let policy = policy("p", Algorithm::Gcra, 3, HOUR);
-        assert!(instance.all(&[(&policy, "me"), (&policy, "me")]).await.allowed);
-        assert_eq!(left(&instance.peek(&policy, 1).await), 1);
-        assert!(!instance.all(&[(&policy, "me"), (&policy, "me")]).await.allowed);
-        instance.env.settle().await;
-        assert_eq!(left(&instance.peek(&policy, 1).await), 1);
+        for algorithm in [Algorithm::Gcra, Algorithm::Window, Algorithm::Log] {
+            let policy = policy("p", algorithm, 3, HOUR);
+            assert!(instance.all(&[(&policy, "me"), (&policy, "me")]).await.allowed);
+            assert_eq!(left(&instance.peek(&policy, 1).await), 1, "{algorithm:?}");
+            assert!(!instance.all(&[(&policy, "me"), (&policy, "me")]).await.allowed);
+            instance.env.settle().await;
+            assert_eq!(left(&instance.peek(&policy, 1).await), 1, "{algorithm:?}");
+        }
     });
 }
 
