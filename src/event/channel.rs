@@ -1,6 +1,6 @@
 //! The channel, and the counters of what came of its messages.
 
-use super::{Doorbell, Envelope};
+use super::{Doorbell, Envelope, MAX_MESSAGE};
 use crate::env::Env;
 use crate::nonce;
 use crate::pipeline::warm::Warm;
@@ -71,14 +71,18 @@ impl<E: Env> Channel<E> {
         self.send(&self.name, &Envelope::new(topic, id, data)).await.map(|_| ())
     }
 
-    /// Has whoever listens on the work channel do it. `false` where it is to be done here: it was handed over before, or
-    /// nobody listens there.
+    /// Has whoever listens on the work channel do it. `false` where it is to be done here: it was handed over before, it
+    /// is too large for that, or nobody listens there.
     pub(super) async fn hand_over(&self, envelope: &Envelope) -> bool {
         if envelope.handed_over {
             return false;
         }
         let id = nonce::random(&self.env);
         let handed = Envelope { id: Some(id.clone()), handed_over: true, ..envelope.clone() };
+        // It is longer than it was, and nobody would read it.
+        if handed.encode().len() > MAX_MESSAGE {
+            return false;
+        }
         let sent = self.send(&work_channel(&self.name), &handed).await;
         if let Err(error) = &sent {
             self.env.log(&format!("a message was not handed over: {error}"));

@@ -178,6 +178,23 @@ fn what_nobody_listens_for_is_done_at_once() {
 }
 
 #[test]
+fn what_is_too_large_to_be_handed_over_is_done_at_once() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let _work = subscribed(world, "spindrift-work").await;
+        let mut urls: Vec<String> =
+            (0..20).map(|number| format!("http://h/w?{number}{}", "x".repeat(52_000))).collect();
+        let message = |urls: &[String]| {
+            serde_json::json!({"v": 1, "topic": "warm", "id": "1", "data": {"urls": urls}}).to_string()
+        };
+        let room = spindrift::event::MAX_MESSAGE - message(&urls).len();
+        urls[0].push_str(&"x".repeat(room));
+        assert_eq!(handle(&instance.app, message(&urls).as_bytes()).await, Handled::Done);
+        assert_eq!(world.origin.count(), 20);
+    });
+}
+
+#[test]
 fn one_sweep_is_asked_for_by_all_purges_before_it_begins() {
     on_redis(async |world| {
         let subscriber = world.instance();
