@@ -76,19 +76,20 @@ async fn act<E: Env>(
     if message.takes_long() && shared.channel.hand_over(&envelope).await {
         return Ok(Handled::HandedOver);
     }
-    let id = envelope.id;
     let handled = match message {
         Message::Purge(purge) => act_on_purge(app, shared, &purge).await,
         Message::Warm(warm) => act_on_warm(app, shared, &warm).await,
         Message::Job(queue) => Ok(job::wake(app, &queue).await),
-        Message::Event(message) => Ok(topic::listen::act(shared, message, id.as_deref()).await),
+        Message::Event(message) => Ok(topic::listen::act(shared, message, envelope.id.as_deref()).await),
         Message::Sweep => {
             shared.purger.sweep(SWEEP).await;
             Ok(Handled::Swept)
         }
     };
-    if let (Err(_) | Ok(Handled::Failed), Some(id)) = (&handled, &id) {
-        shared.channel.unclaim(id).await;
+    if let Err(_) | Ok(Handled::Failed) = &handled {
+        for id in envelope.ids() {
+            shared.channel.unclaim(id).await;
+        }
     }
     handled
 }

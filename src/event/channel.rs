@@ -78,7 +78,8 @@ impl<E: Env> Channel<E> {
             return false;
         }
         let id = nonce::random(&self.env);
-        let handed = Envelope { id: Some(id.clone()), handed_over: true, ..envelope.clone() };
+        let before = envelope.id.clone();
+        let handed = Envelope { id: Some(id.clone()), handed_over: true, before, ..envelope.clone() };
         // It is longer than it was, and nobody would read it.
         if handed.encode().len() > MAX_MESSAGE {
             return false;

@@ -26,6 +26,9 @@ pub struct Envelope {
     /// Taken from the channel by a subscriber, and handed over to the [work channel](super::work_channel).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handed_over: bool,
+    /// Its id before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
     /// What the topic needs.
     #[serde(default)]
     pub data: serde_json::Value,
@@ -91,12 +94,17 @@ pub enum Malformed {
 impl Envelope {
     /// A message of this version.
     pub(super) fn new(topic: &str, id: Option<String>, data: serde_json::Value) -> Self {
-        Self { v: VERSION, topic: topic.to_owned(), id, handed_over: false, data }
+        Self { v: VERSION, topic: topic.to_owned(), id, handed_over: false, before: None, data }
     }
 
     /// Asks for the space of what was purged to be given back.
     pub(super) fn sweep() -> Self {
         Self::new("sweep", None, serde_json::Value::Null)
+    }
+
+    /// All that it is claimed by.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.id.iter().chain(&self.before).map(String::as_str)
     }
 
     /// The payload.
@@ -116,8 +124,8 @@ impl Envelope {
         if envelope.v != VERSION {
             return Err(Malformed::Version(envelope.v));
         }
-        if let Some(id) = envelope.id.as_ref().filter(|id| !is_id(id)) {
-            return Err(Malformed::Id(id.clone()));
+        if let Some(id) = envelope.ids().find(|id| !is_id(id)) {
+            return Err(Malformed::Id(id.to_owned()));
         }
         let data = envelope.data.clone();
         let message = match envelope.topic.as_str() {

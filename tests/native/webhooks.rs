@@ -117,6 +117,26 @@ fn what_rang_while_nobody_listened_is_found_by_the_next_ring_or_tick() {
 }
 
 #[test]
+fn a_ring_that_was_handed_over_and_failed_can_be_tried_again() {
+    on_redis(async |world| {
+        let subscriber = world.instance_with(FILE);
+        let mut work = subscribed(world, "spindrift-work").await;
+        let message = br#"{"v":1,"topic":"event","id":"1"}"#;
+        assert_eq!(handle(&subscriber.app, message).await, Handled::HandedOver);
+        let handed: Vec<u8> = work.on_message().next().await.unwrap().get_payload().unwrap();
+        let list = Keys::new(PREFIX).topics_pending();
+        world.tell(&["SET", list.as_str(), "of another type", "EX", "99"]).await;
+        assert_eq!(handle(&subscriber.app, &handed).await, Handled::Failed);
+        world.tell(&["DEL", list.as_str()]).await;
+        assert_eq!(handle(&subscriber.app, message).await, Handled::HandedOver);
+        let handed: Vec<u8> = work.on_message().next().await.unwrap().get_payload().unwrap();
+        assert_eq!(handle(&subscriber.app, &handed).await, Handled::Done);
+        assert_eq!(handle(&subscriber.app, &handed).await, Handled::Taken);
+        assert_eq!(handle(&subscriber.app, message).await, Handled::Duplicate);
+    });
+}
+
+#[test]
 fn subscribers_at_once_make_one_job_of_each_event() {
     on_redis(async |world| {
         let gateway = world.instance_with(FILE);
