@@ -129,7 +129,7 @@ fn maybe_id(value: Value) -> Result<Option<EventId>, RedisError> {
 /// whether none is left.
 ///
 /// # Errors
-/// [`JobError`]. What was not done is found by the next call.
+/// The first [`JobError`]. What was not done is found by the next call.
 pub(crate) async fn fan_out<E: Env>(
     shared: &Shared<E>,
     topic: &TopicName,
@@ -137,15 +137,17 @@ pub(crate) async fn fan_out<E: Env>(
 ) -> Result<bool, JobError> {
     let topics = &shared.topics;
     let (last, stand) = topics.lag(topic, &topics.consumers(topic)).await?;
-    let mut done = true;
+    let mut done = Ok(true);
     for (webhook, from) in topics.webhooks(topic).zip(stand) {
         if let (Some(from), Some(last)) = (from, last)
             && from < last
         {
-            done &= Lagging { shared, topic, webhook, from, last }.catch_up(until).await?;
+            let caught_up = Lagging { shared, topic, webhook, from, last }.catch_up(until).await;
+            // Each has a queue of its own: one that fails keeps the event from no other.
+            done = done.and_then(|done| Ok(done & caught_up?));
         }
     }
-    Ok(done)
+    done
 }
 
 /// A webhook that did not get all events of a topic yet.

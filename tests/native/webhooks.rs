@@ -154,6 +154,21 @@ fn subscribers_at_once_make_one_job_of_each_event() {
 }
 
 #[test]
+fn a_webhook_that_fails_keeps_events_from_no_other() {
+    on_redis(async |world| {
+        let gateway = world.instance_with(FILE);
+        publish(&gateway, "orders.1", "1").await;
+        let key = Keys::new(PREFIX).queue_part("billing desk", "d");
+        world.tell(&["SET", key.as_str(), "of another type", "EX", "99"]).await;
+        assert_eq!(handle(&gateway.app, &ring("orders.1")).await, Handled::Failed);
+        assert_eq!(taken(&gateway, "audit").await, ["1"]);
+        world.tell(&["DEL", key.as_str()]).await;
+        ring_all(&gateway).await;
+        assert_eq!(taken(&gateway, "billing desk").await, ["1"], "and it gets what it did not get");
+    });
+}
+
+#[test]
 fn a_webhook_begins_with_what_is_published_once_it_is_there() {
     on_redis(async |world| {
         let before = world.instance();
