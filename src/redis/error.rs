@@ -159,6 +159,17 @@ impl RedisError {
         matches!(self, Self::Refused(_) | Self::CrossSlot(_) | Self::Unavailable(_) | Self::Reply(_))
     }
 
+    /// This is what came when a command was sent again, because the connection broke when it was sent first. That it cannot
+    /// be served now says nothing of the first, which may have been carried out before a failover perhaps.
+    pub(super) fn after_broken(self, why: &str) -> Self {
+        match self {
+            // In a cluster it is tried again yet.
+            error if error.is_try_again() || error.is_cluster_down() => error,
+            Self::Unavailable(text) => Self::Unreachable(format!("{why}; and then: {text}")),
+            error => error,
+        }
+    }
+
     /// Whether the command was surely not carried out.
     #[must_use]
     pub const fn was_not_carried_out(&self) -> bool {

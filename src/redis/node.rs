@@ -92,7 +92,8 @@ impl<E: Env> Node<E> {
                 let Ok((connection, _)) = self.reopen(&connection).await else {
                     return Err(RedisError::Unreachable(why));
                 };
-                self.execute(&connection, care, command, arguments).await
+                let result = self.execute(&connection, care, command, arguments).await;
+                result.map_err(|error| error.after_broken(&why))
             }
             (result, _) => result,
         }

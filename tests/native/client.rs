@@ -113,3 +113,26 @@ fn what_was_sent_before_the_server_went_away_is_not_said_to_be_undone() {
         assert!(matches!(ping(&instance).await, Err(RedisError::Down { .. })));
     });
 }
+
+static GROW: Script = Script::new(
+    "#!lua\nredis.call('SET', KEYS[1], string.rep('x', ARGV[1]), 'PX', 99000) return redis.status_reply('OK')",
+);
+
+#[test]
+fn what_is_refused_when_it_is_sent_again_is_not_said_to_be_undone() {
+    on_redis(async |world| {
+        let proxy = Proxy::start(world.server.port()).await;
+        let (instance, key) = (world.instance_at(&proxy.url(), ""), Keys::new(PREFIX).value("large"));
+        let grow = async |size: i64| instance.redis().run(&GROW, &[&key], vec![Arg::Int(size)]).await;
+        grow(1).await.unwrap();
+        let info: String = world.ask(&["INFO", "memory"]).await;
+        let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+        let most = used.parse::<u64>().unwrap() + (4 << 20);
+        world.tell(&["CONFIG", "SET", "maxmemory", &most.to_string()]).await;
+        // The first is carried out, and its answer lost. For the second there is no memory left.
+        proxy.set(Mode::LoseReply);
+        let reply = grow(8 << 20).await;
+        assert_eq!(world.ask::<i64>(&["STRLEN", key.as_str()]).await, 8 << 20, "{reply:?}");
+        assert!(reply.as_ref().is_err_and(|error| !error.was_not_carried_out()), "{reply:?}");
+    });
+}
