@@ -178,6 +178,15 @@ impl<E: Env> Client<E> {
         }
     }
 
+    /// How many listen on a channel at the masters of a cluster, as far as they say so. None at a single server: what is
+    /// published there tells how many got it.
+    pub async fn subscribers(&self, channel: &str) -> i64 {
+        match &self.servers {
+            Servers::One(_) => 0,
+            Servers::Cluster(cluster) => Box::pin(cluster.subscribers(channel)).await.unwrap_or(0),
+        }
+    }
+
     /// The masters of the cluster; `None` for a single server.
     pub(super) async fn masters(&self) -> Result<Option<Vec<HostPort>>, RedisError> {
         match &self.servers {

@@ -11,6 +11,7 @@ use crate::value;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
+use spindrift::event::{Handled, handle, work_channel};
 use spindrift::job::{Claim, Data, NewJob, QueueName};
 use spindrift::limit::{Algorithm, Demand, Verdict};
 use spindrift::lock::{Acquired, Name, Released};
@@ -59,6 +60,7 @@ fn everything_works_on_a_cluster() {
         locks_and_limits(cluster).await;
         sessions(cluster).await;
         topics_and_messages(cluster).await;
+        what_takes_long(cluster).await;
         for at in 0..3 {
             assert!(!cluster.keys(at).await.is_empty(), "each master has its part");
         }
@@ -228,6 +230,20 @@ async fn topics_and_messages(cluster: &Cluster) {
         let id = one.channel().announce_purge(&announced).await.unwrap();
         let payload: String = messages.on_message().next().await.unwrap().get_payload().unwrap();
         assert!(payload.contains(&id), "{payload}");
+    }
+}
+
+/// Whoever listens for it may do so at another node than it is handed over on, and have no time for it yet.
+async fn what_takes_long(cluster: &Cluster) {
+    let (one, other) = (cluster.instance(), cluster.instance());
+    for at in 0..3 {
+        let client = ::redis::Client::open(format!("redis://{}", cluster.place(at))).unwrap();
+        let mut messages = client.get_async_pubsub().await.unwrap();
+        messages.subscribe(work_channel(&one.app.settings.channel)).await.unwrap();
+        let message = format!(r#"{{"v":1,"topic":"event","id":"long-{at}"}}"#);
+        assert_eq!(handle(&one.app, message.as_bytes()).await, Handled::HandedOver, "{at}");
+        let handed: Vec<u8> = messages.on_message().next().await.unwrap().get_payload().unwrap();
+        assert_eq!(handle(&other.app, &handed).await, Handled::Done, "{at}");
     }
 }
 

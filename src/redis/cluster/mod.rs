@@ -22,7 +22,7 @@ pub use state::{ClusterState, NodeState};
 
 use super::client::Limits;
 use super::node::{Care, Node, Observer};
-use super::{Arg, Key, RedisError, Value};
+use super::{Arg, Key, RedisError, Value, exactly};
 use crate::config::{HostPort, RedisAddress};
 use crate::env::Env;
 use crate::metrics::Series;
@@ -99,6 +99,17 @@ impl<E: Env> Cluster<E> {
     pub(super) async fn masters(self: &Rc<Self>) -> Result<Vec<HostPort>, RedisError> {
         self.known().await?;
         Ok(self.view.borrow().map.as_ref().map(|map| map.masters().to_vec()).unwrap_or_default())
+    }
+
+    /// How many listen on a channel, at all masters that say so.
+    pub(super) async fn subscribers(self: &Rc<Self>, channel: &str) -> Result<i64, RedisError> {
+        let masters = self.masters().await?;
+        let counts = join_all(masters.iter().map(async |place| {
+            let arguments = vec![Arg::from("NUMSUB"), Arg::from(channel)];
+            let [_, count] = exactly(self.send_to(place, "PUBSUB", arguments).await?)?;
+            count.int()
+        }));
+        Ok(counts.await.into_iter().filter_map(Result::ok).sum())
     }
 
     /// Each part at the same time. What is under way is not broken off where another part has failed.
