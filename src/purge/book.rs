@@ -78,11 +78,19 @@ impl<E: Env> Book<E> {
     /// [`RedisError`]: then it is unknown.
     pub async fn judge(&self, head: &Head, subject: Subject<'_>) -> Result<Purged, RedisError> {
         let missing = self.known.borrow().missing(head, subject.mark);
-        if let Some(from) = missing {
-            let entries = self.read(from).await?;
-            self.known.borrow_mut().learn(head, entries);
-        }
-        Ok(self.known.borrow().judge(head, subject))
+        let Some(from) = missing else { return Ok(self.known.borrow().judge(head, subject)) };
+        let entries = self.read(from).await?;
+        // A purge may have dropped the oldest entry of a full ledger just before: then the head says so by now.
+        let after =
+            if entries.len() as u64 >= MAX_ENTRIES { self.read_head().await? } else { Some(head.clone()) };
+        let Some(head) = after else { return Ok(Purged::Hard) };
+        self.known.borrow_mut().learn(&head, entries);
+        Ok(self.known.borrow().judge(&head, subject))
+    }
+
+    async fn read_head(&self) -> Result<Option<Head>, RedisError> {
+        let [head] = exactly(self.redis.call("GET", vec![Arg::from(&self.head)]).await?)?;
+        head.bytes()?.map(|head| Self::parse(&head)).transpose()
     }
 
     async fn read(&self, after: u64) -> Result<Vec<(String, u64)>, RedisError> {

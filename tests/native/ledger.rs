@@ -215,3 +215,25 @@ fn the_ledger_outlives_what_refers_to_it() {
         }
     });
 }
+
+#[test]
+fn a_purge_that_leaves_a_full_ledger_while_it_is_read_holds() {
+    on_redis(async |world| {
+        let (one, fresh) = (world.instance(), world.instance());
+        one.put("/a", &["news"], "a").await;
+        one.purge_tag("news").await;
+        for thousand in 0..10 {
+            one.purge(&tags(&format!("{thousand}-"), MAX_TARGETS - usize::from(thousand == 0)))
+                .await
+                .unwrap();
+        }
+        fresh.env.wire().hold("ZRANGEBYSCORE");
+        let meanwhile = async {
+            fresh.env.wire().held("ZRANGEBYSCORE").await;
+            one.purge_tag("one more").await;
+            fresh.env.wire().release();
+        };
+        let (found, ()) = tokio::join!(there(&fresh, "/a"), meanwhile);
+        assert!(!found);
+    });
+}
