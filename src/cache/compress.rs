@@ -119,14 +119,19 @@ impl Plan {
         weaken(headers);
     }
 
-    /// The content of it.
+    /// The content of it, which breaks where what came is not as long as was declared: what is compressed has no declared
+    /// length by which the store would see that it is incomplete (RFC 9111 §3.3).
     #[must_use]
-    pub fn apply_to_content(self, body: Body) -> Body {
-        match (self.coding, body) {
-            (None, body) => body,
-            (Some(_), Body::Empty) => Body::Empty,
-            (Some(coding), Body::Full(content)) => whole(coding, &content),
-            (Some(coding), body) => streamed(coding, body),
+    pub fn apply_to_content(self, body: Body, declared: Option<u64>) -> Body {
+        let Some(coding) = self.coding else { return body };
+        let body = match declared.filter(|_| !matches!(body, Body::Full(_)) || body.length() != declared) {
+            Some(declared) => body.exactly(declared),
+            None => body,
+        };
+        match body {
+            Body::Empty => Body::Empty,
+            Body::Full(content) => whole(coding, &content),
+            body => streamed(coding, body),
         }
     }
 }
@@ -341,7 +346,7 @@ mod tests {
                 let plan = Plan { coding: Some(coding) };
                 let stream = futures_util::stream::iter(pieces.clone().into_iter().map(|piece| Ok(piece.into())));
                 for body in [Body::from_pieces(None, stream), Body::Full(plain.clone().into())] {
-                    let compressed = plan.apply_to_content(body).collect(usize::MAX).now_or_never().unwrap().unwrap();
+                    let compressed = plan.apply_to_content(body, None).collect(usize::MAX).now_or_never().unwrap().unwrap();
                     prop_assert_eq!(decoded(coding, &compressed), plain.clone());
                 }
             }
@@ -352,7 +357,8 @@ mod tests {
     fn a_body_that_breaks_breaks_compressed_too() {
         let broken =
             futures_util::stream::iter([Ok(Bytes::from_static(b"abc")), Err(BodyError("reset".to_owned()))]);
-        let body = Plan { coding: Some(Coding::Gzip) }.apply_to_content(Body::from_pieces(None, broken));
+        let body =
+            Plan { coding: Some(Coding::Gzip) }.apply_to_content(Body::from_pieces(None, broken), None);
         assert!(body.collect(usize::MAX).now_or_never().unwrap().is_err());
     }
 }

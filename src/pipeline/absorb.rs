@@ -48,7 +48,7 @@ impl<E: Env> Fetch<'_, E> {
             Ok((fill, ttl)) => {
                 (status.stored, status.ttl, head.headers) = (true, Some(ttl), stored);
                 if let Some(plan) = plan {
-                    body = plan.apply_to_content(body);
+                    body = plan.apply_to_content(body, declared);
                 }
                 fill.pass(body).await
             }

@@ -105,3 +105,21 @@ fn a_purge_reaches_every_coding() {
         }
     });
 }
+
+#[test]
+fn what_ended_early_is_not_stored_because_it_was_compressed() {
+    on_redis(async |world| {
+        let instance = world.instance_with(CONFIG);
+        let short = page().into_bytes()[..2000].to_vec();
+        world.origin.answers(move |_| {
+            let fields = [FIELDS, &[("content-length", "5000")]].concat();
+            Ok(streamed(200, &fields, vec![Ok(short.clone().into())]))
+        });
+        for accepts in ["gzip", "br", ""] {
+            for _ in 0..2 {
+                let got = instance.get_with(A, &[("accept-encoding", accepts)]).await;
+                assert!(!got.is_hit(), "{accepts}");
+            }
+        }
+    });
+}
