@@ -129,7 +129,8 @@ impl Plan {
             None => body,
         };
         match body {
-            Body::Empty => Body::Empty,
+            // Nothing, compressed, is something: no bytes at all are no gzip (RFC 1952 §2.2).
+            Body::Empty => whole(coding, &Bytes::new()),
             Body::Full(content) => whole(coding, &content),
             body => streamed(coding, body),
         }

@@ -123,3 +123,17 @@ fn what_ended_early_is_not_stored_because_it_was_compressed() {
         }
     });
 }
+
+#[test]
+fn nothing_compressed_is_still_something_that_can_be_read() {
+    on_redis(async |world| {
+        let instance = world.instance_with(CONFIG);
+        world.origin.answers(|_| Ok(reply(200, FIELDS, "")));
+        for accepts in ["gzip", "br"] {
+            for _ in 0..2 {
+                let got = instance.get_with(A, &[("accept-encoding", accepts)]).await;
+                assert_eq!(plain(&got), "", "{accepts}");
+            }
+        }
+    });
+}
