@@ -3,7 +3,7 @@
 
 use super::conditional::{EntityTag, single_date};
 use crate::time::Timestamp;
-use http::header::{DATE, ETAG, IF_RANGE, LAST_MODIFIED};
+use http::header::{CONTENT_ENCODING, DATE, ETAG, IF_RANGE, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue};
 use std::time::Duration;
 
@@ -28,6 +28,10 @@ impl<'a> StrongValidator<'a> {
     pub fn of(response: &'a HeaderMap) -> Option<Self> {
         if response.contains_key(ETAG) {
             return tag(response).filter(EntityTag::is_strong).map(Self::Tag);
+        }
+        // The date is that of what was encoded, and the same for every coding of it: it does not tell their bytes apart.
+        if response.contains_key(CONTENT_ENCODING) {
+            return None;
         }
         strong_date(response).map(Self::Modified)
     }

@@ -137,3 +137,22 @@ fn nothing_compressed_is_still_something_that_can_be_read() {
         }
     });
 }
+
+#[test]
+fn a_date_that_is_of_both_does_not_let_one_be_continued_with_the_other() {
+    on_redis(async |world| {
+        let instance = world.instance_with(CONFIG);
+        let modified = "Sun, 06 Nov 1994 08:49:37 GMT";
+        world.origin.answers(move |_| {
+            let fields =
+                [("cache-control", "max-age=10"), ("content-type", "text/html"), ("last-modified", modified)];
+            Ok(reply(200, &fields, page()))
+        });
+        let accepts = ("accept-encoding", "gzip");
+        assert_eq!(instance.get_with(A, &[accepts]).await.header("accept-ranges"), "");
+        let fields = [accepts, ("range", "bytes=5-9"), ("if-range", modified)];
+        let got = instance.get_with(A, &fields).await;
+        assert_eq!((got.status, got.is_hit(), plain(&got)), (200, true, page()));
+        assert_eq!(got.header("accept-ranges"), "");
+    });
+}
