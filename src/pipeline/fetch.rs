@@ -17,6 +17,7 @@ use crate::field::conditional::validate_with;
 use crate::metrics::Timed;
 use crate::time::Timestamp;
 use futures_util::future::{Either, select};
+use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use std::pin::pin;
 use std::rc::Rc;
@@ -195,6 +196,11 @@ impl<E: Env> Fetch<'_, E> {
 
     /// A 200 to HEAD makes what is stored good again, or shows that it is not (RFC 9111 §4.3.5).
     async fn described(self, entry: Entry, received: Received, status: CacheStatus) -> Answer {
+        // Not where the origin speaks of another coding, of what was compressed here for one. Only a response "that could
+        // have been chosen for that request" is updated or ended by it.
+        if received.response.headers().get(CONTENT_ENCODING) != entry.headers.get(CONTENT_ENCODING) {
+            return self.absorb(received, status).await;
+        }
         if entry.matches_head(received.response.headers()) {
             return self.validated(entry, &received, status).await;
         }

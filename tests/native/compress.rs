@@ -1,9 +1,10 @@
 //! What is compressed on its way into the store.
 
-use crate::support::exchange::Got;
+use crate::support::exchange::{Got, request};
 use crate::support::on_redis;
 use crate::support::origin::{reply, streamed};
 use bytes::Bytes;
+use spindrift::body::Body;
 use std::io::Read as _;
 
 const A: &str = "http://h/a";
@@ -154,5 +155,25 @@ fn a_date_that_is_of_both_does_not_let_one_be_continued_with_the_other() {
         let got = instance.get_with(A, &fields).await;
         assert_eq!((got.status, got.is_hit(), plain(&got)), (200, true, page()));
         assert_eq!(got.header("accept-ranges"), "");
+    });
+}
+
+#[test]
+fn a_head_of_what_came_says_nothing_against_what_is_stored() {
+    on_redis(async |world| {
+        let instance = world.instance_with(CONFIG);
+        world.origin.answers(|seen| {
+            let length = page().len().to_string();
+            let fields = [FIELDS, &[("content-length", length.as_str())]].concat();
+            Ok(reply(200, &fields, if seen.method == "HEAD" { String::new() } else { page() }))
+        });
+        let accepts = [("accept-encoding", "gzip")];
+        instance.get_with(A, &accepts).await;
+        world.clock.advance_secs(11);
+        let head = instance.send(request("HEAD", A, &accepts, Body::Empty)).await;
+        assert_eq!((head.status, head.header("content-encoding"), head.header("etag")), (200, "", "\"1\""));
+        world.origin.is_away();
+        let got = instance.get_with(A, &accepts).await;
+        assert_eq!((plain(&got), got.detail()), (page(), "origin-unreachable"));
     });
 }
