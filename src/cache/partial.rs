@@ -19,6 +19,7 @@ pub(crate) use record::Record;
 use super::entry::{Content, Entry};
 use super::slice::{Run, covers};
 use super::storable::Unstorable;
+use crate::field::digest;
 use crate::field::range::{ContentRange, Span, union};
 use crate::field::validator::{StrongValidator, same_representation};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
@@ -86,7 +87,7 @@ impl Partial {
         if StrongValidator::of(&entry.headers).is_none() {
             return Err(Unstorable::NoValidator);
         }
-        for of_the_part in [CONTENT_RANGE, CONTENT_LENGTH] {
+        for of_the_part in [CONTENT_RANGE, CONTENT_LENGTH].into_iter().chain(digest::OF_CONTENT) {
             entry.headers.remove(of_the_part);
         }
         entry.status = http::StatusCode::OK;

@@ -1,6 +1,7 @@
 //! Which part of a stored response answers a request for ranges, and how it is written (RFC 9110 §14.2,
 //! §15.3.7).
 
+use crate::field::digest;
 use crate::field::range::{ContentRange, Ranges, Span, refused};
 use crate::field::validator::{StrongValidator, if_range_holds};
 use bytes::Bytes;
@@ -109,6 +110,11 @@ fn part_head(
 
 /// Makes the fields of a 200 those of the 206 with what was selected of its `complete` bytes.
 pub fn describe(headers: &mut HeaderMap, selected: &Selected, complete: u64) {
+    if matches!(selected, Selected::One(_) | Selected::Several(_)) {
+        for of_the_whole in digest::OF_CONTENT {
+            headers.remove(of_the_whole);
+        }
+    }
     match selected {
         Selected::Whole | Selected::Unsatisfiable => {}
         Selected::One(span) => {

@@ -8,6 +8,7 @@ pub mod cache_control;
 pub mod cache_status;
 pub mod conditional;
 pub mod cookies;
+pub mod digest;
 pub mod forward;
 pub mod groups;
 pub mod hop;

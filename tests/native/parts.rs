@@ -745,3 +745,25 @@ fn no_history_ever_mixes_two_representations_or_misplaces_a_byte() {
         }
     });
 }
+
+/// A digest of the content of a message: of a part, where that is a part.
+const DIGESTS: [&str; 2] = ["content-digest", "content-md5"];
+
+#[test]
+fn the_digest_of_a_part_is_not_that_of_the_whole() {
+    on_redis(async |world| {
+        let (instance, representation) = thousand(world);
+        let digests = DIGESTS.map(|name| (name, "x"));
+        let fields = [&[("cache-control", "max-age=60"), ("etag", "\"1\"")][..], &digests].concat();
+        representation.becomes(content(1000, 0), &fields);
+        let first = range(&instance, "bytes=0-499").await;
+        assert_eq!((first.status, first.header("content-digest")), (206, "x"), "it is the part that came");
+        let within = range(&instance, "bytes=0-9").await;
+        let joined = instance.get(A).await;
+        let whole = instance.get(A).await;
+        assert_eq!((within.is_hit(), joined.forwarded(), whole.is_hit()), (true, "partial", true));
+        for name in DIGESTS {
+            assert_eq!([&within, &joined, &whole].map(|got| got.header(name)), [""; 3], "{name}");
+        }
+    });
+}

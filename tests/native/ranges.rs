@@ -332,3 +332,32 @@ fn any_ranges_of_any_body_are_slices_of_the_whole() {
         assert!(got.status == 416 || got.bytes().len() <= length);
     });
 }
+
+#[test]
+fn the_digest_of_the_whole_is_not_that_of_a_part() {
+    on_redis(async |world| {
+        for config in ["", "[cache]\nrange = \"whole\"\n"] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = world.instance_with(config);
+            let fields = &[
+                ("cache-control", "max-age=60"),
+                ("content-digest", "sha-256=:AA==:"),
+                ("content-md5", "x"),
+                ("repr-digest", "sha-256=:AA==:"),
+            ];
+            world.origin.answers(|_| Ok(reply(200, fields, content(5000, 0))));
+            if config.is_empty() {
+                assert_eq!(instance.get(A).await.header("content-digest"), "sha-256=:AA==:");
+            }
+            for asked in ["bytes=0-9", "bytes=0-9,50-59"] {
+                let got = range(&instance, asked).await;
+                assert_eq!(
+                    (got.status, got.header("content-digest"), got.header("content-md5")),
+                    (206, "", ""),
+                    "{asked}"
+                );
+                assert_eq!(got.header("repr-digest"), "sha-256=:AA==:", "of the whole in any case");
+            }
+        }
+    });
+}
