@@ -7,6 +7,7 @@
 
 use crate::body::{Body, BodyError};
 use crate::field::conditional::EntityTag;
+use crate::field::digest;
 use crate::field::list;
 use brotli::CompressorWriter;
 use bytes::Bytes;
@@ -111,9 +112,7 @@ impl Plan {
         vary_on_encoding(headers);
         let Some(coding) = self.coding else { return };
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
-        for name in
-            [CONTENT_LENGTH, ACCEPT_RANGES, HeaderName::from_static("content-md5"), DIGEST, CONTENT_DIGEST]
-        {
+        for name in of_the_bytes() {
             headers.remove(name);
         }
         weaken(headers);
@@ -137,8 +136,11 @@ impl Plan {
     }
 }
 
-const DIGEST: HeaderName = HeaderName::from_static("digest");
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+/// Fields about the very bytes that came. A digest of a representation is of it as it is encoded (RFC 9530 §3).
+fn of_the_bytes() -> impl Iterator<Item = HeaderName> {
+    let digests = digest::OF_CONTENT.into_iter().chain(digest::OF_REPRESENTATION);
+    [CONTENT_LENGTH, ACCEPT_RANGES].into_iter().chain(digests)
+}
 
 fn vary_on_encoding(headers: &mut HeaderMap) {
     let there = list::members(headers, VARY)
@@ -164,8 +166,13 @@ pub fn adapt(update: &mut HeaderMap, stored: &HeaderMap) {
     if varies && update.contains_key(VARY) {
         vary_on_encoding(update);
     }
+    // What was removed when it was compressed does not come back.
+    let encoded = stored.contains_key(CONTENT_ENCODING);
+    for name in of_the_bytes().filter(|name| encoded && !stored.contains_key(name)) {
+        update.remove(name);
+    }
     let weak = stored.get(ETAG).is_some_and(|tag| tag.as_bytes().starts_with(b"W/"));
-    if weak && stored.contains_key(CONTENT_ENCODING) {
+    if weak && encoded {
         weaken(update);
     }
 }

@@ -177,3 +177,29 @@ fn a_head_of_what_came_says_nothing_against_what_is_stored() {
         assert_eq!((plain(&got), got.detail()), (page(), "origin-unreachable"));
     });
 }
+
+#[test]
+fn a_digest_of_what_came_is_none_of_what_is_stored() {
+    on_redis(async |world| {
+        let instance = world.instance_with(CONFIG);
+        let digests = ["repr-digest", "content-digest", "digest", "content-md5"];
+        world.origin.answers(move |seen| {
+            let mut fields = FIELDS.to_vec();
+            fields.extend(digests.map(|name| (name, "sha-256=:AA==:")));
+            fields.push(("accept-ranges", "bytes"));
+            let known = seen.header("if-none-match").contains("\"1\"");
+            Ok(if known { reply(304, &fields, "") } else { reply(200, &fields, page()) })
+        });
+        let accepts = [("accept-encoding", "gzip")];
+        for status in ["", "304"] {
+            let got = instance.get_with(A, &accepts).await;
+            assert_eq!((plain(&got), got.parameter("fwd-status")), (page(), status));
+            for name in digests.iter().chain(&["accept-ranges"]) {
+                assert_eq!(got.header(name), "", "{name}");
+            }
+            world.clock.advance_secs(11);
+        }
+        let as_it_came = instance.get(A).await;
+        assert_eq!(as_it_came.header("repr-digest"), "sha-256=:AA==:");
+    });
+}
