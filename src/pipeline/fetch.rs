@@ -185,7 +185,7 @@ impl<E: Env> Fetch<'_, E> {
                 answer(&self.want, entry, status, now)
             }
             Err(why) => {
-                if why != Unstorable::Session {
+                if !why.is_of_request() {
                     self.forget();
                 }
                 self.end(Ending::Unstored(Duration::ZERO));

@@ -116,7 +116,9 @@ impl<E: Env> Fetch<'_, E> {
         match freshened {
             Ok(spec) => status.stored = self.refresh_parts(&mut partial, spec),
             Err(why) => {
-                self.forget();
+                if !why.is_of_request() {
+                    self.forget();
+                }
                 self.end(Ending::Unstored(Duration::ZERO));
                 status = status.because(why.as_str());
             }

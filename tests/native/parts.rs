@@ -767,3 +767,15 @@ fn the_digest_of_a_part_is_not_that_of_the_whole() {
         }
     });
 }
+
+#[test]
+fn a_request_whose_response_is_not_for_the_store_takes_no_parts_from_it() {
+    on_redis(async |world| {
+        let (instance, _) = thousand(world);
+        put(&instance, &["bytes=0-499"]).await;
+        world.clock.advance_secs(61);
+        let fields = [("cache-control", "no-store"), ("range", "bytes=0-9")];
+        assert_eq!(instance.get_with(A, &fields).await.detail(), "request-no-store");
+        assert_eq!(range(&instance, "bytes=0-9").await.forwarded(), "stale");
+    });
+}

@@ -232,3 +232,22 @@ fn a_client_may_ask_for_more_than_fresh_and_for_less() {
         assert_eq!(instance.get(A).await.text(), "newer");
     });
 }
+
+#[test]
+fn a_request_whose_response_is_not_for_the_store_takes_nothing_from_it() {
+    on_redis(async |world| {
+        for field in [("cache-control", "no-store"), ("authorization", "Basic eDp5")] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = stale(world, "max-age=60").await;
+            world.origin.gives(304, &[("cache-control", "max-age=60")], "");
+            let got = instance.get_with(A, &[field]).await;
+            assert_eq!((got.text(), got.is_stored()), ("hello", false), "{field:?}");
+            let next = instance.get(A).await;
+            assert_eq!(
+                (next.text(), next.forwarded(), next.is_stored()),
+                ("hello", "stale", true),
+                "{field:?}"
+            );
+        }
+    });
+}

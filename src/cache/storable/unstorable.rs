@@ -46,6 +46,12 @@ pub enum Unstorable {
 }
 
 impl Unstorable {
+    /// Whether it is about one request, and nothing against what is stored for others.
+    #[must_use]
+    pub const fn is_of_request(self) -> bool {
+        matches!(self, Self::RequestNoStore | Self::Authorization | Self::Session)
+    }
+
     /// The reason as one token.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
