@@ -262,7 +262,10 @@ async fn judge<E: Env>(
             };
             Judgement::Answer(answer(want, fresh.entry, status, now))
         }
-        // A refresh is nobody's request: what is for one visitor is validated by theirs.
+        // A refresh is nobody's request: what is for one visitor is validated by theirs, unless that forbids it.
+        Verdict::Refresh(_) if want.selecting.is_personal() && wanted.only_if_cached => {
+            Judgement::Answer(unsatisfiable())
+        }
         Verdict::Refresh(stale) if want.selecting.is_personal() => {
             let status = CacheStatus::forward(stale.reason);
             Judgement::Ask(Held::Stale(Box::new(stale)), status)

@@ -779,3 +779,17 @@ fn a_request_whose_response_is_not_for_the_store_takes_no_parts_from_it() {
         assert_eq!(range(&instance, "bytes=0-9").await.forwarded(), "stale");
     });
 }
+
+#[test]
+fn only_if_cached_does_not_have_parts_validated_that_might_be_refreshed_later() {
+    on_redis(async |world| {
+        let (instance, representation) = thousand(world);
+        let fields = [("cache-control", "max-age=60, stale-while-revalidate=60"), ("etag", "\"1\"")];
+        representation.becomes(content(1000, 0), &fields);
+        put(&instance, &["bytes=0-99"]).await;
+        world.clock.advance_secs(61);
+        let cached = ("cache-control", "only-if-cached");
+        assert_eq!(instance.get_with(A, &[cached, ("range", "bytes=0-9")]).await.status, 504);
+        assert_eq!(world.origin.count(), 1);
+    });
+}

@@ -152,6 +152,8 @@ fn pages_of_a_user_are_stored_for_that_user_alone() {
         assert_eq!((anonymous.is_hit(), anonymous.text()), (true, "hello "));
         // What is stale is not refreshed as nobody, and a purge is for all.
         world.clock.advance_secs(70);
+        let cached = [("cookie", anna.as_str()), ("cache-control", "only-if-cached")];
+        assert_eq!(instances[0].get_with("https://h/s/page", &cached).await.status, 504);
         assert_eq!(as_visitor(&instances[0], &anna).await.forwarded(), "stale");
         assert_eq!(as_visitor(&instances[1], &again).await.text(), "hello anna");
         instances[0].purge_url("https://h/s/page").await;

@@ -91,7 +91,8 @@ impl Partial {
         let Self { entry, complete, runs } = self;
         match evaluate(request, Some(entry), soft_purged, waited, now) {
             Verdict::Fresh(Fresh { entry }) => Judged::Fresh(Self { entry, complete, runs }),
-            // Parts are not refreshed behind an answer (RFC 5861 §3): they are validated first.
+            // Parts are not refreshed behind an answer (RFC 5861 §3): they are validated first, by those who let them be.
+            Verdict::Refresh(_) if request.only_if_cached => Judged::Unsatisfiable,
             Verdict::Refresh(stale) | Verdict::Stale(stale) => {
                 Judged::Stale(StalePartial { stale, complete, runs })
             }
