@@ -13,7 +13,9 @@ use crate::field::forward::{self, Hop};
 use crate::field::range::Ranges;
 use crate::field::{cookies, hop, spin};
 use crate::role::Role;
-use http::header::{CONTENT_LENGTH, COOKIE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, COOKIE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, PRAGMA, RANGE,
+};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use std::net::IpAddr;
@@ -76,9 +78,13 @@ fn for_next(headers: &HeaderMap, trust_forwarded: bool) -> HeaderMap {
 }
 
 impl Incoming {
-    /// The same as a cache would send it for itself: a GET, or a QUERY, under no limit.
+    /// The same as a cache would send it for itself: a GET, or a QUERY, under no limit, and without what the client asks of
+    /// caches. That is about the response to its own request (RFC 9111 §5.2.1).
     pub fn as_plain_get(&self) -> Self {
-        let (uri, headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
+        let (uri, mut headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
+        for name in [CACHE_CONTROL, PRAGMA] {
+            headers.remove(name);
+        }
         let (visitor, admission, visit) = (self.visitor, Rc::default(), None);
         let method = if self.is_query() { self.method.clone() } else { Method::GET };
         let for_next = self.for_next.clone();

@@ -116,3 +116,21 @@ fn a_soft_purge_is_refreshed_behind_the_answer_and_a_hard_one_is_not() {
         assert_eq!(instance.get(A).await.text(), "v3");
     });
 }
+
+#[test]
+fn what_a_client_asks_of_caches_is_not_asked_in_its_name() {
+    on_redis(async |world| {
+        for directive in ["no-store", "only-if-cached"] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = world.instance();
+            versions(world, "max-age=10, stale-while-revalidate=20");
+            instance.get(A).await;
+            world.clock.advance_secs(15);
+            let stale = instance.get_with(A, &[("cache-control", directive)]).await;
+            assert_eq!((stale.text(), stale.detail()), ("v1", "stale-while-revalidate"), "{directive}");
+            assert_eq!(world.origin.last().header("cache-control"), "", "{directive}");
+            let fresh = instance.get(A).await;
+            assert_eq!((fresh.text(), fresh.is_hit()), ("v2", true), "{directive}");
+        }
+    });
+}
