@@ -37,6 +37,14 @@ pub(super) struct Received {
     pub(super) received: Timestamp,
 }
 
+/// How a response is stored that the origin said is still good.
+pub(super) struct Freshened {
+    /// What it varies on.
+    pub(super) spec: String,
+    /// Its fields, without those that were for one client.
+    pub(super) headers: HeaderMap,
+}
+
 impl<E: Env> Fetch<'_, E> {
     /// Nothing is stored: asks for all of it.
     pub(super) async fn missing(self, status: CacheStatus) -> Answer {
@@ -180,8 +188,8 @@ impl<E: Env> Fetch<'_, E> {
         let now = received.received;
         status.ttl = Some(entry.ttl(now));
         match freshened {
-            Ok(spec) => {
-                status.stored = self.refresh(&mut entry, spec);
+            Ok(freshened) => {
+                status.stored = self.refresh(&entry, freshened);
                 answer(&self.want, entry, status, now)
             }
             Err(why) => {
@@ -209,8 +217,8 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     /// Takes over what the origin says of a response that it says is still good: its fields, and what may be done
-    /// with it. Gives what it varies on.
-    pub(super) fn freshen(&self, entry: &mut Entry, received: &Received) -> Result<String, Unstorable> {
+    /// with it. The fields in `entry` are then for the client that asked: with what came for it alone, such as cookies.
+    pub(super) fn freshen(&self, entry: &mut Entry, received: &Received) -> Result<Freshened, Unstorable> {
         let mut update = received.response.headers().clone();
         date(&mut update, received.received);
         compress::adapt(&mut update, &entry.headers);
@@ -223,17 +231,16 @@ impl<E: Env> Fetch<'_, E> {
         entry.initial_age = initial_age(&entry.headers, received.requested, received.received);
         let storable = judged?;
         let spec = self.place(&storable, &entry.headers)?;
-        (entry.policy, entry.headers) = (storable.policy, storable.headers);
-        Ok(spec)
+        entry.policy = storable.policy;
+        Ok(Freshened { spec, headers: storable.headers })
     }
 
     /// Writes a validated entry back, in the background; `false` without the right to.
-    pub(super) fn refresh(&self, entry: &mut Entry, spec: String) -> bool {
+    pub(super) fn refresh(&self, entry: &Entry, Freshened { spec, headers }: Freshened) -> bool {
         let Some(lease) = self.lease.clone() else { return false };
-        entry.selecting = self.want.selecting.values(&spec);
-        entry.ledger = lease.ledger().clone();
+        let selecting = self.want.selecting.values(&spec);
+        let entry = Entry { selecting, ledger: lease.ledger().clone(), headers, ..entry.clone() };
         let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
-        let entry = entry.clone();
         self.want.app.env.spawn(async move {
             if let Err(error) = store.refresh(&lease, &spec, &entry, env.now()).await {
                 env.log(&format!("not refreshed: {}: {error}", lease.resource.url()));

@@ -3,7 +3,7 @@
 
 use super::absorb::{declared_length, unchanged_for_client};
 use super::content::first_piece;
-use super::fetch::{Ending, Fetch, Received};
+use super::fetch::{Ending, Fetch, Freshened, Received};
 use super::held::Held;
 use super::selected::{unchanged, written};
 use super::{Answer, Judgement, Want, end_to_end, unsatisfiable};
@@ -114,7 +114,7 @@ impl<E: Env> Fetch<'_, E> {
         let freshened = self.freshen(partial.entry_mut(), received);
         status.ttl = Some(partial.entry().ttl(received.received));
         match freshened {
-            Ok(spec) => status.stored = self.refresh_parts(&mut partial, spec),
+            Ok(freshened) => status.stored = self.refresh_parts(partial.clone(), freshened),
             Err(why) => {
                 if !why.is_of_request() {
                     self.forget();
@@ -131,13 +131,13 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     /// Writes validated parts back, in the background; `false` without the right to.
-    fn refresh_parts(&self, partial: &mut Partial, spec: String) -> bool {
+    fn refresh_parts(&self, mut partial: Partial, Freshened { spec, headers }: Freshened) -> bool {
         let Some(lease) = self.lease.clone() else { return false };
         let entry = partial.entry_mut();
         entry.selecting = self.want.selecting.values(&spec);
         entry.ledger = lease.ledger().clone();
+        entry.headers = headers;
         let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
-        let partial = partial.clone();
         self.want.app.env.spawn(async move {
             if let Err(error) = store.refresh_partial(&lease, &spec, partial, env.now()).await {
                 env.log(&format!("parts not refreshed: {}: {error}", lease.resource.url()));
@@ -209,7 +209,7 @@ impl<E: Env> Fetch<'_, E> {
         let body = first_piece(&app.env, Body::chained(bodies), Some(complete)).await;
         status.ttl = Some(partial.entry().ttl(received.received));
         status.forward_status = Some(StatusCode::PARTIAL_CONTENT.as_u16());
-        let body = match freshened.and_then(|spec| self.fill_whole(partial, spec)) {
+        let body = match freshened.and_then(|freshened| self.fill_whole(partial, freshened)) {
             Ok(fill) => {
                 status.stored = true;
                 fill.pass(body).await
@@ -227,12 +227,17 @@ impl<E: Env> Fetch<'_, E> {
         Answer { response, status }
     }
 
-    fn fill_whole(&mut self, partial: Partial, spec: String) -> Result<Fill<E>, Unstorable> {
+    fn fill_whole(
+        &mut self,
+        partial: Partial,
+        Freshened { spec, headers }: Freshened,
+    ) -> Result<Fill<E>, Unstorable> {
         let lease = self.lease.take().ok_or(Unstorable::NoLease)?;
         let complete = partial.complete();
         let mut entry = partial.into_entry();
         entry.selecting = self.want.selecting.values(&spec);
         entry.ledger = lease.ledger().clone();
+        entry.headers = headers;
         let (store, limit) = (Rc::clone(&self.want.shared.store), self.want.app.config.cache.max_object_size);
         Fill::begin(store, lease, spec, entry, Some(complete), limit).map_err(|(why, lease)| {
             self.lease = Some(*lease);

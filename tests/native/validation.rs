@@ -251,3 +251,18 @@ fn a_request_whose_response_is_not_for_the_store_takes_nothing_from_it() {
         }
     });
 }
+
+#[test]
+fn who_has_something_validated_gets_the_cookie_that_came_with_it() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[cache]\nset_cookie = \"strip\"\n");
+        world.origin.gives(200, &[("cache-control", "max-age=60"), ("etag", "\"1\"")], "hello");
+        instance.get(A).await;
+        world.clock.advance_secs(61);
+        world.origin.gives(304, &[("cache-control", "max-age=60"), ("set-cookie", "a=1")], "");
+        let got = instance.get(A).await;
+        assert_eq!((got.text(), got.header("set-cookie"), got.is_stored()), ("hello", "a=1", true));
+        let hit = instance.get(A).await;
+        assert_eq!((hit.is_hit(), hit.header("set-cookie")), (true, ""));
+    });
+}
