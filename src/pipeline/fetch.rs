@@ -226,6 +226,7 @@ impl<E: Env> Fetch<'_, E> {
             return Err(Unstorable::AnotherValidator);
         }
         entry.tags = self.tags(std::mem::take(&mut entry.tags));
+        pass::end_to_end(self.want.app, &mut entry.headers);
         let judged = self.judge(entry.status, &entry.headers, received.received);
         entry.received = received.received;
         entry.initial_age = initial_age(&entry.headers, received.requested, received.received);

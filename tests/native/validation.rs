@@ -266,3 +266,16 @@ fn who_has_something_validated_gets_the_cookie_that_came_with_it() {
         assert_eq!((hit.is_hit(), hit.header("set-cookie")), (true, ""));
     });
 }
+
+#[test]
+fn tags_are_stripped_from_what_is_validated_and_not_stored() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[cache]\nstrip_tags = true\n");
+        world.origin.gives(200, &[("cache-control", "max-age=60"), ("etag", "\"1\"")], "hello");
+        instance.get(A).await;
+        world.clock.advance_secs(61);
+        world.origin.gives(304, &[("cache-control", "no-store"), ("cache-tag", "a")], "");
+        let got = instance.get(A).await;
+        assert_eq!((got.text(), got.detail(), got.header("cache-tag")), ("hello", "no-store", ""));
+    });
+}
