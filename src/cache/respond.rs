@@ -4,8 +4,7 @@ use super::entry::Entry;
 use crate::field::conditional::not_modified;
 use crate::time::Timestamp;
 use http::header::{
-    AGE, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, DATE, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE,
-    VARY,
+    AGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -44,15 +43,15 @@ pub fn head(
 }
 
 /// The fields of a 304: those RFC 9110 §15.4.5 requires, and nothing that describes content, "unless said
-/// metadata exists for the purpose of guiding cache updates".
+/// metadata exists for the purpose of guiding cache updates". A policy describes none, whatever its name begins with:
+/// without it the client would keep the one it has (RFC 9111 §4.3.4).
 #[must_use]
 pub fn only_metadata(headers: &HeaderMap) -> HeaderMap {
-    const KEPT: [HeaderName; 9] =
-        [AGE, CACHE_CONTROL, CONTENT_LOCATION, DATE, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE, VARY];
+    const KEPT: [HeaderName; 3] =
+        [CONTENT_LOCATION, CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY];
     let mut kept = HeaderMap::new();
     for (name, value) in headers {
-        let describes_content = name.as_str().starts_with("content-") && *name != CONTENT_LOCATION;
-        if KEPT.contains(name) || !describes_content {
+        if KEPT.contains(name) || !name.as_str().starts_with("content-") {
             kept.append(name, value.clone());
         }
     }
