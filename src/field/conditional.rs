@@ -1,6 +1,5 @@
 //! Entity tags and preconditions (RFC 9110 §8.8.3, §13), as far as a cache evaluates them.
 
-use super::list;
 use crate::time::Timestamp;
 use http::header::{DATE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue};
@@ -75,13 +74,25 @@ pub fn not_modified(request: &HeaderMap, response: &HeaderMap) -> bool {
 /// The condition of `If-None-Match` is false when a listed tag matches weakly, or for `*` (§13.1.2).
 fn none_match_fails(request: &HeaderMap, response: &HeaderMap) -> bool {
     let stored = response.get(ETAG).and_then(|tag| tag.to_str().ok()).and_then(EntityTag::parse);
-    list::members(request, IF_NONE_MATCH).any(|candidate| {
+    let lines = request.get_all(IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(candidates).any(|candidate| {
         candidate == "*"
             || match (EntityTag::parse(candidate), &stored) {
                 (Some(candidate), Some(stored)) => candidate.weak_eq(stored),
                 _ => false,
             }
     })
+}
+
+/// The members of a list of entity tags. In them a backslash is a character like others, and hides no quote: they are no
+/// quoted strings (§8.8.3).
+fn candidates(line: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    let ends = move |c| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    };
+    line.split(ends).map(|member| member.trim_matches([' ', '\t']))
 }
 
 /// RFC 9111 §4.3.2: compared with `Last-Modified`, without it with `Date`. More than one field line, or
