@@ -144,7 +144,8 @@ fn private_enough(
     }
     // "if the cache is shared: the Authorization header field is not present in the request or a response
     // directive is present that explicitly allows shared caching" (§3.5).
-    let shared = directives.public || directives.must_revalidate || directives.s_maxage.is_present();
+    // What is no number allows nothing.
+    let shared = directives.public || directives.must_revalidate || directives.s_maxage.valid().is_some();
     if exchange.request.contains_key(AUTHORIZATION) && !shared {
         return Err(Unstorable::Authorization);
     }

@@ -52,6 +52,20 @@ fn an_authorised_response_is_shared_only_where_the_origin_says_so() {
 }
 
 #[test]
+fn a_malformed_s_maxage_does_not_share_an_authorised_response_that_the_route_has_a_lifetime_for() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[cache]\nttl = \"1m\"\n");
+        for (malformed, shared) in [("s-maxage=x", false), ("s-maxage", false), ("s-maxage=0", true)] {
+            world.tell(&["FLUSHALL"]).await;
+            let field = [("cache-control", malformed)];
+            world.origin.answers(move |_| Ok(reply(200, &field, "hello")));
+            let got = instance.get_with(A, &[("authorization", "Bearer secret")]).await;
+            assert_eq!((got.is_stored(), instance.get(A).await.is_hit()), (shared, shared), "{malformed}");
+        }
+    });
+}
+
+#[test]
 fn an_authorised_request_is_answered_from_what_is_stored_for_all() {
     on_redis(async |world| {
         let instance = world.instance();
