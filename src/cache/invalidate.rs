@@ -1,6 +1,8 @@
 //! What an unsafe request makes invalid (RFC 9111 §4.4).
 
+use super::key::ResourceKey;
 use super::tags::{MAX_TAGS, of_group};
+use crate::config::KeyRules;
 use crate::field::groups::{CACHE_GROUP_INVALIDATION, named};
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, Method, StatusCode, Uri};
@@ -36,7 +38,8 @@ pub fn targets(target: &Uri, status: StatusCode, response: &HeaderMap) -> Vec<Ur
 pub fn is_content_of(target: &Uri, response: &HeaderMap) -> bool {
     let mut lines = response.get_all(CONTENT_LOCATION).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else { return false };
-    line.to_str().ok().and_then(|text| resolve(target, text)).is_some_and(|named| named == *target)
+    let named = line.to_str().ok().and_then(|text| resolve(target, text));
+    named.and_then(|named| key(&named)).is_some_and(|named| Some(named) == key(target))
 }
 
 /// The groups to forget after an unsafe request to `origin` was answered, as tags: those that `Cache-Group-Invalidation`
@@ -55,7 +58,12 @@ fn is_error(status: StatusCode) -> bool {
 }
 
 fn same_origin(one: &Uri, other: &Uri) -> bool {
-    one.scheme() == other.scheme() && one.authority() == other.authority()
+    key(one).zip(key(other)).is_some_and(|(one, other)| one.origin() == other.origin())
+}
+
+/// A URI as it is compared: with the default port it is the same as without (RFC 9110 §4.2.3).
+fn key(uri: &Uri) -> Option<ResourceKey> {
+    ResourceKey::of(uri, &KeyRules::default())
 }
 
 /// Resolves a reference against an absolute URI (RFC 3986 §5.2). Dot segments are removed from what is relative only: an
@@ -147,7 +155,16 @@ mod tests {
             let location = HeaderValue::from_str(location).unwrap();
             is_content_of(&target, &[(CONTENT_LOCATION, location)].into_iter().collect())
         };
-        for same in ["", "a?b", "?b", "/dir/a?b", "http://h/dir/a?b", "//h/dir/a?b#c", "../dir/a?b"] {
+        for same in [
+            "",
+            "a?b",
+            "?b",
+            "/dir/a?b",
+            "http://h/dir/a?b",
+            "//h/dir/a?b#c",
+            "../dir/a?b",
+            "http://h:80/dir/a?b",
+        ] {
             assert!(is(same), "{same}");
         }
         for other in
@@ -179,6 +196,7 @@ mod tests {
             ("/../../c/..", "http://h/"),
             ("c?to=http://other/", "http://h/dir/c?to=http://other/"),
             ("/c:d", "http://h/c:d"),
+            ("http://H:80/c", "http://H:80/c"),
         ] {
             assert_eq!(found(201, location), ["http://h/dir/a?b", resolved], "{location}");
         }
