@@ -2,7 +2,7 @@
 
 use super::absorb::declared_length;
 use super::fetch::Fetch;
-use super::{Answer, Incoming, Want, content, fetch, session, upstream_failed};
+use super::{Answer, Incoming, Want, content, fetch, session, unsatisfiable, upstream_failed};
 use crate::app::{App, Shared};
 use crate::body::Body;
 use crate::cache::invalidate;
@@ -12,6 +12,7 @@ use crate::cache::selecting::Selecting;
 use crate::cache::tags;
 use crate::config::{CachePolicy, KeyRules};
 use crate::env::Env;
+use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
 use crate::field::groups::CACHE_GROUP_INVALIDATION;
 use crate::field::hop;
@@ -47,8 +48,11 @@ pub(super) async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut statu
     }
 }
 
-/// Redis did not answer: the origin does.
+/// Redis did not answer: the origin does, unless the client wants what is stored or nothing (RFC 9111 §5.2.1.7).
 pub(super) async fn without_redis<E: Env>(app: &App<E>, incoming: Incoming, error: &RedisError) -> Answer {
+    if RequestDirectives::of(&incoming.headers).only_if_cached {
+        return unsatisfiable();
+    }
     pass(app, incoming, CacheStatus::forward(Forward::Bypass).because(error.reason())).await
 }
 

@@ -211,3 +211,14 @@ fn a_stale_response_covers_an_absent_origin_on_a_read_only_redis_too() {
         assert_eq!((got.status, got.text()), (200, "hello"));
     });
 }
+
+#[test]
+fn who_wants_what_is_stored_or_nothing_gets_nothing_without_redis() {
+    on_redis(async |world| {
+        let mut proxy = Proxy::start(world.server.port()).await;
+        let instance = world.instance_at(&proxy.url(), "");
+        proxy.refuse().await;
+        let got = instance.get_with(A, &[("cache-control", "only-if-cached")]).await;
+        assert_eq!((got.status, got.detail(), world.origin.count()), (504, "only-if-cached", 0));
+    });
+}
