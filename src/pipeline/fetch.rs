@@ -17,7 +17,7 @@ use crate::field::conditional::validate_with;
 use crate::metrics::Timed;
 use crate::time::Timestamp;
 use futures_util::future::{Either, select};
-use http::header::CONTENT_ENCODING;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use std::pin::pin;
 use std::rc::Rc;
@@ -71,7 +71,28 @@ impl<E: Env> Fetch<'_, E> {
                 self.described(stale.entry, received, status).await
             }
             code if is_error(code) => self.erred(Held::Stale(Box::new(stale)), received, status).await,
-            _ => self.absorb(received, status).await,
+            _ => {
+                self.supersede(&received);
+                self.absorb(received, status).await
+            }
+        }
+    }
+
+    /// Another response came in place of what is stored: "none of the stored responses nominated in the conditional
+    /// request are suitable" (RFC 9111 §4.3.3). Where the new one must not be stored the old one goes all the same: it
+    /// would be used again, stale.
+    pub(super) fn supersede(&self, received: &Received) {
+        let (code, headers) = (received.response.status(), received.response.headers());
+        let another = matches!(code.as_u16(), 200 | 300..=303 | 307 | 308 | 404 | 410);
+        let request = self.want.incoming;
+        // What comes for credentials is not what comes without.
+        if !another || request.method == Method::HEAD || request.headers.contains_key(AUTHORIZATION) {
+            return;
+        }
+        let refused = self.judge(code, headers, received.received).err();
+        // A cookie is for one client, and what it came with mostly for all.
+        if refused.is_some_and(|why| why != Unstorable::SetCookie && !why.is_of_request()) {
+            self.forget();
         }
     }
 

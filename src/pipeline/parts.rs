@@ -176,7 +176,10 @@ impl<E: Env> Fetch<'_, E> {
             {
                 self.joined(partial, gap, received, status).await
             }
-            StatusCode::OK => self.absorb(received, status).await,
+            StatusCode::OK => {
+                self.supersede(&received);
+                self.absorb(received, status).await
+            }
             _ => self.missing(status).await,
         }
     }

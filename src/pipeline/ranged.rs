@@ -76,6 +76,7 @@ impl<E: Env> Fetch<'_, E> {
         let code = received.response.status();
         if held.to_validate().is_some() {
             status.forward_status = Some(code.as_u16());
+            self.supersede(&received);
         }
         match (code, held) {
             (StatusCode::NOT_MODIFIED, Held::Stale(stale)) if conditional => {

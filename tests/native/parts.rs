@@ -793,3 +793,21 @@ fn only_if_cached_does_not_have_parts_validated_that_might_be_refreshed_later() 
         assert_eq!(world.origin.count(), 1);
     });
 }
+
+#[test]
+fn parts_of_what_is_superseded_by_what_must_not_be_stored_are_not_used_again() {
+    on_redis(async |world| {
+        for asked in ["bytes=0-9", ""] {
+            world.tell(&["FLUSHALL"]).await;
+            let (instance, _) = thousand(world);
+            put(&instance, &["bytes=0-499"]).await;
+            world.clock.advance_secs(61);
+            world.origin.gives(200, &[("cache-control", "no-store")], "new");
+            let fields = [("range", asked)];
+            let got = instance.get_with(A, if asked.is_empty() { &[] } else { &fields }).await;
+            assert_eq!((got.status, got.text()), (200, "new"));
+            world.origin.is_away();
+            assert_eq!(range(&instance, "bytes=0-9").await.status, 502, "{asked}");
+        }
+    });
+}

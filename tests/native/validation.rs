@@ -279,3 +279,38 @@ fn tags_are_stripped_from_what_is_validated_and_not_stored() {
         assert_eq!((got.text(), got.detail(), got.header("cache-tag")), ("hello", "no-store", ""));
     });
 }
+
+#[test]
+fn what_is_superseded_by_what_must_not_be_stored_is_not_used_again() {
+    on_redis(async |world| {
+        for (status, cache_control) in [(200, "no-store"), (200, "private"), (404, "no-cache"), (410, "")] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = stale(world, "max-age=60, stale-while-revalidate=600, stale-if-error=600").await;
+            world.origin.answers(move |_| Ok(reply(status, &[("cache-control", cache_control)], "new")));
+            assert_eq!(instance.get(A).await.text(), "hello", "it is refreshed behind the answer");
+            let next = instance.get(A).await;
+            assert_eq!((next.status, next.text()), (status, "new"), "{cache_control}");
+        }
+    });
+}
+
+#[test]
+fn what_is_stale_stays_where_the_answer_is_about_one_request() {
+    on_redis(async |world| {
+        let authorised = ("authorization", "Basic eDp5");
+        for (status, field, asked) in [
+            (401, ("x", "y"), ("x", "y")),
+            (403, ("cache-control", "no-store"), ("x", "y")),
+            (429, ("x", "y"), ("x", "y")),
+            (200, ("set-cookie", "a=1"), ("x", "y")),
+            (200, ("cache-control", "private"), authorised),
+        ] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = stale(world, "max-age=60, stale-if-error=600").await;
+            world.origin.answers(move |_| Ok(reply(status, &[field], "new")));
+            assert_eq!(instance.get_with(A, &[asked]).await.text(), "new");
+            world.origin.is_away();
+            assert_eq!(instance.get(A).await.text(), "hello", "{status}");
+        }
+    });
+}
