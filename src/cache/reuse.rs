@@ -123,15 +123,17 @@ fn why_not(
 }
 
 /// RFC 5861 §3: "caches MAY serve the response in which it appears after it becomes stale, up to the indicated
-/// number of seconds". Not against what the response forbids or the client asks for.
+/// number of seconds". Not against what the response forbids or the client asks for: with `max-age` alone it "does not
+/// wish to receive a stale response" (RFC 9111 §5.2.1.1), and with a limit to `max-stale` none that is staler.
 fn may_be_refreshed_later(request: &RequestDirectives, entry: &Entry, now: Timestamp) -> bool {
     let staleness = entry.ttl(now).saturating_neg().max(0);
     staleness < i64::from(entry.policy.stale_while_revalidate)
         && !entry.policy.forbids_stale
         && !entry.policy.always_validate
         && !request.no_cache
-        && request.max_age.valid().is_none_or(|max| entry.age(now) <= max.as_secs())
+        && request.max_age.valid().is_none()
         && !request.min_fresh.is_present()
+        && !matches!(request.max_stale, MaxStale::Within(_))
 }
 
 /// `max-stale` (§5.2.1.2), unless the response forbids it (§4.2.4).
@@ -261,7 +263,7 @@ mod tests {
         assert_eq!(verdict("x", entry(10, window), 14), "refresh");
         assert_eq!(verdict("x", entry(10, window), 15), "stale");
         assert_eq!(verdict("only-if-cached", entry(10, window), 14), "refresh");
-        for insists in ["no-cache", "max-age=5", "min-fresh=1"] {
+        for insists in ["no-cache", "max-age=5", "max-age=60", "min-fresh=1", "max-stale=3"] {
             assert_eq!(verdict(insists, entry(10, window), 14), "stale", "{insists}");
         }
         let forbids: fn(&mut Policy) = |p| p.forbids_stale = true;
