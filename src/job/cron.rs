@@ -63,6 +63,11 @@ impl Cron {
         if fields != 5 {
             return Err(BadCron::Fields(fields));
         }
+        // An empty member would be taken for no time at all, which is searched for through thousands of years.
+        let empty = text.split_ascii_whitespace().find(|field| field.split(',').any(str::is_empty));
+        if let Some(field) = empty {
+            return Err(BadCron::Field(format!("an empty member in {field:?}")));
+        }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let parsed = parser.parse(text).map_err(|error| BadCron::Field(error.to_string()))?;
         let cron = Self { text: text.to_owned(), parsed };
@@ -155,6 +160,9 @@ mod tests {
             "x * * * *",
             "5-1 * * * *",
             "*/0 * * * *",
+            ", * * * *",
+            "1,,2 * * * *",
+            "* * 1, * *",
         ] {
             assert!(matches!(Cron::parse(text, now), Err(BadCron::Field(_))), "{text}");
         }
