@@ -12,13 +12,12 @@
 mod ask;
 mod show;
 
-use super::call::{Call, unavailable};
+use super::call::{Call, unavailable, uncertain};
 use super::reply::{Outcome, empty, json};
 use super::seconds::seconds;
 use crate::env::Env;
 use crate::limit::{Demand, MAX_POLICIES, Policy, is_name};
 use crate::problem::Problem;
-use crate::redis::RedisError;
 use ask::{Ask, Asks, Field, Resolved};
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -118,7 +117,7 @@ async fn refund<E: Env>(mut call: Call<'_, E>, policy: &str) -> Outcome {
     }
     changeable(&asked.policy, asked.cost)?;
     let standing = call.app.limiter.refund(&lease, &asked.demand()).await;
-    let standing = standing.map_err(|error| unsure(&error))?;
+    let standing = standing.map_err(|error| uncertain(&error))?;
     Ok(json(StatusCode::OK, &show::level(&asked.policy, &standing)))
 }
 
@@ -135,13 +134,13 @@ async fn penalty<E: Env>(mut call: Call<'_, E>, policy: &str) -> Outcome {
         (Some(_), None) => {
             changeable(&asked.policy, asked.cost)?;
             let standing = call.app.limiter.penalty(&asked.demand()).await;
-            let standing = standing.map_err(|error| unsure(&error))?;
+            let standing = standing.map_err(|error| uncertain(&error))?;
             Ok(json(StatusCode::OK, &show::level(&asked.policy, &standing)))
         }
         (None, Some(block)) => {
             let time = ask::time(block, "block").map_err(bad_request)?;
             let blocked = call.app.limiter.block(&asked.policy, &asked.identity, time).await;
-            blocked.map_err(|error| unsure(&error))?;
+            blocked.map_err(|error| uncertain(&error))?;
             Ok(json(StatusCode::OK, &json!({"policy": asked.policy.name(), "blocked_for": seconds(block.0)})))
         }
         _ => Err(bad_request("expected cost or block, one of both")),
@@ -176,10 +175,4 @@ fn wrong((status, detail): (StatusCode, String)) -> Problem {
 
 fn bad_request(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
-}
-
-/// 503, and whether it may have been done all the same.
-fn unsure(error: &RedisError) -> Problem {
-    let unknown = matches!(error, RedisError::TimedOut(_) | RedisError::Unreachable(_));
-    unavailable(error).with("outcome", if unknown { "unknown" } else { "not-done" })
 }

@@ -72,7 +72,8 @@ impl<E: Env> Store<E> {
             return Ok(None);
         }
         let swept = self.sweep_while_asked(self.env.now().plus(budget), &key).await;
-        self.redis.call("UNLINK", vec![Arg::from(&key)]).await?;
+        // Somebody else may have begun meanwhile, if this one was held up.
+        self.redis.run(&DROP, &[&key], vec![Arg::from(token)]).await?;
         swept.map(Some)
     }
 
