@@ -212,6 +212,7 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
                 Ok(()) => return Ok(Found::Answer(answer)),
                 // Its content went since it was looked up. Mostly it is found missing now.
                 Err(_) if !std::mem::replace(&mut lost, true) => continue,
+                Err(_) if wanted.only_if_cached => return Ok(Found::Answer(unsatisfiable())),
                 Err(_) => {
                     let status = CacheStatus::forward(Forward::UriMiss).because("content-lost");
                     return Ok(Found::Fetch(Held::Nothing, status, None));

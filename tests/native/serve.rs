@@ -261,6 +261,9 @@ fn what_cannot_be_read_though_it_is_there_comes_from_the_origin() {
         world.tell(&["DEL", first]).await;
         world.tell(&["LPUSH", first, "no piece"]).await;
         world.tell(&["EXPIRE", first, "60"]).await;
+        let asked = world.origin.count();
+        assert_eq!(instance.get_with(A, &[("cache-control", "only-if-cached")]).await.status, 504);
+        assert_eq!(world.origin.count(), asked);
         let again = instance.get(A).await;
         assert_eq!((again.status, again.detail(), again.is_stored()), (200, "content-lost", false));
         assert_eq!(again.body.unwrap().len(), 600_000);
