@@ -27,6 +27,30 @@ pub fn split_at(line: &str, separator: u8) -> impl Iterator<Item = &str> {
     .filter(|piece| !piece.is_empty())
 }
 
+/// The members of one line, the last first. Who adds one at the end writes a whole one, and so it is read whatever others
+/// have written before it: a quoted string that they did not end, or bytes that are no text.
+pub fn from_end(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let comma = last_comma(line);
+        rest = comma.map(|at| &line[..at]);
+        Some(line[comma.map_or(0, |at| at + 1)..].trim_ascii())
+    })
+    .filter(|member| !member.is_empty())
+}
+
+/// Where the last comma stands that is not inside of a quoted string, read from the end.
+fn last_comma(line: &[u8]) -> Option<usize> {
+    let mut quoted = false;
+    // Behind a backslash that is not itself escaped, a quote is a character of its string.
+    let escapes = |at: usize| line[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+    (0..line.len()).rev().find(|&at| {
+        quoted ^= line[at] == b'"' && escapes(at) % 2 == 0;
+        line[at] == b',' && !quoted
+    })
+}
+
 /// Whether every quoted string in `text` ends there.
 #[must_use]
 pub fn is_closed(text: &str) -> bool {
@@ -92,6 +116,15 @@ mod tests {
     }
 
     #[test]
+    fn from_the_end_a_list_has_the_same_members() {
+        let line = r#"a , b="x, \", y",, "\\", c"#;
+        let mut found: Vec<_> = from_end(line.as_bytes()).collect();
+        found.reverse();
+        assert_eq!(found, split(line).map(str::as_bytes).collect::<Vec<_>>());
+        assert_eq!(from_end(b" ,").count(), 0);
+    }
+
+    #[test]
     fn quoted_strings_are_unescaped() {
         assert_eq!(unquote(r#""a\"b""#).as_deref(), Some("a\"b"));
         assert_eq!(unquote(r#"""#), None);
@@ -101,6 +134,13 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn nothing_hides_a_member_that_is_added(before in "[\",\\\\a =;é]{0,12}") {
+            let added = r#"for="[::1]:80";host="a,\"b\\""#;
+            let line = format!("{before}, {added}");
+            proptest::prop_assert_eq!(from_end(line.as_bytes()).next(), Some(added.as_bytes()));
+        }
+
         #[test]
         fn splitting_never_panics_and_loses_only_separators_and_space(line in "\\PC*") {
             let total: usize = split(&line).map(str::len).sum();

@@ -2,7 +2,8 @@
 //!
 //! Anybody can write a forwarding field. Only what a trusted proxy added to it is believed: the list is read from
 //! its end, and the first address that is no trusted proxy's is the client. What stands before it, the client may
-//! have written itself.
+//! have written itself: it hides nothing that stands behind it, neither by a quote without end nor by bytes that are no
+//! text.
 
 use crate::field::list;
 use http::header::FORWARDED;
@@ -46,19 +47,13 @@ impl AddressRules {
         if !self.trusts(client) {
             return Some(client);
         }
-        let claims: Vec<&str> = match self.field {
-            ForwardingField::XForwardedFor => {
-                list::members(headers, HeaderName::from_static("x-forwarded-for")).collect()
-            }
-            ForwardingField::Forwarded => list::members(headers, FORWARDED).collect(),
+        let (name, address): (_, fn(&str) -> Option<IpAddr>) = match self.field {
+            ForwardingField::XForwardedFor => (HeaderName::from_static("x-forwarded-for"), node),
+            ForwardingField::Forwarded => (FORWARDED, forwarded_for),
         };
-        for claim in claims.into_iter().rev() {
-            let address = match self.field {
-                ForwardingField::XForwardedFor => node(claim),
-                ForwardingField::Forwarded => forwarded_for(claim),
-            };
+        for claim in headers.get_all(name).iter().rev().flat_map(|line| list::from_end(line.as_bytes())) {
             // Something that is no address ends what can be known: it is the last proxy's client.
-            let Some(address) = address else { break };
+            let Some(address) = str::from_utf8(claim).ok().and_then(address) else { break };
             client = address.to_canonical();
             if !self.trusts(client) {
                 break;
@@ -157,6 +152,37 @@ mod tests {
     }
 
     #[test]
+    fn nothing_a_client_writes_hides_what_a_trusted_proxy_adds() {
+        for (field, name) in
+            [(ForwardingField::XForwardedFor, "x-forwarded-for"), (ForwardingField::Forwarded, "forwarded")]
+        {
+            let rules = rules(field);
+            for before in
+                ["\"", "é", "for=\"", "for=\"6.6.6.6", "for=6.6.6.6;by=\"\\", "6.6.6.6, \"\\\"", ",,"]
+            {
+                for (added, expected) in [
+                    ("198.51.100.7", "198.51.100.7"),
+                    ("\"198.51.100.7:80\"", "198.51.100.7"),
+                    ("\"[2001:db8:2::7]:4711\"", "2001:db8:2::7"),
+                ] {
+                    let added = match field {
+                        ForwardingField::XForwardedFor => added.replace('"', ""),
+                        ForwardingField::Forwarded => format!("for={added};host=\"a,\\\",b\""),
+                    };
+                    // On its line, and on one of its own.
+                    let line = format!("{before}, {added}");
+                    assert_eq!(client(&rules, "10.0.0.1", &[(name, &line)]), expected, "{line}");
+                    let lines = [(name, before), (name, &added)];
+                    assert_eq!(client(&rules, "10.0.0.1", &lines), expected, "{lines:?}");
+                }
+            }
+            // What cannot be read ends what can be known: the line before it is the client's.
+            let lines = [(name, "for=6.6.6.6"), (name, "6.6.6.6"), (name, "é")];
+            assert_eq!(client(&rules, "10.0.0.1", &lines), "10.0.0.1");
+        }
+    }
+
+    #[test]
     fn forwarded_is_read_as_its_rfc_has_it() {
         let rules = rules(ForwardingField::Forwarded);
         for (value, expected) in [
@@ -166,7 +192,8 @@ mod tests {
             ("for=6.6.6.6, for=_hidden, for=10.1.1.1", "10.1.1.1"),
             ("for=6.6.6.6, for=unknown", "10.0.0.1"),
             ("for=6.6.6.6, proto=http", "10.0.0.1"),
-            ("for=\"6.6.6.6, for=198.51.100.7", "10.0.0.1"),
+            ("for=\"6.6.6.6, for=198.51.100.7", "198.51.100.7"),
+            ("for=6.6.6.6, for=\"198.51.100.7", "10.0.0.1"),
         ] {
             assert_eq!(client(&rules, "10.0.0.1", &[("forwarded", value)]), expected, "{value}");
         }

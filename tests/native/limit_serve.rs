@@ -218,6 +218,29 @@ fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
 }
 
 #[test]
+fn a_client_cannot_hide_from_its_limit_what_a_trusted_proxy_says_of_it() {
+    on_redis(async |world| {
+        let one = limited("limit = 1\nperiod = \"1h\"");
+        for field in ["x-forwarded-for", "forwarded"] {
+            let config = format!(
+                "{one}[client]\ntrusted_proxies = [\"10.0.0.0/8\"]\nforwarding_field = \"{field}\"\n"
+            );
+            let instance = world.limited(&config);
+            let claim = if field == "forwarded" { "for=192.0.2.1" } else { "192.0.2.1" };
+            let from = async |line: &str| {
+                let fields = [(field, line), ("spin-client-addr", "10.0.0.1:1")];
+                instance.get_with(A, &fields).await.status
+            };
+            assert_eq!(from(claim).await, 200);
+            for before in ["\"", "\u{e9}", "for=\"6.6.6.6", "6.6.6.6, \"\\"] {
+                assert_eq!(from(&format!("{before}, {claim}")).await, 429, "{field}: {before}");
+            }
+            world.tell(&["FLUSHALL"]).await;
+        }
+    });
+}
+
+#[test]
 fn no_address_or_token_stands_in_redis() {
     on_redis(async |world| {
         let key = "key = [\"client\", \"header:authorization\", \"cookie:sid\", \"host\"]";
