@@ -1,6 +1,7 @@
 //! What an intermediary says of itself and of the client: `Via` (RFC 9110 §7.6.3), `CDN-Loop` (RFC 8586),
 //! `Forwarded` (RFC 7239) and the `X-Forwarded-*` fields everybody reads.
 
+use super::variable;
 use http::header::{FORWARDED, HOST, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
@@ -47,11 +48,17 @@ pub struct Hop<'a> {
     pub forwarded: bool,
 }
 
-/// Whether a field claims something of the client and of earlier hops: not to be believed where nobody
-/// trusted is in front.
+/// Whether a field claims something of the client and of earlier hops, or may be taken for one that does: not to be
+/// believed where nobody trusted is in front.
 #[must_use]
 pub fn is_claim(name: &HeaderName) -> bool {
-    CLAIMS.contains(name)
+    CLAIMS.iter().any(|claim| variable::is_taken_for(name, claim))
+}
+
+/// Whether a field may be taken for such a claim, and is none. No proxy writes one.
+#[must_use]
+pub fn is_disguised(name: &HeaderName) -> bool {
+    is_claim(name) && !CLAIMS.contains(name)
 }
 
 /// Tells the origin who asked, for what and through whom. `name` is our pseudonym. What earlier hops said
@@ -163,6 +170,22 @@ mod tests {
         assert_eq!(headers["x-forwarded-proto"], "http");
         assert_eq!(headers["forwarded"], "for=192.0.2.1;host=\"example.com:8080\";proto=http");
         assert!(!headers.contains_key("x-real-ip") && !headers.contains_key("x-forwarded-port"));
+    }
+
+    #[test]
+    fn what_a_server_behind_takes_for_a_claim_is_one() {
+        for (name, claim, disguised) in [
+            ("x-forwarded-for", true, false),
+            ("x_forwarded_for", true, true),
+            ("x-forwarded_host", true, true),
+            ("x.real.ip", true, true),
+            ("x-forwarded-fo", false, false),
+            ("x-forwarded-form", false, false),
+            ("xxforwarded-for", false, false),
+        ] {
+            let name = HeaderName::from_static(name);
+            assert_eq!((is_claim(&name), is_disguised(&name)), (claim, disguised), "{name}");
+        }
     }
 
     #[test]

@@ -21,4 +21,5 @@ pub mod rate_limit;
 pub mod spin;
 pub mod targeted;
 pub mod validator;
+pub mod variable;
 pub mod vary;

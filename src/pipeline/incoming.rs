@@ -11,10 +11,11 @@ use crate::env::Env;
 use crate::field::accept;
 use crate::field::forward::{self, Hop};
 use crate::field::range::Ranges;
-use crate::field::{cookies, hop, spin};
+use crate::field::{cookies, hop, spin, variable};
 use crate::role::Role;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, COOKIE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, PRAGMA, RANGE,
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, PRAGMA, RANGE,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -61,7 +62,8 @@ pub fn receive(request: Request<Body>, role: Role, config: &Config) -> Incoming 
         Role::Middleware => for_next(&headers, trust_forwarded),
     };
     hop::strip_with(&mut headers, |name| {
-        forward::is_spin(name) || (!trust_forwarded && forward::is_claim(name))
+        forward::is_spin(name)
+            || if trust_forwarded { forward::is_disguised(name) } else { forward::is_claim(name) }
     });
     let range = Ranges::of(&parts.method, &headers, config.cache.max_ranges);
     let (method, uri, admission, visit) = (parts.method, parts.uri, Rc::default(), None);
@@ -76,6 +78,9 @@ fn for_next(headers: &HeaderMap, trust_forwarded: bool) -> HeaderMap {
     }
     fields
 }
+
+/// Fields that are reduced to what can be answered.
+const REDUCED: [HeaderName; 2] = [ACCEPT_ENCODING, ACCEPT_LANGUAGE];
 
 impl Incoming {
     /// The same as a cache would send it for itself: a GET, or a QUERY, under no limit, and without what the client asks of
@@ -161,7 +166,13 @@ impl Incoming {
         let (key, rules) = (&policy.key, &policy.rules);
         accept::reduce_encoding(&mut self.headers, &key.encodings);
         accept::reduce_language(&mut self.headers, &key.languages);
-        let stripped = |name: &&HeaderName| rules.strip_request.contains(name) && !key.headers.contains(name);
+        let kept = |name: &HeaderName| key.headers.contains(name) || REDUCED.contains(name);
+        // What the key counts in one spelling, the origin must not take from another.
+        let named = |name: &HeaderName| {
+            let mut fields = rules.strip_request.iter().chain(&key.headers).chain(&REDUCED);
+            fields.any(|field| variable::is_taken_for(name, field))
+        };
+        let stripped = |name: &&HeaderName| named(name) && !kept(name);
         // Mostly none: to look for each of many names in the map would cost more.
         let gone: Vec<HeaderName> = self.headers.keys().filter(stripped).cloned().collect();
         for name in gone {

@@ -19,6 +19,7 @@
 //! | `Spindrift-Session-Destroy` | `1`: end it |
 
 use super::{Change, Changes, Data, DataChange, Session, User};
+use crate::field::variable;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -40,14 +41,11 @@ impl Fields {
         Self { base }
     }
 
-    /// Whether a field is one of these. Names that a server behind might take for one of these are: those
-    /// which differ only in what CGI (RFC 3875 §4.1.18) makes of them, where `-` becomes `_`.
+    /// Whether a field is one of these. Names that a server behind might take for one of these are, as
+    /// [`variable`] has it.
     fn has(&self, name: &HeaderName) -> bool {
         let (name, base) = (name.as_str().as_bytes(), self.base.as_str().as_bytes());
-        let plain = |byte: &u8| if byte.is_ascii_alphanumeric() { *byte } else { b'-' };
-        name.len() >= base.len()
-            && name.iter().map(plain).zip(base.iter().map(plain)).all(|(one, other)| one == other)
-            && name.get(base.len()).is_none_or(|byte| plain(byte) == b'-')
+        variable::begins(name, base) && name.get(base.len()).is_none_or(|byte| variable::plain(*byte) == b'-')
     }
 
     /// Removes all of them: they are a client's own, or have done their work.

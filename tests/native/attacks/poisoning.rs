@@ -48,6 +48,36 @@ fn unkeyed_override_fields_reflected_by_the_origin_poison_nobody() {
     });
 }
 
+/// No. 6: servers that hand fields on as variables (RFC 3875 §4.1.18) take `X_Forwarded_Host` for `X-Forwarded-Host`.
+#[test]
+fn unkeyed_override_fields_in_the_spelling_of_cgi_poison_nobody() {
+    on_redis(async |world| {
+        let config = "[cache]\nstrip_request = [\"x-original-url\", \"x-host\"]\nkey.headers = [\"x-host\", \"x-device\"]\n";
+        let instance = world.instance_with(config);
+        reflect(world);
+        for field in [
+            "x_forwarded_host",
+            "x-forwarded_for",
+            "x_real-ip",
+            "x.forwarded.proto",
+            "x_original-url",
+            "x_host",
+            "x_device",
+            "accept_encoding",
+            "accept_language",
+        ] {
+            world.tell(&["FLUSHALL"]).await;
+            let poison = instance.get_with(A, &[(field, "evil")]).await;
+            assert!(poison.is_stored() && !poison.text().contains("evil"), "{field}: {}", poison.text());
+            let clean = instance.get(A).await;
+            assert!(clean.is_hit() && !clean.text().contains("evil"), "{field}");
+        }
+        // Nor does who the client says it is reach an origin where nothing is stored.
+        let put = instance.send(request("PUT", A, &[("x_forwarded_for", "evil")], Body::Empty)).await;
+        assert!(!put.text().contains("evil"), "{}", put.text());
+    });
+}
+
 /// No. 6: What a site's own framework reads besides can be named; what is keyed stays.
 #[test]
 fn unkeyed_fields_that_the_route_names_poison_nobody() {
