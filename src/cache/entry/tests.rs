@@ -40,6 +40,15 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn more_fields_than_a_response_can_have_are_no_entry() {
+    let mut entry = sample(Content::Inline(Bytes::new()));
+    for _ in 0..40_000 {
+        entry.headers.append("a", HeaderValue::from_static(""));
+    }
+    assert_eq!(Entry::decode(&entry.encode().into()), Err(Corrupt::Damaged));
+}
+
+#[test]
 fn another_version_is_no_entry() {
     let mut bytes = sample(Content::Inline(Bytes::new())).encode();
     bytes[0] = 99;

@@ -138,7 +138,8 @@ impl Entry {
 
 fn read_headers(head: &mut Reader<'_>) -> Result<HeaderMap, Corrupt> {
     let count = head.count()?;
-    let mut headers = HeaderMap::with_capacity(count);
+    // A map has room for so many only, and panics where it is told of more.
+    let mut headers = HeaderMap::try_with_capacity(count).map_err(|_| Corrupt::Damaged)?;
     for _ in 0..count {
         let name = HeaderName::from_bytes(head.bytes()?).map_err(|_| Corrupt::Damaged)?;
         let value = http::HeaderValue::from_bytes(head.bytes()?).map_err(|_| Corrupt::Damaged)?;
