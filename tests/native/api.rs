@@ -246,3 +246,15 @@ fn the_dashboard_is_one_page_that_holds_no_secret_and_needs_no_redis() {
         assert_eq!(world.origin.count(), 0);
     });
 }
+
+/// It was compared with all before it, however many a URL has room for.
+#[test]
+fn a_stranger_who_asks_for_many_channels_is_refused_at_the_first_too_many() {
+    on_redis(async |world| {
+        let topics: Vec<String> = (0..6000).map(|number| format!("topic={number:x}")).collect();
+        let got =
+            world.managed("").calls("GET", &format!("v1/channels/x?{}", topics.join("&")), &[], "").await;
+        assert_eq!(got.status, 400);
+        assert_eq!(problem(&got)["detail"], "expected at most 16 channels, found more");
+    });
+}
