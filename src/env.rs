@@ -7,6 +7,7 @@ use crate::body::Body;
 use crate::redis::{Arg, RedisError, Value};
 use crate::time::Timestamp;
 use http::{Request, Response};
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// The time of day, and waiting.
@@ -35,8 +36,27 @@ pub trait Background {
 
 /// Lines for the operator. Never give it a secret.
 pub trait Log {
-    /// Writes one line.
+    /// Writes one line, as [`one_line`] has it.
     fn log(&self, line: &str);
+}
+
+/// `line` as a log and a terminal take it for one line and nothing else. What is asked for stands in lines, and a URL may
+/// have characters that end a line (U+0085, U+2028) or command a terminal (U+009B): these are escaped.
+#[must_use]
+pub fn one_line(line: &str) -> Cow<'_, str> {
+    let commands = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if !line.contains(commands) {
+        return Cow::Borrowed(line);
+    }
+    let mut plain = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        if commands(c) {
+            plain.extend(c.escape_default());
+        } else {
+            plain.push(c);
+        }
+    }
+    Cow::Owned(plain)
 }
 
 /// An open connection to one Redis server.

@@ -162,3 +162,18 @@ fn content_where_there_is_none_is_neither_stored_nor_taken_for_more() {
         }
     });
 }
+
+/// No. 26: A line of the log stays one line, and commands no terminal, whatever was asked for.
+#[test]
+fn log_injection_no_url_becomes_another_line_of_the_log() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        world.origin.is_away();
+        instance.get("http://h/a\u{85}forged\u{2028}forged\u{9b}31m").await;
+        assert!(
+            instance.env.logged("/a\\u{85}forged\\u{2028}forged\\u{9b}31m"),
+            "{:?}",
+            instance.env.log_lines()
+        );
+    });
+}

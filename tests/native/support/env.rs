@@ -3,7 +3,7 @@
 use super::origin::Origin;
 use super::wire::Wire;
 use spindrift::body::Body;
-use spindrift::env::{Background, Clock, Entropy, Log, Timeouts, Upstream, UpstreamError};
+use spindrift::env::{Background, Clock, Entropy, Log, Timeouts, Upstream, UpstreamError, one_line};
 use spindrift::time::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -151,7 +151,7 @@ impl Background for TestEnv {
 
 impl Log for TestEnv {
     fn log(&self, line: &str) {
-        self.0.log.borrow_mut().push(line.to_owned());
+        self.0.log.borrow_mut().push(one_line(line).into_owned());
     }
 }
 
