@@ -110,11 +110,13 @@ impl fmt::Display for Matcher {
     }
 }
 
-/// The host of an authority: without port, and without the dot that may end a name.
+/// The host of an authority: without port, without the dot that may end a name, and without a user before it (RFC 9110
+/// §4.2.4), which some servers pass over and which must not lead past a route.
 pub(crate) fn host_name(authority: &str) -> &str {
-    let host = match authority.rfind(']') {
-        Some(end) => &authority[..=end],
-        None => authority.split(':').next().unwrap_or_default(),
+    let place = authority.rsplit('@').next().unwrap_or_default();
+    let host = match place.rfind(']') {
+        Some(end) => &place[..=end],
+        None => place.split(':').next().unwrap_or_default(),
     };
     host.strip_suffix('.').unwrap_or(host)
 }
@@ -310,6 +312,9 @@ mod tests {
             ("badexample.com", "/static/a", "/static/*"),
             ("shop.example.com", "/static/a", "*.example.com/static/*"),
             ("shop.example.com.:443", "/x.jpg", "shop"),
+            ("x@shop.example.com", "/x", "shop"),
+            ("x:y@shop.example.com:443", "/x", "shop"),
+            ("shop.example.com:x@h", "/x", "default"),
             ("[::1]:3000", "/x/y.jpg", "*.jpg"),
             ("", "/a", "/a"),
             ("h", "/a/", "default"),
