@@ -31,6 +31,15 @@ impl<T: Default> Globs<T> {
         &mut globs[at].1
     }
 
+    /// Leaves those of which `keep` is true.
+    pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        self.by_beginning.retain(|_, globs| {
+            globs.retain(|(_, known)| keep(known));
+            !globs.is_empty()
+        });
+        self.lengths = self.by_beginning.keys().map(String::len).collect();
+    }
+
     /// What is known of the globs that match `text` and are `wanted`.
     pub(super) fn matching<'a>(
         &'a self,
@@ -57,6 +66,10 @@ mod tests {
         *globs.entry("user:?") = 9;
         assert_eq!(globs.matching("user:12", |_| true).collect::<Vec<_>>(), [&3]);
         assert_eq!(globs.matching("user:1", |known| *known > 3).collect::<Vec<_>>(), [&9]);
+        globs.retain(|known| *known > 3);
+        assert_eq!(globs.matching("user:1", |_| true).collect::<Vec<_>>(), [&9]);
+        globs.retain(|_| false);
+        assert!(globs.by_beginning.is_empty() && globs.lengths.is_empty());
     }
 
     proptest! {

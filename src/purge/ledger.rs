@@ -64,9 +64,13 @@ pub struct Ledger {
     keys: Globs<Numbers>,
     /// Whether any entry is for a URL with every query.
     any_query: bool,
-    /// What is older than this may have been purged by an entry that Redis lost.
+    /// What is older than this may have been purged by an entry that is not known here: Redis lost it, or it has left the
+    /// ledger.
     lost: u64,
 }
+
+/// So many purges after the last time, what has left the ledger is forgotten here too.
+const FORGET_EVERY: u64 = 1000;
 
 /// The number of the last purge of a target, by its kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,6 +105,20 @@ impl Ledger {
             self.known.seq = self.known.seq.max(number);
             self.note(&member, number);
         }
+        self.forget(head.floor);
+    }
+
+    /// Forgets targets that have left the ledger: all that they may mean is older than its floor.
+    fn forget(&mut self, floor: u64) {
+        if floor < self.lost.saturating_add(FORGET_EVERY) {
+            return;
+        }
+        self.lost = floor;
+        let counts = |numbers: &Numbers| numbers.soft.max(numbers.hard) > floor;
+        for targets in [&mut self.exact, &mut self.patterns, &mut self.prefixes] {
+            targets.retain(|_, numbers| counts(numbers));
+        }
+        self.keys.retain(counts);
     }
 
     fn note(&mut self, member: &str, number: u64) {
@@ -342,6 +360,27 @@ mod tests {
         let mut empty = Ledger::default();
         empty.learn(&head(5), vec![]);
         assert_eq!(judged(&empty, 4), Purged::Hard);
+    }
+
+    #[test]
+    fn targets_that_left_the_ledger_are_forgotten() {
+        let mut ledger = Ledger::default();
+        for seq in 1..=50_000u32 {
+            let kind = ["th", "gh", "xh", "kh"][seq as usize % 4];
+            let (seq, member) = (u64::from(seq), format!("{kind}{seq}*"));
+            let head = Head { mark: mark(seq), floor: seq.saturating_sub(10_000) };
+            ledger.learn(&head, vec![(member, seq)]);
+        }
+        let known = [&ledger.exact, &ledger.patterns, &ledger.prefixes].map(HashMap::len);
+        assert!(known.iter().all(|known| (2_500..2_800).contains(known)), "{known:?}");
+        let tags = ["40008*".to_owned(), "40004*".to_owned()];
+        let at = |floor, seq, url| {
+            let head = Head { mark: mark(50_000), floor };
+            ledger.judge(&head, Subject { mark: &mark(seq), url, tags: &tags })
+        };
+        assert_eq!((at(40_000, 40_007, ""), at(40_000, 40_008, "")), (Purged::Hard, Purged::No));
+        assert_eq!((at(40_000, 40_010, "40011"), at(40_000, 40_011, "40011")), (Purged::Hard, Purged::No));
+        assert_eq!(at(0, 4, ""), Purged::Hard, "a head that was read before makes nothing good");
     }
 
     #[test]
