@@ -222,10 +222,8 @@ impl<E: Env> Node<E> {
     async fn open(&self, after: Option<Outage>) -> Result<Rc<E::Connection>, RedisError> {
         let failures = after.as_ref().map_or(0, Outage::failures);
         *self.link.borrow_mut() = Link::Opening { after };
-        let attempt = Attempt { node: self };
-        let opened = self.connect().await;
-        std::mem::forget(attempt);
-        match opened {
+        let _attempt = Attempt { node: self };
+        match self.connect().await {
             Ok(connection) => {
                 let connection = Rc::new(connection);
                 let open = Link::Open { connection: Rc::clone(&connection), failures };
@@ -269,13 +267,16 @@ impl<E: Env> Node<E> {
     }
 }
 
-/// Frees the link when the task that was opening it goes away half way.
+/// Frees the link when the task that was opening it goes away half way. The outage that it would have ended goes on.
 struct Attempt<'a, E: Env> {
     node: &'a Node<E>,
 }
 
 impl<E: Env> Drop for Attempt<'_, E> {
     fn drop(&mut self) {
-        *self.node.link.borrow_mut() = Link::Closed;
+        let mut link = self.node.link.borrow_mut();
+        if let Link::Opening { after } = &mut *link {
+            *link = after.take().map_or(Link::Closed, Link::Down);
+        }
     }
 }

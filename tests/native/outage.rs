@@ -185,6 +185,25 @@ fn a_caller_that_leaves_while_opening_does_not_wedge_the_client() {
 }
 
 #[test]
+fn a_caller_that_leaves_while_trying_again_does_not_end_the_outage() {
+    on_redis(async |world| {
+        let (proxy, instance) = behind_proxy(world).await;
+        proxy.set(Mode::Silent);
+        for _ in 0..3 {
+            ping_in_vain(&proxy, &instance).await.unwrap_err();
+            world.clock.advance(LONGEST);
+        }
+        let heard = proxy.heard();
+        tokio::select! {
+            reply = ping(&instance) => panic!("a silent server answered: {reply:?}"),
+            () = proxy.heard_more_than(heard) => {}
+        }
+        ping_in_vain(&proxy, &instance).await.unwrap_err();
+        assert!(rest(&instance).await >= Duration::from_millis(400), "it is the fourth failure in a row");
+    });
+}
+
+#[test]
 fn callers_that_wait_for_one_that_left_open_the_connection_themselves() {
     on_redis(async |world| {
         let (proxy, instance) = behind_proxy(world).await;
