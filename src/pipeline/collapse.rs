@@ -100,6 +100,15 @@ pub(super) async fn turn<E: Env>(
     }
 }
 
+/// A flight that nobody joins.
+const NOBODY_WAITS: &str = "-";
+
+/// The right to store what comes, for which nobody waits; `None` when Redis gives none.
+pub(super) async fn alone<E: Env>(want: &Want<'_, E>) -> Option<FillLease> {
+    let begun = want.shared.store.begin(&want.key, NOBODY_WAITS, None, "", Duration::ZERO).await;
+    begun.ok().map(|begun| begun.lease)
+}
+
 /// Whether a response under way answers this request: it is what the request selects, it is fresh, and
 /// its fetch began after every purge that the request's own lookup knew of.
 fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, mark: Option<&LedgerMark>) -> bool {

@@ -215,7 +215,7 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
                 Err(_) if wanted.only_if_cached => return Ok(Found::Answer(unsatisfiable())),
                 Err(_) => {
                     let status = CacheStatus::forward(Forward::UriMiss).because("content-lost");
-                    return Ok(Found::Fetch(Held::Nothing, status, None));
+                    return Ok(Found::Fetch(Held::Nothing, status, collapse::alone(want).await));
                 }
             },
             Judgement::Ask(held, status) => (held, status),

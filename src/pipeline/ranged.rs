@@ -5,6 +5,7 @@
 //! the part out. A part that cannot be kept is passed on all the same.
 
 use super::absorb::{Begin, date, declared_length};
+use super::collapse;
 use super::content::first_piece;
 use super::cut;
 use super::fetch::{Ending, Fetch, Received, is_error};
@@ -27,9 +28,6 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE};
 use http::{HeaderMap, Response, StatusCode};
 use std::time::Duration;
 
-/// A flight that nobody joins.
-const NOBODY_WAITS: &str = "-";
-
 impl<E: Env> Fetch<'_, E> {
     /// Asks the origin for what `held` does not give.
     pub(super) async fn fetch(self, held: Held, status: CacheStatus) -> Answer {
@@ -49,8 +47,7 @@ impl<E: Env> Fetch<'_, E> {
         // Otherwise each request for a byte of what cannot be stored would fetch it all.
         let status = answer.status;
         drop(answer);
-        let begun = want.shared.store.begin(&want.key, NOBODY_WAITS, None, "", Duration::ZERO).await;
-        let lease = begun.ok().map(|begun| begun.lease);
+        let lease = collapse::alone(&want).await;
         Box::pin(Fetch { want, lease }.part(range, Held::Nothing, status)).await
     }
 

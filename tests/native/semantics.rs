@@ -37,6 +37,19 @@ fn a_query_is_one_round_trip_and_there_may_be_any_number_of_them() {
     });
 }
 
+#[test]
+fn an_answer_to_a_query_whose_content_is_damaged_goes() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        world.origin.answers(|_| Ok(reply(200, &[("cache-control", "max-age=60")], vec![b'x'; 300_000])));
+        assert!(query(&instance, "q").await.is_stored());
+        world.tell(&["SET", &world.chunks().await[0], "damaged", "KEEPTTL"]).await;
+        let got = query(&instance, "q").await;
+        assert!(got.text().len() == 300_000 && got.is_stored(), "{got:?}", got = got.headers);
+        assert!(query(&instance, "q").await.is_hit());
+    });
+}
+
 /// The one index there is.
 const INDEX: &str = "for _, key in ipairs(redis.call('KEYS', '*}')) do
   local value = redis.call('TYPE', key).ok == 'string' and redis.call('GET', key)

@@ -265,8 +265,9 @@ fn what_cannot_be_read_though_it_is_there_comes_from_the_origin() {
         assert_eq!(instance.get_with(A, &[("cache-control", "only-if-cached")]).await.status, 504);
         assert_eq!(world.origin.count(), asked);
         let again = instance.get(A).await;
-        assert_eq!((again.status, again.detail(), again.is_stored()), (200, "content-lost", false));
+        assert_eq!((again.status, again.detail(), again.is_stored()), (200, "content-lost", true));
         assert_eq!(again.body.unwrap().len(), 600_000);
+        assert!(instance.get(A).await.is_hit(), "it is not looked for in vain for ever");
     });
 }
 
