@@ -89,19 +89,23 @@ impl<E: Env> Following<E> {
     /// The body, `length` bytes in all where the origin declared that. It breaks off where the fetch does.
     #[must_use]
     pub fn into_body(self, length: Option<u64>) -> Body {
-        let pieces = futures_util::stream::unfold((self, 0), |(following, number)| async move {
-            let next = following.next(number).await?;
+        let start = Some((self, 0, false));
+        let pieces = futures_util::stream::unfold(start, move |following| async move {
             // After an error there is nothing more to ask for.
-            let after = if next.is_ok() { number.saturating_add(1) } else { u32::MAX };
-            Some((next, (following, after)))
+            let (following, number, complete) = following?;
+            let next = following.next(number, complete).await?;
+            let after = next.as_ref().ok().map(|piece| {
+                let (number, shorter) = (number.saturating_add(1), piece.len() < CHUNK);
+                let all = length.is_some_and(|length| u64::from(number) * CHUNK as u64 >= length);
+                (following, number, shorter || all)
+            });
+            Some((next, after))
         });
         Body::from_pieces(length, pieces)
     }
 
-    async fn next(&self, number: u32) -> Option<Result<Bytes, BodyError>> {
-        if number == u32::MAX {
-            return None;
-        }
+    /// The piece of this number. Where all that came before is `complete`, the body ends here, as soon as its fetch does.
+    async fn next(&self, number: u32, complete: bool) -> Option<Result<Bytes, BodyError>> {
         let mut pause = PAUSE;
         loop {
             match piece(&self.store, &self.resource, &self.body, number).await {
@@ -116,6 +120,8 @@ impl<E: Env> Following<E> {
                     let last = piece(&self.store, &self.resource, &self.body, number).await;
                     return Some(last.and_then(|piece| piece.ok_or_else(|| missing(number))));
                 }
+                // How it ended is forgotten soon, or did not matter: only the last piece is shorter than the others.
+                _ if complete => return None,
                 Ok(_) => return Some(Err(BodyError("the fetch it comes from broke off".to_owned()))),
                 Err(error) => return Some(Err(BodyError(error.to_string()))),
             }

@@ -52,6 +52,7 @@ mod store;
 mod support;
 mod sweep;
 mod topic;
+mod under_way;
 mod validation;
 mod value;
 mod value_fill;

@@ -1,0 +1,87 @@
+//! Bodies that others follow while they come: who may, and what happens to those who do.
+
+use crate::support::exchange::{Got, get};
+use crate::support::origin::with_body;
+use crate::support::ranged::{Representation, content};
+use crate::support::{Instance, World, on_redis};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::{iter, once};
+use spindrift::body::{Body, BodyError};
+use std::time::Duration;
+use tokio::sync::oneshot::{Sender, channel};
+
+const A: &str = "http://h/a";
+const FIELDS: [(&str, &str); 2] = [("cache-control", "max-age=60"), ("cache-tag", "t")];
+
+/// The first answer of the origin is these fields and `halves`, the second of them not before the gate is opened; every
+/// further one is short.
+fn in_halves(
+    world: &World,
+    fields: &'static [(&'static str, &'static str)],
+    halves: [Bytes; 2],
+) -> Sender<()> {
+    let (open, gate) = channel();
+    let [first, second] = halves;
+    let mut body = Some(iter([Ok(first)]).chain(once(async move {
+        let _ = gate.await;
+        Ok::<_, BodyError>(second)
+    })));
+    world.origin.answers(move |_| {
+        let body =
+            body.take().map_or_else(|| Bytes::from_static(b"short").into(), |it| Body::from_pieces(None, it));
+        Ok(with_body(200, fields, body))
+    });
+    open
+}
+
+fn halves() -> [Bytes; 2] {
+    [vec![b'a'; 300_000].into(), vec![b'b'; 300_000].into()]
+}
+
+/// The lead that is under way.
+async fn lead(world: &World) -> String {
+    loop {
+        if let Some(key) = world.keys().await.into_iter().find(|key| key.contains("}:f:")) {
+            return key;
+        }
+    }
+}
+
+/// Returns once others can follow what is under way.
+async fn published(world: &World) {
+    let key = lead(world).await;
+    while !world.ask::<String>(&["GETRANGE", &key, "0", "0"]).await.starts_with('P') {}
+}
+
+/// `leader` gets A, and as soon as others could follow, `meanwhile` happens.
+async fn while_under_way<T>(
+    world: &World,
+    leader: &Instance,
+    meanwhile: impl Future<Output = T>,
+) -> (Got, T) {
+    let meanwhile = async {
+        published(world).await;
+        meanwhile.await
+    };
+    tokio::join!(async { leader.get(A).await }, meanwhile)
+}
+
+#[test]
+fn who_reads_slowly_gets_the_end_though_the_fetch_is_forgotten() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        let open = in_halves(world, &FIELDS, halves());
+        let begin = async {
+            let mut response = spindrift::pipeline::serve(&other.app, get(A, &[])).await;
+            let first = response.body_mut().chunk().await.unwrap().unwrap();
+            open.send(()).unwrap();
+            (response, first.len())
+        };
+        let (_, (response, first)) = while_under_way(world, &one, begin).await;
+        // As after two seconds.
+        world.tell(&["DEL", &lead(world).await]).await;
+        let rest = response.into_body().collect(usize::MAX).await.unwrap();
+        assert_eq!(first + rest.len(), 600_000);
+    });
+}
