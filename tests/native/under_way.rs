@@ -85,3 +85,25 @@ fn who_reads_slowly_gets_the_end_though_the_fetch_is_forgotten() {
         assert_eq!(first + rest.len(), 600_000);
     });
 }
+
+#[test]
+fn an_origin_that_pauses_in_its_body_keeps_the_lead() {
+    on_redis(async |world| {
+        let one = world.instance();
+        let open = in_halves(world, &FIELDS, halves());
+        let pause = async {
+            let key = lead(world).await;
+            world.tell(&["PEXPIRE", &key, "1000"]).await;
+            for _ in 0..100 {
+                one.env.expire_deadlines();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let left: i64 = world.ask(&["PTTL", &key]).await;
+            open.send(()).unwrap();
+            left
+        };
+        let (got, left) = while_under_way(world, &one, pause).await;
+        assert_eq!(got.body.unwrap().len(), 600_000);
+        assert!(left > 1000, "it gives signs of life: {left}");
+    });
+}
