@@ -48,9 +48,13 @@ pub(super) fn following<E: Env>(
     let following =
         Following { store: Rc::clone(&want.shared.store), resource: want.key.clone(), flight, token, body };
     headers.remove(CONTENT_LENGTH);
-    let content = match send {
-        Send::Content => following.into_body(declared),
-        Send::HeadOnly => Body::Empty,
+    let content = match (send, declared) {
+        (Send::Content, Some(length)) => {
+            let body = following.into_body(declared);
+            resume::guarded(want, &headers, (Span::new(0, length), length), body)
+        }
+        (Send::Content, None) => following.into_body(None),
+        (Send::HeadOnly, _) => Body::Empty,
     };
     if let (Some(length), Send::Content) = (declared, send) {
         headers.insert(CONTENT_LENGTH, length.into());

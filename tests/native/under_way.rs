@@ -107,3 +107,35 @@ fn an_origin_that_pauses_in_its_body_keeps_the_lead() {
         assert!(left > 1000, "it gives signs of life: {left}");
     });
 }
+
+#[test]
+fn what_others_follow_goes_on_from_the_origin_where_its_fetch_is_lost() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        let whole = content(600_000, 0);
+        let representation = Representation::of(world, whole.clone(), "\"1\"");
+        let (open, gate) = channel::<()>();
+        let mut gate = Some(gate);
+        let (first, second) = (whole.slice(..300_000), whole.slice(300_000..));
+        world.origin.answers(move |seen| {
+            let Some(gate) = gate.take() else { return Ok(representation.answer(seen)) };
+            let second = second.clone();
+            let pieces = iter([Ok(first.clone())]).chain(once(async move {
+                let _ = gate.await;
+                Ok::<_, BodyError>(second)
+            }));
+            let fields = [("cache-control", "max-age=60"), ("etag", "\"1\""), ("content-length", "600000")];
+            Ok(with_body(200, &fields, Body::from_pieces(Some(600_000), pieces)))
+        });
+        let follow = async {
+            let mut response = spindrift::pipeline::serve(&other.app, get(A, &[])).await;
+            let first = response.body_mut().chunk().await.unwrap().unwrap();
+            one.purge_url(A).await;
+            let rest = response.into_body().collect(usize::MAX).await;
+            open.send(()).unwrap();
+            rest.map(|rest| [first, rest].concat())
+        };
+        let (_, followed) = while_under_way(world, &one, follow).await;
+        assert!(followed.unwrap() == whole);
+    });
+}
