@@ -85,7 +85,7 @@ pub(super) async fn turn<E: Env>(
         waiting.left -= 1;
         match wait(want, flight, &token).await? {
             Outcome::Leading | Outcome::Gone => {}
-            Outcome::Streaming(streaming) if is_for(want, &streaming, mark.as_ref()) => {
+            Outcome::Streaming(streaming) if is_for(want, &streaming, &begun.lease) => {
                 let (streaming, flight) = (*streaming, flight.to_owned());
                 return Ok(Step::Follow(Box::new(Follow { streaming, flight, token })));
             }
@@ -110,10 +110,10 @@ pub(super) async fn alone<E: Env>(want: &Want<'_, E>) -> Option<FillLease> {
 }
 
 /// Whether a response under way answers this request: it is what the request selects, it is fresh, and
-/// its fetch began after every purge that the request's own lookup knew of.
-fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, mark: Option<&LedgerMark>) -> bool {
-    let entry = &streaming.entry;
-    let purged = mark.is_some_and(|mark| mark.id != entry.ledger.id || mark.seq > entry.ledger.seq);
+/// its fetch began after every purge that was known when this one could have begun.
+fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, lease: &FillLease) -> bool {
+    let (entry, known) = (&streaming.entry, lease.ledger());
+    let purged = known.id != entry.ledger.id || known.seq > entry.ledger.seq;
     entry.key == want.key.text()
         && entry.selecting == want.selecting.values(&streaming.spec)
         && entry.ttl(want.app.env.now()) > 0

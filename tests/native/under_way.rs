@@ -68,6 +68,23 @@ async fn while_under_way<T>(
 }
 
 #[test]
+fn a_lost_ledger_lets_nobody_follow_what_was_purged() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        let open = in_halves(world, &FIELDS, halves());
+        let after_the_purge = async {
+            one.purge_tag("t").await;
+            world.tell(&["DEL", "sd:{purge}"]).await;
+            let response = spindrift::pipeline::serve(&other.app, get(A, &[])).await;
+            open.send(()).unwrap();
+            response.into_body().collect(usize::MAX).await.unwrap()
+        };
+        let (_, got) = while_under_way(world, &one, after_the_purge).await;
+        assert_eq!(got.len(), 5, "what was begun before the purge is not for those who come after it");
+    });
+}
+
+#[test]
 fn who_reads_slowly_gets_the_end_though_the_fetch_is_forgotten() {
     on_redis(async |world| {
         let (one, other) = (world.instance(), world.instance());
