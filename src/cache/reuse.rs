@@ -95,6 +95,17 @@ pub fn evaluate(
     }
 }
 
+/// Whether a response answers a request as it is, as far as time goes; see [`evaluate`].
+#[must_use]
+pub fn answers(
+    request: &RequestDirectives,
+    entry: &Entry,
+    waited: Option<Timestamp>,
+    now: Timestamp,
+) -> bool {
+    why_not(request, entry, false, waited, now).is_none()
+}
+
 fn why_not(
     request: &RequestDirectives,
     entry: &Entry,

@@ -7,8 +7,10 @@
 use super::Want;
 use crate::cache::entry::LedgerMark;
 use crate::cache::lease::{FillLease, Outcome, Streaming, Turn};
+use crate::cache::reuse::answers;
 use crate::env::Env;
 use crate::redis::RedisError;
+use crate::time::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -42,6 +44,8 @@ pub(super) struct Follow {
 
 /// How far one request has come with waiting.
 pub(super) struct Waiting {
+    /// When the request came.
+    arrived: Timestamp,
     /// After the end of whose lead it has looked.
     after: String,
     left: u8,
@@ -49,13 +53,13 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// Nothing has been waited for yet.
-    pub(super) const fn new() -> Self {
-        Self { after: String::new(), left: WAITS }
+    pub(super) const fn new(arrived: Timestamp) -> Self {
+        Self { arrived, after: String::new(), left: WAITS }
     }
 
-    /// Whether it has waited for others.
-    pub(super) const fn has_waited(&self) -> bool {
-        self.left < WAITS || !self.after.is_empty()
+    /// When the request came, if it has waited for others.
+    pub(super) fn waited(&self) -> Option<Timestamp> {
+        (self.left < WAITS || !self.after.is_empty()).then_some(self.arrived)
     }
 }
 
@@ -85,7 +89,7 @@ pub(super) async fn turn<E: Env>(
         waiting.left -= 1;
         match wait(want, flight, &token).await? {
             Outcome::Leading | Outcome::Gone => {}
-            Outcome::Streaming(streaming) if is_for(want, &streaming, &begun.lease) => {
+            Outcome::Streaming(streaming) if is_for(want, &streaming, &begun.lease, waiting) => {
                 let (streaming, flight) = (*streaming, flight.to_owned());
                 return Ok(Step::Follow(Box::new(Follow { streaming, flight, token })));
             }
@@ -109,15 +113,14 @@ pub(super) async fn alone<E: Env>(want: &Want<'_, E>) -> Option<FillLease> {
     begun.ok().map(|begun| begun.lease)
 }
 
-/// Whether a response under way answers this request: it is what the request selects, it is fresh, and
-/// its fetch began after every purge that was known when this one could have begun.
-fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, lease: &FillLease) -> bool {
+/// Whether a response under way answers this request: it is what the request selects, it is fresh and as new as the
+/// request wants it, and its fetch began after every purge that was known when this one could have begun.
+fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, lease: &FillLease, waiting: &Waiting) -> bool {
     let (entry, known) = (&streaming.entry, lease.ledger());
     let purged = known.id != entry.ledger.id || known.seq > entry.ledger.seq;
     entry.key == want.key.text()
         && entry.selecting == want.selecting.values(&streaming.spec)
-        && entry.ttl(want.app.env.now()) > 0
-        && !entry.policy.always_validate
+        && answers(&want.directives(), entry, waiting.waited(), want.app.env.now())
         && !purged
         && want.admits(entry)
 }

@@ -192,9 +192,8 @@ impl From<RedisError> for Unfound {
 }
 
 async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
-    let arrived = want.app.env.now();
     let wanted = want.directives();
-    let mut waiting = Waiting::new();
+    let mut waiting = Waiting::new(want.app.env.now());
     let mut lost = false;
     loop {
         let admitted = want.incoming.admission.request(want.app);
@@ -205,7 +204,7 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
         let mut found = found?;
         found.entry = found.entry.filter(|entry| want.admits(entry));
         found.partial = found.partial.filter(|partial| want.admits(partial.entry()));
-        let waited = waiting.has_waited().then_some(arrived);
+        let waited = waiting.waited();
         let (flight, mark) = (want.flight(&found.flight), found.mark.clone());
         let (held, status) = match judge(want, &wanted, found, waited).await? {
             Judgement::Answer(mut answer) => match answer.response.body_mut().begin().await {

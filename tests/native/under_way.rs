@@ -85,6 +85,26 @@ fn a_lost_ledger_lets_nobody_follow_what_was_purged() {
 }
 
 #[test]
+fn who_insists_does_not_follow_what_had_come_before() {
+    on_redis(async |world| {
+        for insists in ["no-cache", "max-age=2", "min-fresh=59"] {
+            world.tell(&["FLUSHALL"]).await;
+            let (one, other) = (world.instance(), world.instance());
+            let (asked, open) = (world.origin.count(), in_halves(world, &FIELDS, halves()));
+            let later = async {
+                world.clock.advance_secs(3);
+                let fields = [("cache-control", insists)];
+                let response = spindrift::pipeline::serve(&other.app, get(A, &fields)).await;
+                open.send(()).unwrap();
+                response.into_body().collect(usize::MAX).await.unwrap()
+            };
+            let (_, got) = while_under_way(world, &one, later).await;
+            assert_eq!((got.len(), world.origin.count() - asked), (5, 2), "{insists}");
+        }
+    });
+}
+
+#[test]
 fn who_reads_slowly_gets_the_end_though_the_fetch_is_forgotten() {
     on_redis(async |world| {
         let (one, other) = (world.instance(), world.instance());
