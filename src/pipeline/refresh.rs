@@ -57,7 +57,8 @@ async fn refresh<E: Env>(
     }
 }
 
-/// The right to refresh what is stale; `None` when somebody else does, or has just done so.
+/// The right to refresh what is stale; `None` when somebody else does, or has just done so, or what came last could not be
+/// stored: nobody waits for a refresh, so it would be asked for again behind every answer.
 async fn turn<E: Env>(
     want: &Want<'_, E>,
     stale: Stale,
@@ -68,8 +69,8 @@ async fn turn<E: Env>(
         async |after: &str, mark| store.begin(&want.key, &flight, mark, after, want.policy.collapse).await;
     let begun = begin("", mark).await?;
     let ended = match begun.turn {
-        Turn::Lead | Turn::Solo => return Ok(Some((stale, begun.lease))),
-        Turn::Wait(_) => return Ok(None),
+        Turn::Lead => return Ok(Some((stale, begun.lease))),
+        Turn::Wait(_) | Turn::Solo => return Ok(None),
         Turn::LookAgain(token) => token,
     };
     let found = store.lookup(&want.key, want.selecting).await?;
@@ -79,6 +80,5 @@ async fn turn<E: Env>(
         Verdict::Fresh(_) | Verdict::Missing | Verdict::Unsatisfiable => return Ok(None),
     };
     let begun = begin(&ended, found.mark).await?;
-    let ours = matches!(begun.turn, Turn::Lead | Turn::Solo);
-    Ok(ours.then_some((stale, begun.lease)))
+    Ok((begun.turn == Turn::Lead).then_some((stale, begun.lease)))
 }

@@ -102,6 +102,31 @@ fn a_refresh_that_fails_leaves_what_is_there() {
 }
 
 #[test]
+fn a_refresh_that_brings_nothing_is_not_tried_behind_every_answer() {
+    on_redis(async |world| {
+        for (status, fields) in [(500, &[][..]), (200, &[("cache-control", "max-age=10"), ("set-cookie", "a=b")])] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = world.instance();
+            versions(world, "max-age=10, stale-while-revalidate=60");
+            instance.get(A).await;
+            world.clock.advance_secs(15);
+            let asked = world.origin.count();
+            world.origin.gives(status, fields, "not to be stored");
+            for _ in 0..20 {
+                assert_eq!(instance.get(A).await.text(), "v1");
+            }
+            assert_eq!(world.origin.count() - asked, 1, "{status}");
+            versions(world, "max-age=10");
+            // As after `hit_for_miss`.
+            let marker = world.keys().await.into_iter().find(|key| key.contains("}:m:")).unwrap();
+            world.tell(&["DEL", &marker]).await;
+            assert_eq!(instance.get(A).await.text(), "v1");
+            assert!(instance.get(A).await.ttl() > 0, "{status}");
+        }
+    });
+}
+
+#[test]
 fn a_soft_purge_is_refreshed_behind_the_answer_and_a_hard_one_is_not() {
     on_redis(async |world| {
         let instance = world.instance();
