@@ -21,7 +21,7 @@ use crate::body::Body;
 use crate::env::Env;
 use crate::field::validator::StrongValidator;
 use crate::redis::{Arg, RedisError};
-use crate::time::{Timestamp, millis};
+use crate::time::millis;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use std::pin::pin;
@@ -39,8 +39,9 @@ pub struct Fill<E: Env> {
     entry: Entry,
     declared: Option<u64>,
     limit: u64,
-    began: Timestamp,
-    renewed: Timestamp,
+    /// By [`Clock::elapsed`](crate::env::Clock::elapsed), as the next: the wall clock may be set back.
+    began: Duration,
+    renewed: Duration,
     buffer: BytesMut,
     length: u64,
     pieces: Option<Pieces>,
@@ -84,7 +85,7 @@ impl<E: Env> Fill<E> {
         if declared.is_some_and(|declared| declared > limit) {
             return Err((Unstorable::TooLarge, Box::new(lease)));
         }
-        let (began, buffer) = (entry.received, BytesMut::new());
+        let (began, buffer) = (store.env.elapsed(), BytesMut::new());
         let (renewed, pieces, part) = (began, None, None);
         Ok(Self {
             store,
@@ -151,8 +152,8 @@ impl<E: Env> Fill<E> {
         if self.length > self.limit {
             return Err(Abandoned::Unstorable(Unstorable::TooLarge));
         }
-        let now = self.store.env.now();
-        if now.since(self.began) >= FILL_TIME {
+        let now = self.store.env.elapsed();
+        if now.saturating_sub(self.began) >= FILL_TIME {
             return Err(Abandoned::Late);
         }
         self.buffer.extend_from_slice(&piece);
@@ -160,7 +161,7 @@ impl<E: Env> Fill<E> {
             let chunk = self.buffer.split_to(CHUNK);
             self.write(chunk.freeze()).await?;
         }
-        if self.lease.leads() && now.since(self.renewed) >= RENEW_EVERY {
+        if self.lease.leads() && now.saturating_sub(self.renewed) >= RENEW_EVERY {
             self.renewed = now;
             self.store.renew(&self.lease, true).await?;
         }

@@ -129,7 +129,7 @@ fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, lease: &FillLease, 
 async fn wait<E: Env>(want: &Want<'_, E>, flight: &str, token: &str) -> Result<Outcome, RedisError> {
     let env = &want.app.env;
     let seat = want.shared.flights.join(token);
-    let (started, mut pause) = (env.now(), PAUSE);
+    let (started, mut pause) = (env.elapsed(), PAUSE);
     loop {
         env.sleep(pause).await;
         if let Some(outcome) = seat.flight.seen.borrow().clone() {
@@ -142,7 +142,7 @@ async fn wait<E: Env>(want: &Want<'_, E>, flight: &str, token: &str) -> Result<O
                 return Ok(outcome);
             }
         }
-        if env.now().since(started) >= want.policy.collapse {
+        if env.elapsed().saturating_sub(started) >= want.policy.collapse {
             return Ok(Outcome::Leading);
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

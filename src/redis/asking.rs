@@ -35,9 +35,9 @@ impl<E: Env> Node<E> {
     /// A connection that has said `ASKING`.
     async fn asking(&self) -> Result<E::Connection, RedisError> {
         if let Link::Down(outage) = &*self.link.borrow()
-            && outage.lasts(self.env.now())
+            && outage.lasts(self.env.elapsed())
         {
-            return Err(outage.error(self.env.now()));
+            return Err(outage.error(self.env.elapsed()));
         }
         loop {
             let spare = self.spare.borrow_mut().pop();

@@ -198,9 +198,9 @@ impl<E: Env> Node<E> {
         if let Link::Open { connection, .. } = &*self.link.borrow() {
             return Ok((Rc::clone(connection), false));
         }
-        let started = self.env.now();
+        let started = self.env.elapsed();
         loop {
-            let now = self.env.now();
+            let now = self.env.elapsed();
             let after = match &*self.link.borrow() {
                 Link::Open { connection, .. } => return Ok((Rc::clone(connection), false)),
                 Link::Down(outage) if outage.lasts(now) => return Err(outage.error(now)),
@@ -211,7 +211,7 @@ impl<E: Env> Node<E> {
             };
             match after {
                 Some(after) => return self.open(after).await.map(|connection| (connection, true)),
-                None if now.since(started) >= self.limits.connect => {
+                None if now.saturating_sub(started) >= self.limits.connect => {
                     return Err(RedisError::TimedOut(self.limits.connect));
                 }
                 None => self.env.sleep(OPENING_POLL).await,
@@ -233,7 +233,7 @@ impl<E: Env> Node<E> {
             Err(error) => {
                 let outage = self.outage(failures, &error);
                 let of = self.announced.as_ref().map_or_else(String::new, |place| format!("{place}: "));
-                let pause = outage.left(self.env.now()).as_millis();
+                let pause = outage.left(self.env.elapsed()).as_millis();
                 self.env.log(&format!("{of}{error}; next try in {pause} ms"));
                 *self.link.borrow_mut() = Link::Down(outage);
                 Err(error)
@@ -252,7 +252,7 @@ impl<E: Env> Node<E> {
     fn outage(&self, failures: u32, error: &RedisError) -> Outage {
         let mut random = [0];
         self.env.fill(&mut random);
-        Outage::after(failures, error, self.env.now(), random[0])
+        Outage::after(failures, error, self.env.elapsed(), random[0])
     }
 
     pub(super) async fn within<T>(

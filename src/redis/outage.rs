@@ -1,22 +1,22 @@
 //! A server that failed: how long it is left alone, and what is said meanwhile.
 
 use super::RedisError;
-use crate::time::Timestamp;
 use std::time::Duration;
 
 /// So many failures in a row, and when the next try may be.
 #[derive(Clone, Debug)]
 pub(super) struct Outage {
     failures: u32,
-    until: Timestamp,
+    /// By [`Clock::elapsed`](crate::env::Clock::elapsed): the wall clock may be set back.
+    until: Duration,
     last: String,
 }
 
 impl Outage {
     /// The outage that `error` begins or prolongs, after so many failures in a row before it.
-    pub(super) fn after(failures: u32, error: &RedisError, now: Timestamp, random: u8) -> Self {
+    pub(super) fn after(failures: u32, error: &RedisError, now: Duration, random: u8) -> Self {
         let failures = failures.saturating_add(1);
-        let until = now.plus(backoff(failures, random));
+        let until = now.saturating_add(backoff(failures, random));
         Self { failures, until, last: error.reason().to_owned() }
     }
 
@@ -26,17 +26,17 @@ impl Outage {
     }
 
     /// Whether the server is left alone still.
-    pub(super) fn lasts(&self, now: Timestamp) -> bool {
+    pub(super) fn lasts(&self, now: Duration) -> bool {
         now < self.until
     }
 
     /// For how long.
-    pub(super) fn left(&self, now: Timestamp) -> Duration {
-        self.until.since(now)
+    pub(super) fn left(&self, now: Duration) -> Duration {
+        self.until.saturating_sub(now)
     }
 
     /// What is answered in its place.
-    pub(super) fn error(&self, now: Timestamp) -> RedisError {
+    pub(super) fn error(&self, now: Duration) -> RedisError {
         RedisError::Down { last: self.last.clone(), retry_in: self.left(now) }
     }
 

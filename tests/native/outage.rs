@@ -204,6 +204,19 @@ fn a_caller_that_leaves_while_trying_again_does_not_end_the_outage() {
 }
 
 #[test]
+fn a_wall_clock_that_is_set_back_does_not_prolong_an_outage() {
+    on_redis(async |world| {
+        let (proxy, instance) = behind_proxy(world).await;
+        proxy.set(Mode::Silent);
+        ping_in_vain(&proxy, &instance).await.unwrap_err();
+        proxy.set(Mode::Forward);
+        world.clock.set_back(Duration::from_secs(3600));
+        world.clock.advance(LONGEST);
+        assert!(answered(&ping(&instance).await));
+    });
+}
+
+#[test]
 fn callers_that_wait_for_one_that_left_open_the_connection_themselves() {
     on_redis(async |world| {
         let (proxy, instance) = behind_proxy(world).await;

@@ -104,7 +104,9 @@ fn a_refresh_that_fails_leaves_what_is_there() {
 #[test]
 fn a_refresh_that_brings_nothing_is_not_tried_behind_every_answer() {
     on_redis(async |world| {
-        for (status, fields) in [(500, &[][..]), (200, &[("cache-control", "max-age=10"), ("set-cookie", "a=b")])] {
+        for (status, fields) in
+            [(500, &[][..]), (200, &[("cache-control", "max-age=10"), ("set-cookie", "a=b")])]
+        {
             world.tell(&["FLUSHALL"]).await;
             let instance = world.instance();
             versions(world, "max-age=10, stale-while-revalidate=60");

@@ -146,6 +146,26 @@ fn an_origin_that_pauses_in_its_body_keeps_the_lead() {
 }
 
 #[test]
+fn a_wall_clock_that_is_set_back_does_not_end_the_lead() {
+    on_redis(async |world| {
+        let one = world.instance();
+        let open = in_halves(world, &FIELDS, halves());
+        let piece = async {
+            let key = lead(world).await;
+            world.tell(&["PEXPIRE", &key, "1000"]).await;
+            world.clock.set_back(Duration::from_secs(3600));
+            world.clock.advance_secs(2);
+            one.env.wire().take_commands();
+            open.send(()).unwrap();
+        };
+        let (got, ()) = while_under_way(world, &one, piece).await;
+        assert!(got.is_stored());
+        // A sign of life, and what stores it.
+        assert_eq!(one.env.wire().count("EVALSHA"), 2);
+    });
+}
+
+#[test]
 fn what_others_follow_goes_on_from_the_origin_where_its_fetch_is_lost() {
     on_redis(async |world| {
         let (one, other) = (world.instance(), world.instance());

@@ -10,24 +10,36 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The wall clock, the same for all instances of one test.
+/// The clocks, the same for all instances of one test.
 #[derive(Clone, Debug)]
-pub(crate) struct ManualClock(Rc<Cell<Timestamp>>);
+pub(crate) struct ManualClock {
+    now: Rc<Cell<Timestamp>>,
+    elapsed: Rc<Cell<Duration>>,
+}
 
 impl ManualClock {
-    /// A clock that stands in November 2023.
+    /// Clocks that stand in November 2023.
     pub(crate) fn new() -> Self {
-        Self(Rc::new(Cell::new(Timestamp::from_millis(1_700_000_000_000))))
+        let start = 1_700_000_000_000;
+        let (now, elapsed) = (Timestamp::from_millis(start), Duration::from_millis(start));
+        Self { now: Rc::new(Cell::new(now)), elapsed: Rc::new(Cell::new(elapsed)) }
     }
 
-    /// What it shows.
+    /// What the one on the wall shows.
     pub(crate) fn now(&self) -> Timestamp {
-        self.0.get()
+        self.now.get()
     }
 
-    /// Moves it on.
+    /// Moves them on.
     pub(crate) fn advance(&self, by: Duration) {
-        self.0.set(self.0.get().plus(by));
+        self.now.set(self.now.get().plus(by));
+        self.elapsed.set(self.elapsed.get() + by);
+    }
+
+    /// Sets the one on the wall back.
+    pub(crate) fn set_back(&self, by: Duration) {
+        let millis = self.now.get().as_millis() - u64::try_from(by.as_millis()).unwrap();
+        self.now.set(Timestamp::from_millis(millis));
     }
 
     /// Moves it on by whole seconds.
@@ -114,7 +126,7 @@ impl Clock for TestEnv {
     }
 
     fn elapsed(&self) -> Duration {
-        Duration::from_millis(self.now().as_millis())
+        self.0.clock.elapsed.get()
     }
 
     async fn sleep(&self, duration: Duration) {
