@@ -66,9 +66,9 @@ impl FillLease {
     /// The same right, of what comes after purges that its own request caused. `None` when there were others, too.
     /// `ledger` is the number of the ledger that the resource is under.
     pub(crate) fn after(self, written: &Written, ledger: usize) -> Option<Self> {
-        let Some(head) = written.heads.get(ledger) else { return Some(self) };
-        let ours = head.mark.id == self.ledger.id && head.mark.seq == self.ledger.seq + written.count;
-        ours.then(|| Self { ledger: head.mark.clone(), ..self })
+        let Some(change) = written.changes.get(ledger) else { return Some(self) };
+        let ours = change.after.mark.id == self.ledger.id && change.before == self.ledger.seq;
+        ours.then(|| Self { ledger: change.after.mark.clone(), ..self })
     }
 
     /// Whether others may be waiting for what this fetch brings.

@@ -1,7 +1,6 @@
 //! Carrying out a purge.
 
-use super::Target;
-use super::ledger::{self, Head};
+use super::{Change, Target, ledger};
 use crate::cache::key::ResourceKey;
 use crate::cache::store::Store;
 use crate::config::{Config, KeyRules, RoutePolicy};
@@ -31,10 +30,8 @@ pub struct Report {
 /// What an invalidation wrote into the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Its head after that, in a cluster that of each; empty where nothing was written.
-    pub heads: Vec<Head>,
-    /// How many targets.
-    pub count: u64,
+    /// What that changed of it, in a cluster of each; empty where nothing was written.
+    pub changes: Vec<Change>,
 }
 
 impl<E: Env> Purger<E> {
@@ -82,8 +79,7 @@ impl<E: Env> Purger<E> {
         } else {
             try_join_all(resources.iter().map(|resource| self.store.forget(resource))).await?;
         }
-        let count = members.len() as u64;
-        Ok((report, Written { heads: self.store.books.write(members).await?, count }))
+        Ok((report, Written { changes: self.store.books.write(members).await? }))
     }
 
     /// A URL is purged as http and as https: behind a proxy that ends TLS, users see another scheme than

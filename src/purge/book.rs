@@ -16,6 +16,15 @@ static LEDGER: Script = Script::new(include_str!("../redis/lua/ledger.lua"));
 /// purged.
 const MAX_ENTRIES: u64 = 10_000;
 
+/// What purges changed of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The number of the last purge before them.
+    pub before: u64,
+    /// The head after them.
+    pub after: Head,
+}
+
 /// One ledger, and what this instance has read of it.
 pub struct Book<E: Env> {
     redis: Rc<Client<E>>,
@@ -111,20 +120,24 @@ impl<E: Env> Book<E> {
         Ok(entries)
     }
 
-    /// Writes purges, as [`member`](super::ledger::member) makes them, and gives the head after them; `None` where there
-    /// are none.
+    /// Writes purges, as [`member`](super::ledger::member) makes them, and says what that changed; `None` where there are
+    /// none.
     ///
     /// # Errors
     /// [`RedisError`]: then some of them may not be written. Writing them again is safe.
-    pub async fn write(&self, members: Vec<String>) -> Result<Option<Head>, RedisError> {
+    pub async fn write(&self, members: Vec<String>) -> Result<Option<Change>, RedisError> {
         if members.is_empty() {
             return Ok(None);
         }
         let mut arguments =
             vec![Arg::from(self.beginning()), Arg::from(self.lifetime), Arg::from(MAX_ENTRIES)];
         arguments.extend(members.into_iter().map(Arg::from));
-        let [head] = exactly(self.redis.run(&LEDGER, &[&self.head, &self.entries], arguments).await?)?;
-        Self::parse(&head.bytes()?.unwrap_or_default()).map(Some)
+        let keys = [&self.head, &self.entries];
+        let [head, before] = exactly(self.redis.run(&LEDGER, &keys, arguments).await?)?;
+        let (after, before) = (Self::parse(&head.bytes()?.unwrap_or_default())?, before.bytes()?);
+        let before = String::from_utf8_lossy(&before.unwrap_or_default()).parse();
+        let before = before.map_err(|_| RedisError::reply("the number of a purge", "something else"))?;
+        Ok(Some(Change { before, after }))
     }
 
     /// Makes it outlive what was just stored under it.

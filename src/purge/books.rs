@@ -5,8 +5,7 @@
 //! sixteenth of the slots and itself in one of these: mostly on the node that has the other. A purge by tag or
 //! pattern is written into all of them.
 
-use super::Book;
-use super::ledger::Head;
+use super::{Book, Change};
 use crate::env::Env;
 use crate::nonce::Nonces;
 use crate::redis::{Client, Key, RedisError, Slot};
@@ -62,11 +61,11 @@ impl<E: Env> Books<E> {
         self.first.entries()
     }
 
-    /// Writes purges into all of them, and gives the head of each after that; none where there are no purges.
+    /// Writes purges into all of them, and says what that changed of each; nothing where there are no purges.
     ///
     /// # Errors
     /// [`RedisError`]: then some of them may not be written everywhere. Writing them again is safe.
-    pub async fn write(&self, members: Vec<String>) -> Result<Vec<Head>, RedisError> {
+    pub async fn write(&self, members: Vec<String>) -> Result<Vec<Change>, RedisError> {
         if self.others.is_empty() {
             return Ok(self.first.write(members).await?.into_iter().collect());
         }

@@ -67,10 +67,12 @@ pub struct Ledger {
     /// What is older than this may have been purged by an entry that is not known here: Redis lost it, or it has left the
     /// ledger.
     lost: u64,
+    /// How many entries were read since what has left the ledger was forgotten here.
+    read: usize,
 }
 
-/// So many purges after the last time, what has left the ledger is forgotten here too.
-const FORGET_EVERY: u64 = 1000;
+/// After so many entries that were read, what has left the ledger is forgotten here too.
+const FORGET_EVERY: usize = 1000;
 
 /// The number of the last purge of a target, by its kind.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,6 +103,7 @@ impl Ledger {
         if entries.iter().all(|&(_, number)| number < head.mark.seq) {
             self.lost = head.mark.seq;
         }
+        self.read += entries.len();
         for (member, number) in entries {
             self.known.seq = self.known.seq.max(number);
             self.note(&member, number);
@@ -110,10 +113,10 @@ impl Ledger {
 
     /// Forgets targets that have left the ledger: all that they may mean is older than its floor.
     fn forget(&mut self, floor: u64) {
-        if floor < self.lost.saturating_add(FORGET_EVERY) {
+        if self.read < FORGET_EVERY || floor <= self.lost {
             return;
         }
-        self.lost = floor;
+        (self.read, self.lost) = (0, floor);
         let counts = |numbers: &Numbers| numbers.soft.max(numbers.hard) > floor;
         for targets in [&mut self.exact, &mut self.patterns, &mut self.prefixes] {
             targets.retain(|_, numbers| counts(numbers));

@@ -14,7 +14,7 @@ mod recent;
 mod sweep;
 
 pub use apply::{Purger, Report, Written};
-pub use book::Book;
+pub use book::{Book, Change};
 pub use books::Books;
 pub use recent::{Recent, recent};
 pub use sweep::Swept;

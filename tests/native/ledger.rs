@@ -217,6 +217,30 @@ fn the_ledger_outlives_what_refers_to_it() {
 }
 
 #[test]
+fn purges_hold_after_a_failover_to_a_replica_that_lagged() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        let keys = Keys::new(PREFIX);
+        one.put("/x", &["x"], "x").await;
+        one.purge_tag("first").await;
+        let head: String = world.ask(&["GET", keys.ledger().as_str()]).await;
+        for tag in ["lost", "lost too"] {
+            one.purge_tag(tag).await;
+        }
+        one.put("/after", &["t"], "stored under what is lost").await;
+        assert!(there(&other, "/x").await, "it has read them");
+        world.tell(&["SET", keys.ledger().as_str(), &head, "KEEPTTL"]).await;
+        world.tell(&["ZREMRANGEBYRANK", keys.ledger_entries().as_str(), "-2", "-1"]).await;
+        one.put("/before", &["t"], "stored under what is left").await;
+        one.purge_tag("t").await;
+        for instance in [&other, &world.instance()] {
+            assert_eq!((there(instance, "/after").await, there(instance, "/before").await), (false, false));
+        }
+        assert!(there(&other, "/x").await);
+    });
+}
+
+#[test]
 fn a_purge_that_leaves_a_full_ledger_while_it_is_read_holds() {
     on_redis(async |world| {
         let (one, fresh) = (world.instance(), world.instance());

@@ -2,13 +2,17 @@
 -- Writes purges into the ledger. The newest purge of a target replaces older ones of the same.
 -- KEYS: ledger, its entries
 -- ARGV: ledger to begin with, time to live (ms), most entries, then the targets
--- Reply: ledger
+-- Reply: ledger, the number of its last purge before these
 -- A ledger that was lost proves nothing: what was stored under it is recognised by its identity.
 local id, seq, floor = string.match(redis.call('GET', KEYS[1]) or ARGV[1], '^(%x+):(%d+):(%d+)$')
 -- One that begins here, or began with a fetch, has no entries yet: those that are there were the lost one's.
 if seq == '0' then redis.call('UNLINK', KEYS[2]) end
 -- Entries that were lost prove nothing either.
 if redis.call('EXISTS', KEYS[2]) == 0 then floor = seq end
+-- Numbers go on beyond those that are lost with a server, if a replica takes over that had not got them yet: entries were
+-- stored under them, and instances have read up to them.
+local before, time = seq, redis.call('TIME')
+seq = math.max(tonumber(seq), time[1] * 1000000 + time[2])
 for i = 4, #ARGV do
   seq = string.format('%.0f', seq + 1)
   redis.call('ZADD', KEYS[2], seq, ARGV[i])
@@ -21,4 +25,4 @@ end
 local head = id .. ':' .. seq .. ':' .. floor
 redis.call('SET', KEYS[1], head, 'PX', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[2])
-return head
+return {head, before}
