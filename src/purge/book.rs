@@ -89,10 +89,15 @@ impl<E: Env> Book<E> {
         let missing = self.known.borrow().missing(head, subject.mark);
         let Some(from) = missing else { return Ok(self.known.borrow().judge(head, subject)) };
         let entries = self.read(from).await?;
-        // A purge may have dropped the oldest entry of a full ledger just before: then the head says so by now.
-        let after =
-            if entries.len() as u64 >= MAX_ENTRIES { self.read_head().await? } else { Some(head.clone()) };
-        let Some(head) = after else { return Ok(Purged::Hard) };
+        let mut head = head.clone();
+        if entries.len() as u64 >= MAX_ENTRIES {
+            // A purge may have dropped the oldest entry of a full ledger just before: then the floor says so by now. What
+            // was purged after the others were read is for the next to read.
+            let Some(now) = self.read_head().await?.filter(|now| now.mark.id == head.mark.id) else {
+                return Ok(Purged::Hard);
+            };
+            head.floor = now.floor;
+        }
         self.known.borrow_mut().learn(&head, entries);
         Ok(self.known.borrow().judge(&head, subject))
     }

@@ -261,3 +261,26 @@ fn a_purge_that_leaves_a_full_ledger_while_it_is_read_holds() {
         assert!(!found);
     });
 }
+
+#[test]
+fn a_purge_after_a_full_ledger_was_read_is_not_one_of_everything() {
+    on_redis(async |world| {
+        let (one, fresh) = (world.instance(), world.instance());
+        for thousand in 0..10 {
+            one.purge(&tags(&format!("{thousand}-"), MAX_TARGETS)).await.unwrap();
+            if thousand == 8 {
+                one.put("/a", &["news"], "a").await;
+                one.put("/b", &["one more"], "b").await;
+            }
+        }
+        fresh.env.wire().hold("GET");
+        let meanwhile = async {
+            fresh.env.wire().held("GET").await;
+            one.purge_tag("one more").await;
+            fresh.env.wire().release();
+        };
+        let (found, ()) = tokio::join!(there(&fresh, "/a"), meanwhile);
+        assert!(found);
+        assert!(!there(&fresh, "/b").await);
+    });
+}
