@@ -1,6 +1,7 @@
 //! The limiter: asks Redis, and answers without it when it has to.
 
 use super::decision::{Decision, Source, Standing, Verdict};
+use super::groups::{Asked, Group, groups, named};
 use super::identity::{Identifier, Identity};
 use super::memory::Memory;
 use super::meter::Act;
@@ -38,12 +39,6 @@ pub struct Limiter<E: Env> {
     identifier: Identifier,
     pub(super) memory: RefCell<Memory>,
     tally: Option<Tally<E>>,
-}
-
-/// A demand, with its keys.
-struct Asked<'a, 'd> {
-    demand: &'a Demand<'d>,
-    keys: [Key; 2],
 }
 
 impl<E: Env> Limiter<E> {
@@ -192,7 +187,7 @@ impl<E: Env> Limiter<E> {
     }
 
     /// Asks about one identity. `None` when Redis gave no answer.
-    async fn ask(&self, act: Act, request: &str, group: &[(usize, &Asked<'_, '_>)]) -> Option<Vec<Standing>> {
+    async fn ask(&self, act: Act, request: &str, group: &Group<'_, '_, '_>) -> Option<Vec<Standing>> {
         let keys: Vec<&Key> = group.iter().flat_map(|(_, one)| &one.keys).collect();
         let demands: Vec<Demand<'_>> = group.iter().map(|(_, one)| *one.demand).collect();
         let arguments = script::arguments(act, request, &demands);
@@ -246,7 +241,7 @@ impl<E: Env> Limiter<E> {
             }
         }
         if !decision.allowed {
-            for group in groups(asked) {
+            for (number, group) in (0..).zip(groups(asked)) {
                 // A script that refused took nothing.
                 let refused = |(at, one): &(usize, &Asked<'_, '_>)| {
                     !one.demand.policy.shadow() && decision.standings[*at].verdict.refuses()
@@ -255,7 +250,7 @@ impl<E: Env> Limiter<E> {
                     let taken = group.iter().map(|(at, one)| (*one.demand, decision.standings[*at]));
                     // What is counted here was not taken either.
                     let taken = taken.filter(|(_, standing)| standing.source == Source::Redis);
-                    self.give_back(&decision.request, taken);
+                    self.give_back(&named(&decision.request, number, &group), taken);
                 }
             }
         }
@@ -284,27 +279,4 @@ impl<E: Env> Limiter<E> {
             }
         }
     }
-}
-
-/// What a group is asked as. A log counts what has a name once, and here is the same policy again; a slot that is asked for
-/// again is the same one.
-fn named(request: &str, number: usize, group: &[(usize, &Asked<'_, '_>)]) -> String {
-    let leases = group.iter().any(|(_, one)| one.demand.policy.leases());
-    if number == 0 || leases { request.to_owned() } else { format!("{request}.{number}") }
-}
-
-/// Demands that one script can answer: of one identity, each policy once.
-fn groups<'a, 'd, 'x>(asked: &'x [Asked<'a, 'd>]) -> Vec<Vec<(usize, &'x Asked<'a, 'd>)>> {
-    let mut groups: Vec<Vec<(usize, &Asked<'a, 'd>)>> = Vec::new();
-    for (at, one) in asked.iter().enumerate() {
-        let fits = |group: &&mut Vec<(usize, &Asked<'_, '_>)>| {
-            let same = |(_, other): &(usize, &Asked<'_, '_>)| other.demand.identity == one.demand.identity;
-            group.iter().all(|other| same(other) && other.1.keys != one.keys)
-        };
-        match groups.iter_mut().find(fits) {
-            Some(group) => group.push((at, one)),
-            None => groups.push(vec![(at, one)]),
-        }
-    }
-    groups
 }

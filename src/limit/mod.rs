@@ -37,6 +37,7 @@
 mod address;
 mod decision;
 pub mod gcra;
+mod groups;
 mod held;
 mod identity;
 mod limiter;

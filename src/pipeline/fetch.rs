@@ -1,23 +1,19 @@
 //! Asking the origin for something that may be stored, and taking in what it answers.
 
-use super::absorb::date;
 use super::held::{Failure, Held};
 use super::{Answer, Want, answer, pass, session, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
-use crate::cache::compress;
 use crate::cache::entry::Entry;
-use crate::cache::freshness::initial_age;
 use crate::cache::lease::{FillLease, RENEW_EVERY};
 use crate::cache::reuse::Stale;
-use crate::cache::storable::{Unstorable, post_answers_get};
+use crate::cache::storable::post_answers_get;
 use crate::env::{Env, Timeouts, UpstreamError};
 use crate::field::cache_status::CacheStatus;
 use crate::field::conditional::validate_with;
 use crate::metrics::Timed;
 use crate::time::Timestamp;
 use futures_util::future::{Either, select};
-use http::header::{AUTHORIZATION, CONTENT_ENCODING};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use std::pin::pin;
 use std::rc::Rc;
@@ -35,14 +31,6 @@ pub(super) struct Received {
     pub(super) response: Response<Body>,
     pub(super) requested: Timestamp,
     pub(super) received: Timestamp,
-}
-
-/// How a response is stored that the origin said is still good.
-pub(super) struct Freshened {
-    /// What it varies on.
-    pub(super) spec: String,
-    /// Its fields, without those that were for one client.
-    pub(super) headers: HeaderMap,
 }
 
 impl<E: Env> Fetch<'_, E> {
@@ -75,24 +63,6 @@ impl<E: Env> Fetch<'_, E> {
                 self.supersede(&received);
                 self.absorb(received, status).await
             }
-        }
-    }
-
-    /// Another response came in place of what is stored: "none of the stored responses nominated in the conditional
-    /// request are suitable" (RFC 9111 §4.3.3). Where the new one must not be stored the old one goes all the same: it
-    /// would be used again, stale.
-    pub(super) fn supersede(&self, received: &Received) {
-        let (code, headers) = (received.response.status(), received.response.headers());
-        let another = matches!(code.as_u16(), 200 | 300..=303 | 307 | 308 | 404 | 410);
-        let request = self.want.incoming;
-        // What comes for credentials is not what comes without.
-        if !another || request.method == Method::HEAD || request.headers.contains_key(AUTHORIZATION) {
-            return;
-        }
-        let refused = self.judge(code, headers, received.received).err();
-        // A cookie is for one client, and what it came with mostly for all.
-        if refused.is_some_and(|why| why != Unstorable::SetCookie && !why.is_of_request()) {
-            self.forget();
         }
     }
 
@@ -192,83 +162,6 @@ impl<E: Env> Fetch<'_, E> {
                 store.env.log(&format!("a lead was not ended: {}: {error}", lease.resource.url()));
             }
         });
-    }
-
-    /// The origin said 304: what is stored is good again, and takes over what the 304 says (RFC 9111 §4.3.4).
-    pub(super) async fn validated(
-        self,
-        entry: Entry,
-        received: &Received,
-        mut status: CacheStatus,
-    ) -> Answer {
-        // Pieces of its content may have been evicted while the origin was asked.
-        let Ok(Some(mut entry)) = self.want.shared.store.whole(entry, &self.want.key).await else {
-            return Box::pin(self.missing(status)).await;
-        };
-        let freshened = self.freshen(&mut entry, received);
-        let now = received.received;
-        status.ttl = Some(entry.ttl(now));
-        match freshened {
-            Ok(freshened) => {
-                status.stored = self.refresh(&entry, freshened);
-                answer(&self.want, entry, status, now)
-            }
-            Err(why) => {
-                if !why.is_of_request() {
-                    self.forget();
-                }
-                self.end(Ending::Unstored(Duration::ZERO));
-                answer(&self.want, entry, status.because(why.as_str()), now)
-            }
-        }
-    }
-
-    /// A 200 to HEAD makes what is stored good again, or shows that it is not (RFC 9111 §4.3.5).
-    async fn described(self, entry: Entry, received: Received, status: CacheStatus) -> Answer {
-        // Not where the origin speaks of another coding, of what was compressed here for one. Only a response "that could
-        // have been chosen for that request" is updated or ended by it.
-        if received.response.headers().get(CONTENT_ENCODING) != entry.headers.get(CONTENT_ENCODING) {
-            return self.absorb(received, status).await;
-        }
-        if entry.matches_head(received.response.headers()) {
-            return self.validated(entry, &received, status).await;
-        }
-        self.forget();
-        self.absorb(received, status).await
-    }
-
-    /// Takes over what the origin says of a response that it says is still good: its fields, and what may be done
-    /// with it. The fields in `entry` are then for the client that asked: with what came for it alone, such as cookies.
-    pub(super) fn freshen(&self, entry: &mut Entry, received: &Received) -> Result<Freshened, Unstorable> {
-        let mut update = received.response.headers().clone();
-        date(&mut update, received.received);
-        compress::adapt(&mut update, &entry.headers);
-        if !entry.freshen(&update, self.want.key.origin()) {
-            return Err(Unstorable::AnotherValidator);
-        }
-        entry.tags = self.tags(std::mem::take(&mut entry.tags));
-        pass::end_to_end(self.want.app, &mut entry.headers);
-        let judged = self.judge(entry.status, &entry.headers, received.received);
-        entry.received = received.received;
-        entry.initial_age = initial_age(&entry.headers, received.requested, received.received);
-        let storable = judged?;
-        let spec = self.place(&storable, &entry.headers)?;
-        entry.policy = storable.policy;
-        Ok(Freshened { spec, headers: storable.headers })
-    }
-
-    /// Writes a validated entry back, in the background; `false` without the right to.
-    pub(super) fn refresh(&self, entry: &Entry, Freshened { spec, headers }: Freshened) -> bool {
-        let Some(lease) = self.lease.clone() else { return false };
-        let selecting = self.want.selecting.values(&spec);
-        let entry = Entry { selecting, ledger: lease.ledger().clone(), headers, ..entry.clone() };
-        let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
-        self.want.app.env.spawn(async move {
-            if let Err(error) = store.refresh(&lease, &spec, &entry, env.now()).await {
-                env.log(&format!("not refreshed: {}: {error}", lease.resource.url()));
-            }
-        });
-        true
     }
 
     /// What must not be stored any more goes, in the background.

@@ -35,6 +35,7 @@ mod resume;
 mod search;
 mod selected;
 mod session;
+mod validated;
 mod want;
 pub mod warm;
 

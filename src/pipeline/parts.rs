@@ -3,9 +3,10 @@
 
 use super::absorb::{declared_length, unchanged_for_client};
 use super::content::first_piece;
-use super::fetch::{Ending, Fetch, Freshened, Received};
+use super::fetch::{Ending, Fetch, Received};
 use super::held::Held;
 use super::selected::{unchanged, written};
+use super::validated::Freshened;
 use super::{Answer, Judgement, Want, end_to_end, unsatisfiable};
 use crate::body::Body;
 use crate::cache::fill::Fill;

@@ -330,6 +330,23 @@ fn the_same_policy_twice_in_one_question_counts_twice() {
 }
 
 #[test]
+fn what_was_taken_twice_is_given_back_twice_where_another_refuses() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let full = policy("full", Algorithm::Gcra, 1, HOUR);
+        assert!(instance.all(&[(&full, "other")]).await.allowed);
+        for algorithm in [Algorithm::Gcra, Algorithm::Window, Algorithm::Log] {
+            let policy = policy("p", algorithm, 3, HOUR);
+            // A fresh instance: it does not know yet that the other is full.
+            let asking = world.instance();
+            assert!(!asking.all(&[(&policy, "me"), (&policy, "me"), (&full, "other")]).await.allowed);
+            asking.env.settle().await;
+            assert_eq!(left(&instance.peek(&policy, 1).await), 3, "{algorithm:?}");
+        }
+    });
+}
+
+#[test]
 fn identities_and_policies_are_counted_apart() {
     on_redis(async |world| {
         let instance = world.instance();
