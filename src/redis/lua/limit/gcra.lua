@@ -39,7 +39,7 @@ algorithms.gcra = {
     local us, part = p.most - p.us, p.most_part - p.part
     if part < 0 then us, part = us - 1, part + p.limit end
     -- The product may be above 2^53, and then the quotient is wrong by one at most.
-    local units = math.floor(us * p.limit / p.period) + 1
+    local units = math.floor((us * p.limit + part) / p.period) + 1
     while units > 0 do
       local need, need_part = span(p, units)
       if not after(need, need_part, us, part) then break end
