@@ -36,14 +36,18 @@ pub trait Background {
 
 /// Lines for the operator. Never give it a secret.
 pub trait Log {
-    /// Writes one line, as [`one_line`] has it.
-    fn log(&self, line: &str);
+    /// Writes one line, as it is.
+    fn write_line(&self, line: &str);
+
+    /// Says something in one line, whatever a client put into it.
+    fn log(&self, line: &str) {
+        self.write_line(&one_line(line));
+    }
 }
 
 /// `line` as a log and a terminal take it for one line and nothing else. What is asked for stands in lines, and a URL may
 /// have characters that end a line (U+0085, U+2028) or command a terminal (U+009B): these are escaped.
-#[must_use]
-pub fn one_line(line: &str) -> Cow<'_, str> {
+fn one_line(line: &str) -> Cow<'_, str> {
     let commands = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     if !line.contains(commands) {
         return Cow::Borrowed(line);

@@ -123,7 +123,7 @@ impl Plan {
     #[must_use]
     pub fn apply_to_content(self, body: Body, declared: Option<u64>) -> Body {
         let Some(coding) = self.coding else { return body };
-        let body = match declared.filter(|_| !matches!(body, Body::Full(_)) || body.length() != declared) {
+        let body = match declared {
             Some(declared) => body.exactly(declared),
             None => body,
         };

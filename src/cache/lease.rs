@@ -18,6 +18,8 @@ use crate::purge::Written;
 use crate::redis::{Arg, Key, RedisError, Script, exactly};
 use crate::time::millis;
 use bytes::Bytes;
+use futures_util::future::{Either, select};
+use std::pin::pin;
 use std::time::Duration;
 
 static LEAD: Script = Script::new(include_str!("../redis/lua/lead.lua"));
@@ -31,7 +33,7 @@ pub const GENERATION: Duration = Duration::from_secs(60);
 const LEAD_TIME: Duration = Duration::from_secs(3);
 
 /// How often whoever leads gives one.
-pub const RENEW_EVERY: Duration = Duration::from_secs(1);
+pub(super) const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 /// How long it is remembered that a lead has ended: longer than any request takes from its lookup to its
 /// beginning of a fetch, or it would fetch again what has just come.
@@ -154,6 +156,21 @@ impl<E: Env> Store<E> {
     /// [`RedisError`].
     pub async fn renew(&self, lease: &FillLease, progress: bool) -> Result<bool, RedisError> {
         self.sign_of_life(lease, progress, Vec::new()).await
+    }
+
+    /// Waits for `work`. Whoever leads gives signs of life meanwhile.
+    pub(crate) async fn leading<T>(&self, lease: Option<&FillLease>, work: impl Future<Output = T>) -> T {
+        let Some(lease) = lease.filter(|lease| lease.leads()) else { return work.await };
+        let mut work = pin!(work);
+        loop {
+            match select(work.as_mut(), pin!(self.env.sleep(RENEW_EVERY))).await {
+                Either::Left((done, _)) => return done,
+                Either::Right(_) => {
+                    // One that cannot renew its lead goes on without: another may then take over.
+                    let _ = self.renew(lease, false).await;
+                }
+            }
+        }
     }
 
     /// Shows those who wait a response whose body is under way, in pieces that they can read as they come.

@@ -5,7 +5,7 @@ use crate::env::Env;
 use crate::nonce;
 use crate::pipeline::warm::Warm;
 use crate::purge::Purge;
-use crate::redis::{Arg, Client, Keys, RedisError, Value, exactly};
+use crate::redis::{Arg, Client, Keys, RedisError, exactly};
 use serde::Serialize;
 use std::rc::Rc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl<E: Env> Channel<E> {
         data: &impl Serialize,
     ) -> Result<(), RedisError> {
         let data = serde_json::to_value(data).unwrap_or_default();
-        self.send(&self.name, &Envelope::new(topic, id, data)).await.map(|_| ())
+        self.send(&self.name, Envelope::new(topic, id, data).encode()).await.map(|_| ())
     }
 
     /// Has whoever listens on the work channel do it. `false` where it is to be done here: it was handed over before, it
@@ -80,12 +80,13 @@ impl<E: Env> Channel<E> {
         let id = nonce::random(&self.env);
         let before = envelope.id.clone();
         let handed = Envelope { id: Some(id.clone()), handed_over: true, before, ..envelope.clone() };
+        let payload = handed.encode();
         // It is longer than it was, and nobody would read it.
-        if handed.encode().len() > MAX_MESSAGE {
+        if payload.len() > MAX_MESSAGE {
             return false;
         }
         let channel = work_channel(&self.name);
-        match self.send(&channel, &handed).await {
+        match self.send(&channel, payload).await {
             Ok(1..) => return true,
             // In a cluster that counts those at one node, and others may have no time for it yet.
             Ok(_) if self.redis.subscribers(&channel).await > 0 => return true,
@@ -97,21 +98,14 @@ impl<E: Env> Channel<E> {
     }
 
     /// Gives how many subscribers got it; in a cluster, those of one node.
-    async fn send(&self, channel: &str, envelope: &Envelope) -> Result<i64, RedisError> {
-        let arguments = vec![Arg::from(channel), Arg::from(envelope.encode())];
+    async fn send(&self, channel: &str, payload: String) -> Result<i64, RedisError> {
+        let arguments = vec![Arg::from(channel), Arg::from(payload)];
         exactly::<1>(self.redis.call("PUBLISH", arguments).await?)?[0].int()
     }
 
     /// Whether this call is the first to claim the message.
     pub(super) async fn claim(&self, id: &str) -> Result<bool, RedisError> {
-        let arguments = vec![
-            Arg::from(&self.keys.message(id)),
-            Arg::from("1"),
-            Arg::from("NX"),
-            Arg::from("PX"),
-            Arg::from(crate::time::millis(DONE)),
-        ];
-        Ok(!matches!(self.redis.call("SET", arguments).await?.first(), Some(Value::Nil) | None))
+        self.redis.set_new(&self.keys.message(id), "1", DONE).await
     }
 
     pub(super) async fn unclaim(&self, id: &str) {

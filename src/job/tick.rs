@@ -11,8 +11,7 @@ use super::{JobError, QueueName};
 use crate::app::{App, Shared};
 use crate::env::Env;
 use crate::event::Handled;
-use crate::redis::{Arg, RedisError, Value};
-use crate::time::millis;
+use crate::redis::RedisError;
 use crate::topic;
 use futures_util::future::join_all;
 use serde::Serialize;
@@ -96,8 +95,5 @@ pub(crate) fn opportunity<E: Env>(app: &Rc<App<E>>) {
 
 /// Whether nobody else did so a moment ago.
 async fn first<E: Env>(shared: &Shared<E>) -> Result<bool, RedisError> {
-    let key = shared.keys.queues_tick();
-    let arguments =
-        vec![Arg::from(&key), Arg::from("1"), Arg::from("NX"), Arg::from("PX"), Arg::from(millis(TOGETHER))];
-    Ok(!matches!(shared.redis.call("SET", arguments).await?.first(), Some(Value::Nil) | None))
+    shared.redis.set_new(&shared.keys.queues_tick(), "1", TOGETHER).await
 }

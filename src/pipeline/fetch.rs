@@ -5,7 +5,7 @@ use super::{Answer, Want, answer, pass, session, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::entry::Entry;
-use crate::cache::lease::{FillLease, RENEW_EVERY};
+use crate::cache::lease::FillLease;
 use crate::cache::reuse::Stale;
 use crate::cache::storable::post_answers_get;
 use crate::env::{Env, Timeouts, UpstreamError};
@@ -13,9 +13,7 @@ use crate::field::cache_status::CacheStatus;
 use crate::field::conditional::validate_with;
 use crate::metrics::Timed;
 use crate::time::Timestamp;
-use futures_util::future::{Either, select};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -131,18 +129,8 @@ impl<E: Env> Fetch<'_, E> {
     pub(super) async fn send(&self, request: Request<Body>) -> Result<Received, UpstreamError> {
         let app = self.want.app;
         let (requested, began) = (app.env.now(), app.env.elapsed());
-        let mut asking = pin!(app.env.send(request, timeouts(app)));
-        let leading = self.lease.as_ref().filter(|lease| lease.leads());
-        let mut response = loop {
-            let Some(lease) = leading else { break asking.await? };
-            match select(asking.as_mut(), pin!(app.env.sleep(RENEW_EVERY))).await {
-                Either::Left((response, _)) => break response?,
-                Either::Right(_) => {
-                    // One that cannot renew its lead goes on without: another may then take over.
-                    let _ = self.want.shared.store.renew(lease, false).await;
-                }
-            }
-        };
+        let asking = app.env.send(request, timeouts(app));
+        let mut response = self.want.shared.store.leading(self.lease.as_ref(), asking).await?;
         app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
         let received = app.env.now();
         session::settle(app, self.want.incoming, response.headers_mut()).await;

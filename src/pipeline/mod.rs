@@ -207,7 +207,7 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
         found.partial = found.partial.filter(|partial| want.admits(partial.entry()));
         let waited = waiting.waited();
         let (flight, mark) = (want.flight(&found.flight), found.mark.clone());
-        let (held, status) = match judge(want, &wanted, found, waited).await? {
+        let (held, status) = match judge(want, &wanted, found, waited, want.app.env.now()).await? {
             Judgement::Answer(mut answer) => match answer.response.body_mut().begin().await {
                 Ok(()) => return Ok(Found::Answer(answer)),
                 // Its content went since it was looked up. Mostly it is found missing now.
@@ -248,8 +248,8 @@ async fn judge<E: Env>(
     wanted: &RequestDirectives,
     found: Lookup,
     waited: Option<Timestamp>,
+    now: Timestamp,
 ) -> Result<Judgement, Unfound> {
-    let now = want.app.env.now();
     if let Some(partial) = found.partial.filter(|_| want.incoming.method == Method::GET) {
         let judged = parts::judge(want, wanted, partial, (found.soft_purged, waited), now);
         return Ok(Box::pin(judged).await);

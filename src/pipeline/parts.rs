@@ -132,12 +132,9 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     /// Writes validated parts back, in the background; `false` without the right to.
-    fn refresh_parts(&self, mut partial: Partial, Freshened { spec, headers }: Freshened) -> bool {
+    fn refresh_parts(&self, mut partial: Partial, freshened: Freshened) -> bool {
         let Some(lease) = self.lease.clone() else { return false };
-        let entry = partial.entry_mut();
-        entry.selecting = self.want.selecting.values(&spec);
-        entry.ledger = lease.ledger().clone();
-        entry.headers = headers;
+        let spec = self.kept(partial.entry_mut(), &lease, freshened);
         let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
         self.want.app.env.spawn(async move {
             if let Err(error) = store.refresh_partial(&lease, &spec, partial, env.now()).await {
@@ -231,17 +228,11 @@ impl<E: Env> Fetch<'_, E> {
         Answer { response, status }
     }
 
-    fn fill_whole(
-        &mut self,
-        partial: Partial,
-        Freshened { spec, headers }: Freshened,
-    ) -> Result<Fill<E>, Unstorable> {
+    fn fill_whole(&mut self, partial: Partial, freshened: Freshened) -> Result<Fill<E>, Unstorable> {
         let lease = self.lease.take().ok_or(Unstorable::NoLease)?;
         let complete = partial.complete();
         let mut entry = partial.into_entry();
-        entry.selecting = self.want.selecting.values(&spec);
-        entry.ledger = lease.ledger().clone();
-        entry.headers = headers;
+        let spec = self.kept(&mut entry, &lease, freshened);
         let (store, limit) = (Rc::clone(&self.want.shared.store), self.want.app.config.cache.max_object_size);
         Fill::begin(store, lease, spec, entry, Some(complete), limit).map_err(|(why, lease)| {
             self.lease = Some(*lease);

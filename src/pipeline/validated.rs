@@ -6,6 +6,7 @@ use super::{Answer, answer, pass};
 use crate::cache::compress;
 use crate::cache::entry::Entry;
 use crate::cache::freshness::initial_age;
+use crate::cache::lease::FillLease;
 use crate::cache::storable::Unstorable;
 use crate::env::Env;
 use crate::field::cache_status::CacheStatus;
@@ -57,7 +58,7 @@ impl<E: Env> Fetch<'_, E> {
         status.ttl = Some(entry.ttl(now));
         match freshened {
             Ok(freshened) => {
-                status.stored = self.refresh(&entry, freshened);
+                status.stored = self.refresh(entry.clone(), freshened);
                 answer(&self.want, entry, status, now)
             }
             Err(why) => {
@@ -104,11 +105,19 @@ impl<E: Env> Fetch<'_, E> {
         Ok(Freshened { spec, headers: storable.headers })
     }
 
+    /// Makes `entry` what is stored under `lease`, and gives what it varies on.
+    pub(super) fn kept(&self, entry: &mut Entry, lease: &FillLease, freshened: Freshened) -> String {
+        let Freshened { spec, headers } = freshened;
+        entry.selecting = self.want.selecting.values(&spec);
+        entry.ledger = lease.ledger().clone();
+        entry.headers = headers;
+        spec
+    }
+
     /// Writes a validated entry back, in the background; `false` without the right to.
-    pub(super) fn refresh(&self, entry: &Entry, Freshened { spec, headers }: Freshened) -> bool {
+    pub(super) fn refresh(&self, mut entry: Entry, freshened: Freshened) -> bool {
         let Some(lease) = self.lease.clone() else { return false };
-        let selecting = self.want.selecting.values(&spec);
-        let entry = Entry { selecting, ledger: lease.ledger().clone(), headers, ..entry.clone() };
+        let spec = self.kept(&mut entry, &lease, freshened);
         let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
         self.want.app.env.spawn(async move {
             if let Err(error) = store.refresh(&lease, &spec, &entry, env.now()).await {

@@ -11,7 +11,7 @@ use crate::cache::partial::Record;
 use crate::cache::store::Store;
 use crate::codec::PREAMBLE;
 use crate::env::Env;
-use crate::redis::{Arg, Key, RedisError, Scan, Script, Value, exactly};
+use crate::redis::{Arg, Key, RedisError, Scan, Script, exactly};
 use crate::time::{Timestamp, millis};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -67,7 +67,7 @@ impl<E: Env> Store<E> {
     /// [`RedisError`]: then the rest stays.
     pub async fn sweep(&self, budget: Duration) -> Result<Option<Swept>, RedisError> {
         let (key, token) = (self.keys.sweep(), self.nonces.next());
-        if !self.hold(&key, &token).await? {
+        if !self.redis.set_new(&key, token.as_str(), HELD).await? {
             self.ask_for_sweep().await?;
             return Ok(None);
         }
@@ -101,15 +101,7 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// [`RedisError`]: then it is unknown.
     pub(super) async fn ask_for_sweep(&self) -> Result<bool, RedisError> {
-        let words = [Arg::from("1"), Arg::from("NX"), Arg::from("PX"), Arg::from(millis(ASKED))];
-        let arguments = [Arg::from(&self.keys.sweep_asked())].into_iter().chain(words).collect();
-        Ok(!matches!(self.redis.call("SET", arguments).await?.first(), Some(Value::Nil) | None))
-    }
-
-    async fn hold(&self, key: &Key, token: &str) -> Result<bool, RedisError> {
-        let arguments =
-            vec![Arg::from(key), Arg::from(token), Arg::from("NX"), Arg::from("PX"), Arg::from(millis(HELD))];
-        Ok(!matches!(self.redis.call("SET", arguments).await?.first(), Some(Value::Nil) | None))
+        self.redis.set_new(&self.keys.sweep_asked(), "1", ASKED).await
     }
 
     async fn sweep_all(&self, until: Timestamp, held: &Key) -> Result<Swept, RedisError> {

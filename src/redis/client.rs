@@ -81,6 +81,27 @@ impl<E: Env> Client<E> {
         self.send(Care::Once, command, arguments).await
     }
 
+    /// Sets a key that is not there, for so long. `false` when it was there (`SET NX PX`).
+    ///
+    /// # Errors
+    /// As [`Client::call`]; sent twice, it may say `false` of what it has set itself.
+    pub async fn set_new(
+        &self,
+        key: &Key,
+        value: impl Into<Arg>,
+        life: Duration,
+    ) -> Result<bool, RedisError> {
+        let words = [
+            Arg::from(key),
+            value.into(),
+            Arg::from("NX"),
+            Arg::from("PX"),
+            Arg::from(crate::time::millis(life)),
+        ];
+        let reply = self.call("SET", words.into()).await?;
+        Ok(!matches!(reply.first(), Some(Value::Nil) | None))
+    }
+
     /// Carries out a command that has no key where `key` is, so that it speaks of that server: its clock, above
     /// all.
     ///

@@ -6,7 +6,6 @@ use super::{Arg, RedisError, Value};
 use crate::config::Secret;
 use crate::env::{Connection, Env};
 use crate::metrics::{Metrics, Series, Timed};
-use crate::time::Timestamp;
 use futures_util::future::{Either, select};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::pin::pin;
@@ -38,7 +37,7 @@ pub(super) struct Node<E: Env> {
     /// Open connections that nobody uses, for commands that `ASKING` precedes.
     pub(super) spare: RefCell<Vec<E::Connection>>,
     /// When the log last said that the server refuses something.
-    complained: Cell<Option<Timestamp>>,
+    complained: Cell<Option<Duration>>,
     observer: Observer<E>,
 }
 
@@ -147,14 +146,22 @@ impl<E: Env> Node<E> {
 
     /// Tells the operator of what will go on failing, now and then.
     fn complain(&self, error: &RedisError) {
-        let now = self.env.now();
-        let lately = self.complained.get().is_some_and(|last| now.since(last) < COMPLAINT);
-        if lately || !error.is_for_the_operator() {
+        if !error.is_for_the_operator() {
             return;
         }
-        self.complained.set(Some(now));
-        let of = self.announced.as_ref().map_or_else(String::new, |place| format!("{place}: "));
-        self.env.log(&format!("{of}{error}"));
+        let now = self.env.elapsed();
+        if self.complained.get().is_none_or(|last| now.saturating_sub(last) >= COMPLAINT) {
+            self.complained.set(Some(now));
+            self.say(&error.to_string());
+        }
+    }
+
+    /// Writes a line, in a cluster with the node that it is of.
+    fn say(&self, line: &str) {
+        match &self.announced {
+            Some(place) => self.env.log(&format!("{place}: {line}")),
+            None => self.env.log(line),
+        }
     }
 
     pub(super) fn counted(&self, care: Care, began: Duration, error: Option<&RedisError>) {
@@ -232,9 +239,8 @@ impl<E: Env> Node<E> {
             }
             Err(error) => {
                 let outage = self.outage(failures, &error);
-                let of = self.announced.as_ref().map_or_else(String::new, |place| format!("{place}: "));
                 let pause = outage.left(self.env.elapsed()).as_millis();
-                self.env.log(&format!("{of}{error}; next try in {pause} ms"));
+                self.say(&format!("{error}; next try in {pause} ms"));
                 *self.link.borrow_mut() = Link::Down(outage);
                 Err(error)
             }

@@ -16,8 +16,7 @@ use crate::app::Shared;
 use crate::env::Env;
 use crate::event::Handled;
 use crate::job::JobError;
-use crate::redis::{Arg, RedisError, Value};
-use crate::time::millis;
+use crate::redis::RedisError;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -112,10 +111,7 @@ pub(crate) async fn act<E: Env>(shared: &Shared<E>, message: Message, id: Option
 
 /// What rang while nobody listened is found by who listens again.
 async fn is_time_to_sweep<E: Env>(shared: &Shared<E>) -> Result<bool, RedisError> {
-    let key = shared.keys.topics_swept();
-    let arguments =
-        vec![Arg::from(&key), Arg::from("1"), Arg::from("NX"), Arg::from("PX"), Arg::from(millis(SWEEP))];
-    Ok(!matches!(shared.redis.call("SET", arguments).await?.first(), Some(Value::Nil) | None))
+    shared.redis.set_new(&shared.keys.topics_swept(), "1", SWEEP).await
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::upstream::Behind;
 use spin_sdk::wasip3;
-use spindrift::env::{Background, Clock, Entropy, Log, one_line};
+use spindrift::env::{Background, Clock, Entropy, Log};
 use spindrift::time::Timestamp;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -43,7 +43,7 @@ impl Background for SpinEnv {
 }
 
 impl Log for SpinEnv {
-    fn log(&self, line: &str) {
-        eprintln!("{}", one_line(line));
+    fn write_line(&self, line: &str) {
+        eprintln!("{line}");
     }
 }

@@ -2,12 +2,9 @@
 
 use super::{Abandoned, Fill, briefly};
 use crate::body::{Body, BodyError};
-use crate::cache::lease::RENEW_EVERY;
 use crate::cache::storable::Unstorable;
 use crate::env::Env;
 use bytes::Bytes;
-use futures_util::future::{Either, select};
-use std::pin::pin;
 
 impl<E: Env> Fill<E> {
     /// The same body; each of its pieces goes into the store before the client has it.
@@ -47,19 +44,10 @@ impl<E: Env> Tee<E> {
         }
     }
 
-    /// The next piece. Whoever leads gives signs of life while it waits for it.
     async fn chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
-        let Self { body, fill } = self;
-        let Some(fill) = fill.as_ref().filter(|fill| fill.lease.leads()) else { return body.chunk().await };
-        let mut chunk = pin!(body.chunk());
-        loop {
-            match select(chunk.as_mut(), pin!(fill.store.env.sleep(RENEW_EVERY))).await {
-                Either::Left((piece, _)) => return piece,
-                Either::Right(_) => {
-                    // One that cannot renew its lead goes on without: another may then take over.
-                    let _ = fill.store.renew(&fill.lease, false).await;
-                }
-            }
+        match &self.fill {
+            Some(fill) => fill.store.leading(Some(&fill.lease), self.body.chunk()).await,
+            None => self.body.chunk().await,
         }
     }
 

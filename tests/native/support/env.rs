@@ -3,7 +3,7 @@
 use super::origin::Origin;
 use super::wire::Wire;
 use spindrift::body::Body;
-use spindrift::env::{Background, Clock, Entropy, Log, Timeouts, Upstream, UpstreamError, one_line};
+use spindrift::env::{Background, Clock, Entropy, Log, Timeouts, Upstream, UpstreamError};
 use spindrift::time::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -162,8 +162,8 @@ impl Background for TestEnv {
 }
 
 impl Log for TestEnv {
-    fn log(&self, line: &str) {
-        self.0.log.borrow_mut().push(one_line(line).into_owned());
+    fn write_line(&self, line: &str) {
+        self.0.log.borrow_mut().push(line.to_owned());
     }
 }
 
