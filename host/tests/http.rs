@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::{Directory, Host, PATIENCE, guest, origin, up};
 
 const MANIFEST: &str = r#"
@@ -186,10 +188,8 @@ fn a_component_limits_its_wait_for_the_first_byte() {
     let (address, _requests) = origin("");
     let (_directory, manifest) = directory("silent");
     let host = Host::start(&manifest, &["--variable", &format!("origin=http://{address}")]);
-    let start = Instant::now();
     let answer = host.post("/send", &format!("http://{address}/\ntimeout-ms: 200"));
     assert!(answer.body.contains("ConnectionReadTimeout"), "{answer:?}");
-    assert!((Duration::from_millis(200)..Duration::from_secs(5)).contains(&start.elapsed()));
 }
 
 #[test]
@@ -214,31 +214,26 @@ fn idle_instances_are_dropped() {
     let (_directory, manifest) = directory("idle");
     let host = Host::start(&manifest, &["--idle-instance-timeout", "100ms"]);
     assert_eq!(host.get("/count").body, "1");
-    std::thread::sleep(Duration::from_millis(600));
-    assert_eq!(host.get("/count").body, "1");
+    // A busy machine may drop late, and every look keeps the instance for longer: so each is later.
+    let dropped = (2..20).any(|wait| {
+        std::thread::sleep(wait * Duration::from_millis(100));
+        host.get("/count").body == "1"
+    });
+    assert!(dropped);
 }
 
 #[test]
 fn requests_share_an_instance_up_to_the_limit_and_fall_with_it() {
     let (_directory, manifest) = directory("share");
     let host = Host::start(&manifest, &["--max-instance-concurrent-reuse-count", "2"]);
-    std::thread::scope(|scope| {
-        let slow = |ms| {
-            let host = &host;
-            scope.spawn(move || host.get(&format!("/sleep?{ms}")))
-        };
-        let first = slow(1500);
-        std::thread::sleep(Duration::from_millis(300));
-        assert_eq!(host.get("/count").body, "2", "the second request shares the instance");
-        let second = slow(1400);
-        std::thread::sleep(Duration::from_millis(300));
-        assert_eq!(host.get("/trap").status, 500, "a third request has an instance of its own, and loses it");
-        assert_eq!((first.join().unwrap().status, second.join().unwrap().status), (200, 200));
-        let third = slow(1500);
-        std::thread::sleep(Duration::from_millis(300));
-        assert_eq!(host.get("/trap").status, 500);
-        assert_eq!(third.join().unwrap().status, 500, "a trap ends every request of its instance");
-    });
+    let first = host.hold("first");
+    assert_eq!(host.get("/count").body, "2", "the second request shares the instance");
+    let second = host.hold("second");
+    assert_eq!(host.get("/trap").status, 500, "a third request has an instance of its own, and loses it");
+    assert_eq!((first.let_go().status, second.let_go().status), (200, 200));
+    let third = host.hold("third");
+    assert_eq!(host.get("/trap").status, 500);
+    assert_eq!(third.answer().status, 500, "a trap ends every request of its instance");
     assert_eq!(host.get("/count").status, 200);
 }
 
@@ -246,9 +241,7 @@ fn requests_share_an_instance_up_to_the_limit_and_fall_with_it() {
 fn a_request_timeout_answers_500() {
     let (_directory, manifest) = directory("timeout");
     let host = Host::start(&manifest, &["--request-timeout", "300ms"]);
-    let start = Instant::now();
-    assert_eq!(host.get("/sleep?10000").status, 500);
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert_eq!(host.get("/sleep?20000").status, 500);
     assert_eq!(host.get("/count").status, 200);
 }
 
@@ -263,13 +256,16 @@ fn memory_has_the_limit_that_was_set() {
 #[test]
 fn work_after_the_response_is_done_and_prints_appear() {
     let (_directory, manifest) = directory("after");
-    let host = Host::start(&manifest, &[]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let host = Host::start(&manifest, &["--variable", &format!("origin=http://{address}")]);
     host.get("/print?words");
     host.process.wait_for("words");
-    let start = Instant::now();
-    assert_eq!(host.get("/after?response").body, "sent");
-    assert!(start.elapsed() < Duration::from_secs(1));
-    host.process.wait_for("after response");
+    assert_eq!(host.get(&format!("/after?http://{address}/")).body, "sent");
+    // What the guest still waits for is answered only now, with its response long sent.
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate").unwrap();
+    host.process.wait_for("after 200 late");
 }
 
 #[test]
@@ -315,17 +311,12 @@ fn requests_under_way_are_finished_before_the_end() {
     }
     let (_directory, manifest) = directory("grace");
     let mut host = Host::start(&manifest, &[]);
-    let address = host.address;
-    let slow = std::thread::spawn(move || {
-        use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(address).unwrap();
-        stream.write_all(b"GET /sleep?700 HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).map(|_| text)
-    });
-    std::thread::sleep(Duration::from_millis(300));
+    let held = host.hold("held");
     host.process.signal("-TERM");
-    assert!(slow.join().unwrap().unwrap().contains("200 OK"));
+    while TcpStream::connect(host.address).is_ok() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(held.let_go().status, 200);
     assert!(host.process.wait());
 }
 
@@ -356,8 +347,6 @@ fn components_are_compiled_once() {
     let cache = guest().with_extension("cwasm");
     let (_directory, manifest) = directory("cached");
     let before = std::fs::metadata(&cache).unwrap().modified().unwrap();
-    let start = Instant::now();
-    Host::start(&manifest, &[]);
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    let _second = Host::start(&manifest, &[]);
     assert_eq!(std::fs::metadata(&cache).unwrap().modified().unwrap(), before);
 }

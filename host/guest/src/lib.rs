@@ -6,6 +6,7 @@ mod message;
 mod redis;
 mod web;
 
+use http_body_util::BodyExt;
 use spin_sdk::http::{HeaderMap, IntoResponse, Request, StatusCode};
 use spin_sdk::http_service;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,6 +34,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         "memory" => memory(&argument),
         "trap" => trap(),
         "print" => print(&argument),
+        "hold" => hold(request, &argument).await,
         "after" => after(&argument),
         "redis" => redis::run(request).await,
         "send" => web::send(request).await,
@@ -61,12 +63,21 @@ fn print(text: &str) -> String {
     String::new()
 }
 
-/// Prints `text` after the response was sent.
-fn after(text: &str) -> String {
-    let text = text.to_owned();
+/// Prints `text`, then waits until the client has sent all of its body: it says how long this takes.
+async fn hold(request: Request, text: &str) -> String {
+    println!("holding {text}");
+    match request.into_body().collect().await {
+        Ok(body) => format!("{} bytes", body.to_bytes().len()),
+        Err(error) => format!("{error:?}"),
+    }
+}
+
+/// GETs `url` after the response was sent, and prints what came.
+fn after(url: &str) -> String {
+    let url = url.to_owned();
     spin_sdk::wasip3::spawn(async move {
-        spin_sdk::time::sleep(Duration::from_millis(1500)).await;
-        println!("after {text}");
+        let (status, _, body) = web::forward(&url).await;
+        println!("after {} {body}", status.as_u16());
     });
     "sent".to_owned()
 }

@@ -12,8 +12,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes, shorter than patience.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than anything here takes on a machine that is busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs the same tests against this `spin` instead, to see whether the host is like it.
 const SPIN: &str = "SPINDRIFT_SPIN";
@@ -188,6 +188,16 @@ impl Host {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address))
     }
 
+    /// Begins a request that the guest holds until it is let go; returns once the guest has it.
+    pub fn hold(&self, name: &str) -> Held {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let address = self.address;
+        write!(stream, "POST /hold?{name} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 1\r\n\r\n").unwrap();
+        self.process.wait_for(&format!("holding {name}"));
+        Held(stream)
+    }
+
     /// POSTs `body` to `path`.
     pub fn post(&self, path: &str, body: &str) -> Answer {
         let (address, length) = (self.address, body.len());
@@ -207,6 +217,22 @@ impl Host {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(request.as_ref()).unwrap();
         read_answer(&mut BufReader::new(stream))
+    }
+}
+
+/// A request under way: the guest waits for the one byte of its body.
+pub struct Held(TcpStream);
+
+impl Held {
+    /// Sends the byte and reads the answer.
+    pub fn let_go(mut self) -> Answer {
+        self.0.write_all(b"x").unwrap();
+        self.answer()
+    }
+
+    /// Reads the answer that comes without the byte.
+    pub fn answer(self) -> Answer {
+        read_answer(&mut BufReader::new(self.0)).expect("an answer")
     }
 }
 
