@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -264,6 +264,8 @@ fn work_after_the_response_is_done_and_prints_appear() {
     assert_eq!(host.get(&format!("/after?http://{address}/")).body, "sent");
     // What the guest still waits for is answered only now, with its response long sent.
     let (mut stream, _) = listener.accept().unwrap();
+    let mut request = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+    assert!(request.any(|line| line.is_empty()));
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate").unwrap();
     host.process.wait_for("after 200 late");
 }
