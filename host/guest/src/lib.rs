@@ -34,7 +34,7 @@ async fn handle(request: Request) -> impl IntoResponse {
         "memory" => memory(&argument),
         "trap" => trap(),
         "print" => print(&argument),
-        "hold" => hold(request, &argument).await,
+        "hold" => hold(request, count).await,
         "after" => after(&argument),
         "redis" => redis::run(request).await,
         "send" => web::send(request).await,
@@ -63,9 +63,9 @@ fn print(text: &str) -> String {
     String::new()
 }
 
-/// Prints `text`, then waits until the client has sent all of its body: it says how long this takes.
-async fn hold(request: Request, text: &str) -> String {
-    println!("holding {text}");
+/// Prints its number, then waits until the client has sent all of its body: it says how long this takes.
+async fn hold(request: Request, count: u32) -> String {
+    println!("holding {count}");
     match request.into_body().collect().await {
         Ok(body) => format!("{} bytes", body.to_bytes().len()),
         Err(error) => format!("{error:?}"),

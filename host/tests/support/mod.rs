@@ -189,13 +189,12 @@ impl Host {
     }
 
     /// Begins a request that the guest holds until it is let go; returns once the guest has it.
-    pub fn hold(&self, name: &str) -> Held {
+    pub fn hold(&self) -> Held {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let address = self.address;
-        write!(stream, "POST /hold?{name} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 1\r\n\r\n").unwrap();
-        self.process.wait_for(&format!("holding {name}"));
-        Held(stream)
+        write!(stream, "POST /hold HTTP/1.1\r\nhost: {address}\r\ncontent-length: 1\r\n\r\n").unwrap();
+        let line = self.process.wait_for("holding ");
+        Held { stream, count: line.rsplit(' ').next().unwrap().parse().unwrap() }
     }
 
     /// POSTs `body` to `path`.
@@ -221,18 +220,29 @@ impl Host {
 }
 
 /// A request under way: the guest waits for the one byte of its body.
-pub struct Held(TcpStream);
+pub struct Held {
+    stream: TcpStream,
+    /// Which one it is of those its instance has had.
+    pub count: u32,
+}
 
 impl Held {
     /// Sends the byte and reads the answer.
     pub fn let_go(mut self) -> Answer {
-        self.0.write_all(b"x").unwrap();
+        self.stream.write_all(b"x").unwrap();
         self.answer()
     }
 
-    /// Reads the answer that comes without the byte.
+    /// Whether an answer comes without the byte, or is about to.
+    pub fn is_over(&self) -> bool {
+        self.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        self.stream.peek(&mut [0]).is_ok()
+    }
+
+    /// Reads the answer.
     pub fn answer(self) -> Answer {
-        read_answer(&mut BufReader::new(self.0)).expect("an answer")
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        read_answer(&mut BufReader::new(self.stream)).expect("an answer")
     }
 }
 
