@@ -41,7 +41,7 @@ pub enum JobError {
 impl JobError {
     /// The reason as one token.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::Redis(error) => error.reason(),
             Self::NoSuchJob => "no-such-job",

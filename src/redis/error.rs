@@ -17,9 +17,12 @@ pub enum RedisError {
     /// No answer within the deadline. Whether the command was carried out is unknown.
     #[error("Redis did not answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
-    /// No connection, or it broke. Whether a command under way was carried out is unknown.
+    /// The connection broke. Whether a command under way was carried out is unknown.
     #[error("Redis cannot be reached: {0}")]
     Unreachable(String),
+    /// No connection was made, for one of these two reasons: nothing has been sent.
+    #[error("{0}")]
+    NotConnected(Box<Self>),
     /// The host does not allow the address: it is missing in `allowed_outbound_hosts`.
     #[error(
         "the host does not allow this Redis address: check that redis_host agrees with redis_url, and that \
@@ -125,6 +128,14 @@ impl RedisError {
         matches!(self, Self::TimedOut(_) | Self::Unreachable(_) | Self::Denied | Self::NodeDenied(_))
     }
 
+    /// The same, of who wanted to connect and has sent nothing yet.
+    pub(super) fn before_sending(self) -> Self {
+        match self {
+            Self::TimedOut(_) | Self::Unreachable(_) => Self::NotConnected(Box::new(self)),
+            error => error,
+        }
+    }
+
     /// Keys of one command are in a slot that migrates, some here and some there.
     pub(super) fn is_try_again(&self) -> bool {
         self.is_unavailable(&["TryAgain", "TRYAGAIN"])
@@ -146,7 +157,7 @@ impl RedisError {
 
     /// It is about the node that was asked, and another one may do.
     pub(super) const fn is_of_node(&self) -> bool {
-        self.breaks_connection() || matches!(self, Self::Down { .. })
+        self.breaks_connection() || matches!(self, Self::NotConnected(_) | Self::Down { .. })
     }
 
     /// Part of how things are, and not counted as an error.
@@ -175,6 +186,7 @@ impl RedisError {
     pub const fn was_not_carried_out(&self) -> bool {
         match self {
             Self::Down { .. }
+            | Self::NotConnected(_)
             | Self::Denied
             | Self::NodeDenied(_)
             | Self::Redirected(_)
@@ -188,9 +200,10 @@ impl RedisError {
 
     /// The reason as one token, for Cache-Status, metrics and the log alike.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::Down { .. } => "redis-down",
+            Self::NotConnected(why) => why.reason(),
             Self::TimedOut(_) => "redis-timeout",
             Self::Unreachable(_) => "redis-unreachable",
             Self::Denied | Self::NodeDenied(_) => "redis-denied",

@@ -219,7 +219,7 @@ impl<E: Env> Node<E> {
             match after {
                 Some(after) => return self.open(after).await.map(|connection| (connection, true)),
                 None if now.saturating_sub(started) >= self.limits.connect => {
-                    return Err(RedisError::TimedOut(self.limits.connect));
+                    return Err(RedisError::TimedOut(self.limits.connect).before_sending());
                 }
                 None => self.env.sleep(OPENING_POLL).await,
             }
@@ -251,7 +251,7 @@ impl<E: Env> Node<E> {
         let opened = self.within(self.limits.connect, self.env.connect(self.address.expose())).await;
         opened.map_err(|error| match (&self.announced, error) {
             (Some(place), RedisError::Denied) => RedisError::NodeDenied(place.clone()),
-            (_, error) => error,
+            (_, error) => error.before_sending(),
         })
     }
 

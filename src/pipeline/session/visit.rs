@@ -68,7 +68,7 @@ impl Visit {
         &self.cookie
     }
 
-    pub(super) const fn found(&self) -> &Result<Session, &'static str> {
+    pub(super) fn found(&self) -> &Result<Session, &'static str> {
         &self.found
     }
 
@@ -202,7 +202,7 @@ pub(super) fn sessions<E: Env>(app: &App<E>) -> Result<&Sessions<E>, &'static st
 }
 
 /// Why an operation was not carried out, as one token.
-pub(super) const fn failure(error: &SessionError) -> &'static str {
+pub(super) fn failure(error: &SessionError) -> &'static str {
     match error {
         SessionError::Gone | SessionError::Exists => "session-ended",
         SessionError::Conflict => "session-conflict",

@@ -216,7 +216,8 @@ impl<E: Env> Cluster<E> {
             if !undone || !in_time || !error.is_of_node() {
                 return Err(error);
             }
-            last = Some(error);
+            // What may have been carried out is said rather than what was surely not.
+            last = last.filter(|last: &RedisError| !last.was_not_carried_out()).or(Some(error));
         }
         Err(last.unwrap_or_else(|| RedisError::Unavailable("the cluster has no master".to_owned())))
     }

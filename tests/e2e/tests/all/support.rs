@@ -1,6 +1,8 @@
 //! What several of the tests need.
 
-use spindrift_e2e::{FaultyRedis, Gate, Gateway, Headers, Origin, Redis, Reply, Request, Response, Setup};
+use spindrift_e2e::{
+    FaultyRedis, Gate, Gateway, Headers, Origin, Redis, Reply, Request, Response, Setup, eventually_some,
+};
 
 /// The two ways an instance lives that matter: for one request, and for many at once.
 pub(crate) const EACH_REUSE: [(usize, usize); 2] = [(1, 1), (128, 16)];
@@ -85,6 +87,28 @@ pub(crate) fn managed(redis: &Redis, (requests, at_once): (usize, usize)) -> Gat
 pub(crate) fn managed_behind(proxy: &FaultyRedis) -> Gateway {
     let setup = Gateway::before(&Origin::always(Reply::ok("x"))).faulty(proxy);
     setup.config("[redis]\ntimeout = \"1s\"").managed().one_instance().start()
+}
+
+/// The problem when Redis was asked for `request` and did not answer; it stays silent. `before` opens a connection.
+pub(crate) fn unanswered(
+    gateway: &Gateway,
+    proxy: &FaultyRedis,
+    before: &Request,
+    request: &Request,
+) -> serde_json::Value {
+    eventually_some("a request on a connection that falls silent", || {
+        (gateway.send(before).status == 200).then_some(())?;
+        proxy.silence();
+        let problem = gateway.send(request).problem(503);
+        assert_eq!(problem["reason"], "redis-timeout");
+        if problem["outcome"] == "unknown" {
+            return Some(problem);
+        }
+        // Another instance got it, which had no connection yet.
+        assert_eq!(problem["outcome"], "not_done");
+        proxy.speak();
+        None
+    })
 }
 
 /// Content streams to the client before it is all sent: with either reuse, without the cache and through it.
