@@ -17,6 +17,11 @@ pub fn split(line: &str) -> impl Iterator<Item = &str> {
 
 /// Splits at `separator` outside of quoted strings; white space around a piece and empty pieces go.
 pub fn split_at(line: &str, separator: u8) -> impl Iterator<Item = &str> {
+    pieces(line, separator).filter(|piece| !piece.is_empty())
+}
+
+/// The same with the empty pieces.
+pub fn pieces(line: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
         let line = rest?;
@@ -24,7 +29,6 @@ pub fn split_at(line: &str, separator: u8) -> impl Iterator<Item = &str> {
         rest = (end < line.len()).then(|| &line[end + 1..]);
         Some(line[..end].trim_matches([' ', '\t']))
     })
-    .filter(|piece| !piece.is_empty())
 }
 
 /// The members of one line, the last first. Who adds one at the end writes a whole one, and so it is read whatever others

@@ -2,7 +2,7 @@
 
 use super::list;
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, VARY};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// What a response varies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,22 +38,23 @@ impl Vary {
 ///
 /// RFC 9111 §4.1 permits "adding or removing whitespace", "combining multiple header field lines with the
 /// same field name" and "normalizing both header field values in a way that is known to have identical
-/// semantics".
+/// semantics". Of an empty member that is not known: to an origin, `a,` may well be something else than `a`.
 #[must_use]
 pub fn selecting_value(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut lines = headers.get_all(name).iter().peekable();
     lines.peek()?;
-    if lines.any(|line| line.to_str().is_err()) {
+    let Ok(lines) = lines.map(HeaderValue::to_str).collect::<Result<Vec<_>, _>>() else {
         return Some(opaque(headers, name));
+    };
+    if name != ACCEPT_ENCODING && name != ACCEPT_LANGUAGE {
+        let pieces: Vec<&str> = lines.into_iter().flat_map(|line| list::pieces(line, b',')).collect();
+        return Some(pieces.join(","));
     }
-    let mut members: Vec<String> = list::members(headers, name).map(str::to_owned).collect();
-    if name == ACCEPT_ENCODING || name == ACCEPT_LANGUAGE {
-        for member in &mut members {
-            member.make_ascii_lowercase();
-            member.retain(|c| c != ' ' && c != '\t');
-        }
-        members.sort_unstable();
+    let mut members: Vec<String> = list::members(headers, name).map(str::to_ascii_lowercase).collect();
+    for member in &mut members {
+        member.retain(|c| c != ' ' && c != '\t');
     }
+    members.sort_unstable();
     Some(members.join(","))
 }
 
@@ -66,7 +67,6 @@ fn opaque(headers: &HeaderMap, name: &HeaderName) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn vary(lines: &[&'static str]) -> Vary {
         Vary::of(&lines.iter().map(|line| (VARY, HeaderValue::from_static(line))).collect())
@@ -97,6 +97,15 @@ mod tests {
         assert_eq!(value("foo", &["1, 2"]), value("foo", &["1", "2 "]));
         assert_ne!(value("foo", &["1, 2"]), value("foo", &["2, 1"]));
         assert_ne!(value("foo", &[""]), value("foo", &[]));
+    }
+
+    #[test]
+    fn empty_members_count_where_it_is_not_known_that_they_mean_nothing() {
+        for lines in [&["a,"][..], &[",a"], &["a,,"], &["a", ""]] {
+            assert_ne!(value("foo", lines), value("foo", &["a"]), "{lines:?}");
+        }
+        assert_ne!(value("foo", &[","]), value("foo", &[""]));
+        assert_eq!(value("accept-encoding", &["gzip,"]), value("accept-encoding", &["gzip"]));
     }
 
     #[test]

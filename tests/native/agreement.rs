@@ -19,13 +19,14 @@ fn spec() -> impl Strategy<Value = Vec<&'static str>> {
     prop::sample::subsequence(&NAMES[..], 1..=3)
 }
 
-/// What a field of a request means: nothing, or the members of its list.
+/// What a field of a request means: nothing, or the members of its list. Of fields that are no list empty ones may count.
 fn meaning(fields: &Fields, name: &str) -> Option<Vec<String>> {
     let lines: Vec<_> = fields.iter().filter(|(found, _)| *found == name).collect();
     let members = lines.iter().flat_map(|(_, line)| line.split(',')).map(|member| member.trim().to_owned());
-    let mut members: Vec<String> = members.filter(|member| !member.is_empty()).collect();
+    let mut members: Vec<String> = members.collect();
     if name == "accept-language" {
-        members = members.iter().map(|member| member.to_ascii_lowercase()).collect();
+        members.retain(|member| !member.is_empty());
+        members.iter_mut().for_each(|member| member.make_ascii_lowercase());
         members.sort();
     }
     (!lines.is_empty()).then_some(members)
