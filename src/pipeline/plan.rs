@@ -52,7 +52,8 @@ pub(super) fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming
 fn plan_post<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming) -> Plan<'a, E> {
     let pass = Plan::Pass(CacheStatus::forward(Forward::Method));
     let (RoutePolicy::Cache(policy), Some(shared)) = (route, &app.shared) else { return pass };
-    if incoming.kept_from_cache(Visitor::Nobody).is_some() {
+    let named = policy.rules.bypass.why(&incoming.uri, &incoming.headers);
+    if incoming.kept_from_cache(Visitor::Nobody).or(named).is_some() {
         return pass;
     }
     // What the origin sees of the query is what a GET would be looked up by.
