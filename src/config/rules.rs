@@ -5,7 +5,7 @@ use super::query::{NameSet, Parameter};
 use super::table::Table;
 use super::value::{duration, one_of, shown, string, text};
 use crate::cache::tags::MAX_TAG;
-use crate::field::cookies;
+use crate::field::{cookies, variable};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, Uri};
 use std::time::Duration;
@@ -55,7 +55,9 @@ impl Bypass {
     /// Why a request is not for the cache; `None` when it is.
     #[must_use]
     pub fn why(&self, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
-        if self.headers.iter().any(|name| headers.contains_key(name)) {
+        // The origin may take another spelling for it.
+        let has = |name: &HeaderName| headers.keys().any(|found| variable::is_taken_for(found, name));
+        if self.headers.iter().any(has) {
             return Some("bypass-header");
         }
         if cookies::pairs(headers).any(|(name, _)| self.cookies.contains(name)) {
@@ -294,6 +296,7 @@ mod tests {
             ("http://h/a?b=1", &[("cookie", "b=1; as=2"), ("x-other", "1")][..], None),
             ("http://h/a", &[("x-preview", "")], Some("bypass-header")),
             ("http://h/a", &[("cookie", "b=1;  session_id=2")], Some("bypass-cookie")),
+            ("http://h/a", &[("x_preview", "")], Some("bypass-header")),
             ("http://h/a", &[("cookie", "a=")], Some("bypass-cookie")),
             ("http://h/a?b&pre%76iew=1", &[], Some("bypass-query")),
             ("http://h/a?previews", &[], None),
