@@ -214,13 +214,14 @@ fn tag(text: &str) -> Option<String> {
 const FIELD: &str = "a field name like \"x-powered-by\"";
 
 /// Fields without which a request would be another one, each with what to do instead.
-const KEPT_IN_REQUESTS: [(HeaderName, &str); 9] = [
+const KEPT_IN_REQUESTS: [(HeaderName, &str); 10] = [
     (header::HOST, "it is always part of the key"),
     (header::AUTHORIZATION, "the origin would take it for another's request; say bypass.headers"),
     (header::COOKIE, "say request_cookies"),
     (header::ACCEPT_ENCODING, "say key.encodings"),
     (header::CACHE_CONTROL, "say client_revalidation"),
     (header::RANGE, "say range"),
+    (header::IF_RANGE, "a part of another version would be taken for one of the client's"),
     (header::CONTENT_LENGTH, "it says where the request ends"),
     (header::CONTENT_TYPE, "it says what the content is"),
     (header::TRANSFER_ENCODING, "it is meant for the next hop only"),
@@ -295,8 +296,8 @@ mod tests {
         for (uri, lines, why) in [
             ("http://h/a?b=1", &[("cookie", "b=1; as=2"), ("x-other", "1")][..], None),
             ("http://h/a", &[("x-preview", "")], Some("bypass-header")),
-            ("http://h/a", &[("cookie", "b=1;  session_id=2")], Some("bypass-cookie")),
             ("http://h/a", &[("x_preview", "")], Some("bypass-header")),
+            ("http://h/a", &[("cookie", "b=1;  session_id=2")], Some("bypass-cookie")),
             ("http://h/a", &[("cookie", "a=")], Some("bypass-cookie")),
             ("http://h/a?b&pre%76iew=1", &[], Some("bypass-query")),
             ("http://h/a?previews", &[], None),
@@ -331,6 +332,10 @@ mod tests {
             ("bypass = { cookie = [] }", "cache.bypass.cookie: unknown key, did you mean \"cookies\"?"),
             ("bypass = { cookies = [\"*\"] }", "cache.bypass.cookies[0]: expected a name"),
             ("request_cookies = \"strip\"", "expected \"pass\" or \"key\", found \"strip\""),
+            (
+                "strip_request = [\"If-Range\"]",
+                "expected another field than if-range: a part of another version would be taken for one of the client's",
+            ),
             ("strip_request = [\"Cookie\"]", "expected another field than cookie: say request_cookies"),
             ("strip_response = [\"vary\"]", "expected another field than vary: other caches"),
             ("strip_response = [\"a b\"]", "expected a field name like"),
