@@ -3,6 +3,7 @@
 use super::query::{Parameter, QueryRule};
 use super::table::Table;
 use super::value::{boolean, one_of, shown, string, text};
+use crate::field::forward;
 use http::header::{self, HeaderName};
 use std::borrow::Cow;
 
@@ -85,14 +86,15 @@ impl KeyRules {
     }
 
     /// Reads the table `key` of `table` over `base`, key by key.
-    pub(super) fn read(table: &mut Table<'_, '_>, base: &Self) -> Self {
+    /// `believed` says whether what clients claim of themselves goes on.
+    pub(super) fn read(table: &mut Table<'_, '_>, base: &Self, believed: bool) -> Self {
         let Some(mut inner) = table.table("key") else { return base.clone() };
         let visitors = [("none", Visitor::Nobody), ("user", Visitor::User), ("session", Visitor::Session)];
         let rules = Self {
             query: QueryRule::read(&mut inner).unwrap_or_else(|| base.query.clone()),
             sort_query: inner.read("sort_query", boolean).unwrap_or(base.sort_query),
             headers: inner
-                .strings("headers", |value| key_header(text("a field name", value)?))
+                .strings("headers", |value| key_header(text("a field name", value)?, believed))
                 .map_or_else(|| base.headers.clone(), unique),
             cookies: inner
                 .strings("cookies", string("a cookie name, without blanks, \"=\" and \";\"", cookie_name))
@@ -158,11 +160,21 @@ const UNKEYABLE: [(HeaderName, &str); 14] = [
     (header::CACHE_CONTROL, "its directives are obeyed instead"),
 ];
 
-fn key_header(text: &str) -> Result<HeaderName, String> {
+/// Why no request has a field when it is looked up. What the origin sees in it is ours then, and different for each client.
+fn dropped(name: &HeaderName, believed: bool) -> Option<&'static str> {
+    if forward::is_spin(name) {
+        return Some("what clients send in it is dropped");
+    }
+    let claim = !believed && forward::is_claim(name);
+    claim.then_some("what clients send in it is dropped, unless origin.trust_forwarded is set")
+}
+
+fn key_header(text: &str, believed: bool) -> Result<HeaderName, String> {
     let found = || format!("expected a field name like \"accept-language\", found {}", shown(text));
     let name = HeaderName::try_from(text).map_err(|_| found())?;
-    match UNKEYABLE.iter().find(|(refused, _)| *refused == name) {
-        Some((_, reason)) => Err(format!("expected another field than {name}: {reason}")),
+    let refused = UNKEYABLE.iter().find(|(refused, _)| *refused == name).map(|(_, reason)| *reason);
+    match refused.or(dropped(&name, believed)) {
+        Some(reason) => Err(format!("expected another field than {name}: {reason}")),
         None => Ok(name),
     }
 }

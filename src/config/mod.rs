@@ -176,14 +176,15 @@ impl Config {
         let origin = table.table("origin").map(OriginConfig::read).unwrap_or_default();
         let metrics = table.table("metrics").map(MetricsConfig::read).unwrap_or_default();
         let topics = table.table("topics").map(TopicsConfig::read).unwrap_or_default();
+        let draft = Draft::new(origin.trust_forwarded);
         let (cache, base) = match table.table("cache") {
             Some(mut inner) => {
                 let cache = CacheConfig::read(&mut inner, &name);
-                let base = Draft::read(&mut inner, &Draft::default(), cache.max_ttl);
+                let base = Draft::read(&mut inner, &draft, cache.max_ttl);
                 inner.finish(|_| None);
                 (cache, base)
             }
-            None => (CacheConfig::default(), Draft::default()),
+            None => (CacheConfig::default(), draft),
         };
         let session = table.table("session").map(SessionConfig::read).unwrap_or_default();
         let client = table.table("client").map(limit::read_client).unwrap_or_default();

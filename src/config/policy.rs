@@ -133,6 +133,8 @@ pub(super) enum Mode {
 pub(super) struct Draft {
     mode: Mode,
     cache: CachePolicy,
+    /// Whether what clients claim of themselves goes on (`origin.trust_forwarded`).
+    believed: bool,
 }
 
 impl From<Draft> for RoutePolicy {
@@ -145,6 +147,11 @@ impl From<Draft> for RoutePolicy {
 }
 
 impl Draft {
+    /// What holds where nothing is said.
+    pub(super) fn new(believed: bool) -> Self {
+        Self { believed, ..Self::default() }
+    }
+
     /// Reads the policy keys of `table` over `base`.
     pub(super) fn read(table: &mut Table<'_, '_>, base: &Self, max_ttl: Duration) -> Self {
         let CachePolicy { ttl, default_ttl, status_ttls, key, set_cookie, .. } = &base.cache;
@@ -163,7 +170,7 @@ impl Draft {
                 ttl: lifetime(table, "ttl", max_ttl).or(*ttl),
                 default_ttl: lifetime(table, "default_ttl", max_ttl).or(*default_ttl),
                 status_ttls: StatusTtls::read(table, max_ttl).unwrap_or_else(|| status_ttls.clone()),
-                key: KeyRules::read(table, key),
+                key: KeyRules::read(table, key, base.believed),
                 stale_if_error: window(table, "stale_if_error", max_ttl, base.cache.stale_if_error),
                 stale_while_revalidate: window(
                     table,
@@ -181,6 +188,7 @@ impl Draft {
                 rules: Rules::read(table, &base.cache.rules),
                 semantics: Semantics::read(table, base.cache.semantics),
             },
+            believed: base.believed,
         };
         if draft.cache.ttl.is_some() && table.entries().any(|(key, _)| key == "default_ttl") {
             table.fail_key("default_ttl", "has no effect, because ttl is set and decides first".to_owned());
@@ -290,6 +298,20 @@ mod tests {
     }
 
     #[test]
+    fn what_clients_say_of_themselves_may_be_part_of_a_key_where_it_is_believed() {
+        let policy = policy(
+            r#"
+            [origin]
+            trust_forwarded = true
+            [[route]]
+            path = "/a"
+            cache.key.headers = ["x-forwarded-for"]
+            "#,
+        );
+        assert_eq!(policy.key.headers, ["x-forwarded-for"]);
+    }
+
+    #[test]
     fn a_route_says_what_is_different_from_the_cache_section() {
         let policy = policy(
             r#"
@@ -367,6 +389,11 @@ mod tests {
             ("key.headers = \"accept\"", "cache.key.headers: expected an array of strings, found \"accept\""),
             ("key.headers = [\"a b\"]", "cache.key.headers[0]: expected a field name"),
             ("key.headers = [\"a\", \"Cookie\"]", "cache.key.headers[1]: expected another field than cookie"),
+            (
+                "key.headers = [\"X-Forwarded-For\"]",
+                "cache.key.headers[0]: expected another field than x-forwarded-for: what clients send in it is dropped",
+            ),
+            ("key.headers = [\"spin-client-addr\"]", "expected another field than spin-client-addr"),
             ("key.cookies = [\"a=b\"]", "cache.key.cookies[0]: expected a cookie name"),
             ("key.encodings = [\"identity\"]", "cache.key.encodings[0]: expected a content coding like"),
             ("key.encodings = \"gzip\"", "cache.key.encodings: expected an array of strings"),
