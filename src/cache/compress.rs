@@ -6,14 +6,16 @@
 //! is private can tell what is in it.
 
 use crate::body::{Body, BodyError};
+use crate::field::cache_control::ResponseDirectives;
 use crate::field::conditional::EntityTag;
 use crate::field::digest;
 use crate::field::list;
+use crate::field::targeted::{Governing, Targets};
 use brotli::CompressorWriter;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::io::Write as _;
@@ -55,13 +57,14 @@ pub struct Plan {
 }
 
 /// Whether and how a response is compressed, in the order in which the route offers `codings`. `None` where it passes
-/// as it is, whoever asks.
+/// as it is, whoever asks. `targets` are the fields by which this cache is addressed.
 #[must_use]
 pub fn plan(
     codings: &[Coding],
     request: &HeaderMap,
     status: StatusCode,
     response: &HeaderMap,
+    targets: &Targets,
 ) -> Option<Plan> {
     let has = |name: HeaderName| response.contains_key(name);
     let length = response.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()).and_then(|it| it.parse().ok());
@@ -69,9 +72,10 @@ pub fn plan(
     if codings.is_empty() || status != StatusCode::OK || has(CONTENT_ENCODING) || !gains {
         return None;
     }
-    // RFC 9111 §5.2.2.6: no-transform "indicates that an intermediary ... MUST NOT transform the content".
-    let forbidden =
-        list::members(response, CACHE_CONTROL).any(|member| member.eq_ignore_ascii_case("no-transform"));
+    // RFC 9111 §5.2.2.6: no-transform "indicates that an intermediary ... MUST NOT transform the content". That is said to
+    // all of them, and a targeted field, which is about caching, does not take it back.
+    let forbidden = ResponseDirectives::of(response).no_transform
+        || Governing::of(response, targets).directives.no_transform;
     if forbidden || !is_compressible(response) {
         return None;
     }
@@ -269,8 +273,8 @@ mod tests {
     const BOTH: [Coding; 2] = [Coding::Brotli, Coding::Gzip];
 
     fn planned(accepts: &'static str, response: &[(&'static str, &'static str)]) -> Option<Option<Coding>> {
-        let plan = plan(&BOTH, &map(&[("accept-encoding", accepts)]), StatusCode::OK, &map(response));
-        plan.map(|plan| plan.coding)
+        let (request, targets) = (map(&[("accept-encoding", accepts)]), Targets::default());
+        plan(&BOTH, &request, StatusCode::OK, &map(response), &targets).map(|plan| plan.coding)
     }
 
     #[test]
@@ -296,13 +300,21 @@ mod tests {
             &[("content-type", "text/event-stream")],
             &[("content-type", "text/html"), ("content-encoding", "gzip")],
             &[("content-type", "text/html"), ("cache-control", "max-age=5, No-Transform")],
+            &[("content-type", "text/html"), ("cache-control", "no-transform, x=\"\u{e9}\"")],
+            &[("content-type", "text/html"), ("cache-control", "x=\"y, no-transform")],
+            &[("content-type", "text/html"), ("cdn-cache-control", "max-age=5, no-transform")],
+            &[
+                ("content-type", "text/html"),
+                ("cache-control", "no-transform"),
+                ("cdn-cache-control", "max-age=5"),
+            ],
             &[("content-type", "text/html"), ("content-length", "859")],
         ] {
             assert_eq!(planned("br, gzip", fields), None, "{fields:?}");
         }
-        let text = map(&[("content-type", "text/html")]);
-        assert_eq!(plan(&BOTH, &text, StatusCode::PARTIAL_CONTENT, &text), None);
-        assert_eq!(plan(&[], &text, StatusCode::OK, &text), None);
+        let (text, targets) = (map(&[("content-type", "text/html")]), Targets::default());
+        assert_eq!(plan(&BOTH, &text, StatusCode::PARTIAL_CONTENT, &text, &targets), None);
+        assert_eq!(plan(&[], &text, StatusCode::OK, &text, &targets), None);
     }
 
     #[test]

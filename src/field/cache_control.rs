@@ -116,6 +116,8 @@ pub struct ResponseDirectives {
     pub private: Scope,
     /// May be stored even where it otherwise could not (§5.2.2.9).
     pub public: bool,
+    /// Its content must stay as it is (§5.2.2.6).
+    pub no_transform: bool,
     /// Does not change while it is fresh (RFC 8246).
     pub immutable: bool,
     /// May be reused stale for so long while it is refreshed (RFC 5861 §3).
@@ -144,6 +146,7 @@ impl ResponseDirectives {
             "no-store" => self.no_store = true,
             "private" => self.private.add(argument),
             "public" => self.public = true,
+            "no-transform" => self.no_transform = true,
             "immutable" => self.immutable = true,
             "stale-while-revalidate" => self.stale_while_revalidate.set_first(argument),
             "stale-if-error" => self.stale_if_error.set_first(argument),

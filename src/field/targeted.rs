@@ -118,6 +118,7 @@ fn set(found: &mut ResponseDirectives, name: &str, value: Option<&BareItem>) -> 
         "must-understand" => found.must_understand = said(value)?,
         "no-store" => found.no_store = said(value)?,
         "public" => found.public = said(value)?,
+        "no-transform" => found.no_transform = said(value)?,
         "immutable" => found.immutable = said(value)?,
         "no-cache" => found.no_cache = scope(value)?,
         "private" => found.private = scope(value)?,

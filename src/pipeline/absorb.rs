@@ -32,8 +32,7 @@ impl<E: Env> Fetch<'_, E> {
         let (mut head, body) = response.into_parts();
         date(&mut head.headers, received);
         let declared = declared_length(&head.headers);
-        let codings = &self.want.policy.compress;
-        let plan = compress::plan(codings, &incoming.headers, head.status, &head.headers);
+        let plan = self.compression(head.status, &head.headers);
         let mut stored = head.headers.clone();
         if let Some(plan) = plan {
             plan.apply_to_fields(&mut stored);
@@ -98,6 +97,12 @@ impl<E: Env> Fetch<'_, E> {
             self.lease = Some(*lease);
             self.refused(why)
         })
+    }
+
+    /// Whether and how a response is compressed on its way into the store.
+    pub(super) fn compression(&self, code: StatusCode, headers: &HeaderMap) -> Option<compress::Plan> {
+        let (codings, targets) = (&self.want.policy.compress, &self.want.app.config.cache.targets);
+        compress::plan(codings, &self.want.incoming.headers, code, headers, targets)
     }
 
     /// The lead ends, because what came is not stored.

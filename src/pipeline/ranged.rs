@@ -12,7 +12,6 @@ use super::fetch::{Ending, Fetch, Received, is_error};
 use super::held::{Failure, Held};
 use super::selected::unchanged;
 use super::{Answer, end_to_end};
-use crate::cache::compress;
 use crate::cache::fill::Fill;
 use crate::cache::partial::{Carried, Part};
 use crate::cache::respond::only_metadata;
@@ -169,12 +168,11 @@ impl<E: Env> Fetch<'_, E> {
     }
     /// Whether the whole would be compressed on its way into the store: then this is a part of another representation.
     fn would_be_compressed(&self, headers: &HeaderMap, carried: Carried) -> bool {
-        let codings = &self.want.policy.compress;
-        if codings.is_empty() {
+        if self.want.policy.compress.is_empty() {
             return false;
         }
         let mut whole = headers.clone();
         whole.insert(CONTENT_LENGTH, carried.complete.into());
-        compress::plan(codings, &self.want.incoming.headers, StatusCode::OK, &whole).is_some()
+        self.compression(StatusCode::OK, &whole).is_some()
     }
 }
