@@ -131,6 +131,23 @@ impl<E: Env> Fetch<'_, E> {
         Ok((storable, spec))
     }
 
+    /// Why a whole response is not stored, as far as that is known from its head.
+    pub(super) fn unstorable(
+        &self,
+        code: StatusCode,
+        headers: &HeaderMap,
+        received: Timestamp,
+    ) -> Option<Unstorable> {
+        if let Err(why) = self.storable(code, headers, received) {
+            return Some(why);
+        }
+        // How long it is when it is compressed nobody knows yet.
+        let compressed = self.compression(code, headers).is_some_and(|plan| plan.coding.is_some());
+        let declared = declared_length(headers).filter(|_| !compressed);
+        let too_large = declared.is_some_and(|length| length > self.want.app.config.cache.max_object_size);
+        too_large.then_some(Unstorable::TooLarge)
+    }
+
     /// For how long nobody should wait for a response like this one, because it could not be stored: not where
     /// that was because of this one request.
     fn waiting_is_no_use(&self, why: Unstorable) -> Duration {

@@ -35,7 +35,7 @@ impl<E: Env> Fetch<'_, E> {
         if !another || request.method == Method::HEAD || request.headers.contains_key(AUTHORIZATION) {
             return;
         }
-        let refused = self.judge(code, headers, received.received).err();
+        let refused = self.unstorable(code, headers, received.received);
         // A cookie is for one client, and what it came with mostly for all.
         if refused.is_some_and(|why| why != Unstorable::SetCookie && !why.is_of_request()) {
             self.forget();
