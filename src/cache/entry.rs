@@ -7,7 +7,7 @@ pub(crate) use wire::head_length;
 
 use super::tags;
 use crate::field::conditional::is_about;
-use crate::field::hop;
+use crate::field::{digest, hop};
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED};
@@ -134,7 +134,7 @@ impl Entry {
         let (named, stripped) = (tags::are_named(update), !tags::are_named(&self.headers));
         let mut update = update.clone();
         hop::strip(&mut update);
-        for keep in [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE] {
+        for keep in [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE].into_iter().chain(digest::OF_CONTENT) {
             update.remove(keep);
         }
         for name in update.keys() {

@@ -19,7 +19,6 @@ use crate::env::Env;
 use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
 use crate::field::conditional::not_modified;
-use crate::field::digest;
 use crate::field::range::{Ranges, Span};
 use crate::nonce;
 use crate::time::Timestamp;
@@ -200,9 +199,6 @@ impl<E: Env> Fetch<'_, E> {
             std::mem::take(received.response.body_mut()).exactly(gap.length()),
             kept(Span::new(gap.end(), complete)),
         ];
-        for of_the_gap in digest::OF_CONTENT {
-            received.response.headers_mut().remove(of_the_gap);
-        }
         let freshened = self.freshen(partial.entry_mut(), &received);
         let mut headers = partial.headers().clone();
         end_to_end(app, &mut headers);
