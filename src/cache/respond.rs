@@ -1,7 +1,7 @@
 //! A response from what is stored (RFC 9111 §4), conditional or not (RFC 9110 §13).
 
 use super::entry::Entry;
-use crate::field::conditional::not_modified;
+use crate::field::conditional::not_modified_since_stored;
 use crate::time::Timestamp;
 use http::header::{
     AGE, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY,
@@ -30,7 +30,7 @@ pub fn head(
     let mut headers = std::mem::take(&mut entry.headers);
     // RFC 9111 §5.1: "a cache MUST generate an Age header field" for what it serves without validation.
     headers.insert(AGE, HeaderValue::from(entry.age(now)));
-    if entry.status == StatusCode::OK && not_modified(request, &headers) {
+    if entry.status == StatusCode::OK && not_modified_since_stored(request, &headers) {
         return (StatusCode::NOT_MODIFIED, only_metadata(&headers), Send::HeadOnly);
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(entry.content.length()));

@@ -64,11 +64,23 @@ impl<'a> EntityTag<'a> {
 /// `If-Unmodified-Since` are for the origin (RFC 9111 §4.3.2).
 #[must_use]
 pub fn not_modified(request: &HeaderMap, response: &HeaderMap) -> bool {
+    since(request, response, single_date(response, &LAST_MODIFIED))
+}
+
+/// The same of a response that was stored before the request came: without `Last-Modified` it is compared with `Date` (RFC
+/// 9111 §4.3.2). One that has just come "does not have a modification date available" then, and the condition is ignored
+/// (RFC 9110 §13.1.3).
+#[must_use]
+pub fn not_modified_since_stored(request: &HeaderMap, stored: &HeaderMap) -> bool {
+    since(request, stored, single_date(stored, &LAST_MODIFIED).or_else(|| single_date(stored, &DATE)))
+}
+
+fn since(request: &HeaderMap, response: &HeaderMap, modified: Option<Timestamp>) -> bool {
     if request.contains_key(IF_NONE_MATCH) {
-        none_match_fails(request, response)
-    } else {
-        not_modified_since(request, response)
+        return none_match_fails(request, response);
     }
+    // More than one field line, or one that is no date, is ignored.
+    modified.zip(single_date(request, &IF_MODIFIED_SINCE)).is_some_and(|(modified, since)| modified <= since)
 }
 
 /// The condition of `If-None-Match` is false when a listed tag matches weakly, or for `*` (§13.1.2).
@@ -93,14 +105,6 @@ fn candidates(line: &str) -> impl Iterator<Item = &str> {
         c == ',' && !quoted
     };
     line.split(ends).map(|member| member.trim_matches([' ', '\t']))
-}
-
-/// RFC 9111 §4.3.2: compared with `Last-Modified`, without it with `Date`. More than one field line, or
-/// one that is no date, is ignored (RFC 9110 §13.1.3).
-fn not_modified_since(request: &HeaderMap, response: &HeaderMap) -> bool {
-    let Some(since) = single_date(request, &IF_MODIFIED_SINCE) else { return false };
-    let modified = single_date(response, &LAST_MODIFIED).or_else(|| single_date(response, &DATE));
-    modified.is_some_and(|modified| modified <= since)
 }
 
 /// The date of a field that has exactly one line with one.
@@ -188,11 +192,13 @@ mod tests {
     }
 
     #[test]
-    fn without_last_modified_the_date_counts() {
+    fn without_last_modified_the_date_counts_of_what_was_stored() {
         let stored = map(&[("date", "Sun, 06 Nov 1994 08:49:37 GMT")]);
-        assert!(not_modified(&map(&[("if-modified-since", "Sunday, 06-Nov-94 08:49:38 GMT")]), &stored));
-        assert!(!not_modified(&map(&[("if-modified-since", "Sun, 06 Nov 1994 08:49:36 GMT")]), &stored));
-        assert!(!not_modified(&map(&[("if-modified-since", "now")]), &stored));
+        let later = map(&[("if-modified-since", "Sunday, 06-Nov-94 08:49:38 GMT")]);
+        assert!(not_modified_since_stored(&later, &stored) && !not_modified(&later, &stored));
+        for other in ["Sun, 06 Nov 1994 08:49:36 GMT", "now"] {
+            assert!(!not_modified_since_stored(&map(&[("if-modified-since", other)]), &stored), "{other}");
+        }
     }
 
     #[test]
