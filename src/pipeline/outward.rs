@@ -32,11 +32,13 @@ fn tell(headers: &mut HeaderMap, ttl: Duration) {
         let name = member.split('=').next().unwrap_or_default().trim();
         LIFETIMES.iter().any(|known| name.eq_ignore_ascii_case(known))
     };
-    let kept: Vec<&str> =
-        list::members(headers, CACHE_CONTROL).filter(|member| !is_lifetime(member)).collect();
     let lifetime = format!("max-age={}", age.saturating_add(ttl.as_secs()));
+    // Bytes that are no text do not take the other directives of their line away.
+    let lines = headers.get_all(CACHE_CONTROL).iter();
+    let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    let kept = lines.iter().flat_map(|line| list::split(line)).filter(|member| !is_lifetime(member));
     let stale = if ttl.is_zero() { Some("no-cache") } else { None };
-    let all: Vec<&str> = kept.into_iter().chain(stale).chain([lifetime.as_str()]).collect();
+    let all: Vec<&str> = kept.chain(stale).chain([lifetime.as_str()]).collect();
     let value = HeaderValue::try_from(all.join(", "));
     for name in [EXPIRES, PRAGMA, CACHE_CONTROL] {
         headers.remove(name);
