@@ -67,8 +67,11 @@ impl ResourceKey {
     /// The same resource asked for by the other of http and https.
     #[must_use]
     pub fn other_scheme(uri: &Uri, rules: &KeyRules) -> Option<Self> {
-        let other = if uri.scheme_str() == Some("https") { "http" } else { "https" };
-        Some(Self::new(other, uri.authority()?.as_str(), uri.path(), query(uri, rules).as_deref()))
+        let scheme = uri.scheme_str()?;
+        let other = if scheme == "https" { "http" } else { "https" };
+        // The default port is that of the scheme that was asked for, and no port of the other.
+        let (_, authority) = normal(scheme, uri.authority()?.as_str());
+        Some(Self::new(other, &authority, uri.path(), query(uri, rules).as_deref()))
     }
 
     /// The key of what QUERY finds at the same URL (RFC 10008); what was asked for selects among it, see
@@ -242,6 +245,15 @@ mod tests {
         assert_eq!(key("http://EXAMPLE.com:80/a"), key("http://example.com/a"));
         assert_eq!(key("https://example.com:443/a"), key("https://example.com/a"));
         assert_ne!(key("https://example.com:80/a"), key("https://example.com/a"));
+    }
+
+    #[test]
+    fn of_the_other_scheme_the_default_port_is_another() {
+        let other =
+            |uri: &str| ResourceKey::other_scheme(&uri.parse().unwrap(), &KeyRules::default()).unwrap();
+        assert_eq!(other("https://h:443/a?b"), key("http://h/a?b"));
+        assert_eq!(other("http://h:80/a"), key("https://h/a"));
+        assert_eq!(other("http://h:8080/a"), key("https://h:8080/a"));
     }
 
     #[test]
