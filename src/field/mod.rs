@@ -15,6 +15,7 @@ pub mod hop;
 #[cfg(test)]
 pub(crate) mod lines;
 pub mod list;
+pub mod max_forwards;
 pub mod no_vary_search;
 pub mod range;
 pub mod rate_limit;

@@ -11,7 +11,7 @@ use crate::env::Env;
 use crate::field::accept;
 use crate::field::forward::{self, Hop};
 use crate::field::range::Ranges;
-use crate::field::{cookies, hop, spin, variable};
+use crate::field::{cookies, hop, max_forwards, spin, variable};
 use crate::role::Role;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, IF_MODIFIED_SINCE,
@@ -220,6 +220,7 @@ impl Incoming {
             forwarded: app.config.origin.forwarded,
         };
         forward::announce(&mut headers, &hop, app.config.name.as_str());
+        max_forwards::count(&self.method, &mut headers);
         (uri, headers)
     }
 

@@ -56,13 +56,11 @@ use crate::config::{CachePolicy, Route, Shown};
 use crate::env::Env;
 use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
-use crate::field::forward;
 use crate::job;
 use crate::metrics::{self, Series, Timed};
 use crate::redis::RedisError;
-use crate::role::Role;
 use crate::time::Timestamp;
-use answer::{Answer, answer, following, loop_detected, respond, unsatisfiable, upstream_failed};
+use answer::{Answer, answer, ends_here, following, respond, unsatisfiable, upstream_failed};
 use collapse::{Step, Waiting};
 use fetch::Fetch;
 use futures_util::future::join;
@@ -86,8 +84,8 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response
         let status = CacheStatus::default().because("reserved-path");
         return respond(app, Answer { response, status }, shown, None);
     }
-    if app.role == Role::Gateway && forward::loops(&incoming.headers, app.config.name.as_str()) {
-        return respond(app, loop_detected(), shown, None);
+    if let Some(answer) = ends_here(app, &incoming) {
+        return respond(app, answer, shown, None);
     }
     let began = app.env.elapsed();
     let (number, route) = app.config.route_number(incoming.authority(), incoming.uri.path());
