@@ -1,5 +1,7 @@
 //! The HTTP side of the host, with a real component. `SPINDRIFT_SPIN=<path of spin>` asks Spin the same.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
