@@ -252,15 +252,15 @@ fn window(
 fn lifetime(table: &mut Table<'_, '_>, key: &'static str, max_ttl: Duration) -> Option<Duration> {
     let time = table.read(key, duration(Duration::ZERO..=Duration::MAX))?;
     if time > max_ttl {
-        table.fail(key, above_max(time, max_ttl));
+        table.fail(key, above_max(time, "cache.max_ttl", max_ttl));
     }
     Some(time)
 }
 
-/// The message for a lifetime longer than anything may be in Redis.
-pub(super) fn above_max(found: Duration, max_ttl: Duration) -> String {
-    let (found, max) = (format_duration(found), format_duration(max_ttl));
-    format!("expected at most cache.max_ttl, which is \"{max}\", found \"{found}\"")
+/// The message for a lifetime longer than `most`, which the key `bound` says.
+pub(super) fn above_max(found: Duration, bound: &str, most: Duration) -> String {
+    let (found, most) = (format_duration(found), format_duration(most));
+    format!("expected at most {bound}, which is \"{most}\", found \"{found}\"")
 }
 
 #[cfg(test)]

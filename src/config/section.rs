@@ -255,7 +255,7 @@ fn read_targets(table: &mut Table<'_, '_>, name: &CacheName) -> Option<Targets> 
 fn heuristic_max(table: &mut Table<'_, '_>, max_ttl: Duration) -> Option<Duration> {
     let time = table.read("heuristic_max", duration(Duration::ZERO..=Duration::MAX))?;
     if time > max_ttl {
-        table.fail("heuristic_max", above_max(time, max_ttl));
+        table.fail("heuristic_max", above_max(time, "cache.max_ttl", max_ttl));
     }
     Some(time)
 }

@@ -17,7 +17,7 @@ pub(super) fn read(mut table: Table<'_, '_>) -> ValueLimits {
     let shortest = Duration::from_millis(1)..=*longest.end();
     let default_ttl = table.read("default_ttl", duration(shortest));
     if let Some(time) = default_ttl.filter(|time| *time > max_ttl) {
-        table.fail("default_ttl", above_max(time, max_ttl));
+        table.fail("default_ttl", above_max(time, "values.max_ttl", max_ttl));
     }
     table.finish(|key| match key {
         "ttl" => Some("each value is set with its own; default_ttl is for those without"),
@@ -52,7 +52,10 @@ mod tests {
             ("max_size = \"17MiB\"", "values.max_size: expected from 1 to 16777216 bytes"),
             ("max_ttl = \"366d\"", "values.max_ttl: expected a duration from"),
             ("default_ttl = \"0s\"", "values.default_ttl: expected a duration from"),
-            ("max_ttl = \"1h\"\ndefault_ttl = \"2h\"", "values.default_ttl:"),
+            (
+                "max_ttl = \"1h\"\ndefault_ttl = \"2h\"",
+                "values.default_ttl: expected at most values.max_ttl, which is \"1h\", found \"2h\"",
+            ),
             ("ttl = \"1h\"", "each value is set with its own"),
         ] {
             let error = parse(&format!("[values]\n{text}")).unwrap_err();
