@@ -89,16 +89,23 @@ fn read(table: &mut Table<'_, '_>) -> Option<Limit> {
     let mode = read_mode(table);
     let shadow = table.read("shadow", boolean).unwrap_or_default();
     require(table, "name");
-    let policy = match Policy::new(&name?, algorithm, quota?) {
-        Ok(policy) => policy.with_mode(mode).in_shadow(shadow),
-        Err(error) => {
-            table.fail("limit", error.to_string());
-            return None;
-        }
-    };
-    check_cost(table, &policy, cost);
     repeated(table, "key", &key);
+    let name = name?;
+    let policy = quota.and_then(|quota| {
+        let policy = Policy::new(&name, algorithm, quota);
+        policy.map_err(|error| table.fail("limit", error.to_string())).ok()
+    });
+    if let Some(policy) = &policy {
+        check_cost(table, policy, cost);
+    }
+    let policy = policy.or_else(|| stand_in(&name))?.with_mode(mode).in_shadow(shadow);
     Some(Limit { policy, key, cost, methods, counts: counts.unwrap_or_default() })
+}
+
+/// In place of a policy that is wrong, which is reported: who names it is right to do so.
+fn stand_in(name: &str) -> Option<Policy> {
+    let quota = Quota::new(NonZeroU32::MIN, LEASE).ok()?;
+    Policy::new(name, Algorithm::default(), quota).ok()
 }
 
 fn read_quota(table: &mut Table<'_, '_>, algorithm: Algorithm) -> Option<Quota> {
@@ -398,6 +405,14 @@ mod tests {
                 "f:1:11: limits[0]: there is no [[limit]] \"b\", did you mean \"a\"?",
             ),
             ("limits = [\"b\"]", "limits[0]: there is no [[limit]] \"b\": there is none at all"),
+            (
+                "limits = [\"a\"]\n[[limit]]\nname = \"a\"\nlimit = \"5\"\nperiod = \"1s\"",
+                "f:4:9: limit[0].limit: expected a whole number from 1 to 10000000",
+            ),
+            (
+                "limits = [\"a\"]\n[[limit]]\nname = \"a\"\nalgorithm = \"log\"\nlimit = 20000\nperiod = \"1s\"",
+                "f:5:9: limit[0].limit: expected a limit of at most 10000 for a log",
+            ),
             (
                 &format!("limits = [\"a\", \"a\"]\n{head}"),
                 "limits: expected each of them once, found \"a\" again",
