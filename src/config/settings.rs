@@ -148,8 +148,9 @@ impl<V: Strings> Reader<'_, V> {
                 Some(node) if nodes.contains(&node) => {}
                 Some(node) => nodes.push(node),
                 None => {
-                    // Somebody may have put the credentials here as well: what is found must not be shown.
-                    let found = if item.contains('@') { "\"***\"".to_owned() } else { shown(item) };
+                    // Somebody may have put the credentials here as well, with commas in them: what is found must
+                    // not be shown.
+                    let found = if text.contains('@') { "\"***\"".to_owned() } else { shown(item) };
                     let message = format!("expected host:port, separated by commas, found {found}");
                     self.fail("redis_cluster_nodes", message);
                 }
@@ -325,7 +326,7 @@ mod tests {
             ("redis_channel", "two words"),
             ("admin_token", "hunter2 hunter2"),
         ]);
-        assert_eq!(text.lines().count(), 7, "{text}");
+        assert_eq!(text.lines().count(), 6, "nodes are alike where none is shown: {text}");
         assert!(!text.contains("hunter2"), "{text}");
         assert!(
             text.contains(
@@ -392,6 +393,8 @@ mod tests {
         );
         assert!(!text.contains("hunter2"), "{text}");
         assert!(errors(&[nodes]).contains("found that of 127.0.0.1:6379"), "redis_url was forgotten");
+        let credentials = errors(&[("redis_cluster_nodes", "redis://:hunter2,x@10.0.0.1:7000")]);
+        assert!(!credentials.contains("hunter2"), "{credentials}");
         let settings = load(&[("redis_url", "redis://10.0.0.2:7000"), nodes]).unwrap();
         assert_eq!(settings.redis.unwrap().nodes().len(), 2, "each once");
     }
