@@ -143,7 +143,7 @@ fn language(text: &str) -> Option<String> {
 }
 
 /// Fields that must not be part of a key, each with the reason.
-const UNKEYABLE: [(HeaderName, &str); 14] = [
+const UNKEYABLE: [(HeaderName, &str); 16] = [
     (header::HOST, "it is always part of the key"),
     (header::COOKIE, "name single cookies in `cookies` instead"),
     (header::SET_COOKIE, "it is a response field"),
@@ -157,6 +157,8 @@ const UNKEYABLE: [(HeaderName, &str); 14] = [
     (header::IF_NONE_MATCH, "conditions are answered from the whole response"),
     (header::IF_MATCH, "conditions are answered from the whole response"),
     (header::IF_MODIFIED_SINCE, "conditions are answered from the whole response"),
+    (header::IF_UNMODIFIED_SINCE, "conditions are answered from the whole response"),
+    (header::IF_RANGE, "conditions are answered from the whole response"),
     (header::CACHE_CONTROL, "its directives are obeyed instead"),
 ];
 

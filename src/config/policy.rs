@@ -394,6 +394,8 @@ mod tests {
                 "cache.key.headers[0]: expected another field than x-forwarded-for: what clients send in it is dropped",
             ),
             ("key.headers = [\"spin-client-addr\"]", "expected another field than spin-client-addr"),
+            ("key.headers = [\"If-Range\"]", "expected another field than if-range: conditions are"),
+            ("key.headers = [\"If-Unmodified-Since\"]", "expected another field than if-unmodified-since"),
             ("key.cookies = [\"a=b\"]", "cache.key.cookies[0]: expected a cookie name"),
             ("key.encodings = [\"identity\"]", "cache.key.encodings[0]: expected a content coding like"),
             ("key.encodings = \"gzip\"", "cache.key.encodings: expected an array of strings"),
