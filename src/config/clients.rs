@@ -2,7 +2,7 @@
 
 use super::table::Table;
 use super::value::{one_of, string};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 
 /// Who sees `Cache-Status` (RFC 9211). Whoever sees it learns what others have asked for (RFC 9211 §6).
@@ -73,7 +73,17 @@ impl StatusAudience {
 }
 
 fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    network.map(canonical)
+}
+
+/// A network of IPv4 addresses that are written as IPv6 (`::ffff:10.0.0.0/104`) as what it is: so the addresses of
+/// clients are compared.
+pub(super) fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let bits = mapped.prefix_len().checked_sub(96);
+    let plain = mapped.addr().to_ipv4_mapped().zip(bits);
+    plain.and_then(|(address, bits)| Ipv4Net::new(address, bits).ok()).map_or(network, IpNet::V4)
 }
 
 #[cfg(test)]
@@ -88,12 +98,16 @@ mod tests {
 
     #[test]
     fn whoever_is_trusted_sees_everything() {
-        let both = "trusted = [\"10.0.0.0/8\", \"2001:db8::1\"]";
+        let both =
+            "trusted = [\"10.0.0.0/8\", \"2001:db8::1\", \"::ffff:192.0.2.0/120\", \"::ffff:203.0.113.1\"]";
         let only = format!("cache_status = \"trusted\"\n{both}");
         for (client, trusted) in [
             ("10.1.2.3", true),
             ("::ffff:10.1.2.3", true),
             ("2001:db8::1", true),
+            ("192.0.2.7", true),
+            ("::ffff:203.0.113.1", true),
+            ("203.0.113.2", false),
             ("11.1.2.3", false),
             ("2001:db8::2", false),
             ("nobody", false),

@@ -1,5 +1,6 @@
 //! `[[limit]]`: rate limits; `[client]`: who a client is.
 
+use super::clients::canonical;
 use super::suggest;
 use super::table::Table;
 use super::value::{boolean, duration, expected, integer, one_of, shown, string};
@@ -248,7 +249,7 @@ pub(super) fn read_client(mut table: Table<'_, '_>) -> AddressRules {
     let fields =
         [("x-forwarded-for", ForwardingField::XForwardedFor), ("forwarded", ForwardingField::Forwarded)];
     let trusted_proxies = table
-        .strings("trusted_proxies", string(what, |text| text.parse::<ipnet::IpNet>().ok()))
+        .strings("trusted_proxies", string(what, |text| text.parse().ok().map(canonical)))
         .unwrap_or_default();
     let field = table.read("forwarding_field", one_of(&fields)).unwrap_or_default();
     let prefix = table.read("ipv6_prefix", integer(1..=128)).and_then(|bits| u8::try_from(bits).ok());
@@ -443,5 +444,8 @@ mod tests {
             (2, ForwardingField::Forwarded, 56)
         );
         assert_eq!(Config::parse("", "f").unwrap().client, AddressRules::default());
+        let mapped = "[client]\ntrusted_proxies = [\"::ffff:10.0.0.0/104\"]";
+        let networks = Config::parse(mapped, "f").unwrap().client.trusted_proxies;
+        assert_eq!(networks, ["10.0.0.0/8".parse().unwrap()], "as addresses of clients are compared");
     }
 }
