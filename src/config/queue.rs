@@ -1,5 +1,6 @@
 //! Queues: what holds for the jobs of one, and where they are pushed to.
 
+use super::address::HostPort;
 use super::table::Table;
 use super::value::{duration, expected, integer, shown, string};
 use crate::job::{Backoff, QueueName};
@@ -136,7 +137,7 @@ fn ring(text: &str) -> Option<String> {
 fn target(text: &str) -> Result<Uri, String> {
     let what = "an absolute http:// or https:// URL without user information and fragment";
     let uri = text.parse::<Uri>().ok().filter(|uri| {
-        let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        let plain = uri.authority().is_some_and(|authority| HostPort::parse(authority.as_str()).is_some());
         plain && matches!(uri.scheme_str(), Some("http" | "https")) && !text.contains('#')
     });
     uri.ok_or_else(|| {
@@ -189,6 +190,8 @@ mod tests {
                 "queue[0].keys: without effect, because the queue has no `target`",
             ),
             ("name = \"a\"\ntarget = \"ftp://h\"", "queue[0].target: expected an absolute http://"),
+            ("name = \"a\"\ntarget = \"http://h:99999/\"", "queue[0].target: expected an absolute http://"),
+            ("name = \"a\"\ntarget = \"http://h:/\"", "queue[0].target: expected an absolute http://"),
             ("name = \"a\"\nmax_attempts = 0", "expected a whole number from 1 to 1000"),
             (
                 "name = \"a\"\nbackoff = \"1m\"\nmax_backoff = \"1s\"",
