@@ -101,7 +101,8 @@ fn backoff(table: &mut Table<'_, '_>) -> Backoff {
         table.fail("max_backoff", "expected no less than `backoff`");
     }
     let (default_first, default_longest) = (Duration::from_secs(10), Duration::from_secs(3600));
-    Backoff::new(first.unwrap_or(default_first), longest.unwrap_or(default_longest))
+    let first = first.unwrap_or_else(|| longest.unwrap_or(default_first).min(default_first));
+    Backoff::new(first, longest.unwrap_or(default_longest))
 }
 
 fn push(table: &mut Table<'_, '_>) -> Option<Push> {
@@ -178,6 +179,16 @@ mod tests {
         assert_eq!(queue.backoff, Backoff::new(Duration::from_secs(1), Duration::from_secs(8)));
         let push = queue.push.as_ref().unwrap();
         assert_eq!((push.keys.as_str(), push.concurrency.get(), push.timeout.as_secs()), ("billing", 16, 2));
+    }
+
+    #[test]
+    fn one_of_the_delays_alone_bounds_the_other() {
+        let backoff = |line: &str| {
+            Config::parse(&format!("[[queue]]\nname = \"a\"\n{line}"), "f").unwrap().queues[0].backoff
+        };
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        assert_eq!(backoff("max_backoff = \"1s\""), Backoff::new(second, second));
+        assert_eq!(backoff("backoff = \"2h\""), Backoff::new(2 * hour, 2 * hour));
     }
 
     #[test]
