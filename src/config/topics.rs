@@ -1,5 +1,6 @@
 //! `[topics]`: how topics are kept, and how they are streamed to clients.
 
+use super::address::HostPort;
 use super::table::Table;
 use super::value::{duration, integer, size, string};
 use crate::topic::Pattern;
@@ -86,13 +87,16 @@ fn channel_prefix(text: &str) -> Option<String> {
     (text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
 }
 
-/// An origin as browsers send it: scheme and authority, no path.
+/// An origin as browsers send it: scheme and authority, no path, and no port that the scheme has anyway.
 pub(super) fn allowed_origin(text: &str) -> Option<String> {
-    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let is_origin = authority.is_some_and(|authority| {
-        !authority.is_empty()
-            && authority.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@*".contains(&byte))
-            && !authority.bytes().any(|byte| byte.is_ascii_uppercase())
+    let is_origin = text.split_once("://").is_some_and(|(scheme, authority)| {
+        let own = match scheme {
+            "https" => 443,
+            "http" => 80,
+            _ => return false,
+        };
+        let place = HostPort::parse(authority).filter(|place| place.port() != Some(own));
+        place.is_some_and(|place| place.to_string() == authority)
     });
     (text == "*" || is_origin).then(|| text.to_owned())
 }
@@ -145,6 +149,10 @@ mod tests {
             ("mirror = [\"a b\"]", "mirror[0]: expected a topic like \"orders\""),
             ("allow_origins = [\"https://x/\"]", "allow_origins[0]: expected \"*\", or an origin"),
             ("allow_origins = [\"https://*.x\"]", "allow_origins[0]: expected \"*\", or an origin"),
+            ("allow_origins = [\"https://x:443\"]", "allow_origins[0]: expected \"*\", or an origin"),
+            ("allow_origins = [\"http://x:80\"]", "allow_origins[0]: expected \"*\", or an origin"),
+            ("allow_origins = [\"https://x:99999\"]", "allow_origins[0]: expected \"*\", or an origin"),
+            ("allow_origins = [\"https://x,https:\"]", "allow_origins[0]: expected \"*\", or an origin"),
             ("max_ttl = \"1d\"", "max_ttl: unknown key"),
         ] {
             let found = Config::parse(&format!("[topics]\n{line}"), "f").unwrap_err().to_string();
