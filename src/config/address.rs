@@ -94,7 +94,8 @@ impl Origin {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
-        let scheme = match scheme.to_ascii_lowercase().as_str() {
+        // In this case alone: hosts compare the scheme of an allowed address as it is written.
+        let scheme = match scheme {
             "http" => Scheme::HTTP,
             "https" => Scheme::HTTPS,
             _ => return None,
@@ -265,7 +266,7 @@ mod tests {
     fn an_origin_is_a_scheme_and_an_authority() {
         for (text, expected) in [
             ("http://example.com", "http://example.com"),
-            ("HTTPS://Example.com:8443/", "https://example.com:8443"),
+            ("https://Example.com:8443/", "https://example.com:8443"),
             ("http://[::1]:3000", "http://[::1]:3000"),
             ("http://demo-origin.spin.internal", "http://demo-origin.spin.internal"),
         ] {
@@ -286,6 +287,10 @@ mod tests {
             "http://example.com:99999",
             "http://[::1",
             "http://exa mple.com",
+            "HTTPS://example.com",
+            // A name that ends in a number is an address, or nothing that URLs have.
+            "http://256.1.1.1",
+            "http://shop.1",
         ] {
             assert_eq!(Origin::parse(bad), None, "{bad}");
         }
