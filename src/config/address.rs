@@ -68,7 +68,10 @@ fn is_host(host: &str) -> bool {
         Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
         None => {
             let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            !host.is_empty() && host.bytes().all(valid)
+            // What ends in a number is an address in a URL, or no host: one such entry makes the host refuse all.
+            let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+            let is_name = !last.is_empty() && !last.bytes().all(|byte| byte.is_ascii_digit());
+            host.bytes().all(valid) && (is_name || host.parse::<Ipv4Addr>().is_ok())
         }
     }
 }
