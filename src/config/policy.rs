@@ -196,9 +196,9 @@ impl Draft {
         draft
     }
 
-    /// Whether it tells visitors apart, and `base` does not.
+    /// Whether it tells visitors apart, and in another way than `base`.
     pub(super) fn names_visitors(&self, base: &Self) -> bool {
-        self.cache.key.visitor != Visitor::Nobody && base.cache.key.visitor == Visitor::Nobody
+        self.cache.key.visitor != Visitor::Nobody && self.cache.key.visitor != base.cache.key.visitor
     }
 
     /// Reports what a route says about caching although it is not cached.

@@ -255,6 +255,16 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_visitors_needs_sessions() {
+        let route = "[[route]]\npath = \"/a\"\ncache.key.visitor = \"session\"";
+        for text in [route.to_owned(), format!("[cache]\nkey.visitor = \"user\"\n{route}")] {
+            assert!(errors(&text).contains("route[0].cache: key.visitor has no effect"), "{text}");
+        }
+        let inherited = "[cache]\nkey.visitor = \"user\"\n[[route]]\npath = \"/a\"";
+        assert!(Config::parse(inherited, "f").is_ok(), "it is meant for the routes that have sessions");
+    }
+
+    #[test]
     fn everything_that_can_be_said_is_heard() {
         let config = config(
             r#"
