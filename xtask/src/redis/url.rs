@@ -41,7 +41,7 @@ impl RedisUrl {
             None => (None, authority),
         };
         let Some((host, port)) = split_port(address) else {
-            return fail(format!("{expected}, found `{address}` where host and port should be"));
+            return fail(format!("{expected}, with special characters of user and password percent-encoded"));
         };
         let (user, password) = split_credentials(credentials);
         Ok(Self { text: text.to_owned(), scheme, user, password, host: host.to_owned(), port })
@@ -142,8 +142,10 @@ mod tests {
         assert_eq!(RedisUrl::parse("redis://:only@cache").unwrap().auth(), Some(vec!["only"]));
         assert_eq!(RedisUrl::parse("redis://cache").unwrap().auth(), None);
         assert_eq!(format!("{url:?}"), "redis://cache:6379");
-        let failure = RedisUrl::parse("redis://me:hunter2@cache:port").unwrap_err().to_string();
-        assert!(!failure.contains("hunter2"), "{failure}");
+        for text in ["redis://me:hunter2@cache:port", "redis://:hunter2/x@cache", "redis://me:hunter2"] {
+            let failure = RedisUrl::parse(text).unwrap_err().to_string();
+            assert!(!failure.contains("hunter2"), "{failure}");
+        }
     }
 
     #[test]
