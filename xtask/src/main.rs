@@ -83,17 +83,25 @@ fn run(command: &str, parser: lexopt::Parser) -> Result<()> {
         "ci" => check::ci(parser),
         "bench" => bench::run(parser),
         "conformance" => conformance::run(parser),
-        "build" => Workspace::find().and_then(|workspace| {
+        "build" => alone(parser).and_then(|workspace| {
             wasm_target::ensure(&workspace)?;
             build::components_and_examples(&workspace)
         }),
-        "wasm-target" => wasm_target::ensure(&Workspace::find()?),
-        "redis-server" => print_redis_server(&Workspace::find()?),
+        "wasm-target" => wasm_target::ensure(&alone(parser)?),
+        "redis-server" => print_redis_server(&alone(parser)?),
         "help" => {
             print!("{HELP}");
             Ok(())
         }
         other => fail(format!("unknown command `{other}`\nTry `cargo xtask help`.")),
+    }
+}
+
+/// The checkout, for a command that takes no arguments.
+fn alone(mut parser: lexopt::Parser) -> Result<Workspace> {
+    match parser.next()? {
+        Some(argument) => Err(argument.unexpected().into()),
+        None => Workspace::find(),
     }
 }
 
@@ -104,5 +112,18 @@ fn print_redis_server(workspace: &Workspace) -> Result<()> {
             Ok(())
         }
         None => fail(redis::how_to_get_one()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_does_not_take_is_refused() {
+        for command in ["wasm-target", "redis-server", "build"] {
+            let failure = run(command, lexopt::Parser::from_args(["--offline"])).unwrap_err();
+            assert!(failure.to_string().contains("--offline"), "{command}: {failure}");
+        }
     }
 }
