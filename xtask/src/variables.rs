@@ -18,7 +18,7 @@ impl Variables {
 
     /// Sets one that nobody has set.
     pub(crate) fn set_default(&mut self, name: &str, value: &str) {
-        if self.get(name).is_none() {
+        if self.get(name).is_none_or(|value| value.is_empty()) {
             self.set(name, value);
         }
     }
@@ -77,6 +77,9 @@ mod tests {
         variables.set("redis_host", "redis://a:1");
         variables.set_default("redis_host", "redis://b:2");
         assert_eq!(variables.get("redis_host").as_deref(), Some("redis://a:1"));
+        variables.set("redis_host", "");
+        variables.set_default("redis_host", "redis://b:2");
+        assert_eq!(variables.get("redis_host").as_deref(), Some("redis://b:2"), "nothing is no address");
         assert_eq!(in_environment("redis_host"), "SPIN_VARIABLE_REDIS_HOST");
     }
 }
