@@ -30,7 +30,7 @@ cargo xtask <command>
                  --origin URL              what to cache [default: a demo origin]
                  --redis URL               where to keep it [default: one that runs, else one of its own]
                  --host embedded|spin      what runs it [default: spin 4.1 or newer where installed]
-                 --variable name=value     any variable of spin.toml; again for more
+                 --variable name=value     any variable of spin.toml, or name=@file; again for more
   test         prepares what the checks need, and runs them all: format, licences, clippy, tests
                  [filter]                  only the tests with this in their names
                  --keep-going              not only to the first failure

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use crate::failure::{Result, fail};
+use crate::failure::{Context, Result, fail};
 
 /// Name to value.
 #[derive(Debug, Default, Clone)]
@@ -16,14 +16,14 @@ impl Variables {
         self.0.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Sets one that nobody has set.
+    /// Sets one that nobody has set, or to nothing.
     pub(crate) fn set_default(&mut self, name: &str, value: &str) {
         if self.get(name).is_none_or(|value| value.is_empty()) {
             self.set(name, value);
         }
     }
 
-    /// Sets one from `name=value`.
+    /// Sets one from `name=value` or, as Spin does, from `name=@file`.
     pub(crate) fn set_pair(&mut self, pair: &str) -> Result<()> {
         let Some((name, value)) = pair.split_once('=').filter(|(name, _)| is_name(name)) else {
             let found = pair.split('=').next().unwrap_or_default();
@@ -31,13 +31,20 @@ impl Variables {
                 "--variable: expected name=value with a name like origin_url, found `{found}`"
             ));
         };
-        self.set(name, value);
+        match value.strip_prefix('@') {
+            Some(file) => {
+                let text = std::fs::read_to_string(file);
+                self.set(name, &text.cannot(format_args!("read {file} for the variable {name}"))?);
+            }
+            None => self.set(name, value),
+        }
         Ok(())
     }
 
-    /// The value that components will see, except for defaults of the manifest.
+    /// The value that components will see, except for defaults of the manifest; blanks around it do not count.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
-        self.0.get(name).cloned().or_else(|| std::env::var(in_environment(name)).ok())
+        let value = self.0.get(name).cloned().or_else(|| std::env::var(in_environment(name)).ok());
+        value.map(|value| value.trim().to_owned())
     }
 
     /// Hands all to a host.
@@ -69,6 +76,23 @@ mod tests {
             let failure = variables.set_pair(pair).unwrap_err().to_string();
             assert!(!failure.contains("secret"), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_value_may_come_from_a_file() {
+        let file = std::env::temp_dir().join(format!("spindrift-xtask-variable-{}", std::process::id()));
+        std::fs::write(&file, " redis://cache:6379\n").unwrap();
+        let mut variables = Variables::default();
+        let read = variables.set_pair(&format!("redis_url=@{}", file.display()));
+        std::fs::remove_file(&file).unwrap();
+        read.unwrap();
+        assert_eq!(
+            variables.get("redis_url").as_deref(),
+            Some("redis://cache:6379"),
+            "without blanks around it"
+        );
+        let failure = variables.set_pair(&format!("config=@{}", file.display())).unwrap_err().to_string();
+        assert!(failure.contains("cannot read") && failure.contains("config"), "{failure}");
     }
 
     #[test]
