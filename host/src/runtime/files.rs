@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// How a workspace's name begins; the id of its process follows.
 const PREFIX: &str = "spindrift-host-";
 
+/// The problem with what is anywhere else.
+const OUTSIDE: &str = "expected files inside the directory of the manifest";
+
 /// A directory of this process, removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Workspace {
@@ -131,10 +134,9 @@ impl<'a> Copy<'a> {
         let pattern = pattern.to_str().ok_or_else(|| self.error(what, "expected UTF-8"))?;
         for path in glob::glob(pattern).map_err(|e| self.error(what, e))? {
             let path = path.map_err(|e| self.error(what, e))?;
-            let outside = "expected files inside the directory of the manifest";
-            let inside = path.strip_prefix(&self.root).map_err(|_| self.error(what, outside))?;
+            let inside = path.strip_prefix(&self.root).map_err(|_| self.error(what, OUTSIDE))?;
             if path.is_file() && !self.exclude.iter().any(|it| it.matches_path(inside)) {
-                let relative = path.strip_prefix(prefix).map_err(|_| self.error(what, outside))?;
+                let relative = path.strip_prefix(prefix).map_err(|_| self.error(what, OUTSIDE))?;
                 self.one(what, &path, &target.join(relative))?;
             }
         }
@@ -145,6 +147,9 @@ impl<'a> Copy<'a> {
         let climbs = |it: &Path| it.components().any(|part| part == std::path::Component::ParentDir);
         if climbs(source) || climbs(target) || !target.starts_with(&self.target) {
             return Err(self.error(what, "expected a path without `..`"));
+        }
+        if !source.starts_with(&self.root) {
+            return Err(self.error(what, OUTSIDE));
         }
         let parent = target.parent().unwrap_or(&self.target);
         fs::create_dir_all(parent)
@@ -209,5 +214,10 @@ mod tests {
             assert!(mounted(files).is_err(), "{files}");
         }
         assert!(mounted(r#"[{ source = "a.txt", destination = "/../../a.txt" }]"#).is_err());
+        let outside = std::env::temp_dir().join(format!("spindrift-outside-{}", std::process::id()));
+        fs::write(&outside, "").unwrap();
+        let absolute = mounted(&format!(r#"[{{ source = {outside:?}, destination = "/a.txt" }}]"#));
+        fs::remove_file(&outside).unwrap();
+        assert!(absolute.is_err_and(|problem| problem.contains("inside the directory of the manifest")));
     }
 }
