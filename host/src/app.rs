@@ -176,7 +176,7 @@ impl<'a> Loader<'a> {
 
     fn front(&self) -> Result<Front, Error> {
         let wrong = |problem| Error::manifest(&self.manifest.file, problem);
-        let (mut router, mut components, mut fixed) = (Router::default(), BTreeMap::new(), BTreeMap::new());
+        let (mut routes, mut components, mut fixed) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         for (index, trigger) in self.manifest.http.iter().enumerate() {
             let instances = trigger.component.as_ref().map(|id| (id, self.instances(id, index, trigger)));
             let destination = match &instances {
@@ -191,9 +191,10 @@ impl<'a> Loader<'a> {
                 fixed.insert(index, response.clone());
             }
             if let Route::Path(path) = &trigger.route {
-                router.add(path, destination).map_err(wrong)?;
+                routes.push((path.as_str(), destination));
             }
         }
+        let router = Router::new(routes).map_err(wrong)?;
         Ok(Front { router, components, fixed, info: self.info() })
     }
 

@@ -42,11 +42,28 @@ pub(crate) struct RouteMatch {
 }
 
 impl Router {
-    /// Adds a route; of two equal ones the later is used, as in Spin.
+    /// Of routes that are written alike the last is used, in the place of the first, as in Spin.
+    ///
+    /// # Errors
+    /// See [`Router::add`].
+    pub(crate) fn new<'a>(routes: impl IntoIterator<Item = (&'a str, Destination)>) -> Result<Self, String> {
+        let mut different: Vec<(&str, Destination)> = Vec::new();
+        for (raw, destination) in routes {
+            match different.iter_mut().find(|(other, _)| *other == raw) {
+                Some((_, earlier)) => *earlier = destination,
+                None => different.push((raw, destination)),
+            }
+        }
+        let mut router = Self::default();
+        different.into_iter().try_for_each(|(raw, destination)| router.add(raw, destination))?;
+        Ok(router)
+    }
+
+    /// Adds a route; of two that mean the same, such as `/a` and `/a/`, the earlier is used.
     ///
     /// # Errors
     /// A route that has `...` elsewhere than last, or an empty name.
-    pub(crate) fn add(&mut self, raw: &str, destination: Destination) -> Result<(), String> {
+    pub(super) fn add(&mut self, raw: &str, destination: Destination) -> Result<(), String> {
         let absolute = if raw.starts_with('/') { raw.to_owned() } else { format!("/{raw}") };
         let normal = absolute.strip_suffix('/').unwrap_or(&absolute).to_owned();
         let spec = match normal.strip_suffix("/...") {
@@ -138,6 +155,15 @@ mod tests {
         assert_eq!(raw(&router, "/a/x").unwrap(), "/a/:id");
         assert_eq!(raw(&router, "/a/x/y").unwrap(), "/a/...");
         assert_eq!(raw(&router, "/a/b/c/d").unwrap(), "/a/b/c/...");
+    }
+
+    #[test]
+    fn of_routes_written_alike_the_last_is_used_where_the_first_stands() {
+        let routes = ["/a", "/a/", "/a", "/b/", "/b"].into_iter().zip(0..);
+        let router = Router::new(routes.map(|(raw, index)| (raw, Destination::Fixed(index)))).unwrap();
+        let found = |path: &str| router.find(path).unwrap().destination;
+        assert_eq!((found("/a"), found("/a/")), (Destination::Fixed(2), Destination::Fixed(2)));
+        assert_eq!(found("/b"), Destination::Fixed(3));
     }
 
     #[test]

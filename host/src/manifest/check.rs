@@ -33,6 +33,7 @@ pub(super) fn check(raw: Raw, file: &Path) -> Result<Manifest, String> {
     for (index, trigger) in http.iter_mut().enumerate() {
         check_http(trigger, &raw.component).map_err(|e| at("http", index, &trigger.id, &e))?;
     }
+    warnings.extend(repeated_routes(&http));
     let default = settings.redis.as_ref().map_or("", |it| it.address.as_str());
     let mut redis = raw.trigger.redis;
     for (index, trigger) in redis.iter_mut().enumerate() {
@@ -55,6 +56,17 @@ pub(super) fn check(raw: Raw, file: &Path) -> Result<Manifest, String> {
 fn at(kind: &str, index: usize, id: &str, problem: &str) -> String {
     let place = if id.is_empty() { format!("number {}", index + 1) } else { format!("{id:?}") };
     format!("trigger.{kind} {place}: {problem}")
+}
+
+/// A warning for every route that a later trigger takes over.
+fn repeated_routes(http: &[HttpTrigger]) -> Vec<String> {
+    let taken = |(index, trigger): (usize, &HttpTrigger)| {
+        let Route::Path(path) = &trigger.route else { return None };
+        let again = http[index + 1..].iter().any(|later| later.route == trigger.route);
+        let problem = format!("route {path:?}: never used, a later trigger has the same");
+        again.then(|| at("http", index, &trigger.id, &problem))
+    };
+    http.iter().enumerate().filter_map(taken).collect()
 }
 
 fn check_variable(name: &str, declaration: &VariableDeclaration) -> Result<(), String> {

@@ -137,6 +137,17 @@ fn what_spin_has_and_this_host_lacks_is_said() {
     assert_eq!(parse(&text).unwrap().warnings.len(), 1);
 }
 
+#[test]
+fn a_route_that_a_later_trigger_takes_over_is_said() {
+    let again =
+        "[[trigger.http]]\nroute = \"/robots.txt\"\ncomponent = \"front-end\"\n\n[[trigger.http]]\nroute = {";
+    let warnings = parse(&APP.replace("[[trigger.http]]\nroute = {", again)).unwrap().warnings;
+    assert_eq!(
+        warnings,
+        ["trigger.http \"robots\": route \"/robots.txt\": never used, a later trigger has the same"]
+    );
+}
+
 /// The app with this `dependencies.middleware` before its first component, and with a component for it.
 fn behind(middleware: &str) -> String {
     let trigger = format!("component = \"front-end\"\ndependencies.middleware = {middleware}");
