@@ -37,6 +37,8 @@
 //! - On SIGINT and SIGTERM requests under way get five seconds to finish; Spin drops them.
 //! - HTTP and Redis triggers run in one process. As in Spin, the first to end ends all.
 //! - A `--variable` that the manifest does not declare is reported; Spin says nothing.
+//! - A variable that `allowed_outbound_hosts` names and `[variables]` does not is refused when the app is loaded; Spin
+//!   starts the app, and lets the component reach nothing.
 //! - Compiled components are kept next to the wasm file, as `.cwasm`: whoever can write there is trusted.
 //!   Spin keeps them in a directory of the user.
 //! - It does less for each request than Spin (no tracing, no log files), and is faster: what is measured here
