@@ -7,7 +7,7 @@ use crate::build;
 use crate::console::say;
 use crate::failure::{Result, fail};
 use crate::process;
-use crate::workspace::{Workspace, which};
+use crate::workspace::{Workspace, named, which};
 
 /// The first release that runs components of spin-sdk 7.
 const NEEDED: (u32, u32) = (4, 1);
@@ -102,8 +102,7 @@ pub(crate) fn to_test(asked: Option<Kind>, workspace: &Workspace) -> Result<Vec<
 
 /// The installed Spin; a failure says why one that is there cannot be used.
 pub(crate) fn spin() -> Result<Option<Runner>> {
-    let named = std::env::var_os("SPIN_BIN").filter(|name| !name.is_empty()).map(PathBuf::from);
-    let Some(program) = named.or_else(|| which("spin")) else { return Ok(None) };
+    let Some(program) = named("SPIN_BIN").or_else(|| which("spin")) else { return Ok(None) };
     let said = process::text(process::command(&program).arg("--version"), "spin --version")?;
     match version(&said) {
         Some((numbers, text)) if numbers >= NEEDED => Ok(Some(Runner::Spin(program, text.to_owned()))),

@@ -66,7 +66,19 @@ pub(crate) fn cargo() -> PathBuf {
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/opt/homebrew/bin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(more).map(|directory| directory.join(program)).find(|file| runs(file))
+    let directories = std::env::split_paths(&path).chain(more);
+    directories.map(|directory| directory.join(program)).find(|file| runs(file)).map(from_anywhere)
+}
+
+/// The program that a variable of the environment names: a path, or a name to look for on PATH.
+pub(crate) fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|name| !name.is_empty()).map(|name| from_anywhere(name.into()))
+}
+
+/// A path that holds in every directory, since programs are started in others than this one.
+fn from_anywhere(program: PathBuf) -> PathBuf {
+    let is_path = program.components().count() > 1;
+    is_path.then(|| std::path::absolute(&program).ok()).flatten().unwrap_or(program)
 }
 
 fn runs(file: &Path) -> bool {

@@ -38,6 +38,13 @@ struct Up {
 
 impl Up {
     fn start(name: &str, arguments: &[&str]) -> Self {
+        Self::start_with(name, |command, _| {
+            command.args(arguments);
+        })
+    }
+
+    /// `change` has the last word on the command; the directory is that of the stand-ins.
+    fn start_with(name: &str, change: impl FnOnce(&mut Command, &Path)) -> Self {
         let directory = std::env::temp_dir().join(format!("spindrift-xtask-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         let std = directory.join("sysroot/lib/rustlib/wasm32-wasip2/lib");
@@ -49,7 +56,9 @@ impl Up {
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         }
         let port = free_port();
-        let process = command(&directory, port).args(arguments).spawn().unwrap();
+        let mut command = command(&directory, port);
+        change(&mut command, &directory);
+        let process = command.spawn().unwrap();
         wait_for(|| directory.join("host.pid").exists(), "the host to start");
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         Self { directory, process, _listener: listener }
@@ -147,4 +156,20 @@ fn a_host_that_ends_by_itself_is_a_failure() {
     assert_eq!(status.code(), Some(1));
     assert!(up.read("output").contains("the host ended by itself"), "{}", up.read("output"));
     wait_for(|| !up.runs("grandchild.pid"), "the host's child to end");
+}
+
+#[test]
+fn a_relative_path_of_spin_holds_from_where_it_was_given() {
+    let mut up = Up::start_with("relative", |command, directory| {
+        let checkout = directory.join("a checkout");
+        for (file, parent) in [("spin.toml", "docs"), ("xtask/Cargo.toml", "xtask")] {
+            fs::create_dir_all(checkout.join(parent)).unwrap();
+            fs::write(checkout.join(file), "").unwrap();
+        }
+        command.current_dir(checkout.join("docs")).env("SPIN_BIN", "../../spin");
+        command.args(["--variable", "redis_enabled=false"]);
+    });
+    wait_for(|| up.read("output").contains("Ctrl-C ends everything"), "the banner");
+    up.signal("-INT");
+    assert!(up.process.wait().unwrap().success(), "{}", up.read("output"));
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::build::host_program;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, named};
 
-/// Absolute paths; `SPIN_BIN` goes to the tests as it came.
+/// Absolute paths: each test program runs in the directory of its package.
 pub(super) struct TestEnvironment {
     variables: Vec<(&'static str, PathBuf)>,
 }
@@ -17,6 +17,7 @@ impl TestEnvironment {
         let mut variables =
             vec![("SPINDRIFT_HOST_BIN", host_program(workspace)), ("SPINDRIFT_APP_DIR", workspace.path(""))];
         variables.extend(redis_server.map(|program| ("SPINDRIFT_REDIS_SERVER", program)));
+        variables.extend(named("SPIN_BIN").map(|program| ("SPIN_BIN", program)));
         Self { variables }
     }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::console::say;
 use crate::failure::Result;
 use crate::process;
-use crate::workspace::{Workspace, which};
+use crate::workspace::{Workspace, named, which};
 
 use ping::{Answer, ping};
 pub(crate) use server::{Server, free_port};
@@ -97,7 +97,7 @@ pub(crate) fn program(workspace: &Workspace) -> Result<Option<PathBuf>> {
 
 /// A server's program on this machine. `SPINDRIFT_REDIS_SERVER` may name one.
 fn installed() -> Option<PathBuf> {
-    let named = std::env::var_os("SPINDRIFT_REDIS_SERVER").map(PathBuf::from).filter(|file| file.is_file());
+    let named = named("SPINDRIFT_REDIS_SERVER").filter(|file| file.is_file());
     named.or_else(|| which("redis-server")).or_else(|| which("valkey-server"))
 }
 
