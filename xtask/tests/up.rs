@@ -107,7 +107,7 @@ fn free_port() -> u16 {
 }
 
 fn wait_for(mut condition: impl FnMut() -> bool, what: &str) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     while !condition() {
         assert!(Instant::now() < end, "waited too long for {what}");
         thread::sleep(Duration::from_millis(10));
