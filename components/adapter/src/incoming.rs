@@ -64,7 +64,8 @@ const CLIENT: &str = "spin-client-addr";
 fn without_spin(fields: &Fields) -> HeaderMap {
     let mut all = fields.copy_all();
     let client = all.iter().rposition(|(name, _)| name == CLIENT);
-    let client = client.map(|at| all.swap_remove(at));
+    // Not `swap_remove`: who names Spin's fields before all others would have it turn lines of another field around.
+    let client = client.map(|at| all.remove(at));
     all.retain(|(name, _)| !name.starts_with("spin-"));
     all.extend(client);
     headers(all)

@@ -75,6 +75,29 @@ fn fields_keep_their_number_and_order_and_odd_values() {
 }
 
 #[test]
+fn nothing_a_client_writes_turns_lines_of_a_field_around() {
+    let origin = Origin::always(Reply::ok("x"));
+    let gateway = Gateway::before(&origin).config("[origin]\ntrust_forwarded = true\n").start();
+    // Every field that Spin adds has a line of the client's before all others.
+    let of_spin = [
+        "spin-path-info",
+        "spin-full-url",
+        "spin-matched-route",
+        "spin-base-path",
+        "spin-raw-component-route",
+        "spin-component-route",
+        "spin-client-addr",
+    ];
+    let request = of_spin.iter().fold(Request::get("/f"), |request, name| request.header(name, "x"));
+    // The last line is that of a proxy in front, which tells who the client is.
+    let request = request.header("x-forwarded-for", "192.0.2.6").header("x-forwarded-for", "192.0.2.1");
+    for request in [request.clone().header("x-last", "x"), request] {
+        gateway.send(&request);
+        assert_eq!(origin.last().header("x-forwarded-for"), Some("192.0.2.6, 192.0.2.1, 127.0.0.1"));
+    }
+}
+
+#[test]
 fn the_origin_learns_who_asked_for_what_and_through_whom() {
     let origin = Origin::always(Reply::ok("x"));
     let gateway = Gateway::before(&origin).start();
