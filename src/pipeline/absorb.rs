@@ -2,8 +2,8 @@
 
 use super::content::first_piece;
 use super::fetch::{Ending, Fetch, Received};
+use super::selected::unchanged;
 use super::{Answer, end_to_end};
-use crate::app::App;
 use crate::body::Body;
 use crate::cache::compress;
 use crate::cache::entry::{Content, Entry};
@@ -62,7 +62,7 @@ impl<E: Env> Fetch<'_, E> {
             && !is_unsafe(&incoming.method)
             && not_modified(&incoming.headers, &head.headers);
         if unchanged {
-            return unchanged_for_client(app, &head.headers, body, status);
+            return unchanged_for_client(&head.headers, body, status);
         }
         Answer { response: Response::from_parts(head, body), status }
     }
@@ -202,18 +202,11 @@ pub(super) struct Begin<E: Env> {
     pub(super) limit: u64,
 }
 
-/// The client has what just came: it gets a 304 while the content is read for the store alone.
-pub(super) fn unchanged_for_client<E: Env>(
-    app: &App<E>,
-    headers: &HeaderMap,
-    mut body: Body,
-    status: CacheStatus,
-) -> Answer {
-    app.env.spawn(async move { while let Some(Ok(_)) = body.chunk().await {} });
-    let mut response = Response::new(Body::Empty);
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    *response.headers_mut() = only_metadata(headers);
-    Answer { response, status }
+/// The client has what just came: it gets a 304. The content is dropped, which leaves what is being stored of it to be read
+/// for the store alone; what nobody keeps may be large, or without an end.
+pub(super) fn unchanged_for_client(headers: &HeaderMap, body: Body, status: CacheStatus) -> Answer {
+    drop(body);
+    Answer { response: unchanged(only_metadata(headers)), status }
 }
 
 /// RFC 9110 §6.6.1: "A recipient with a clock that receives a response message without a Date header field

@@ -217,7 +217,7 @@ impl<E: Env> Fetch<'_, E> {
             }
         };
         if not_modified(&self.want.incoming.headers, &headers) {
-            return unchanged_for_client(app, &headers, body, status);
+            return unchanged_for_client(&headers, body, status);
         }
         let mut response = Response::new(body);
         *response.headers_mut() = headers;

@@ -47,10 +47,8 @@ async fn refresh<E: Env>(
     match turn(&want, stale, place).await {
         Ok(Some((stale, lease))) => {
             let status = CacheStatus::forward(stale.reason);
-            let answer = Fetch { want, lease: Some(lease) }.stale(stale, status).await;
-            let mut body = answer.response.into_body();
-            // What is read is stored.
-            while let Some(Ok(_)) = body.chunk().await {}
+            // The answer is nobody's. What of its content is being stored is read on for the store.
+            drop(Fetch { want, lease: Some(lease) }.stale(stale, status).await);
         }
         Ok(None) => {}
         Err(error) => app.env.log(&format!("not refreshed: {}: {error}", want.key.url())),

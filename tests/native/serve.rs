@@ -1,11 +1,14 @@
 //! The request path end to end: misses, hits, HEAD, conditions, bodies.
 
 use crate::support::exchange::{get, request};
-use crate::support::origin::{reply, streamed};
+use crate::support::origin::{reply, streamed, with_body};
 use crate::support::{Instance, World, on_redis};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use spindrift::body::{Body, BodyError};
 use spindrift::pipeline;
+use std::cell::Cell;
+use std::rc::Rc;
 
 const A: &str = "http://h/a";
 
@@ -94,6 +97,36 @@ fn a_client_that_has_it_gets_a_304() {
         assert!(hit.is_hit());
         let other = instance.get_with(A, &[("if-none-match", "\"2\"")]).await;
         assert_eq!((other.status, other.text()), (200, "hello"));
+    });
+}
+
+#[test]
+fn content_that_neither_the_client_nor_the_store_wants_is_not_read() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let stale = "max-age=10, stale-while-revalidate=20";
+        for (refreshes, fields) in [(false, &[("if-none-match", "*")][..]), (true, &[])] {
+            world.tell(&["FLUSHALL"]).await;
+            world.origin.answers(move |_| Ok(reply(200, &[("cache-control", stale)], "old")));
+            if refreshes {
+                assert!(instance.get(A).await.is_stored());
+                world.clock.advance_secs(15);
+            }
+            let read = Rc::new(Cell::new(0));
+            let counter = Rc::clone(&read);
+            world.origin.answers(move |_| {
+                let counter = Rc::clone(&counter);
+                let pieces = futures_util::stream::iter(0..1000).map(move |_| {
+                    counter.set(counter.get() + 1);
+                    Ok(Bytes::from(vec![b'x'; 64 * 1024]))
+                });
+                let body = Body::from_pieces(None, pieces);
+                Ok(with_body(200, &[("cache-control", "no-store"), ("etag", "\"1\"")], body))
+            });
+            let got = instance.get_with(A, fields).await;
+            assert_eq!((got.status, got.text()), if refreshes { (200, "old") } else { (304, "") });
+            assert!((1..100).contains(&read.get()), "{} pieces of 64 KiB were read", read.get());
+        }
     });
 }
 
