@@ -78,13 +78,14 @@ impl SpinEnv {
     }
 }
 
-/// RFC 9110 §15: a status code outside of 100 to 599 is invalid, and the host takes none from us.
+/// RFC 9110 §15: a status code above 599 is invalid, and the host takes none from us. One below 200 is no final response: of
+/// these a client hands on only 101, and nobody asked for another protocol (§7.8).
 fn received(response: types::Response) -> Result<Response<Body>, UpstreamError> {
     let response = incoming::response(response);
     match response.status().as_u16() {
-        100..=599 => Ok(response),
+        200..=599 => Ok(response),
         status => {
-            Err(UpstreamError::Invalid(format!("expected a status code from 100 to 599, found {status}")))
+            Err(UpstreamError::Invalid(format!("expected a status code from 200 to 599, found {status}")))
         }
     }
 }

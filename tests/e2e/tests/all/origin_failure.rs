@@ -4,11 +4,17 @@ use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply, Request};
 
 #[test]
 fn a_status_that_no_component_may_send_is_502() {
-    let origin = Origin::always(Reply::status(999));
-    let gateway = Gateway::before(&origin).start();
-    let response = gateway.get("/");
-    let _ = response.problem(502);
-    let _ = response.cache_status();
+    for status in ["999 No", "600 No", "101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade"] {
+        let origin = Origin::always(Reply::raw(format!("HTTP/1.1 {status}\r\n\r\n")));
+        let gateway = Gateway::before(&origin).start();
+        let mut client = gateway.client();
+        for _ in 0..2 {
+            let response = client.send(&Request::get("/"));
+            let _ = response.problem(502);
+            let _ = response.cache_status();
+        }
+        assert!(client.interim().is_empty(), "{status}");
+    }
 }
 
 #[test]
