@@ -34,10 +34,6 @@ pub fn head(
         return (StatusCode::NOT_MODIFIED, only_metadata(&headers), Send::HeadOnly);
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(entry.content.length()));
-    // RFC 9110 §8.6: none in a response without content.
-    if entry.status == StatusCode::NO_CONTENT {
-        headers.remove(CONTENT_LENGTH);
-    }
     let send = if *method == Method::HEAD { Send::HeadOnly } else { Send::Content };
     (entry.status, headers, send)
 }

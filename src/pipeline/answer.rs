@@ -97,7 +97,7 @@ pub(super) fn assembled(code: StatusCode, headers: HeaderMap, body: Body, status
     Answer { response, status }
 }
 
-/// The one way out: marks the response as handled by us, for those who may see it.
+/// The one way out: what no response may have goes, and it is marked as handled by us, for those who may see it.
 pub(super) fn respond<E: Env>(
     app: &App<E>,
     answer: Answer,
@@ -106,6 +106,10 @@ pub(super) fn respond<E: Env>(
 ) -> Response<Body> {
     let Answer { mut response, status } = answer;
     session::strip(app, response.headers_mut());
+    // RFC 9110 §8.6: none "in any response with a status code of 1xx (Informational) or 204 (No Content)".
+    if response.status() == StatusCode::NO_CONTENT {
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
     if shown != Shown::Nothing {
         status.write(response.headers_mut(), app.config.name.as_str(), key);
     }
