@@ -112,6 +112,9 @@ pub enum UpstreamError {
     /// What came back is not HTTP.
     #[error("the origin did not answer with valid HTTP: {0}")]
     Invalid(String),
+    /// The host does not send so large fields. That is about this request alone, whoever else asks for the same.
+    #[error("the fields of the request are too large: {0}")]
+    TooLarge(String),
     /// The next component of the app gave an error in place of a response.
     #[error("the component behind the cache failed: {0}")]
     Failed(String),

@@ -137,6 +137,10 @@ pub(super) fn upstream_failed<E: Env>(
         UpstreamError::Invalid(_) => {
             Problem::new(StatusCode::BAD_GATEWAY, "the origin did not answer with valid HTTP")
         }
+        UpstreamError::TooLarge(_) => Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the fields of the request are too large to be sent on",
+        ),
         // As the host answers for a component that fails with no cache before it.
         UpstreamError::Failed(_) => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the component behind the cache failed")

@@ -77,9 +77,12 @@ impl<E: Env> Fetch<'_, E> {
 
     /// The origin gave no response.
     pub(super) async fn unreachable(self, held: Held, error: &UpstreamError, status: CacheStatus) -> Answer {
+        if let UpstreamError::TooLarge(_) = error {
+            return self.failed(error, status);
+        }
         match held.instead(&self.want, Failure::of(error), status).await {
             Some(answer) => {
-                self.end(Ending::Failed(code_of(error)));
+                self.end(Ending::of(error));
                 answer
             }
             None => self.failed(error, status),
@@ -121,7 +124,7 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     pub(super) fn failed(self, error: &UpstreamError, status: CacheStatus) -> Answer {
-        self.end(Ending::Failed(code_of(error)));
+        self.end(Ending::of(error));
         Answer { response: upstream_failed(self.want.app, self.want.incoming, error), status }
     }
 
@@ -172,6 +175,16 @@ pub(super) enum Ending {
     Unstored(Duration),
 }
 
+impl Ending {
+    /// Nobody waits for what only this request is to blame for.
+    fn of(error: &UpstreamError) -> Self {
+        match error {
+            UpstreamError::TooLarge(_) => Self::Unstored(Duration::ZERO),
+            _ => Self::Failed(code_of(error)),
+        }
+    }
+}
+
 /// What is stored, although it is stale.
 pub(super) fn reuse<E: Env>(want: &Want<'_, E>, entry: Entry, mut status: CacheStatus) -> Answer {
     let now = want.app.env.now();
@@ -184,6 +197,7 @@ pub(super) const fn code_of(error: &UpstreamError) -> StatusCode {
     match error {
         UpstreamError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         UpstreamError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        UpstreamError::TooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         _ => StatusCode::BAD_GATEWAY,
     }
 }

@@ -53,6 +53,7 @@ impl Outcome {
                  (variable webhook_host)"
                     .to_owned()
             }
+            Self::Failed(UpstreamError::TooLarge(_)) => "the fields are too large to be sent".to_owned(),
             Self::Failed(UpstreamError::Invalid(_)) => "the target did not answer with valid HTTP".to_owned(),
         }
     }

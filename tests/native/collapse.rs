@@ -203,6 +203,27 @@ fn a_failing_origin_is_asked_once_and_all_who_wait_are_told() {
 }
 
 #[test]
+fn a_request_that_cannot_be_sent_fails_alone() {
+    on_redis(async |world| {
+        let instances = instances(world, 2, "");
+        world.origin.answers(|seen| match seen.header("x-large") {
+            "" => Ok(reply(200, &[("cache-control", "max-age=60")], "page")),
+            _ => Err(UpstreamError::TooLarge("by far".to_owned())),
+        });
+        world.origin.hold();
+        let large = instances[0].send(get(A, &[("x-large", "x")]));
+        let others = async {
+            world.origin.asked(1).await;
+            let release = release_when_waiting(world, &instances[1..], 5);
+            tokio::join!(crowd(&instances[1..], 5, &[]), release).0
+        };
+        let (large, others) = tokio::join!(large, others);
+        assert_eq!(large.status, 431);
+        assert!(others.iter().all(|got| got.status == 200 && got.text() == "page"));
+    });
+}
+
+#[test]
 fn a_request_with_authorization_never_waits() {
     on_redis(async |world| {
         let instance = world.instance();

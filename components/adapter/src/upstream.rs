@@ -6,7 +6,7 @@ use futures_util::future::{Either, select};
 use http::{Method, Request, Response, Uri};
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::http::client;
-use spin_sdk::wasip3::http::types::{self, ErrorCode, RequestOptions};
+use spin_sdk::wasip3::http::types::{self, ErrorCode, HeaderError, RequestOptions};
 use spindrift::body::Body;
 use spindrift::env::{Clock, Timeouts, Upstream, UpstreamError};
 use spindrift::role::Role;
@@ -95,8 +95,10 @@ async fn outgoing_request(
     options: Option<RequestOptions>,
 ) -> Result<types::Request, UpstreamError> {
     let (head, body) = request.into_parts();
-    let fields =
-        outgoing::fields(&head.headers).map_err(|error| UpstreamError::Invalid(error.to_string()))?;
+    let fields = outgoing::fields(&head.headers).map_err(|error| match error {
+        HeaderError::SizeExceeded => UpstreamError::TooLarge(error.to_string()),
+        _ => UpstreamError::Invalid(error.to_string()),
+    })?;
     let (contents, trailers) = outgoing::start(body, None).await;
     let (request, _sent) = types::Request::new(fields, contents, trailers, options);
     target(&request, &head.method, &head.uri).map_err(|()| {

@@ -128,6 +128,19 @@ fn oversized_heads_are_refused_and_harm_nobody() {
 }
 
 #[test]
+fn fields_that_the_host_does_not_send_on_are_431() {
+    let origin = Origin::always(Reply::fresh("x"));
+    let redis = Redis::start();
+    for gateway in [Gateway::before(&origin).start(), Gateway::before(&origin).redis(&redis).start()] {
+        // The host takes them in, and refuses them together with ours.
+        let response = gateway.send(&Request::get("/a").header("x-long", &"x".repeat(131_000)));
+        let _ = response.problem(431);
+        let _ = response.cache_status();
+    }
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
 fn several_content_lengths_are_one_where_they_agree_and_an_error_where_not() {
     for (lengths, status) in [
         ("content-length: 4\r\ncontent-length: 4\r\n", 200),
