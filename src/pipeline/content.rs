@@ -1,4 +1,4 @@
-//! The content of a response on its way from the origin: what of it is awaited before the head is sent.
+//! Content on its way from the origin and to it: what of it is awaited before the head is sent.
 
 use crate::body::Body;
 use crate::env::Env;
@@ -17,6 +17,24 @@ const END: Duration = Duration::from_millis(5);
 
 /// A content up to this, in bytes, is awaited whole.
 const WHOLE: u64 = 256 * 1024;
+
+/// The content of a request on its way to the origin. Where no length is declared, the fields that the host leaves do not say
+/// whether there is any, so its beginning is awaited a little: what is not there must not go out as chunks. "A client MUST
+/// NOT send content in a TRACE request" (RFC 9110 §9.3.8), and origins refuse it in others.
+pub(super) async fn of_request<E: Env>(env: &E, mut body: Body) -> Body {
+    if body.length().is_some() {
+        return body;
+    }
+    let first = match select(pin!(body.chunk()), pin!(env.sleep(FIRST_PIECE))).await {
+        Either::Left((first, _)) => Some(first),
+        Either::Right(_) => None,
+    };
+    match first {
+        Some(Some(first)) => body.after(first, None),
+        Some(None) => Body::Empty,
+        None => body,
+    }
+}
 
 /// Waits a little for the first piece, or for a small content as a whole, so that it can leave together with
 /// the head. Small writes one after the other cost a client with delayed acknowledgements 40 ms each.

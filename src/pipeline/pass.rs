@@ -29,7 +29,7 @@ pub(super) async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut statu
     if let Err(refused) = incoming.admission.origin(app).await {
         return *refused;
     }
-    let body = std::mem::take(&mut incoming.body);
+    let body = content::of_request(&app.env, std::mem::take(&mut incoming.body)).await;
     let request = incoming.outgoing(app, None, body);
     let began = app.env.elapsed();
     match app.env.send(request, fetch::timeouts(app)).await {
@@ -108,7 +108,7 @@ pub(super) async fn post<E: Env>(
         return pass(app, incoming, status).await;
     };
     incoming.reduce(policy);
-    let body = std::mem::take(&mut incoming.body);
+    let body = content::of_request(&app.env, std::mem::take(&mut incoming.body)).await;
     let request = incoming.outgoing(app, None, body);
     let selecting = Selecting::of(&incoming.headers, &policy.key);
     let want = Want { app, shared, policy, incoming: &incoming, selecting, key, search: None };

@@ -3,6 +3,7 @@
 use crate::env::SpinEnv;
 use crate::{incoming, outgoing};
 use futures_util::future::{Either, select};
+use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response, Uri};
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::http::client;
@@ -59,7 +60,7 @@ impl Upstream for SpinEnv {
         request: Request<Body>,
         timeouts: Timeouts,
     ) -> Result<Response<Body>, UpstreamError> {
-        let request = outgoing_request(request, Some(options(timeouts))).await?;
+        let request = outgoing_request(sized(request), Some(options(timeouts))).await?;
         received(client::send(request).await.map_err(|code| error(&code))?)
     }
 }
@@ -88,6 +89,16 @@ fn received(response: types::Response) -> Result<Response<Body>, UpstreamError> 
             Err(UpstreamError::Invalid(format!("expected a status code from 200 to 599, found {status}")))
         }
     }
+}
+
+/// The request with the length of its content, where that is known. Without it the host sends chunks, even of no content at
+/// all; but in a GET or HEAD, which it sends without any.
+fn sized(mut request: Request<Body>) -> Request<Body> {
+    let is_bare = request.method() == Method::GET || request.method() == Method::HEAD;
+    if let Some(length) = request.body().length().filter(|_| !is_bare) {
+        request.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
+    }
+    request
 }
 
 async fn outgoing_request(

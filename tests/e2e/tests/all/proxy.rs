@@ -20,6 +20,25 @@ fn any_method_reaches_the_origin_with_its_content() {
 }
 
 #[test]
+fn a_request_without_content_reaches_the_origin_without_any() {
+    let origin = Origin::always(Reply::ok("done"));
+    let redis = Redis::start();
+    let stores = "[cache]\nstore_post = true\n";
+    for gateway in
+        [Gateway::before(&origin).start(), Gateway::before(&origin).redis(&redis).config(stores).start()]
+    {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY", "PROPFIND"] {
+            let mut client = gateway.client();
+            client.write(format!("{method} /m HTTP/1.1\r\nhost: h\r\n\r\n").as_bytes());
+            assert_eq!(client.response(false).read().text(), "done", "{method}");
+            // RFC 9112 §6.3: without either field there is no content, and a TRACE must not have any.
+            let asked = origin.last();
+            assert_eq!((asked.method.as_str(), asked.header("transfer-encoding")), (method, None));
+        }
+    }
+}
+
+#[test]
 fn any_status_comes_back_with_its_content() {
     let origin = Origin::start(|exchange| {
         let status = exchange.request.target[1..].parse().unwrap();
