@@ -14,14 +14,12 @@ use crate::cache::range::accept;
 use crate::cache::respond::{self, Send};
 use crate::config::Shown;
 use crate::env::{Env, UpstreamError};
-use crate::field::cache_status::{CacheStatus, Forward};
+use crate::field::cache_status::CacheStatus;
 use crate::field::range::Span;
-use crate::field::{forward, max_forwards};
 use crate::problem::Problem;
-use crate::role::Role;
 use crate::time::Timestamp;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use std::rc::Rc;
 
 /// An answer, and what the cache has to say of it.
@@ -147,43 +145,6 @@ pub(super) fn upstream_failed<E: Env>(
         }
     }
     .into_response()
-}
-
-/// The answer to a request that must go no further. A component of the same app is no other hand.
-pub(super) fn ends_here<E: Env>(app: &App<E>, incoming: &Incoming) -> Option<Answer> {
-    if app.role != Role::Gateway {
-        return None;
-    }
-    if forward::loops(&incoming.headers, app.config.name.as_str()) {
-        return Some(loop_detected());
-    }
-    let last = max_forwards::left(&incoming.method, &incoming.headers) == Some(0);
-    last.then(|| final_recipient(&incoming.method))
-}
-
-/// RFC 9110 §7.6.2: with `Max-Forwards: 0` an intermediary "MUST NOT forward the request; instead, the intermediary MUST
-/// respond as the final recipient". What came is not told by us: TRACE is not implemented here.
-fn final_recipient(method: &Method) -> Answer {
-    let response = if *method == Method::TRACE {
-        Problem::new(StatusCode::NOT_IMPLEMENTED, "Max-Forwards: TRACE is answered by the origin alone")
-            .into_response()
-    } else {
-        let mut response = Response::new(Body::Empty);
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        response
-    };
-    Answer { response, status: CacheStatus::default().because("max-forwards") }
-}
-
-fn loop_detected() -> Answer {
-    let problem = Problem::new(
-        StatusCode::LOOP_DETECTED,
-        "the request came through here before: the origin sends requests back to this cache",
-    );
-    Answer {
-        response: problem.into_response(),
-        status: CacheStatus::forward(Forward::Bypass).because("loop"),
-    }
 }
 
 /// RFC 9111 §5.2.1.7: "SHOULD respond with a 504 (Gateway Timeout) status code".

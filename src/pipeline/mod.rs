@@ -1,7 +1,7 @@
 //! The whole request path, top to bottom.
 //!
 //! ```text
-//! receive -> reserved? -> loop? -> route -> identify -> plan
+//! receive -> reserved? -> ends? -> route -> identify -> plan
 //!   -+-> admit -> pass ---------------------------+-> respond
 //!    |                                            |
 //!    +-> key -> admit + lookup -> evaluate        |
@@ -22,6 +22,7 @@ mod answer;
 mod collapse;
 mod content;
 mod cut;
+mod ends;
 mod fetch;
 mod held;
 mod incoming;
@@ -60,7 +61,7 @@ use crate::job;
 use crate::metrics::{self, Series, Timed};
 use crate::redis::RedisError;
 use crate::time::Timestamp;
-use answer::{Answer, answer, ends_here, following, respond, unsatisfiable, upstream_failed};
+use answer::{Answer, answer, following, respond, unsatisfiable, upstream_failed};
 use collapse::{Step, Waiting};
 use fetch::Fetch;
 use futures_util::future::join;
@@ -84,7 +85,7 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response
         let status = CacheStatus::default().because("reserved-path");
         return respond(app, Answer { response, status }, shown, None);
     }
-    if let Some(answer) = ends_here(app, &incoming) {
+    if let Some(answer) = ends::here(app, &incoming) {
         return respond(app, answer, shown, None);
     }
     let began = app.env.elapsed();

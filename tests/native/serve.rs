@@ -101,6 +101,14 @@ fn a_client_that_has_it_gets_a_304() {
 }
 
 #[test]
+fn there_are_no_tunnels_through_a_gateway() {
+    on_redis(async |world| {
+        let got = world.instance().send(request("CONNECT", "http://h:80/", &[], Body::Empty)).await;
+        assert_eq!((got.status, got.detail(), world.origin.count()), (501, "method", 0));
+    });
+}
+
+#[test]
 fn content_that_neither_the_client_nor_the_store_wants_is_not_read() {
     on_redis(async |world| {
         let instance = world.instance();

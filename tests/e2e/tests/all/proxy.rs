@@ -39,6 +39,36 @@ fn a_request_without_content_reaches_the_origin_without_any() {
 }
 
 #[test]
+fn what_is_about_no_resource_or_has_no_hops_left_ends_here() {
+    let origin = Origin::always(Reply::ok("done"));
+    let gateway = Gateway::before(&origin).start();
+    let ask = |head: &str| {
+        let mut client = gateway.client();
+        client.write(format!("{head}\r\nhost: h:80\r\n\r\n").as_bytes());
+        client.response(false).read()
+    };
+    for (head, status) in [
+        ("OPTIONS * HTTP/1.1", 204),
+        ("GET * HTTP/1.1", 400),
+        ("OPTIONS /a HTTP/1.1\r\nmax-forwards: 0", 204),
+        ("TRACE /a HTTP/1.1\r\nmax-forwards: 0", 501),
+    ] {
+        let response = ask(head);
+        assert_eq!(response.status, status, "{head}");
+        let _ = response.cache_status();
+    }
+    assert_eq!(origin.count(), 0);
+    for (head, left) in [
+        ("OPTIONS /a HTTP/1.1\r\nmax-forwards: 10", "9"),
+        ("TRACE /a HTTP/1.1\r\nmax-forwards: 1", "0"),
+        ("OPTIONS /a HTTP/1.1\r\nmax-forwards: many", "many"),
+        ("GET /a HTTP/1.1\r\nmax-forwards: 0", "0"),
+    ] {
+        assert_eq!((ask(head).status, origin.last().header("max-forwards")), (200, Some(left)), "{head}");
+    }
+}
+
+#[test]
 fn any_status_comes_back_with_its_content() {
     let origin = Origin::start(|exchange| {
         let status = exchange.request.target[1..].parse().unwrap();

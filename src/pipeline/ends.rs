@@ -1,0 +1,72 @@
+//! Requests that end at the gateway: they came through it before, are about no resource of the origin, or have come as far
+//! as they should.
+
+use super::Incoming;
+use super::answer::Answer;
+use crate::app::App;
+use crate::body::Body;
+use crate::env::Env;
+use crate::field::cache_status::{CacheStatus, Forward};
+use crate::field::{forward, max_forwards};
+use crate::problem::Problem;
+use crate::role::Role;
+use http::{Method, Response, StatusCode};
+
+/// The answer to a request that ends here; `None` where it goes on. A middleware is no other hand than the component behind
+/// it, and hands on all.
+pub(super) fn here<E: Env>(app: &App<E>, incoming: &Incoming) -> Option<Answer> {
+    if app.role != Role::Gateway {
+        return None;
+    }
+    if forward::loops(&incoming.headers, app.config.name.as_str()) {
+        return Some(loop_detected());
+    }
+    let (response, detail) = final_recipient(incoming)?;
+    Some(Answer { response, status: CacheStatus::default().because(detail) })
+}
+
+fn loop_detected() -> Answer {
+    let response = refused(
+        StatusCode::LOOP_DETECTED,
+        "the request came through here before: the origin sends requests back to this cache",
+    );
+    Answer { response, status: CacheStatus::forward(Forward::Bypass).because("loop") }
+}
+
+/// The answer of who is meant by a request or has to stand in for that one, and why.
+fn final_recipient(incoming: &Incoming) -> Option<(Response<Body>, &'static str)> {
+    let method = &incoming.method;
+    if *method == Method::CONNECT {
+        // RFC 9110 §9.3.6 is about proxies: there is no tunnel behind a gateway.
+        return Some((
+            refused(StatusCode::NOT_IMPLEMENTED, "there are no tunnels through this cache"),
+            "method",
+        ));
+    }
+    if incoming.uri.path() == "*" {
+        // The server in general (RFC 9110 §9.3.7), which for clients is this one. Components cannot send such a request.
+        return Some((
+            options(method, StatusCode::BAD_REQUEST, "the target * is for OPTIONS alone"),
+            "server-wide",
+        ));
+    }
+    // RFC 9110 §7.6.2: with a value of zero an intermediary "MUST NOT forward the request; instead, the intermediary MUST
+    // respond as the final recipient".
+    let is_last = max_forwards::left(method, &incoming.headers) == Some(0);
+    let trace = "this cache does not answer TRACE itself";
+    is_last.then(|| (options(method, StatusCode::NOT_IMPLEMENTED, trace), "max-forwards"))
+}
+
+/// Nothing to say for OPTIONS; another method is refused.
+fn options(method: &Method, status: StatusCode, detail: &str) -> Response<Body> {
+    if *method != Method::OPTIONS {
+        return refused(status, detail);
+    }
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+fn refused(status: StatusCode, detail: &str) -> Response<Body> {
+    Problem::new(status, detail).into_response()
+}
