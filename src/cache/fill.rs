@@ -8,12 +8,13 @@
 //! The entry is written before the client has the end of the response, unless that takes too long: who has
 //! read it finds it stored. And it is written even if the client goes away half way.
 
+mod pace;
 mod tee;
 
 use super::entry::{Content, Entry};
 use super::lease::{FillLease, RENEW_EVERY, Streaming};
 use super::partial::Part;
-use super::pieces::{CHUNK, seal};
+use super::pieces::{CHUNK, Following, seal};
 use super::slice::Run;
 use super::storable::Unstorable;
 use super::store::{FILL_TIME, Store};
@@ -192,6 +193,18 @@ impl<E: Env> Fill<E> {
         let streaming = Streaming { spec: self.spec.clone(), entry: Entry { content, ..self.entry.clone() } };
         self.store.publish(&self.lease, &streaming).await?;
         Ok(())
+    }
+
+    /// How others read what comes, once there is a piece to read.
+    fn followed(&self) -> Option<Following<E>> {
+        let (lead, pieces) = (self.lease.lead.as_ref()?, self.pieces.as_ref()?);
+        self.part.is_none().then(|| Following {
+            store: Rc::clone(&self.store),
+            resource: self.lease.resource.clone(),
+            flight: lead.flight.clone(),
+            token: lead.token.clone(),
+            body: pieces.body.clone(),
+        })
     }
 
     /// Writes the entry, or ends the lead without one and says why.

@@ -55,6 +55,7 @@ pub struct FillLease {
 pub(super) struct Lead {
     pub(super) key: Key,
     marker: Key,
+    pub(super) flight: String,
     pub(super) token: String,
 }
 
@@ -126,6 +127,7 @@ impl<E: Env> Store<E> {
         let lead = Lead {
             key: self.keys.lead(id, flight),
             marker: self.keys.not_worth_waiting(id, flight),
+            flight: flight.to_owned(),
             token: self.nonces.next(),
         };
         let arguments = vec![

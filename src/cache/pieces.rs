@@ -9,6 +9,7 @@ use crate::codec::checksum;
 use crate::env::Env;
 use crate::redis::Arg;
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub fn content<E: Env>(store: &Rc<Store<E>>, resource: ResourceKey, content: Con
                 }
             };
             let pieces = futures_util::stream::iter(0..chunks);
-            Body::from_pieces(Some(length), futures_util::StreamExt::then(pieces, read))
+            Body::from_pieces(Some(length), pieces.then(read))
         }
     }
 }
@@ -89,8 +90,25 @@ impl<E: Env> Following<E> {
     /// The body, `length` bytes in all where the origin declared that. It breaks off where the fetch does.
     #[must_use]
     pub fn into_body(self, length: Option<u64>) -> Body {
-        let start = Some((self, 0, false));
-        let pieces = futures_util::stream::unfold(start, move |following| async move {
+        let pieces = self.into_pieces(0, length);
+        Body::from_pieces(length, pieces)
+    }
+
+    /// What comes after so many bytes of it.
+    pub(super) fn into_rest(self, after: u64, length: Option<u64>) -> Body {
+        let number = u32::try_from(after / CHUNK as u64).unwrap_or(u32::MAX);
+        let mut had = usize::try_from(after % CHUNK as u64).unwrap_or_default();
+        let pieces = self.into_pieces(number, length).map(move |piece| {
+            let skipped = std::mem::take(&mut had);
+            piece.map(|mut piece| piece.split_off(skipped.min(piece.len())))
+        });
+        Body::from_pieces(length.map(|length| length.saturating_sub(after)), pieces)
+    }
+
+    /// From the piece of this number on.
+    fn into_pieces(self, first: u32, length: Option<u64>) -> impl Stream<Item = Result<Bytes, BodyError>> {
+        let start = Some((self, first, false));
+        futures_util::stream::unfold(start, move |following| async move {
             // After an error there is nothing more to ask for.
             let (following, number, complete) = following?;
             let next = following.next(number, complete).await?;
@@ -100,8 +118,7 @@ impl<E: Env> Following<E> {
                 (following, number, shorter || all)
             });
             Some((next, after))
-        });
-        Body::from_pieces(length, pieces)
+        })
     }
 
     /// The piece of this number. Where all that came before is `complete`, the body ends here, as soon as its fetch does.

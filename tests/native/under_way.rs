@@ -124,6 +124,36 @@ fn who_reads_slowly_gets_the_end_though_the_fetch_is_forgotten() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_holds_up_nobody_and_gets_the_rest_from_the_store() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        let whole = content(1_000_000, 0);
+        let pieces: Vec<_> =
+            whole.chunks(100_000).map(Bytes::copy_from_slice).map(Ok::<_, BodyError>).collect();
+        let mut body = Some(Body::from_pieces(None, iter(pieces)));
+        world.origin.answers(move |_| Ok(with_body(200, &FIELDS, body.take().unwrap())));
+        let mut leader = spindrift::pipeline::serve(&one.app, get(A, &[])).await;
+        let mut had = Vec::new();
+        while had.len() < 300_000 {
+            had.extend(leader.body_mut().chunk().await.unwrap().unwrap());
+        }
+        let follower = async {
+            spindrift::pipeline::serve(&other.app, get(A, &[])).await.into_body().collect(usize::MAX).await
+        };
+        let time = async {
+            world.clock.advance_secs(2);
+            one.env.expire_deadlines();
+            one.env.settle().await;
+        };
+        let (followed, ()) = tokio::join!(follower, time);
+        assert!(followed.unwrap() == whole, "all of it, although the leader stands still");
+        had.extend(leader.into_body().collect(usize::MAX).await.unwrap());
+        assert!(had == whole);
+        assert_eq!(world.origin.count(), 1);
+    });
+}
+
+#[test]
 fn an_origin_that_pauses_in_its_body_keeps_the_lead() {
     on_redis(async |world| {
         let one = world.instance();

@@ -1,7 +1,9 @@
 //! A body that is stored as it is read.
 
+use super::pace::Paced;
 use super::{Abandoned, Fill, briefly};
 use crate::body::{Body, BodyError};
+use crate::cache::pieces::Following;
 use crate::cache::storable::Unstorable;
 use crate::env::Env;
 use bytes::Bytes;
@@ -10,7 +12,8 @@ impl<E: Env> Fill<E> {
     /// The same body; each of its pieces goes into the store before the client has it.
     pub(super) fn tee(self, body: Body) -> Body {
         let length = body.length().or(self.declared);
-        let state = Tee { body, fill: Some(self) };
+        let env = self.store.env.clone();
+        let state = Paced::new(env, Tee { body, fill: Some(self) }, length);
         Body::from_pieces(
             length,
             futures_util::stream::unfold(state, |mut state| async move {
@@ -21,13 +24,18 @@ impl<E: Env> Fill<E> {
     }
 }
 
-struct Tee<E: Env> {
+pub(super) struct Tee<E: Env> {
     body: Body,
     fill: Option<Fill<E>>,
 }
 
 impl<E: Env> Tee<E> {
-    async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+    /// How others read what comes; `None` before there is anything to read, and when nothing is stored any more.
+    pub(super) fn followed(&self) -> Option<Following<E>> {
+        self.fill.as_ref().and_then(Fill::followed)
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         match self.chunk().await {
             Some(Ok(piece)) => {
                 self.push(piece.clone()).await;

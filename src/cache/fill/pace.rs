@@ -1,0 +1,115 @@
+//! The pace of a body that others follow: that of its origin, not that of the client it is fetched for.
+//!
+//! A body that is stored as it is read is read as fast as its client takes it. One that takes nothing would hold up those
+//! who follow, until its lead runs out and they break off. So such a client is left behind: the rest is read for
+//! the store alone, as if it had gone, and it gets that from there, as the others do.
+
+use super::tee::Tee;
+use crate::body::{Body, BodyError};
+use crate::cache::pieces::Following;
+use crate::env::Env;
+use bytes::Bytes;
+use futures_util::future::{AbortHandle, abortable};
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+/// A client that takes nothing for so long is left behind, well before its lead runs out.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What the client reads.
+pub(super) struct Paced<E: Env> {
+    env: E,
+    tee: Rc<Resting<E>>,
+    length: Option<u64>,
+    /// How much it has got, in bytes.
+    had: u64,
+    /// From when others can follow.
+    watch: Option<Watch<E>>,
+    /// What it reads once it was left behind.
+    rest: Option<Body>,
+}
+
+/// A tee, while nobody reads it.
+struct Resting<E: Env> {
+    tee: RefCell<Option<Tee<E>>>,
+    /// By [`Clock::elapsed`](crate::env::Clock::elapsed).
+    since: Cell<Duration>,
+}
+
+struct Watch<E: Env> {
+    following: Following<E>,
+    _task: Task,
+}
+
+/// Background work that ends with the reader.
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<E: Env> Paced<E> {
+    /// A reader of `tee`, whose body has `length` bytes where that is known.
+    pub(super) fn new(env: E, tee: Tee<E>, length: Option<u64>) -> Self {
+        let tee = Rc::new(Resting { tee: RefCell::new(Some(tee)), since: Cell::default() });
+        Self { env, tee, length, had: 0, watch: None, rest: None }
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        let Some(mut tee) = self.tee.tee.take() else { return self.rest()?.chunk().await };
+        let piece = tee.next().await;
+        if let Some(Ok(piece)) = &piece {
+            self.had += piece.len() as u64;
+        }
+        self.watch(&tee);
+        if self.watch.is_some() {
+            self.tee.since.set(self.env.elapsed());
+        }
+        self.tee.tee.replace(Some(tee));
+        piece
+    }
+
+    /// It was left behind: what comes after what it has got.
+    fn rest(&mut self) -> Option<&mut Body> {
+        if let Some(Watch { following, .. }) = self.watch.take() {
+            self.rest = Some(following.into_rest(self.had, self.length));
+        }
+        self.rest.as_mut()
+    }
+
+    fn watch(&mut self, tee: &Tee<E>) {
+        if self.watch.is_some() {
+            return;
+        }
+        let Some(following) = tee.followed() else { return };
+        let (watching, task) = abortable(watch(self.env.clone(), Rc::downgrade(&self.tee)));
+        self.env.spawn(async move {
+            let _ = watching.await;
+        });
+        self.watch = Some(Watch { following, _task: Task(task) });
+    }
+}
+
+/// Leaves the reader behind where it takes nothing, until there is nothing more to leave behind.
+async fn watch<E: Env>(env: E, tee: Weak<Resting<E>>) {
+    loop {
+        env.sleep(LOOK).await;
+        let Some(resting) = tee.upgrade() else { return };
+        let is_idle = env.elapsed().saturating_sub(resting.since.get()) >= PATIENCE;
+        // While it is read, the origin is waited for.
+        let is_followed = resting.tee.borrow().as_ref().map(|tee| tee.followed().is_some());
+        if is_followed == Some(true) && is_idle {
+            // What is dropped reads on for the store.
+            return drop(resting.tee.take());
+        }
+        if is_followed == Some(false) {
+            return;
+        }
+    }
+}
