@@ -169,8 +169,12 @@ impl<E: Env> Client<E> {
         let by_digest = script_call(script.digest(), keys, arguments.iter().cloned());
         match self.send(care, "EVALSHA", by_digest).await {
             // It did not run. Each node of a cluster learns it by itself.
-            Err(RedisError::NoScript) => {
-                self.send(care, "EVAL", script_call(script.source(), keys, arguments)).await
+            Err(RedisError::NoScript(before)) => {
+                let result = self.send(care, "EVAL", script_call(script.source(), keys, arguments)).await;
+                result.map_err(|error| match &before {
+                    Some(why) => error.after_sent(why),
+                    None => error,
+                })
             }
             result => result,
         }

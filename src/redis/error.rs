@@ -45,9 +45,10 @@ pub enum RedisError {
     /// The keys of a command are in several slots of a cluster.
     #[error("the Redis server is a node of a cluster: set redis_cluster_nodes ({0})")]
     CrossSlot(String),
-    /// The server does not know the script (`NOSCRIPT`).
+    /// The server does not know the script (`NOSCRIPT`). With a reason, it was sent before on a connection that broke for
+    /// that, perhaps to another server, which may have run it.
     #[error("Redis does not know the script")]
-    NoScript,
+    NoScript(Option<String>),
     /// The server cannot serve now: loading, failing over, read-only, out of memory.
     #[error("Redis cannot serve this now: {0}")]
     Unavailable(String),
@@ -101,7 +102,7 @@ impl RedisError {
         let code = code(text);
         let is = |codes: &[&str]| codes.iter().any(|known| code.starts_with(known));
         if text.contains("NoScript") || text.contains("NOSCRIPT") {
-            Self::NoScript
+            Self::NoScript(None)
         } else if text.ends_with("is not permitted") {
             // What a middleware is told that does not inherit the right to connect.
             Self::Denied
@@ -162,7 +163,7 @@ impl RedisError {
 
     /// Part of how things are, and not counted as an error.
     pub(super) const fn is_expected(&self) -> bool {
-        matches!(self, Self::NoScript | Self::Redirected(_))
+        matches!(self, Self::NoScript(_) | Self::Redirected(_))
     }
 
     /// Whether somebody has to mend it: the server answers, and will go on refusing.
@@ -177,8 +178,15 @@ impl RedisError {
             // In a cluster it is tried again yet.
             error if error.is_try_again() || error.is_cluster_down() => error,
             Self::Unavailable(text) => Self::Unreachable(format!("{why}; and then: {text}")),
+            Self::NoScript(_) => Self::NoScript(Some(why.to_owned())),
             error => error,
         }
+    }
+
+    /// This is what came when a script was sent whole that had been sent before, on a connection that broke: it says nothing
+    /// of the first either.
+    pub(super) fn after_sent(self, why: &str) -> Self {
+        if self.was_not_carried_out() { Self::Unreachable(format!("{why}; and then: {self}")) } else { self }
     }
 
     /// Whether the command was surely not carried out.
@@ -191,10 +199,10 @@ impl RedisError {
             | Self::NodeDenied(_)
             | Self::Redirected(_)
             | Self::CrossSlot(_)
-            | Self::NoScript
+            | Self::NoScript(None)
             | Self::Unavailable(_)
             | Self::Refused(_) => true,
-            Self::TimedOut(_) | Self::Unreachable(_) | Self::Reply(_) => false,
+            Self::TimedOut(_) | Self::Unreachable(_) | Self::NoScript(Some(_)) | Self::Reply(_) => false,
         }
     }
 
@@ -208,7 +216,7 @@ impl RedisError {
             Self::Unreachable(_) => "redis-unreachable",
             Self::Denied | Self::NodeDenied(_) => "redis-denied",
             Self::Redirected(_) | Self::CrossSlot(_) => "redis-moved",
-            Self::NoScript => "redis-noscript",
+            Self::NoScript(_) => "redis-noscript",
             Self::Unavailable(_) => "redis-unavailable",
             Self::Refused(_) => "redis-refused",
             Self::Reply(_) => "redis-reply",
@@ -259,7 +267,7 @@ mod tests {
     fn texts_of_the_host_are_understood() {
         let server =
             |code: &str| RedisError::from_text(&format!("An error was signalled by the server - {code}"));
-        assert_eq!(server("NoScriptError: No matching script. Please use EVAL."), RedisError::NoScript);
+        assert_eq!(server("NoScriptError: No matching script. Please use EVAL."), RedisError::NoScript(None));
         assert!(matches!(server("BusyLoadingError: loading"), RedisError::Unavailable(_)));
         assert!(matches!(
             server("ReadOnly: You can't write against a read only replica."),

@@ -1,6 +1,7 @@
 //! One connection: opened once, mended, and scripts that a server may forget.
 
 use crate::support::proxy::{Mode, Proxy};
+use crate::support::server::RedisServer;
 use crate::support::{Instance, PREFIX, World, on_redis};
 use futures_util::future::join_all;
 use spindrift::redis::{Arg, Keys, RedisError, Script, Value};
@@ -133,6 +134,26 @@ fn what_is_refused_when_it_is_sent_again_is_not_said_to_be_undone() {
         proxy.set(Mode::LoseReply);
         let reply = grow(8 << 20).await;
         assert_eq!(world.ask::<i64>(&["STRLEN", key.as_str()]).await, 8 << 20, "{reply:?}");
+        assert!(reply.as_ref().is_err_and(|error| !error.was_not_carried_out()), "{reply:?}");
+    });
+}
+
+#[test]
+fn what_is_refused_by_a_server_that_does_not_know_the_script_is_not_said_to_be_undone() {
+    on_redis(async |world| {
+        let successor =
+            RedisServer::start_with(&["--save", "", "--maxmemory", "1"], &[], "Ready to accept connections");
+        let proxy = Proxy::start(world.server.port()).await;
+        let (instance, key) = (world.instance_at(&proxy.url(), ""), Keys::new(PREFIX).value("small"));
+        let grow = async |size: i64| instance.redis().run(&GROW, &[&key], vec![Arg::Int(size)]).await;
+        grow(1).await.unwrap();
+        // The first is carried out, and its answer lost. Who takes over can do nothing yet.
+        proxy.lead_to(successor.port());
+        proxy.set(Mode::LoseReply);
+        instance.env.wire().take_commands();
+        let reply = grow(2).await;
+        assert_eq!(instance.env.wire().take_commands(), ["EVALSHA", "EVALSHA", "EVAL"]);
+        assert_eq!(world.ask::<i64>(&["STRLEN", key.as_str()]).await, 2, "{reply:?}");
         assert!(reply.as_ref().is_err_and(|error| !error.was_not_carried_out()), "{reply:?}");
     });
 }

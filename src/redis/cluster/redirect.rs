@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn any_other_error_is_the_answer() {
         for error in [
-            RedisError::NoScript,
+            RedisError::NoScript(None),
             RedisError::Unreachable("broken pipe".to_owned()),
             RedisError::TimedOut(Duration::ZERO),
             RedisError::from_text("CROSSSLOT: Keys in request don't hash to the same slot"),

@@ -32,7 +32,7 @@ pub(crate) struct Proxy {
 }
 
 struct State {
-    redis: u16,
+    redis: Cell<u16>,
     mode: Cell<Mode>,
     accepted: Cell<usize>,
     heard: Cell<usize>,
@@ -48,7 +48,7 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = State {
-            redis,
+            redis: Cell::new(redis),
             mode: Cell::new(Mode::Forward),
             accepted: Cell::new(0),
             heard: Cell::new(0),
@@ -69,6 +69,11 @@ impl Proxy {
     /// Treats everything so from now on.
     pub(crate) fn set(&self, mode: Mode) {
         self.state.mode.set(mode);
+    }
+
+    /// Leads connections that are opened from now on to the server at port `redis`.
+    pub(crate) fn lead_to(&self, redis: u16) {
+        self.state.redis.set(redis);
     }
 
     /// Closes every connection there is.
@@ -135,7 +140,7 @@ async fn serve(client: TcpStream, state: Rc<State>) {
 }
 
 async fn pass(client: TcpStream, state: &State) {
-    let Ok(redis) = TcpStream::connect(("127.0.0.1", state.redis)).await else { return };
+    let Ok(redis) = TcpStream::connect(("127.0.0.1", state.redis.get())).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_redis, mut to_redis) = redis.into_split();
     let forth = async {
