@@ -105,7 +105,7 @@ impl<E: Env> Channel<E> {
 
     /// Whether this call is the first to claim the message.
     pub(super) async fn claim(&self, id: &str) -> Result<bool, RedisError> {
-        self.redis.set_new(&self.keys.message(id), "1", DONE).await
+        self.redis.set_new(&self.keys.message(id), &nonce::random(&self.env), DONE).await
     }
 
     pub(super) async fn unclaim(&self, id: &str) {

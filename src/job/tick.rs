@@ -95,5 +95,5 @@ pub(crate) fn opportunity<E: Env>(app: &Rc<App<E>>) {
 
 /// Whether nobody else did so a moment ago.
 async fn first<E: Env>(shared: &Shared<E>) -> Result<bool, RedisError> {
-    shared.redis.set_new(&shared.keys.queues_tick(), "1", TOGETHER).await
+    shared.redis.set_new(&shared.keys.queues_tick(), &shared.jobs.nonces.next(), TOGETHER).await
 }

@@ -67,7 +67,7 @@ impl<E: Env> Store<E> {
     /// [`RedisError`]: then the rest stays.
     pub async fn sweep(&self, budget: Duration) -> Result<Option<Swept>, RedisError> {
         let (key, token) = (self.keys.sweep(), self.nonces.next());
-        if !self.redis.set_new(&key, token.as_str(), HELD).await? {
+        if !self.redis.set_new(&key, &token, HELD).await? {
             self.ask_for_sweep().await?;
             return Ok(None);
         }
@@ -101,7 +101,7 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// [`RedisError`]: then it is unknown.
     pub(super) async fn ask_for_sweep(&self) -> Result<bool, RedisError> {
-        self.redis.set_new(&self.keys.sweep_asked(), "1", ASKED).await
+        self.redis.set_new(&self.keys.sweep_asked(), &self.nonces.next(), ASKED).await
     }
 
     async fn sweep_all(&self, until: Timestamp, held: &Key) -> Result<Swept, RedisError> {

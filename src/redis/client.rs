@@ -3,7 +3,7 @@
 use super::cluster::{Cluster, ClusterState};
 use super::node::{Care, Node, Observer};
 use super::outage::Condition;
-use super::{Arg, Key, RedisError, Script, Value};
+use super::{Arg, Key, RedisError, Script, Value, exactly};
 use crate::config::{HostPort, RedisAddress, Secret};
 use crate::env::Env;
 use crate::metrics::Metrics;
@@ -81,25 +81,17 @@ impl<E: Env> Client<E> {
         self.send(Care::Once, command, arguments).await
     }
 
-    /// Sets a key that is not there, for so long. `false` when it was there (`SET NX PX`).
+    /// Sets a key that is not there to a value that nobody else gives it, for so long. `false` when it was there.
     ///
     /// # Errors
-    /// As [`Client::call`]; sent twice, it may say `false` of what it has set itself.
-    pub async fn set_new(
-        &self,
-        key: &Key,
-        value: impl Into<Arg>,
-        life: Duration,
-    ) -> Result<bool, RedisError> {
-        let words = [
-            Arg::from(key),
-            value.into(),
-            Arg::from("NX"),
-            Arg::from("PX"),
-            Arg::from(crate::time::millis(life)),
-        ];
-        let reply = self.call("SET", words.into()).await?;
-        Ok(!matches!(reply.first(), Some(Value::Nil) | None))
+    /// As [`Client::call`].
+    pub async fn set_new(&self, key: &Key, value: &str, life: Duration) -> Result<bool, RedisError> {
+        let life = Arg::from(crate::time::millis(life));
+        let how = [Arg::from("NX"), Arg::from("GET"), Arg::from("PX"), life];
+        let words = [Arg::from(key), Arg::from(value)].into_iter().chain(how).collect();
+        let [found] = exactly(self.call("SET", words).await?)?;
+        // Sent twice, it finds what it has set itself.
+        Ok(found.bytes()?.is_none_or(|found| found == value.as_bytes()))
     }
 
     /// Carries out a command that has no key where `key` is, so that it speaks of that server: its clock, above

@@ -111,7 +111,7 @@ pub(crate) async fn act<E: Env>(shared: &Shared<E>, message: Message, id: Option
 
 /// What rang while nobody listened is found by who listens again.
 async fn is_time_to_sweep<E: Env>(shared: &Shared<E>) -> Result<bool, RedisError> {
-    shared.redis.set_new(&shared.keys.topics_swept(), "1", SWEEP).await
+    shared.redis.set_new(&shared.keys.topics_swept(), &shared.topics.nonces.next(), SWEEP).await
 }
 
 #[cfg(test)]

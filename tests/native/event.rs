@@ -1,6 +1,7 @@
 //! Messages from the channel: done once, counted, retried.
 
 use crate::support::entries::resource;
+use crate::support::proxy::{Mode, Proxy};
 use crate::support::{Instance, PREFIX, World, on_redis};
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
@@ -111,6 +112,22 @@ fn a_message_that_could_not_be_claimed_can_be_tried_again() {
         assert_eq!(handle(&subscriber.app, &purge_message("1")).await, Handled::Failed);
         world.tell(&["CONFIG", "SET", "maxmemory", "0"]).await;
         assert_eq!(handle(&subscriber.app, &purge_message("1")).await, Handled::Done);
+    });
+}
+
+#[test]
+fn a_message_whose_claim_was_sent_again_is_done() {
+    on_redis(async |world| {
+        let proxy = Proxy::start(world.server.port()).await;
+        let (gateway, subscriber) = (world.instance(), world.instance_at(&proxy.url(), ""));
+        gateway.put("/a", &["news"], "a").await;
+        assert_eq!(handle(&subscriber.app, &purge_message("before")).await, Handled::Done);
+        gateway.put("/a", &["news"], "a").await;
+        // The claim is set, and the answer lost with the connection.
+        proxy.set(Mode::LoseReply);
+        assert_eq!(handle(&subscriber.app, &purge_message("1")).await, Handled::Done);
+        assert!(!there(&gateway).await);
+        assert_eq!(handle(&gateway.app, &purge_message("1")).await, Handled::Duplicate);
     });
 }
 
