@@ -5,6 +5,7 @@ use crate::pipeline::warm::Warm;
 use crate::purge::Purge;
 use crate::topic::{self, TopicName};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// The version of the envelope this reads and writes.
 pub const VERSION: u32 = 1;
@@ -32,6 +33,13 @@ pub struct Envelope {
     /// What the topic needs.
     #[serde(default)]
     pub data: serde_json::Value,
+}
+
+/// The data as it is written: to take it apart would change numbers, and the order of members.
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
 }
 
 /// Somebody should look after a queue: the data of the topic `job`.
@@ -132,9 +140,11 @@ impl Envelope {
             "purge" => Message::Purge(purge(data)?),
             "warm" => Message::Warm(warm(data)?),
             "job" => Message::Job(doorbell(data)?),
-            "event" => Message::Event(
-                topic::listen::Message::read(data, envelope.id.is_some()).map_err(Malformed::Data)?,
-            ),
+            "event" => {
+                let Written { data } = serde_json::from_slice(payload).map_err(Malformed::Envelope)?;
+                let read = topic::listen::Message::read(data, envelope.id.is_some());
+                Message::Event(read.map_err(Malformed::Data)?)
+            }
             "sweep" => Message::Sweep,
             _ => return Err(Malformed::Topic(envelope.topic)),
         };

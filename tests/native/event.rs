@@ -8,6 +8,7 @@ use futures_util::future::{join, join_all};
 use spindrift::event::{Handled, handle};
 use spindrift::purge::Purge;
 use spindrift::redis::Keys;
+use spindrift::topic::{Position, TopicName};
 
 fn purge_message(id: &str) -> Vec<u8> {
     format!(r#"{{"v":1,"topic":"purge","id":"{id}","data":{{"tags":["news"]}}}}"#).into_bytes()
@@ -128,6 +129,19 @@ fn a_message_whose_claim_was_sent_again_is_done() {
         assert_eq!(handle(&subscriber.app, &purge_message("1")).await, Handled::Done);
         assert!(!there(&gateway).await);
         assert_eq!(handle(&gateway.app, &purge_message("1")).await, Handled::Duplicate);
+    });
+}
+
+#[test]
+fn an_event_is_published_as_its_data_was_written() {
+    on_redis(async |world| {
+        let subscriber = world.instance();
+        let data = r#"{"z":12345678901234567890123, "a":1.10}"#;
+        let message = format!(r#"{{"v":1,"topic":"event","id":"e","data":{{"topic":"t","data":{data}}}}}"#);
+        assert_eq!(handle(&subscriber.app, message.as_bytes()).await, Handled::Done);
+        let topic = TopicName::new("t").unwrap();
+        let found = subscriber.topics().read(&topic, Position::Earliest).await.unwrap();
+        assert_eq!(found[0].data, data);
     });
 }
 
