@@ -71,6 +71,8 @@ impl<E: Env> Books<E> {
         }
         let all = std::iter::once(&self.first).chain(&self.others);
         let written = join_all(all.map(|book| book.write(members.clone()))).await;
-        written.into_iter().filter_map(Result::transpose).collect()
+        let undone = written.iter().all(|one| one.as_ref().is_err_and(RedisError::was_not_carried_out));
+        let all: Result<_, RedisError> = written.into_iter().filter_map(Result::transpose).collect();
+        all.map_err(|error| if undone { error } else { error.in_part() })
     }
 }

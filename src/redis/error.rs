@@ -23,6 +23,9 @@ pub enum RedisError {
     /// No connection was made, for one of these two reasons: nothing has been sent.
     #[error("{0}")]
     NotConnected(Box<Self>),
+    /// Of what was asked of several servers a part failed like this; another was carried out, or may have been.
+    #[error("a part was not carried out: {0}")]
+    InPart(Box<Self>),
     /// The host does not allow the address: it is missing in `allowed_outbound_hosts`.
     #[error(
         "the host does not allow this Redis address: check that redis_host agrees with redis_url, and that \
@@ -137,6 +140,11 @@ impl RedisError {
         }
     }
 
+    /// The same of one part, where another was carried out or may have been.
+    pub(crate) fn in_part(self) -> Self {
+        if self.was_not_carried_out() { Self::InPart(Box::new(self)) } else { self }
+    }
+
     /// Keys of one command are in a slot that migrates, some here and some there.
     pub(super) fn is_try_again(&self) -> bool {
         self.is_unavailable(&["TryAgain", "TRYAGAIN"])
@@ -202,7 +210,11 @@ impl RedisError {
             | Self::NoScript(None)
             | Self::Unavailable(_)
             | Self::Refused(_) => true,
-            Self::TimedOut(_) | Self::Unreachable(_) | Self::NoScript(Some(_)) | Self::Reply(_) => false,
+            Self::TimedOut(_)
+            | Self::Unreachable(_)
+            | Self::InPart(_)
+            | Self::NoScript(Some(_))
+            | Self::Reply(_) => false,
         }
     }
 
@@ -211,7 +223,7 @@ impl RedisError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Down { .. } => "redis-down",
-            Self::NotConnected(why) => why.reason(),
+            Self::NotConnected(why) | Self::InPart(why) => why.reason(),
             Self::TimedOut(_) => "redis-timeout",
             Self::Unreachable(_) => "redis-unreachable",
             Self::Denied | Self::NodeDenied(_) => "redis-denied",

@@ -376,6 +376,11 @@ fn a_master_that_goes_away_takes_only_its_share_along() {
         // A purge that does not reach every master is not said to be done.
         let purge = instance.purge(&Purge { tags: vec!["t".to_owned()], ..Purge::default() }).await;
         assert!(purge.is_err(), "{purge:?}");
+        // And an invalidation that reached some is not said to have reached none.
+        let pattern = [spindrift::value::Pattern::new("x*").unwrap()];
+        let refused = value::values(&instance).invalidate(&pattern, &[]).await;
+        assert!(refused.as_ref().is_err_and(|error| !error.was_not_carried_out()), "{refused:?}");
+        assert!(["redis-down", "redis-unreachable"].contains(&refused.unwrap_err().reason()));
 
         cluster.start_again(2).await;
         cluster.world.clock.advance(LONG);
