@@ -8,10 +8,11 @@ use super::webhook;
 use crate::env::Env;
 use crate::event;
 use crate::metrics::Series;
-use crate::redis::{Arg, RedisError, Script, exactly, hex};
+use crate::redis::{Arg, RedisError, Script, Value, exactly, hex};
 use std::time::Duration;
 
 static PUBLISH: Script = Script::new(include_str!("../redis/lua/publish.lua"));
+static NOTIFY: Script = Script::new(include_str!("../redis/lua/notify.lua"));
 
 /// The most events that are published at once.
 pub const MAX_EVENTS: usize = 100;
@@ -111,19 +112,17 @@ impl<E: Env> Topics<E> {
         Ok(Published { ids, repeated })
     }
 
-    /// Sends data to those who are subscribed to the topic's Redis channel at this moment, and stores nothing:
-    /// at most once. Gives how many subscribers got each; in a cluster, those of one node.
+    /// Sends data to those who are subscribed to the topic's Redis channel at this moment, all or none, and stores
+    /// nothing: at most once. Gives how many subscribers got each; in a cluster, those of one node.
     ///
     /// # Errors
     /// [`PublishError`].
     pub async fn notify(&self, topic: &TopicName, events: &[NewEvent]) -> Result<Vec<i64>, PublishError> {
         self.check(topic, events)?;
-        let mut receivers = Vec::with_capacity(events.len());
-        for event in events {
-            let arguments = vec![Arg::from(self.redis_channel(topic)), Arg::from(event.data())];
-            let [count] = exactly(self.redis.once("PUBLISH", arguments).await?)?;
-            receivers.push(count.int()?);
-        }
+        let messages = events.iter().map(|event| Arg::from(event.data()));
+        let arguments = std::iter::once(Arg::from(self.redis_channel(topic))).chain(messages).collect();
+        let reply = self.redis.run_once(&NOTIFY, &[], arguments).await?;
+        let receivers = reply.iter().map(Value::int).collect::<Result<Vec<_>, _>>()?;
         self.count("events_notified_total", events.len());
         Ok(receivers)
     }

@@ -217,6 +217,28 @@ fn subscribers_of_redis_get_what_is_mirrored_and_what_is_sent_to_them_alone() {
 }
 
 #[test]
+fn what_is_sent_to_subscribers_alone_reaches_them_as_a_whole() {
+    on_redis(async |world| {
+        let proxy = Proxy::start(world.server.port()).await;
+        let instance = world.instance_at(&proxy.url(), "");
+        let mut subscriber = subscribed(world, "sd:t").await;
+        instance.topics().notify(&topic("t"), &events(&["1", "2"])).await.unwrap();
+        assert_eq!(
+            (payload(&mut subscriber).await, payload(&mut subscriber).await),
+            ("1".into(), "2".into())
+        );
+        // It is done, and the answer lost with the connection.
+        proxy.set(Mode::LoseReply);
+        let lost = instance.topics().notify(&topic("t"), &events(&["3", "4"])).await;
+        assert!(matches!(lost, Err(PublishError::Redis(RedisError::Unreachable(_)))), "{lost:?}");
+        instance.topics().notify(&topic("t"), &events(&["5"])).await.unwrap();
+        for expected in ["3", "4", "5"] {
+            assert_eq!(payload(&mut subscriber).await, expected);
+        }
+    });
+}
+
+#[test]
 fn channels_may_have_any_prefix_but_never_be_our_own_channel() {
     on_redis(async |world| {
         let instance = world.instance_with("[topics]\nchannel_prefix = \"\"\nmirror = [\"*\"]\n");
