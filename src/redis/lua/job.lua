@@ -41,14 +41,13 @@ end
 
 local function delay(id, ms)
   redis.call('ZADD', D, now + ms, id)
-  touch(D, ms + KEEP)
-  touch(JOB .. id, ms + KEEP)
+  for _, key in ipairs({Q, D, JOB .. id}) do touch(key, ms + KEEP) end
 end
 
 local function add(id, data, priority, ms, attempts)
   redis.call('HSET', JOB .. id, 'b', data, 'p', priority, 'a', 0, 'm', attempts, 't', now)
   count('enqueued')
-  touch(Q, ms + KEEP)
+  touch(Q, KEEP)
   if ms > 0 then delay(id, ms) else line_up(id) end
 end
 

@@ -145,6 +145,18 @@ fn a_part_of_a_queue_that_is_touched_lives_on() {
     });
 }
 
+#[test]
+fn a_queue_lives_as_long_as_what_was_put_off() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        put(&instance, 1).await;
+        claim_one(&instance).await.retry_after(100 * 24 * HOUR, "away").await.unwrap();
+        for key in ["sd:{q:mail}".to_owned(), part("d")] {
+            assert!(world.ask::<i64>(&["PTTL", &key]).await > 129 * 24 * 3_600_000, "{key}");
+        }
+    });
+}
+
 /// The commands that the manual says a user of Redis has to be allowed.
 pub(crate) fn commands_of_the_manual() -> Vec<&'static str> {
     let manual = include_str!("../../../docs/operations.md");
