@@ -390,6 +390,27 @@ fn a_lease_that_was_granted_too_late_is_given_back() {
 }
 
 #[test]
+fn a_wall_clock_that_is_set_back_makes_no_lease_longer() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        granted(&instance, &demand("a", "one")).await;
+        let slow = async {
+            world.clock.advance(secs(60));
+            world.clock.set_back(secs(60));
+        };
+        let (name, owner, ttl) = (name("a"), owner("one"), LeaseTime::new(secs(30)).unwrap());
+        let (renewed, ()) = join(locks(&instance).renew(&name, &owner, ttl), slow).await;
+        assert_eq!(renewed.unwrap(), Renewed::TooLate);
+        let slow = async {
+            world.clock.advance(secs(60));
+            world.clock.set_back(secs(60));
+        };
+        let (acquired, ()) = join(acquire(&instance, &demand("a", "one")), slow).await;
+        assert_eq!(acquired, Acquired::TooLate);
+    });
+}
+
+#[test]
 fn after_a_lost_answer_the_same_owner_goes_on() {
     on_redis(async |world| {
         let proxy = Proxy::start(world.server.port()).await;
