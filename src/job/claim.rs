@@ -136,11 +136,12 @@ impl<E: Env> Jobs<E> {
         lease: u64,
         claim: Claim,
     ) -> Result<Found, JobError> {
-        let end = self.env.now().plus(claim.wait);
+        // The wall clock may be set back, and whoever asked goes away.
+        let began = self.env.elapsed();
         let mut pause = FIRST_LOOK;
         loop {
             let found = self.look(queue, token, lease, claim).await?;
-            let left = end.since(self.env.now());
+            let left = claim.wait.saturating_sub(self.env.elapsed().saturating_sub(began));
             if !found.jobs.is_empty() || left.is_zero() {
                 return Ok(found);
             }

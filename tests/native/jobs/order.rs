@@ -159,6 +159,14 @@ fn a_claim_waits_for_the_first_job() {
         })
         .await;
         assert!(none.unwrap().is_empty());
+        // The clock on the wall makes no wait longer.
+        let (none, ()) = join(worker.jobs().claim(&queue, waiting), async {
+            tokio::task::yield_now().await;
+            world.clock.set_back(HOUR);
+            world.clock.advance_secs(21);
+        })
+        .await;
+        assert!(none.unwrap().is_empty());
     });
 }
 
