@@ -80,6 +80,7 @@ use crate::time::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// All queues, as one instance uses them.
 pub struct Jobs<E: Env> {
@@ -92,8 +93,9 @@ pub struct Jobs<E: Env> {
     bell: Channel<E>,
     /// When this instance put a queue into the list of queues.
     noted: RefCell<HashMap<QueueName, Timestamp>>,
-    /// When this instance last looked after the queues of its own accord.
-    ticked: Cell<Timestamp>,
+    /// When this instance last looked after the queues of its own accord, by
+    /// [`Clock::elapsed`](crate::env::Clock::elapsed).
+    ticked: Cell<Option<Duration>>,
 }
 
 /// What holds for the jobs of a queue.
@@ -123,7 +125,7 @@ impl<E: Env> Jobs<E> {
             config: Rc::clone(config),
             bell: bell.clone(),
             noted: RefCell::default(),
-            ticked: Cell::new(Timestamp::from_millis(0)),
+            ticked: Cell::default(),
         }
     }
 

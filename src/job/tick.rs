@@ -73,11 +73,11 @@ pub(crate) async fn wake<E: Env>(app: &App<E>, queue: &QueueName) -> Handled {
 /// Ticks behind a request, now and then, where the configuration names queues.
 pub(crate) fn opportunity<E: Env>(app: &Rc<App<E>>) {
     let Some(shared) = app.shared.as_ref().filter(|_| !app.config.queues.is_empty()) else { return };
-    let now = app.env.now();
-    if now.since(shared.jobs.ticked.get()) < EACH {
+    let now = app.env.elapsed();
+    if shared.jobs.ticked.get().is_some_and(|ticked| now.saturating_sub(ticked) < EACH) {
         return;
     }
-    shared.jobs.ticked.set(now);
+    shared.jobs.ticked.set(Some(now));
     let app = Rc::clone(app);
     app.env.clone().spawn(async move {
         let Some(shared) = &app.shared else { return };

@@ -348,6 +348,13 @@ fn an_instance_looks_after_the_queues_behind_a_request_now_and_then() {
         world.clock.advance_secs(11);
         instance.get("http://h/page").await;
         assert_eq!(world.origin.count(), 6);
+        // The clock on the wall keeps nobody from it.
+        world.tell(&["DEL", Keys::new(PREFIX).queues_tick().as_str()]).await;
+        put(&instance, 3).await;
+        world.clock.set_back(Duration::from_secs(3600));
+        world.clock.advance_secs(11);
+        instance.get("http://h/page").await;
+        assert_eq!(world.origin.count(), 8);
         // Where no queue is configured nothing is asked of Redis.
         let plain = world.instance();
         plain.env.wire().take_commands();
