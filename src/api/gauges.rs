@@ -93,8 +93,13 @@ async fn queues<E: Env>(
     }
     names.truncate(QUEUES);
     let all = join_all(names.iter().map(|name| shared.jobs.statistics(name))).await;
-    let all: Result<Vec<_>, _> = all.into_iter().collect();
-    Ok(names.into_iter().zip(all.map_err(queue::into_redis)?).collect())
+    // One that cannot be looked at hides no other.
+    let seen = |(name, statistics): (QueueName, Result<Statistics, _>)| {
+        let failed = |error| app.env.log(&format!("queue {name}: not looked at: {error}"));
+        let statistics = statistics.map_err(failed).ok()?;
+        Some((name, statistics))
+    };
+    Ok(names.into_iter().zip(all).filter_map(seen).collect())
 }
 
 impl Seen {

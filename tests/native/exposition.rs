@@ -2,9 +2,10 @@
 
 use crate::permissions::documented_user;
 use crate::support::exchange::request;
-use crate::support::{Instance, World, on_redis};
+use crate::support::{Instance, PREFIX, World, on_redis};
 use serde_json::{Value, json};
 use spindrift::body::Body;
+use spindrift::redis::Keys;
 use std::collections::{BTreeMap, BTreeSet};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -237,6 +238,22 @@ fn everything_that_is_counted_and_looked_at_is_there_and_well_formed() {
             (&json!("mail"), &json!(true))
         );
         assert!(stats["latency"]["redis"]["count"].as_u64().unwrap() > 5);
+    });
+}
+
+#[test]
+fn a_queue_that_cannot_be_looked_at_hides_no_other() {
+    on_redis(async |world| {
+        let instance = world.counted();
+        for queue in ["mail", "other"] {
+            call(&instance, "POST", &format!("v1/queues/{queue}/jobs"), json!({"data": 1})).await;
+        }
+        let ready = Keys::new(PREFIX).queue_part("other", "r");
+        world.tell(&["SET", ready.as_str(), "of another type", "EX", "99"]).await;
+        let found = parse(&call(&instance, "GET", "metrics", json!({})).await);
+        assert_eq!(value(&found, "spindrift_redis_up", &[]), 1.0);
+        assert_eq!(value(&found, "spindrift_queue_jobs", &[("queue", "mail"), ("state", "ready")]), 1.0);
+        assert!(instance.env.logged("other"), "{:?}", instance.env.log_lines());
     });
 }
 
