@@ -87,6 +87,35 @@ impl<E: Env> Values<E> {
         Ok(all)
     }
 
+    /// As [`Values::read_many`], where each says for itself whether it could be read: one server may be away, or a key be
+    /// another's.
+    pub async fn read_each(&self, keys: &[ValueKey], room: u64) -> Vec<Result<Read, RedisError>> {
+        match self.read_many(keys, room).await {
+            Ok(all) => return all.into_iter().map(Ok).collect(),
+            Err(error) if keys.len() == 1 => return vec![Err(error)],
+            Err(_) => {}
+        }
+        let (mut all, mut room) = (Vec::with_capacity(keys.len()), Room(room));
+        for key in keys {
+            let read = self.read_many(std::slice::from_ref(key), room.0).await;
+            let read = read.map(|mut one| one.pop().unwrap_or(Read::Missing));
+            if let Ok(Read::Value(value)) = &read {
+                room.take(value.content.len() as u64);
+            }
+            all.push(read);
+        }
+        all
+    }
+
+    /// The same for [`Values::glance_many`].
+    pub async fn glance_each(&self, keys: &[ValueKey]) -> Vec<Result<Option<Glance>, RedisError>> {
+        match self.glance_many(keys).await {
+            Ok(all) => all.into_iter().map(Ok).collect(),
+            Err(error) if keys.len() == 1 => vec![Err(error)],
+            Err(_) => stream::iter(keys).map(|key| self.glance(key)).buffered(AT_ONCE).collect().await,
+        }
+    }
+
     /// Reads those values whole whose first bytes were not enough.
     async fn read_large(
         &self,

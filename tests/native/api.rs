@@ -1,9 +1,10 @@
 //! What all of the management API has in common: who may use it, how often, from where; and what it refuses.
 
 use crate::support::exchange::{Got, request};
-use crate::support::{Instance, World, on_redis};
-use serde_json::Value;
+use crate::support::{Instance, PREFIX, World, on_redis};
+use serde_json::{Value, json};
 use spindrift::body::Body;
+use spindrift::redis::Keys;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const OTHER: &str = "fedcba9876543210fedcba9876543210";
@@ -256,5 +257,30 @@ fn a_stranger_who_asks_for_many_channels_is_refused_at_the_first_too_many() {
             world.managed("").calls("GET", &format!("v1/channels/x?{}", topics.join("&")), &[], "").await;
         assert_eq!(got.status, 400);
         assert_eq!(problem(&got)["detail"], "expected at most 16 channels, found more");
+    });
+}
+
+#[test]
+fn an_operation_of_a_batch_that_fails_keeps_no_other_from_its_answer() {
+    on_redis(async |world| {
+        let instance = world.managed("");
+        let bearer = format!("Bearer {TOKEN}");
+        let fields = [("authorization", bearer.as_str())];
+        assert_eq!(instance.calls("PUT", "v1/cache/a", &fields, "text").await.status, 201);
+        let foreign = Keys::new(PREFIX).value("b");
+        world.tell(&["LPUSH", foreign.as_str(), "of another type"]).await;
+        world.tell(&["EXPIRE", foreign.as_str(), "99"]).await;
+        // As it is with a request of its own: `GET` finds no value there, and `HEAD` fails.
+        for (op, of_foreign) in [("get", 404), ("exists", 503)] {
+            // So many that they are not read whole at once.
+            let others = (0..20).map(|number| format!("none-{number}"));
+            let keys = ["a".to_owned(), "b".to_owned()].into_iter().chain(others);
+            let operations: Vec<Value> = keys.map(|key| json!({"op": op, "key": key})).collect();
+            let batch = json!({"operations": operations}).to_string();
+            let got = instance.calls("POST", "v1/cache:batch", &fields, &batch).await;
+            let answer: Value = serde_json::from_str(got.text()).unwrap();
+            let statuses = [0, 1, 2].map(|at| answer["results"][at]["status"].as_u64());
+            assert_eq!(statuses, [Some(200), Some(of_foreign), Some(404)], "{op}: {answer}");
+        }
     });
 }

@@ -8,7 +8,6 @@ use super::seconds::Seconds;
 use crate::env::Env;
 use crate::invalid::Invalid;
 use crate::problem::Problem;
-use crate::redis::RedisError;
 use crate::value::{MediaType, NewValue, Tag, ValueKey, Values};
 use answer::Answer;
 use base64::Engine as _;
@@ -125,20 +124,17 @@ async fn carry_out<E: Env>(values: &Values<E>, operations: Vec<Operation>) -> Ve
         }
     }
     let (got, found, set, deleted) = join4(
-        values.read_many(&gets.items, MAX_BATCH as u64),
-        values.glance_many(&looks.items),
+        values.read_each(&gets.items, MAX_BATCH as u64),
+        values.glance_each(&looks.items),
         values.set_many(&sets.items),
         values.delete_many(&deletes.items),
     )
     .await;
-    let got = each(got, gets.items.len())
-        .map(|read| read.map_or_else(|error| Answer::of_error(&error), Answer::of_read));
+    let got = got.into_iter().map(|read| read.map_or_else(|error| Answer::of_error(&error), Answer::of_read));
     gets.answer(&mut answers, got);
-    let found = each(found, looks.items.len());
-    looks.answer(
-        &mut answers,
-        found.map(|found| found.map_or_else(|error| Answer::of_error(&error), Answer::of_glance)),
-    );
+    let found =
+        found.into_iter().map(|found| found.map_or_else(|error| Answer::of_error(&error), Answer::of_glance));
+    looks.answer(&mut answers, found);
     let set = sets.items.iter().zip(set).map(|((_, value, _), set)| Answer::of_set(value, set));
     sets.answer(&mut answers, set);
     let deleted = deleted.into_iter().map(|deleted| match deleted {
@@ -147,16 +143,6 @@ async fn carry_out<E: Env>(values: &Values<E>, operations: Vec<Operation>) -> Ve
     });
     deletes.answer(&mut answers, deleted);
     answers
-}
-
-/// What came of each of `count`, or the one error for all.
-fn each<T>(all: Result<Vec<T>, RedisError>, count: usize) -> impl Iterator<Item = Result<T, RedisError>> {
-    let (values, error) = match all {
-        Ok(values) => (values, None),
-        Err(error) => (Vec::new(), Some(error)),
-    };
-    let errors = error.into_iter().flat_map(move |error| std::iter::repeat_n(error, count));
-    values.into_iter().map(Ok).chain(errors.map(Err))
 }
 
 impl<T> Lane<T> {
