@@ -77,7 +77,8 @@ end
 -- Somebody should come and take jobs: they were all taken before, or it is a while ago that we said so.
 local function ring(were_none)
   if redis.call('EXISTS', R) == 0 then return 0 end
-  if not were_none and now - (redis.call('HGET', Q, 'rung') or 0) < 1000 then return 0 end
+  -- Where the clock was ahead, it is not known when.
+  if not were_none and math.abs(now - (redis.call('HGET', Q, 'rung') or 0)) < 1000 then return 0 end
   redis.call('HSET', Q, 'rung', now)
   touch(Q, KEEP)
   return 1

@@ -242,6 +242,13 @@ fn the_bell_is_rung_when_there_is_something_to_do_and_wakes_the_subscriber() {
         assert_eq!(handle(&subscriber.app, &message).await, Handled::Done);
         assert_eq!(world.origin.count(), 9, "until there are none");
         assert_eq!(handle(&subscriber.app, &message).await, Handled::Done, "and for nothing");
+        // It was rung while the clock of Redis was ahead.
+        put(&gateway, 10).await;
+        world.tell(&["HSET", "sd:{q:orders}", "rung", "99999999999999"]).await;
+        gateway.env.wire().take_commands();
+        put(&gateway, 11).await;
+        gateway.env.settle().await;
+        assert!(gateway.env.wire().take_commands().ends_with(&["PUBLISH".to_owned()]));
         // Nobody is woken for a queue without target.
         let other = QueueName::new("other").unwrap();
         gateway.jobs().enqueue(&other, Data::json(&1).unwrap()).await.unwrap();
