@@ -101,7 +101,10 @@ pub(crate) async fn lags<E: Env>(topics: &Topics<E>) -> Result<Vec<Lag>, RedisEr
     for name in topics.redis.call("ZREVRANGE", arguments).await? {
         let name = String::from_utf8(name.bytes()?.unwrap_or_default()).unwrap_or_default();
         let Ok(topic) = TopicName::new(&name) else { continue };
-        let (last, stand) = topics.lag(&topic, &topics.consumers(&topic)).await?;
+        // One that cannot be looked at hides no other.
+        let lag = topics.lag(&topic, &topics.consumers(&topic)).await;
+        let failed = |error| topics.env.log(&format!("topic {topic}: not looked at: {error}"));
+        let Ok((last, stand)) = lag.map_err(failed) else { continue };
         for (webhook, from) in topics.webhooks(&topic).zip(stand) {
             let behind = match (from, last) {
                 (Some(from), Some(last)) if from < last => {

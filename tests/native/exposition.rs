@@ -242,14 +242,17 @@ fn everything_that_is_counted_and_looked_at_is_there_and_well_formed() {
 }
 
 #[test]
-fn a_queue_that_cannot_be_looked_at_hides_no_other() {
+fn a_queue_or_a_topic_that_cannot_be_looked_at_hides_no_other() {
     on_redis(async |world| {
         let instance = world.counted();
         for queue in ["mail", "other"] {
             call(&instance, "POST", &format!("v1/queues/{queue}/jobs"), json!({"data": 1})).await;
         }
-        let ready = Keys::new(PREFIX).queue_part("other", "r");
-        world.tell(&["SET", ready.as_str(), "of another type", "EX", "99"]).await;
+        call(&instance, "POST", "v1/channels/orders", json!({"data": 1})).await;
+        let keys = Keys::new(PREFIX);
+        for key in [keys.queue_part("other", "r"), keys.topic_state("orders")] {
+            world.tell(&["SET", key.as_str(), "of another type", "EX", "99"]).await;
+        }
         let found = parse(&call(&instance, "GET", "metrics", json!({})).await);
         assert_eq!(value(&found, "spindrift_redis_up", &[]), 1.0);
         assert_eq!(value(&found, "spindrift_queue_jobs", &[("queue", "mail"), ("state", "ready")]), 1.0);
