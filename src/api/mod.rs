@@ -12,6 +12,7 @@ mod dashboard;
 mod failures;
 mod gauges;
 mod health;
+mod idempotency;
 mod limits;
 mod locks;
 mod openapi;

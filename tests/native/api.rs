@@ -284,3 +284,18 @@ fn an_operation_of_a_batch_that_fails_keeps_no_other_from_its_answer() {
         }
     });
 }
+
+#[test]
+fn of_several_idempotency_keys_none_counts() {
+    on_redis(async |world| {
+        let instance = world.managed("");
+        let bearer = format!("Bearer {TOKEN}");
+        let fields =
+            [("authorization", bearer.as_str()), ("idempotency-key", "one"), ("idempotency-key", "other")];
+        for path in ["v1/queues/mail/jobs", "v1/channels/orders"] {
+            let got = instance.calls("POST", path, &fields, r#"{"data":1}"#).await;
+            assert_eq!(got.status, 400, "{path}");
+            assert!(problem(&got)["detail"].as_str().unwrap().contains("expected one line"), "{path}");
+        }
+    });
+}

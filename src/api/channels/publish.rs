@@ -1,19 +1,17 @@
 //! `POST /_spindrift/v1/channels/{c}`.
 
 use crate::api::call::{Call, MAX_CONTENT, object, unavailable};
+use crate::api::idempotency;
 use crate::api::reply::{Outcome, json};
 use crate::env::Env;
 use crate::job::IdempotencyKey;
 use crate::problem::Problem;
 use crate::topic::{NewEvent, PublishError, TopicName};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-
-/// draft-ietf-httpapi-idempotency-key-header
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 const FORM: &str = r#"{"data":...,"type":"created"} or an array of these"#;
 
@@ -37,7 +35,7 @@ pub(super) async fn publish<E: Env>(mut call: Call<'_, E>, topic: &TopicName) ->
         Some("false") => false,
         Some(other) => return Err(bad(format!("durable: expected true or false, found {other:?}"))),
     };
-    let key = idempotency_key(&call.incoming.headers)?;
+    let key = idempotency::key(&call.incoming.headers)?;
     if key.is_some() && !durable {
         return Err(bad("Idempotency-Key has no effect with durable=false".to_owned()));
     }
@@ -101,12 +99,6 @@ fn is_raw(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = value.split(';').next().unwrap_or_default().trim_ascii();
     RAW.iter().any(|raw| raw.eq_ignore_ascii_case(media_type))
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = IdempotencyKey::new(value.to_str().unwrap_or_default());
-    key.map(Some).map_err(|error| bad(format!("Idempotency-Key: {error}")))
 }
 
 fn bad(detail: String) -> Problem {

@@ -3,6 +3,7 @@
 use super::form::{Form, bad, data, seconds, there, whole};
 use super::{failed, jobs_of, shape};
 use crate::api::call::{Call, MAX_CONTENT, object};
+use crate::api::idempotency;
 use crate::api::reply::{Outcome, empty, json};
 use crate::config::MOST_ATTEMPTS;
 use crate::env::Env;
@@ -11,16 +12,13 @@ use crate::job::{
     NewJob, Priority, QueueName,
 };
 use crate::problem::Problem;
-use http::header::{HeaderName, HeaderValue, LOCATION};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::{HeaderValue, LOCATION};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::time::Duration;
-
-/// draft-ietf-httpapi-idempotency-key-header
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 const FORM: &str =
     r#"{"data":..} or {"jobs":[{"data":..}]} with delay, priority, max_attempts, idempotency_key"#;
@@ -70,7 +68,7 @@ pub(super) async fn enqueue<E: Env>(mut call: Call<'_, E>, queue: QueueName) -> 
     call.expects_json()?;
     let content = call.content(MAX_CONTENT).await?;
     let form: Enqueue = object(&content, FORM)?;
-    let header = header_key(&call.incoming.headers)?;
+    let header = idempotency::key(&call.incoming.headers)?;
     let jobs = jobs_of(&call)?;
     match batch(form, header)? {
         Batch::One(job) => {
@@ -158,16 +156,6 @@ fn item(place: &str, item: Item, header: Option<IdempotencyKey>) -> Result<NewJo
         (Some(key), _) | (None, Some(key)) => Ok(job.idempotency_key(key)),
         (None, None) => Ok(job),
     }
-}
-
-fn header_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(first) = lines.next() else { return Ok(None) };
-    if lines.next().is_some() {
-        return Err(bad(&"Idempotency-Key: expected one line, found several"));
-    }
-    let key = IdempotencyKey::new(&String::from_utf8_lossy(first.as_bytes()));
-    key.map(Some).map_err(|error| bad(&format!("Idempotency-Key: {error}")))
 }
 
 /// `POST .../claim`
