@@ -6,7 +6,6 @@ use super::{JobError, Jobs, QueueName, State};
 use crate::app::{App, Shared};
 use crate::config::Push;
 use crate::env::{Env, UpstreamError};
-use crate::time::Timestamp;
 use crate::webhook::{KeyRing, Message, Outcome, deliver};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -41,9 +40,9 @@ impl Tally {
     }
 }
 
-/// Pushes jobs until there are none or `until` has come; deliveries that are under way then are awaited. Over
-/// all instances no more are under way than the queue's concurrency. Where time ran out first, the bell is
-/// rung for the rest.
+/// Pushes jobs until there are none or `until` has come, by [`Clock::elapsed`](crate::env::Clock::elapsed); deliveries
+/// that are under way then are awaited. Over all instances no more are under way than the queue's concurrency. Where
+/// time ran out first, the bell is rung for the rest.
 ///
 /// # Errors
 /// [`JobError::Redis`], after what was under way has come to its end.
@@ -51,7 +50,7 @@ pub async fn drain<E: Env>(
     app: &App<E>,
     shared: &Shared<E>,
     queue: &QueueName,
-    until: Timestamp,
+    until: Duration,
 ) -> Result<Tally, JobError> {
     let jobs = &shared.jobs;
     let Some(push) = jobs.rules(queue).push else { return Ok(Tally::default()) };
@@ -61,7 +60,7 @@ pub async fn drain<E: Env>(
     let (mut more, mut failed) = (true, None);
     loop {
         let room = push.concurrency.get().saturating_sub(u16::try_from(under_way.len()).unwrap_or(u16::MAX));
-        if more && room > 0 && failed.is_none() && app.env.now() < until {
+        if more && room > 0 && failed.is_none() && app.env.elapsed() < until {
             let claim = Claim::default().count(room).lease(push.timeout + MARGIN);
             match jobs.claim(queue, claim.in_flight(push.concurrency.get())).await {
                 Ok(claimed) => {

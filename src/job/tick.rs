@@ -45,7 +45,7 @@ pub struct Ticked {
 /// # Errors
 /// The first [`JobError`]. What was not done is found by the next tick.
 pub async fn tick<E: Env>(app: &App<E>, shared: &Shared<E>, budget: Duration) -> Result<Ticked, JobError> {
-    let until = app.env.now().plus(budget.min(MAX_BUDGET));
+    let until = app.env.elapsed() + budget.min(MAX_BUDGET);
     let fired = shared.jobs.fire_all().await;
     let swept = topic::fanout::sweep(shared, until).await;
     let drains = join_all(shared.jobs.pushed().map(|queue| drain(app, shared, queue, until))).await;
@@ -61,7 +61,7 @@ pub async fn tick<E: Env>(app: &App<E>, shared: &Shared<E>, budget: Duration) ->
 /// Pushes the jobs of one queue, because a message says that there are some.
 pub(crate) async fn wake<E: Env>(app: &App<E>, queue: &QueueName) -> Handled {
     let Some(shared) = &app.shared else { return Handled::Disabled };
-    match drain(app, shared, queue, app.env.now().plus(WAKE)).await {
+    match drain(app, shared, queue, app.env.elapsed() + WAKE).await {
         Ok(_) => Handled::Done,
         Err(error) => {
             app.env.log(&format!("queue {queue}: not pushed: {error}"));

@@ -12,7 +12,7 @@ use crate::cache::store::Store;
 use crate::codec::PREAMBLE;
 use crate::env::Env;
 use crate::redis::{Arg, Key, RedisError, Scan, Script, exactly};
-use crate::time::{Timestamp, millis};
+use crate::time::millis;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
@@ -71,14 +71,14 @@ impl<E: Env> Store<E> {
             self.ask_for_sweep().await?;
             return Ok(None);
         }
-        let swept = self.sweep_while_asked(self.env.now().plus(budget), &key).await;
+        let swept = self.sweep_while_asked(self.env.elapsed().saturating_add(budget), &key).await;
         // Somebody else may have begun meanwhile, if this one was held up.
         self.redis.run(&DROP, &[&key], vec![Arg::from(token)]).await?;
         swept.map(Some)
     }
 
     /// What is purged behind the place where a sweep has come to is for the next.
-    async fn sweep_while_asked(&self, until: Timestamp, held: &Key) -> Result<Swept, RedisError> {
+    async fn sweep_while_asked(&self, until: Duration, held: &Key) -> Result<Swept, RedisError> {
         self.was_asked().await?;
         let mut all = Swept::default();
         loop {
@@ -104,10 +104,10 @@ impl<E: Env> Store<E> {
         self.redis.set_new(&self.keys.sweep_asked(), &self.nonces.next(), ASKED).await
     }
 
-    async fn sweep_all(&self, until: Timestamp, held: &Key) -> Result<Swept, RedisError> {
+    async fn sweep_all(&self, until: Duration, held: &Key) -> Result<Swept, RedisError> {
         let mut swept = Swept::default();
         let mut scan = Scan::new(self.keys.pattern_of_resources(), STEP);
-        while self.env.now() < until {
+        while self.env.elapsed() < until {
             let found = scan.next(&self.redis).await?;
             let keys = found.iter().filter_map(|key| self.keys.of_response(key)).collect();
             let mut heads = BTreeMap::new();

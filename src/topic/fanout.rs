@@ -16,7 +16,7 @@ use crate::config::WebhookConfig;
 use crate::env::Env;
 use crate::job::{JobError, QueueName};
 use crate::redis::{Arg, RedisError, Script, Value, exactly, readable};
-use crate::time::{Timestamp, millis};
+use crate::time::millis;
 use futures_util::future::join_all;
 use std::time::Duration;
 
@@ -128,15 +128,15 @@ fn maybe_id(value: Value) -> Result<Option<EventId>, RedisError> {
     if text.is_empty() { Ok(None) } else { id_of(&text).map(Some) }
 }
 
-/// Makes jobs of all events of a topic that its webhooks did not get yet; begins nothing after `until`. Says
-/// whether none is left.
+/// Makes jobs of all events of a topic that its webhooks did not get yet; begins nothing after `until`, by
+/// [`Clock::elapsed`](crate::env::Clock::elapsed). Says whether none is left.
 ///
 /// # Errors
 /// The first [`JobError`]. What was not done is found by the next call.
 pub(crate) async fn fan_out<E: Env>(
     shared: &Shared<E>,
     topic: &TopicName,
-    until: Timestamp,
+    until: Duration,
 ) -> Result<bool, JobError> {
     let topics = &shared.topics;
     let (last, stand) = topics.lag(topic, &topics.consumers(topic)).await?;
@@ -166,10 +166,10 @@ struct Lagging<'a, E: Env> {
 
 impl<E: Env> Lagging<'_, E> {
     /// Whether it got everything.
-    async fn catch_up(mut self, until: Timestamp) -> Result<bool, JobError> {
+    async fn catch_up(mut self, until: Duration) -> Result<bool, JobError> {
         let topics = &self.shared.topics;
         while self.from < self.last {
-            if topics.env.now() >= until {
+            if topics.env.elapsed() >= until {
                 return Ok(false);
             }
             let (events, _) = topics.range(self.topic, Position::After(self.from)).await?;
@@ -217,7 +217,7 @@ impl<E: Env> Lagging<'_, E> {
 ///
 /// # Errors
 /// The first [`JobError`]. What was not done is found by the next sweep.
-pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Timestamp) -> Result<(), JobError> {
+pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Duration) -> Result<(), JobError> {
     let topics = &shared.topics;
     if topics.config.webhooks.is_empty() {
         return Ok(());
@@ -237,7 +237,7 @@ pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Timestamp) -> Resul
     noted.rotate_left(begin);
     let mut all = Ok(());
     for page in noted.chunks(PAGE) {
-        if topics.env.now() >= until {
+        if topics.env.elapsed() >= until {
             break;
         }
         let looks = page.iter().map(async |(topic, when)| {

@@ -47,9 +47,9 @@ impl<E: Env> Values<E> {
         if let Some(Reply::Nil) | None = self.redis.call("SET", arguments).await?.first() {
             return Ok(None);
         }
-        let until = self.env.now().plus(budget);
+        let until = self.env.elapsed().saturating_add(budget);
         let (mut swept, mut scan) = (Swept::default(), Scan::new(self.keys.all_values(), STEP));
-        while !scan.is_finished() && self.env.now() < until {
+        while !scan.is_finished() && self.env.elapsed() < until {
             let found = scan.next(&self.redis).await?;
             self.drop_from(&found, &mut swept).await?;
             swept.finished = scan.is_complete();
