@@ -68,8 +68,13 @@ impl Meter for Units {
             let member = self.member(1);
             self.units.retain(|(_, other)| *other != member);
         } else {
-            let cost = usize::try_from(cost).unwrap_or(usize::MAX);
-            self.units.truncate(self.units.len().saturating_sub(cost));
+            // Its own; where it has none any more, the latest.
+            let after = self.units.len().saturating_sub(usize::try_from(cost).unwrap_or(usize::MAX));
+            for number in 1..=cost {
+                let member = self.member(number);
+                self.units.retain(|(_, other)| *other != member);
+            }
+            self.units.truncate(after);
         }
     }
 

@@ -537,6 +537,21 @@ fn units_of_a_log_end_one_by_one() {
 }
 
 #[test]
+fn of_a_log_each_gives_back_its_own() {
+    on_redis(async |world| {
+        let (instance, policy) = (world.instance(), policy("log", Algorithm::Log, 3, HOUR));
+        let (limiter, identity) = (&instance.app.limiter, instance.who("me"));
+        let demand = Demand { policy: &policy, identity: &identity, cost: 1 };
+        let first = limiter.check_as("first".to_owned(), &[demand]).await;
+        limiter.check_as("second".to_owned(), &[demand]).await;
+        limiter.give_back("first", [(demand, first.standings[0])]);
+        instance.env.settle().await;
+        let log = world.state(":log:log").await;
+        assert_eq!(world.ask::<Vec<String>>(&["ZRANGE", &log, "0", "-1"]).await, ["second:1"]);
+    });
+}
+
+#[test]
 fn a_request_that_is_sent_twice_takes_from_a_log_and_of_slots_once() {
     on_redis(async |world| {
         let instance = world.instance();

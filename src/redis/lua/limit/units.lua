@@ -49,8 +49,11 @@ algorithms.log = {
   take = algorithms.lease.take,
   give = function(p, cost)
     trim(p)
-    local gone = redis.call('ZPOPMAX', p.key, cost)
-    p.used = p.used - #gone / 2
+    -- Its own: that of another would leave one that ends before it. Where it has none any more, the latest.
+    local gone = 0
+    for number = 1, cost do gone = gone + redis.call('ZREM', p.key, p.name .. ':' .. number) end
+    if gone < cost then gone = gone + #redis.call('ZPOPMAX', p.key, cost - gone) / 2 end
+    p.used = p.used - gone
   end,
   save = function() end,
 }
