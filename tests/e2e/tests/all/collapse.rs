@@ -53,6 +53,23 @@ fn a_thousand_requests_for_a_cold_key_on_four_gateways_are_one_fetch() {
 }
 
 #[test]
+fn a_client_that_stalls_holds_up_nobody_who_follows_it() {
+    let content: Vec<u8> = (0..30_000_000u32).map(|at| (at / 251) as u8).collect();
+    let origin = Origin::always(Reply::fresh(content.clone()));
+    let redis = Redis::start();
+    let gateway = Gateway::before(&origin).redis(&redis).start();
+    let mut stalled = gateway.client();
+    stalled.start(&Request::get("/a"));
+    let mut begun = stalled.response(false);
+    let first = begun.piece().unwrap();
+    let followed = gateway.get("/a");
+    assert!(followed.complete && followed.body == content, "{} bytes", followed.body.len());
+    let rest = begun.read();
+    assert!(rest.complete && [first, rest.body].concat() == content);
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
 fn those_who_wait_are_told_when_the_origin_is_away() {
     let redis = Redis::start();
     for (requests, at_once) in EACH_REUSE {
