@@ -89,7 +89,8 @@ pub(crate) fn managed_behind(proxy: &FaultyRedis) -> Gateway {
     setup.config("[redis]\ntimeout = \"1s\"").managed().one_instance().start()
 }
 
-/// The problem when Redis was asked for `request` and did not answer; it stays silent. `before` opens a connection.
+/// The problem when Redis was asked for `request` and did not answer; it stays silent. `before` opens
+/// a connection.
 pub(crate) fn unanswered(
     gateway: &Gateway,
     proxy: &FaultyRedis,
