@@ -50,10 +50,9 @@ pub use fence::{Checked, Fence};
 pub use lease::{Holder, Lease, State};
 
 use crate::env::Env;
-use crate::redis::{Arg, Client, Keys, RedisError, Script, exactly};
+use crate::redis::{Arg, Client, Keys, RedisError, Script, exactly, together};
 use crate::time::{Timestamp, millis};
 use crate::wait::Patience;
-use futures_util::future::try_join3;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -215,12 +214,10 @@ impl<E: Env> Locks<E> {
     /// [`RedisError`].
     pub async fn inspect(&self, name: &Name) -> Result<State, RedisError> {
         let (lock, fence) = (self.keys.lock(name.as_str()), self.keys.lock_fence(name.as_str()));
-        let (held, fence, time) = try_join3(
-            self.redis.call("HGETALL", vec![Arg::from(&lock)]),
-            self.redis.call("GET", vec![Arg::from(&fence)]),
-            self.redis.call_beside(&lock, "TIME", Vec::new()),
-        )
-        .await?;
+        let held = self.redis.call("HGETALL", vec![Arg::from(&lock)]);
+        let fence = self.redis.call("GET", vec![Arg::from(&fence)]);
+        let time = self.redis.call_beside(&lock, "TIME", Vec::new());
+        let ((held, fence), time) = together::both(together::both(held, fence), time).await?;
         let [seconds, micros] = numbers(time)?;
         let now = at(seconds.saturating_mul(1000).saturating_add(micros / 1000));
         let [fence] = exactly(fence)?;

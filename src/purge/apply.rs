@@ -5,8 +5,7 @@ use crate::cache::key::ResourceKey;
 use crate::cache::store::Store;
 use crate::config::{Config, KeyRules, RoutePolicy};
 use crate::env::Env;
-use crate::redis::RedisError;
-use futures_util::future::try_join_all;
+use crate::redis::{RedisError, together};
 use serde::Serialize;
 use std::rc::Rc;
 use std::time::Duration;
@@ -77,7 +76,7 @@ impl<E: Env> Purger<E> {
             members.extend(resources.iter().map(|resource| ledger::soft_url(resource.url())));
             members.dedup();
         } else {
-            try_join_all(resources.iter().map(|resource| self.store.forget(resource))).await?;
+            together::all(resources.iter().map(|resource| self.store.forget(resource))).await?;
         }
         Ok((report, Written { changes: self.store.books.write(members).await? }))
     }

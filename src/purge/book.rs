@@ -3,9 +3,8 @@
 use super::ledger::{Head, Ledger, Purged, Subject};
 use crate::env::Env;
 use crate::nonce::Nonces;
-use crate::redis::{Arg, Client, Key, RedisError, Script, exactly};
+use crate::redis::{Arg, Client, Key, RedisError, Script, exactly, together};
 use crate::time::Ttl;
-use futures_util::future::try_join;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -151,6 +150,6 @@ impl<E: Env> Book<E> {
     /// [`RedisError`]: then it may end too early, which counts as a purge of everything.
     pub async fn prolong(&self) -> Result<(), RedisError> {
         let prolong = |key: &Key| self.redis.call("PEXPIRE", vec![Arg::from(key), Arg::from(self.lifetime)]);
-        try_join(prolong(&self.head), prolong(&self.entries)).await.map(|_| ())
+        together::both(prolong(&self.head), prolong(&self.entries)).await.map(|_| ())
     }
 }

@@ -11,10 +11,9 @@ use crate::cache::partial::Record;
 use crate::cache::store::Store;
 use crate::codec::PREAMBLE;
 use crate::env::Env;
-use crate::redis::{Arg, Key, RedisError, Scan, Script, exactly};
+use crate::redis::{Arg, Key, RedisError, Scan, Script, exactly, together};
 use crate::time::millis;
 use bytes::Bytes;
-use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
@@ -124,7 +123,7 @@ impl<E: Env> Store<E> {
     }
 
     async fn peek(&self, keys: Vec<Key>) -> Result<Vec<Peeked>, RedisError> {
-        let peeked = try_join_all(keys.into_iter().map(|key| self.peek_at(key))).await?;
+        let peeked = together::all(keys.into_iter().map(|key| self.peek_at(key))).await?;
         Ok(peeked.into_iter().flatten().collect())
     }
 

@@ -13,6 +13,7 @@ mod node;
 mod outage;
 mod scan;
 mod script;
+pub(crate) mod together;
 
 pub use client::{Client, Limits};
 pub use cluster::{ClusterState, NodeState, Part, Redirect, Route, Slot, route};

@@ -8,9 +8,8 @@ use super::name::TopicName;
 use super::position::Position;
 use super::store::Topics;
 use crate::env::Env;
-use crate::redis::RedisError;
+use crate::redis::{RedisError, together};
 use crate::time::Timestamp;
-use futures_util::future::{join_all, try_join_all};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -100,7 +99,7 @@ impl<E: Env> Follower<E> {
             reader.stands = Stands::Inside(inside);
             Ok(())
         });
-        try_join_all(looks).await.map(|_| ())
+        together::all(looks).await.map(|_| ())
     }
 
     /// Where it stands; `None` until it has [entered](Self::enter).
@@ -158,7 +157,7 @@ impl<E: Env> Follower<E> {
             }
             Ok(())
         });
-        try_join_all(fills).await.map(|_| ())
+        together::all(fills).await.map(|_| ())
     }
 
     /// Reads for all of this instance what is due.
@@ -182,7 +181,7 @@ impl<E: Env> Follower<E> {
                 }
             }
         });
-        join_all(reads).await.into_iter().collect()
+        together::all(reads).await.map(|_| ())
     }
 
     /// Everything that was read and not heard yet, in the order of its ids: topics share the clock of their

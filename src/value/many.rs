@@ -3,8 +3,7 @@
 use super::read::{Heads, glance_of, value};
 use super::{Glance, Value, ValueKey, Values};
 use crate::env::Env;
-use crate::redis::RedisError;
-use futures_util::future::try_join;
+use crate::redis::{RedisError, together};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 /// Values that cannot be larger than this together, in bytes, are read whole at once.
@@ -35,7 +34,7 @@ impl<E: Env> Values<E> {
             return Ok(Vec::new());
         }
         let firsts = stream::iter(keys).map(|key| self.first(key)).buffered(AT_ONCE).try_collect::<Vec<_>>();
-        let (heads, firsts) = try_join(self.heads(keys), firsts).await?;
+        let (heads, firsts) = together::both(self.heads(keys), firsts).await?;
         let mut all = Vec::with_capacity(keys.len());
         for (key, first) in keys.iter().zip(firsts) {
             let found = self.valid(key, heads.of(self.ledger_of(key)), first).await?;
@@ -68,7 +67,7 @@ impl<E: Env> Values<E> {
             return self.fitting(keys, &heads, all, room).await;
         }
         let firsts = stream::iter(keys).map(|key| self.first(key)).buffered(AT_ONCE).try_collect::<Vec<_>>();
-        let (heads, firsts) = try_join(self.heads(keys), firsts).await?;
+        let (heads, firsts) = together::both(self.heads(keys), firsts).await?;
         let (mut all, mut large, mut room) = (Vec::with_capacity(keys.len()), Vec::new(), Room(room));
         for (at, (key, first)) in keys.iter().zip(firsts).enumerate() {
             all.push(match self.valid(key, heads.of(self.ledger_of(key)), first).await? {

@@ -6,9 +6,9 @@ use super::record::{self, Head, Kind, Stamp};
 use super::{EntityTag, Glance, NewValue, ValueError, ValueKey, Values};
 use crate::cache::entry::LedgerMark;
 use crate::env::Env;
-use crate::redis::{Arg, Client, Key, RedisError, Script, exactly};
+use crate::redis::{Arg, Client, Key, RedisError, Script, exactly, together};
 use crate::time::{Timestamp, Ttl};
-use futures_util::future::{join_all, try_join};
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -175,7 +175,7 @@ impl<E: Env> Values<E> {
     ) -> Result<Swap, ValueError> {
         for _ in 0..TRIES {
             let ledger = self.books.numbered(self.ledger_of(key));
-            let (ledger, first) = try_join(ledger.begin(), self.first(key)).await?;
+            let (ledger, first) = together::both(ledger.begin(), self.first(key)).await?;
             let seen = stamp_of(&first);
             let current = match self.head_of(key, first).await? {
                 Some((head, _)) => self.judged(key, Some(&ledger), (head, ())).await?,

@@ -3,7 +3,9 @@
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::{Instance, World, on_redis};
 use futures_util::future::{join, join_all};
+use spindrift::lock::Name;
 use spindrift::redis::{RedisError, Value};
+use spindrift::value::{NewValue, ValueKey};
 use std::time::Duration;
 
 /// Longer than any backoff: 5 s, and 200 ms of jitter.
@@ -124,6 +126,31 @@ fn while_one_call_tries_again_the_others_do_not_wait() {
         let (probe, ()) = join(ping(&instance), others).await;
         assert!(not_connected(&probe, "redis-timeout"), "{probe:?}");
         assert_eq!(proxy.accepted(), 2);
+    });
+}
+
+#[test]
+fn several_commands_at_once_end_an_outage_too() {
+    on_redis(async |world| {
+        let (mut proxy, instance) = behind_proxy(world).await;
+        let (values, name) = (&instance.shared().values, Name::new("a").unwrap());
+        let keys = ["a", "b"].map(|key| ValueKey::new(key).unwrap());
+        proxy.refuse().await;
+        for kind in 0..3 {
+            ping(&instance).await.unwrap_err();
+            proxy.listen().await;
+            world.clock.advance(LONGEST);
+            let ask = async || match kind {
+                0 => instance.shared().locks.inspect(&name).await.is_ok(),
+                1 => values.glance_many(&keys).await.is_ok(),
+                _ => values.set(&keys[0], &NewValue::text("x"), None).await.is_ok(),
+            };
+            // One command opens the connection, and the others do not wait for it.
+            ask().await;
+            assert!(ask().await, "{kind}");
+            proxy.refuse().await;
+            ping(&instance).await.unwrap_err();
+        }
     });
 }
 
