@@ -1,7 +1,7 @@
 //! `Cache-Status` (RFC 9211): how this cache handled the request.
 
 use super::forward::append_member;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 use std::fmt::Write as _;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -75,6 +75,16 @@ impl CacheStatus {
     #[must_use]
     pub fn forward(reason: Forward) -> Self {
         Self { forward: Some(reason), ..Self::default() }
+    }
+
+    /// The same where the client gets another status code than this, with which the origin answered: without a word about it
+    /// both are taken for the same (RFC 9211 §2.3).
+    #[must_use]
+    pub const fn made_of(mut self, code: StatusCode) -> Self {
+        if self.forward_status.is_none() {
+            self.forward_status = Some(code.as_u16());
+        }
+        self
     }
 
     /// The same with a detail.

@@ -206,7 +206,7 @@ pub(super) struct Begin<E: Env> {
 /// for the store alone; what nobody keeps may be large, or without an end.
 pub(super) fn unchanged_for_client(headers: &HeaderMap, body: Body, status: CacheStatus) -> Answer {
     drop(body);
-    Answer { response: unchanged(only_metadata(headers)), status }
+    Answer { response: unchanged(only_metadata(headers)), status: status.made_of(StatusCode::OK) }
 }
 
 /// RFC 9110 §6.6.1: "A recipient with a clock that receives a response message without a Date header field

@@ -59,6 +59,9 @@ pub(super) fn following<E: Env>(
     if let (Some(length), Send::Content) = (declared, send) {
         headers.insert(CONTENT_LENGTH, length.into());
     }
+    if code != entry.status {
+        status = status.made_of(entry.status);
+    }
     assembled(code, headers, content, status)
 }
 

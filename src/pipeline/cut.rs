@@ -19,7 +19,9 @@ pub(super) fn out_of<E: Env>(want: &Want<'_, E>, answer: Answer) -> Answer {
     let Answer { response, status } = answer;
     let (mut head, body) = response.into_parts();
     let response = match selected {
-        Selected::Whole | Selected::Several(_) => Response::from_parts(head, body),
+        Selected::Whole | Selected::Several(_) => {
+            return Answer { response: Response::from_parts(head, body), status };
+        }
         Selected::One(span) => {
             describe(&mut head.headers, &selected, complete.unwrap_or_default());
             head.status = StatusCode::PARTIAL_CONTENT;
@@ -28,7 +30,7 @@ pub(super) fn out_of<E: Env>(want: &Want<'_, E>, answer: Answer) -> Answer {
         // What is dropped is read on for the store.
         Selected::Unsatisfiable => not_satisfiable(complete.unwrap_or_default()),
     };
-    Answer { response, status }
+    Answer { response, status: status.made_of(StatusCode::OK) }
 }
 
 /// Whether the request asks for a part, and the whole came and is stored for nobody.

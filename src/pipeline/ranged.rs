@@ -118,6 +118,7 @@ impl<E: Env> Fetch<'_, E> {
         date(&mut head.headers, received);
         if not_modified(&incoming.headers, &head.headers) {
             self.end(Ending::Unstored(Duration::ZERO));
+            let status = status.made_of(head.status);
             return Answer { response: unchanged(only_metadata(&head.headers)), status };
         }
         let declared = declared_length(&head.headers);

@@ -465,6 +465,24 @@ fn a_304_that_forbids_storing_drops_the_parts() {
 }
 
 #[test]
+fn a_304_for_a_part_says_what_the_origin_gave() {
+    on_redis(async |world| {
+        let (instance, _) = thousand(world);
+        let fields = [("range", "bytes=0-9"), ("if-modified-since", "Fri, 01 Jan 2038 00:00:00 GMT")];
+        world.origin.answers(|_| {
+            let fields = [
+                ("cache-control", "max-age=60"),
+                ("last-modified", "Thu, 01 Jan 2015 00:00:00 GMT"),
+                ("content-range", "bytes 0-9/1000"),
+            ];
+            Ok(reply(206, &fields, "0123456789"))
+        });
+        let got = instance.get_with(A, &fields).await;
+        assert_eq!((got.status, got.forwarded(), got.parameter("fwd-status")), (304, "uri-miss", "206"));
+    });
+}
+
+#[test]
 fn purges_are_for_parts_too() {
     on_redis(async |world| {
         let (instance, representation) = thousand(world);

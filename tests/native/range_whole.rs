@@ -52,6 +52,7 @@ fn the_part_is_cut_out_and_everything_is_stored() {
                     (206, "uri-miss", true),
                     "{asked}"
                 );
+                assert_eq!(got.parameter("fwd-status"), "200", "the origin gave everything");
                 assert_eq!(got.header("content-range"), format!("bytes {start}-{}/{length}", end - 1));
                 assert_eq!(got.header("content-length"), (end - start).to_string());
                 assert!(got.bytes() == &all.slice(start..end), "{asked} of {length} in {size}");

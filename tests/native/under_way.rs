@@ -226,3 +226,19 @@ fn what_others_follow_goes_on_from_the_origin_where_its_fetch_is_lost() {
         assert!(followed.unwrap() == whole);
     });
 }
+
+#[test]
+fn a_304_for_who_follows_says_what_the_origin_gave() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        let fields = &[("cache-control", "max-age=60"), ("etag", "\"1\"")];
+        let open = in_halves(world, fields, halves());
+        let follower = async {
+            let got = other.get_with(A, &[("if-none-match", "\"1\"")]).await;
+            open.send(()).unwrap();
+            got
+        };
+        let (_, got) = while_under_way(world, &one, follower).await;
+        assert_eq!((got.status, got.forwarded(), got.parameter("fwd-status")), (304, "uri-miss", "200"));
+    });
+}

@@ -314,3 +314,15 @@ fn what_is_stale_stays_where_the_answer_is_about_one_request() {
         }
     });
 }
+
+#[test]
+fn a_304_for_a_client_says_what_the_origin_gave() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        world.origin.gives(200, &[("cache-control", "max-age=60"), ("etag", "\"1\"")], "hello");
+        let got = instance.get_with(A, &[("if-none-match", "\"1\"")]).await;
+        assert_eq!((got.status, got.forwarded(), got.parameter("fwd-status")), (304, "uri-miss", "200"));
+        let got = instance.get(A).await;
+        assert_eq!((got.status, got.is_hit(), got.parameter("fwd-status")), (200, true, ""));
+    });
+}
