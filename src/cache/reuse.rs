@@ -82,7 +82,7 @@ pub fn evaluate(
         Some(entry) => match why_not(request, &entry, soft_purged, waited, now) {
             None => Verdict::Fresh(Fresh { entry }),
             Some(reason) => {
-                let on_error = on_error(request, &entry, now);
+                let on_error = on_error(request, &entry, soft_purged, now);
                 let refresh = reason == Forward::Stale && may_be_refreshed_later(request, &entry, now);
                 let stale = Stale { entry, reason, on_error };
                 match (refresh, request.only_if_cached) {
@@ -157,8 +157,10 @@ fn accepts_stale(request: &RequestDirectives, entry: &Entry, ttl: i64) -> bool {
         }
 }
 
-fn on_error(request: &RequestDirectives, entry: &Entry, now: Timestamp) -> OnError {
+fn on_error(request: &RequestDirectives, entry: &Entry, soft_purged: bool, now: Timestamp) -> OnError {
     let staleness = entry.ttl(now).saturating_neg();
+    // However long it would have been fresh.
+    let staleness = if soft_purged { staleness.max(0) } else { staleness };
     let window = request.stale_if_error.valid().unwrap_or_default().max(entry.policy.stale_if_error);
     let allowed = !entry.policy.forbids_stale;
     OnError { disconnected: allowed, error_status: allowed && staleness < i64::from(window) }

@@ -5,6 +5,7 @@ use crate::support::origin::reply;
 use crate::support::{Instance, World, on_redis};
 use spindrift::body::Body;
 use spindrift::env::UpstreamError;
+use spindrift::purge::Purge;
 
 const A: &str = "http://h/a";
 
@@ -324,5 +325,23 @@ fn a_304_for_a_client_says_what_the_origin_gave() {
         assert_eq!((got.status, got.forwarded(), got.parameter("fwd-status")), (304, "uri-miss", "200"));
         let got = instance.get(A).await;
         assert_eq!((got.status, got.is_hit(), got.parameter("fwd-status")), (200, true, ""));
+    });
+}
+
+#[test]
+fn what_was_purged_softly_covers_no_error_without_stale_if_error() {
+    on_redis(async |world| {
+        for (cache_control, status) in [("max-age=60", 503), ("max-age=60, stale-if-error=600", 200)] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = world.instance();
+            world.origin.answers(move |_| Ok(reply(200, &[("cache-control", cache_control)], "hello")));
+            instance.get(A).await;
+            let soft = Purge { urls: vec![A.to_owned()], soft: true, ..Purge::default() };
+            instance.purge(&soft).await.unwrap();
+            world.origin.gives(503, &[], "error");
+            assert_eq!(instance.get(A).await.status, status, "{cache_control}");
+            world.origin.is_away();
+            assert_eq!(instance.get(A).await.text(), "hello", "it is there, and the origin is not");
+        }
     });
 }
