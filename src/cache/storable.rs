@@ -14,7 +14,7 @@ use crate::field::targeted::Governing;
 use crate::field::vary::Vary;
 use crate::field::{hop, rate_limit};
 use crate::time::{DeltaSeconds, Timestamp};
-use http::header::{AUTHORIZATION, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, ETAG, EXPIRES, LAST_MODIFIED, SET_COOKIE};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use std::time::Duration;
 
@@ -53,7 +53,10 @@ pub fn judge(
     route: &CachePolicy,
     cache: &CacheConfig,
 ) -> Result<Storable, Unstorable> {
-    let governing = Governing::of(exchange.response, &cache.targets);
+    let mut governing = Governing::of(exchange.response, &cache.targets);
+    if exchange.response.contains_key(CONTENT_ENCODING) {
+        without_coding_nothing(&mut governing.directives);
+    }
     let directives = &governing.directives;
     permitted(exchange, directives)?;
     private_enough(exchange, directives, route)?;
@@ -75,6 +78,16 @@ pub fn judge(
         headers: stored_fields(exchange.response, directives, route, cache.strip_tags),
         vary,
     })
+}
+
+/// Content that is coded is of no use without the word that it is: where `no-cache` or `private` names that field, it is
+/// taken for all of the response, as many caches take either whatever it names (RFC 9111 §5.2.2.4, §5.2.2.7).
+fn without_coding_nothing(directives: &mut ResponseDirectives) {
+    for scope in [&mut directives.no_cache, &mut directives.private] {
+        if scope.fields().contains(&CONTENT_ENCODING) {
+            *scope = Scope::All;
+        }
+    }
 }
 
 /// Whether the response to a POST of `target` may answer a later GET: "when they include explicit freshness information
