@@ -36,8 +36,7 @@ impl<E: Env> Fetch<'_, E> {
             return;
         }
         let refused = self.unstorable(code, headers, received.received);
-        // A cookie is for one client, and what it came with mostly for all.
-        if refused.is_some_and(|why| why != Unstorable::SetCookie && !why.is_of_request()) {
+        if refused.is_some_and(|why| !why.is_of_request()) {
             self.forget();
         }
     }

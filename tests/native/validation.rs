@@ -345,3 +345,16 @@ fn what_was_purged_softly_covers_no_error_without_stale_if_error() {
         }
     });
 }
+
+#[test]
+fn a_cookie_beside_a_304_is_no_reason_to_drop_what_is_stored() {
+    on_redis(async |world| {
+        let instance = stale(world, "max-age=60, stale-if-error=600").await;
+        world.origin.gives(304, &[("cache-control", "max-age=60"), ("set-cookie", "a=1")], "");
+        let got = instance.get(A).await;
+        assert_eq!((got.text(), got.header("set-cookie"), got.is_stored()), ("hello", "a=1", false));
+        world.origin.is_away();
+        let next = instance.get(A).await;
+        assert_eq!((next.text(), next.header("set-cookie"), next.forwarded()), ("hello", "", "stale"));
+    });
+}

@@ -46,10 +46,11 @@ pub enum Unstorable {
 }
 
 impl Unstorable {
-    /// Whether it is about one request, and nothing against what is stored for others.
+    /// Whether it is about one request or one client, and nothing against what is stored for others: what a cookie came with
+    /// is mostly for all.
     #[must_use]
     pub const fn is_of_request(self) -> bool {
-        matches!(self, Self::RequestNoStore | Self::Authorization | Self::Session)
+        matches!(self, Self::RequestNoStore | Self::Authorization | Self::SetCookie | Self::Session)
     }
 
     /// The reason as one token.
