@@ -41,6 +41,20 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
+    /// What is stored is of no use: asks for all of it, which takes its place.
+    pub(super) async fn anew(self, mut status: CacheStatus) -> Answer {
+        status.forward_status = None;
+        let request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
+        match self.send(request).await {
+            Ok(received) => {
+                status.forward_status = Some(received.response.status().as_u16());
+                self.supersede(&received);
+                self.absorb(received, status).await
+            }
+            Err(error) => self.failed(&error, status),
+        }
+    }
+
     /// What is stored is stale: asks whether it is still good, where there is something to ask with.
     pub(super) async fn stale(self, stale: Stale, mut status: CacheStatus) -> Answer {
         let mut request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);

@@ -112,6 +112,10 @@ impl<E: Env> Fetch<'_, E> {
         mut status: CacheStatus,
     ) -> Answer {
         let freshened = self.freshen(partial.entry_mut(), received);
+        if let Err(why @ Unstorable::AnotherValidator) = freshened {
+            (status.forward_status, status.detail) = (None, Some(why.as_str()));
+            return Box::pin(self.part(range, Held::Parts(Box::new(partial)), status)).await;
+        }
         status.ttl = Some(partial.entry().ttl(received.received));
         match freshened {
             Ok(freshened) => status.stored = self.refresh_parts(partial.clone(), freshened),

@@ -54,6 +54,11 @@ impl<E: Env> Fetch<'_, E> {
         };
         let freshened = self.freshen(&mut entry, received);
         let now = received.received;
+        // Nothing says that it is still good, and it must not be used "until it has been successfully validated" (RFC 9111
+        // §5.2.2.2).
+        if let Err(why @ Unstorable::AnotherValidator) = freshened {
+            return Box::pin(self.anew(status.because(why.as_str()))).await;
+        }
         status.ttl = Some(entry.ttl(now));
         match freshened {
             Ok(freshened) => {

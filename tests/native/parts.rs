@@ -483,6 +483,24 @@ fn a_304_for_a_part_says_what_the_origin_gave() {
 }
 
 #[test]
+fn parts_that_a_304_is_not_about_are_asked_for_anew() {
+    on_redis(async |world| {
+        let (instance, _) = thousand(world);
+        put(&instance, &["bytes=0-499"]).await;
+        world.clock.advance_secs(61);
+        world.origin.answers(|seen| {
+            let fields =
+                [("cache-control", "max-age=60"), ("etag", "\"2\""), ("content-range", "bytes 0-9/1000")];
+            let known = !seen.header("if-none-match").is_empty();
+            Ok(if known { reply(304, &fields[..2], "") } else { reply(206, &fields, "0123456789") })
+        });
+        let got = range(&instance, "bytes=0-9").await;
+        assert_eq!((got.status, got.text(), got.header("etag")), (206, "0123456789", "\"2\""));
+        assert!(answers(&instance, "bytes=0-9").await && !answers(&instance, "bytes=10-19").await);
+    });
+}
+
+#[test]
 fn purges_are_for_parts_too() {
     on_redis(async |world| {
         let (instance, representation) = thousand(world);

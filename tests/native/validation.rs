@@ -39,14 +39,41 @@ fn a_304_makes_it_fresh_again_and_updates_its_fields() {
 }
 
 #[test]
-fn a_304_about_another_representation_is_not_taken_over_and_what_is_stored_goes() {
+fn after_a_304_about_another_representation_the_origin_is_asked_for_all_of_it() {
     on_redis(async |world| {
-        let instance = stale(world, "max-age=60").await;
-        world.origin.gives(304, &[("cache-control", "max-age=30"), ("etag", "\"2\""), ("x-old", "2")], "");
-        let got = instance.get(A).await;
-        assert_eq!((got.status, got.text(), got.header("x-old")), (200, "hello", "1"));
-        assert_eq!(got.detail(), "another-validator");
-        assert_eq!(instance.get(A).await.forwarded(), "uri-miss");
+        for cache_control in ["max-age=60", "max-age=60, must-revalidate", "no-cache"] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = stale(world, cache_control).await;
+            world.origin.answers(|seen| {
+                let (status, content) =
+                    if seen.header("if-none-match").is_empty() { (200, "new") } else { (304, "") };
+                Ok(reply(status, &[("cache-control", "max-age=60"), ("etag", "\"2\"")], content))
+            });
+            let got = instance.get(A).await;
+            assert_eq!((got.status, got.text(), got.header("x-old")), (200, "new", ""), "{cache_control}");
+            assert_eq!(
+                (got.forwarded(), got.parameter("fwd-status"), got.is_stored()),
+                ("stale", "200", true)
+            );
+            assert_eq!(got.detail(), "another-validator");
+            let hit = instance.get(A).await;
+            assert_eq!((hit.is_hit(), hit.text()), (true, "new"));
+        }
+    });
+}
+
+#[test]
+fn what_a_304_is_not_about_goes_where_what_comes_then_is_not_stored() {
+    on_redis(async |world| {
+        let instance = stale(world, "max-age=60, stale-if-error=600").await;
+        world.origin.answers(|seen| {
+            let (status, content) =
+                if seen.header("if-none-match").is_empty() { (200, "new") } else { (304, "") };
+            Ok(reply(status, &[("cache-control", "no-store"), ("etag", "\"2\"")], content))
+        });
+        assert_eq!(instance.get(A).await.text(), "new");
+        world.origin.is_away();
+        assert_eq!(instance.get(A).await.status, 502);
     });
 }
 
