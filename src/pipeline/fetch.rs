@@ -48,7 +48,7 @@ impl<E: Env> Fetch<'_, E> {
         match self.send(request).await {
             Ok(received) => {
                 status.forward_status = Some(received.response.status().as_u16());
-                self.supersede(&received);
+                self.supersede(&received, None);
                 self.absorb(received, status).await
             }
             Err(error) => self.failed(&error, status),
@@ -72,7 +72,7 @@ impl<E: Env> Fetch<'_, E> {
             }
             code if is_error(code) => self.erred(Held::Stale(Box::new(stale)), received, status).await,
             _ => {
-                self.supersede(&received);
+                self.supersede(&received, None);
                 self.absorb(received, status).await
             }
         }

@@ -7,6 +7,7 @@ use crate::cache::partial::{Partial, StalePartial};
 use crate::cache::reuse::Stale;
 use crate::env::{Env, UpstreamError};
 use crate::field::cache_status::CacheStatus;
+use crate::field::conditional::is_about;
 use crate::role::Role;
 use http::HeaderMap;
 
@@ -30,6 +31,11 @@ impl Held {
             Self::Stale(stale) => Some(&stale.entry.headers),
             Self::StaleParts(stale) => Some(stale.headers()),
         }
+    }
+
+    /// Whether what came is of another representation than this, which it shows to be outdated (RFC 9111 §4.3.4).
+    pub(super) fn is_outdated_by(&self, response: &HeaderMap) -> bool {
+        self.to_validate().or(self.base()).is_some_and(|stored| !is_about(response, stored))
     }
 
     /// The fields of the parts that others may be added to.

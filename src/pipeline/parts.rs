@@ -152,14 +152,14 @@ impl<E: Env> Fetch<'_, E> {
         let complete = partial.complete();
         let storable = complete <= self.want.app.config.cache.max_object_size;
         let gap = partial.gap().filter(|gap| storable && gap.length() < complete);
-        let Some(gap) = gap else { return self.missing(status).await };
+        let Some(gap) = gap else { return self.anew(status).await };
         let kept: Vec<Span> = kept(gap, complete).collect();
         if !self.want.shared.store.holds(&self.want.key, partial.runs(), &kept).await.is_ok_and(|all| all) {
-            return self.missing(status).await;
+            return self.anew(status).await;
         }
         let mut request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
         if !ask_for(request.headers_mut(), gap, &partial) {
-            return self.missing(status).await;
+            return self.anew(status).await;
         }
         match self.send(request).await {
             Ok(received) => self.completed(partial, gap, received, status).await,
@@ -178,10 +178,10 @@ impl<E: Env> Fetch<'_, E> {
                 self.joined(partial, gap, received, status).await
             }
             StatusCode::OK => {
-                self.supersede(&received);
+                self.supersede(&received, None);
                 self.absorb(received, status).await
             }
-            _ => self.missing(status).await,
+            _ => self.anew(status).await,
         }
     }
 

@@ -72,7 +72,10 @@ impl<E: Env> Fetch<'_, E> {
         let code = received.response.status();
         if held.to_validate().is_some() {
             status.forward_status = Some(code.as_u16());
-            self.supersede(&received);
+        }
+        if !matches!(held, Held::Nothing) {
+            // Only the whole and the part are stored.
+            self.supersede(&received, (code != StatusCode::OK).then_some(Unstorable::Status));
         }
         match (code, held) {
             (StatusCode::NOT_MODIFIED, Held::Stale(stale)) if conditional => {
@@ -82,7 +85,7 @@ impl<E: Env> Fetch<'_, E> {
                 self.parts_validated(range, stale.into_partial(), &received, status).await
             }
             (StatusCode::OK, _) => self.absorb(received, status).await,
-            (StatusCode::PARTIAL_CONTENT, held) => self.absorb_part(received, held.base(), status).await,
+            (StatusCode::PARTIAL_CONTENT, held) => self.absorb_part(received, &held, status).await,
             (code, held) if is_error(code) => match held.instead(&self.want, Failure::Error, status).await {
                 Some(answer) => {
                     self.end(Ending::Failed(code));
@@ -106,12 +109,7 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     /// Takes in a part: stores it as it passes by, if it may be stored, and answers with it.
-    async fn absorb_part(
-        self,
-        received: Received,
-        base: Option<&HeaderMap>,
-        mut status: CacheStatus,
-    ) -> Answer {
+    async fn absorb_part(self, received: Received, held: &Held, mut status: CacheStatus) -> Answer {
         let (app, incoming) = (self.want.app, self.want.incoming);
         let Received { response, requested, received } = received;
         let (mut head, body) = response.into_parts();
@@ -122,7 +120,9 @@ impl<E: Env> Fetch<'_, E> {
             return Answer { response: unchanged(only_metadata(&head.headers)), status };
         }
         let declared = declared_length(&head.headers);
-        let fill = self.fill_part(&head.headers, declared, (requested, received), base);
+        let superseding = Fetch { want: self.want.again(), lease: None };
+        let superseding = held.is_outdated_by(&head.headers).then_some(superseding);
+        let fill = self.fill_part(&head.headers, declared, (requested, received), held.base());
         end_to_end(app, &mut head.headers);
         let body = first_piece(&app.env, body, declared).await;
         let body = match fill {
@@ -131,6 +131,9 @@ impl<E: Env> Fetch<'_, E> {
                 fill.pass(body).await
             }
             Err(why) => {
+                if let Some(fetch) = superseding {
+                    fetch.supersede_by(why);
+                }
                 status.detail = Some(why.as_str());
                 body
             }

@@ -26,17 +26,22 @@ pub(super) struct Freshened {
 impl<E: Env> Fetch<'_, E> {
     /// Another response came in place of what is stored: "none of the stored responses nominated in the conditional
     /// request are suitable" (RFC 9111 §4.3.3). Where the new one must not be stored the old one goes all the same: it
-    /// would be used again, stale.
-    pub(super) fn supersede(&self, received: &Received) {
+    /// would be used again, stale. `refused` is why it is not, if that is known already.
+    pub(super) fn supersede(&self, received: &Received, refused: Option<Unstorable>) {
         let (code, headers) = (received.response.status(), received.response.headers());
         let another = matches!(code.as_u16(), 200 | 300..=303 | 307 | 308 | 404 | 410);
-        let request = self.want.incoming;
-        // What comes for credentials is not what comes without.
-        if !another || request.method == Method::HEAD || request.headers.contains_key(AUTHORIZATION) {
+        if !another || self.want.incoming.method == Method::HEAD {
             return;
         }
-        let refused = self.unstorable(code, headers, received.received);
-        if refused.is_some_and(|why| !why.is_of_request()) {
+        if let Some(why) = self.unstorable(code, headers, received.received).or(refused) {
+            self.supersede_by(why);
+        }
+    }
+
+    /// The same where what came is not stored, and that is `why`.
+    pub(super) fn supersede_by(&self, why: Unstorable) {
+        // What comes for credentials is not what comes without.
+        if !why.is_of_request() && !self.want.incoming.headers.contains_key(AUTHORIZATION) {
             self.forget();
         }
     }

@@ -501,6 +501,97 @@ fn parts_that_a_304_is_not_about_are_asked_for_anew() {
 }
 
 #[test]
+fn what_a_part_of_another_representation_supersedes_goes_where_that_is_not_stored() {
+    on_redis(async |world| {
+        for stored in ["bytes=0-499", ""] {
+            world.tell(&["FLUSHALL"]).await;
+            let (instance, representation) = thousand(world);
+            representation.becomes(
+                content(1000, 0),
+                &[("cache-control", "max-age=60, stale-if-error=600"), ("etag", "\"1\"")],
+            );
+            if stored.is_empty() {
+                instance.get(A).await;
+            } else {
+                put(&instance, &[stored]).await;
+            }
+            world.clock.advance_secs(61);
+            representation.becomes(content(1000, 1), &[("cache-control", "no-store"), ("etag", "\"2\"")]);
+            let got = range(&instance, "bytes=0-9").await;
+            assert_eq!((got.status, got.bytes()), (206, &representation.slice(0, 10)));
+            world.origin.gives(503, &[], "error");
+            assert_eq!(range(&instance, "bytes=0-9").await.status, 503, "{stored}");
+        }
+    });
+}
+
+#[test]
+fn parts_that_do_not_answer_go_too_where_a_part_of_another_representation_is_not_stored() {
+    on_redis(async |world| {
+        let (instance, representation) = thousand(world);
+        let fields = [("cache-control", "max-age=60, stale-if-error=600"), ("etag", "\"1\"")];
+        representation.becomes(content(1000, 0), &fields);
+        put(&instance, &["bytes=0-499"]).await;
+        world.clock.advance_secs(61);
+        representation.becomes(content(1000, 1), &[("cache-control", "no-store"), ("etag", "\"2\"")]);
+        let got = range(&instance, "bytes=600-609").await;
+        assert_eq!((got.status, got.bytes()), (206, &representation.slice(600, 610)));
+        world.origin.gives(503, &[], "error");
+        assert_eq!(range(&instance, "bytes=0-9").await.status, 503);
+    });
+}
+
+#[test]
+fn what_several_parts_of_another_representation_supersede_goes_and_of_the_same_it_stays() {
+    on_redis(async |world| {
+        for (tag, status) in [("\"1\"", 206), ("\"2\"", 503)] {
+            world.tell(&["FLUSHALL"]).await;
+            let (instance, representation) = thousand(world);
+            let fields = [("cache-control", "max-age=60, stale-if-error=600"), ("etag", "\"1\"")];
+            representation.becomes(content(1000, 0), &fields);
+            put(&instance, &["bytes=0-499"]).await;
+            let multipart = [("content-type", "multipart/byteranges; boundary=b"), ("etag", tag)];
+            world.origin.answers(move |_| Ok(reply(206, &multipart, "--b--")));
+            let got = range(&instance, "bytes=600-609,800-809").await;
+            assert_eq!((got.status, got.detail()), (206, "content-range"));
+            world.clock.advance_secs(61);
+            world.origin.gives(503, &[], "error");
+            assert_eq!(range(&instance, "bytes=0-9").await.status, status);
+        }
+    });
+}
+
+#[test]
+fn parts_that_do_not_help_to_complete_it_go_too_where_the_whole_is_not_stored() {
+    on_redis(async |world| {
+        let (instance, representation) = thousand(world);
+        let fields = [("cache-control", "max-age=60, stale-if-error=600"), ("etag", "\"1\"")];
+        representation.becomes(content(1000, 0), &fields);
+        put(&instance, &["bytes=100-199"]).await;
+        world.clock.advance_secs(61);
+        representation.becomes(content(1000, 1), &[("cache-control", "no-store"), ("etag", "\"2\"")]);
+        assert_eq!(instance.get(A).await.bytes(), &representation.slice(0, 1000));
+        world.origin.gives(503, &[], "error");
+        assert_eq!(range(&instance, "bytes=100-199").await.status, 503);
+    });
+}
+
+#[test]
+fn what_is_not_found_any_more_covers_no_error_though_only_a_part_was_asked_for() {
+    on_redis(async |world| {
+        let (instance, representation) = thousand(world);
+        let fields = [("cache-control", "max-age=60, stale-if-error=600"), ("etag", "\"1\"")];
+        representation.becomes(content(1000, 0), &fields);
+        instance.get(A).await;
+        world.clock.advance_secs(61);
+        world.origin.gives(404, &[("cache-control", "max-age=60")], "gone");
+        assert_eq!(range(&instance, "bytes=0-9").await.status, 404);
+        world.origin.gives(503, &[], "error");
+        assert_eq!(instance.get(A).await.status, 503);
+    });
+}
+
+#[test]
 fn purges_are_for_parts_too() {
     on_redis(async |world| {
         let (instance, representation) = thousand(world);
