@@ -47,6 +47,7 @@ pub struct Fill<E: Env> {
     length: u64,
     pieces: Option<Pieces>,
     part: Option<Part>,
+    supersedes: bool,
 }
 
 struct Pieces {
@@ -101,6 +102,7 @@ impl<E: Env> Fill<E> {
             length: 0,
             pieces,
             part,
+            supersedes: false,
         })
     }
 
@@ -122,6 +124,13 @@ impl<E: Env> Fill<E> {
         }
         let length = Some(part.carried.span.length());
         Ok(Self { part: Some(part), ..Self::begin(store, lease, spec, entry, length, limit)? })
+    }
+
+    /// The same of a response that takes the place of what is stored, if it `supersedes` that: also where it turns out to be
+    /// too large, or what is stored would be used again (RFC 9111 §4.3.3).
+    #[must_use]
+    pub fn superseding(self, supersedes: bool) -> Self {
+        Self { supersedes, ..self }
     }
 
     /// The same body, which is stored as it is read: a content that is there as a whole at once.
@@ -216,6 +225,12 @@ impl<E: Env> Fill<E> {
         let Err(abandoned) = stored else { return };
         let url = self.lease.resource.url();
         self.store.env.log(&format!("not stored: {url}: {abandoned}"));
+        if self.supersedes
+            && let Abandoned::Unstorable(Unstorable::TooLarge) = abandoned
+            && let Err(error) = self.store.forget(&self.lease.resource).await
+        {
+            self.store.env.log(&format!("not forgotten: {url}: {error}"));
+        }
         if let Err(error) = self.store.give_up(&self.lease, Duration::ZERO).await {
             self.store.env.log(&format!("a lead was not ended: {url}: {error}"));
         }

@@ -28,7 +28,7 @@ impl<E: Env> Fetch<'_, E> {
     /// Takes in a whole response: stores it as it passes by, if it may be stored, and answers with it.
     pub(super) async fn absorb(self, received: Received, mut status: CacheStatus) -> Answer {
         let (app, incoming) = (self.want.app, self.want.incoming);
-        let Received { response, requested, received } = received;
+        let Received { response, requested, received, supersedes } = received;
         let (mut head, body) = response.into_parts();
         date(&mut head.headers, received);
         let declared = declared_length(&head.headers);
@@ -40,6 +40,7 @@ impl<E: Env> Fetch<'_, E> {
         let declared_stored = declared_length(&stored);
         let begin = |begin: Begin<E>| {
             Fill::begin(begin.store, begin.lease, begin.spec, begin.entry, declared_stored, begin.limit)
+                .map(|fill| fill.superseding(supersedes))
         };
         let fill = self.fill(head.status, &stored, (requested, received), begin);
         let mut body = first_piece(&app.env, body, declared).await;

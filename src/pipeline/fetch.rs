@@ -29,6 +29,8 @@ pub(super) struct Received {
     pub(super) response: Response<Body>,
     pub(super) requested: Timestamp,
     pub(super) received: Timestamp,
+    /// It takes the place of what is stored.
+    pub(super) supersedes: bool,
 }
 
 impl<E: Env> Fetch<'_, E> {
@@ -46,9 +48,9 @@ impl<E: Env> Fetch<'_, E> {
         status.forward_status = None;
         let request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
         match self.send(request).await {
-            Ok(received) => {
+            Ok(mut received) => {
                 status.forward_status = Some(received.response.status().as_u16());
-                self.supersede(&received, None);
+                self.supersede(&mut received, None);
                 self.absorb(received, status).await
             }
             Err(error) => self.failed(&error, status),
@@ -59,7 +61,7 @@ impl<E: Env> Fetch<'_, E> {
     pub(super) async fn stale(self, stale: Stale, mut status: CacheStatus) -> Answer {
         let mut request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
         let conditional = validate_with(request.headers_mut(), &stale.entry.headers);
-        let received = match self.send(request).await {
+        let mut received = match self.send(request).await {
             Ok(received) => received,
             Err(error) => return self.unreachable(Held::Stale(Box::new(stale)), &error, status).await,
         };
@@ -72,7 +74,7 @@ impl<E: Env> Fetch<'_, E> {
             }
             code if is_error(code) => self.erred(Held::Stale(Box::new(stale)), received, status).await,
             _ => {
-                self.supersede(&received, None);
+                self.supersede(&mut received, None);
                 self.absorb(received, status).await
             }
         }
@@ -151,7 +153,7 @@ impl<E: Env> Fetch<'_, E> {
         app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
         let received = app.env.now();
         session::settle(app, self.want.incoming, response.headers_mut()).await;
-        Ok(Received { response, requested, received })
+        Ok(Received { response, requested, received, supersedes: false })
     }
 
     /// Ends the lead without anything stored, in the background.

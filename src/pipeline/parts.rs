@@ -169,7 +169,13 @@ impl<E: Env> Fetch<'_, E> {
 
     /// Only the missing part of the same representation, or all of another, is an answer to a question that the
     /// client did not ask. With anything else, the origin is asked what the client asked.
-    async fn completed(self, partial: Partial, gap: Span, received: Received, status: CacheStatus) -> Answer {
+    async fn completed(
+        self,
+        partial: Partial,
+        gap: Span,
+        mut received: Received,
+        status: CacheStatus,
+    ) -> Answer {
         let headers = received.response.headers();
         match received.response.status() {
             StatusCode::PARTIAL_CONTENT
@@ -178,7 +184,7 @@ impl<E: Env> Fetch<'_, E> {
                 self.joined(partial, gap, received, status).await
             }
             StatusCode::OK => {
-                self.supersede(&received, None);
+                self.supersede(&mut received, None);
                 self.absorb(received, status).await
             }
             _ => self.anew(status).await,

@@ -65,7 +65,7 @@ impl<E: Env> Fetch<'_, E> {
         let mut request = self.want.incoming.partial(self.want.app, &self.want.policy.key, range);
         let conditional =
             held.to_validate().is_some_and(|stored| validate_with(request.headers_mut(), stored));
-        let received = match self.send(request).await {
+        let mut received = match self.send(request).await {
             Ok(received) => received,
             Err(error) => return self.unreachable(held, &error, status).await,
         };
@@ -75,7 +75,7 @@ impl<E: Env> Fetch<'_, E> {
         }
         if !matches!(held, Held::Nothing) {
             // Only the whole and the part are stored.
-            self.supersede(&received, (code != StatusCode::OK).then_some(Unstorable::Status));
+            self.supersede(&mut received, (code != StatusCode::OK).then_some(Unstorable::Status));
         }
         match (code, held) {
             (StatusCode::NOT_MODIFIED, Held::Stale(stale)) if conditional => {
@@ -111,7 +111,7 @@ impl<E: Env> Fetch<'_, E> {
     /// Takes in a part: stores it as it passes by, if it may be stored, and answers with it.
     async fn absorb_part(self, received: Received, held: &Held, mut status: CacheStatus) -> Answer {
         let (app, incoming) = (self.want.app, self.want.incoming);
-        let Received { response, requested, received } = received;
+        let Received { response, requested, received, .. } = received;
         let (mut head, body) = response.into_parts();
         date(&mut head.headers, received);
         if not_modified(&incoming.headers, &head.headers) {

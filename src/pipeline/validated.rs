@@ -27,23 +27,29 @@ impl<E: Env> Fetch<'_, E> {
     /// Another response came in place of what is stored: "none of the stored responses nominated in the conditional
     /// request are suitable" (RFC 9111 §4.3.3). Where the new one must not be stored the old one goes all the same: it
     /// would be used again, stale. `refused` is why it is not, if that is known already.
-    pub(super) fn supersede(&self, received: &Received, refused: Option<Unstorable>) {
+    pub(super) fn supersede(&self, received: &mut Received, refused: Option<Unstorable>) {
         let (code, headers) = (received.response.status(), received.response.headers());
         let another = matches!(code.as_u16(), 200 | 300..=303 | 307 | 308 | 404 | 410);
         if !another || self.want.incoming.method == Method::HEAD {
             return;
         }
-        if let Some(why) = self.unstorable(code, headers, received.received).or(refused) {
-            self.supersede_by(why);
+        match self.unstorable(code, headers, received.received).or(refused) {
+            Some(why) => self.supersede_by(why),
+            // Only its end may show that it is too large.
+            None => received.supersedes = self.speaks_for_all(),
         }
     }
 
     /// The same where what came is not stored, and that is `why`.
     pub(super) fn supersede_by(&self, why: Unstorable) {
-        // What comes for credentials is not what comes without.
-        if !why.is_of_request() && !self.want.incoming.headers.contains_key(AUTHORIZATION) {
+        if !why.is_of_request() && self.speaks_for_all() {
             self.forget();
         }
+    }
+
+    /// What comes for credentials is not what comes without.
+    fn speaks_for_all(&self) -> bool {
+        !self.want.incoming.headers.contains_key(AUTHORIZATION)
     }
 
     /// The origin said 304: what is stored is good again, and takes over what the 304 says (RFC 9111 §4.3.4).

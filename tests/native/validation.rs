@@ -1,8 +1,9 @@
 //! Stale responses: validated, replaced, or used because the origin fails.
 
 use crate::support::exchange::request;
-use crate::support::origin::reply;
+use crate::support::origin::{reply, streamed};
 use crate::support::{Instance, World, on_redis};
+use bytes::Bytes;
 use spindrift::body::Body;
 use spindrift::env::UpstreamError;
 use spindrift::purge::Purge;
@@ -383,5 +384,24 @@ fn a_cookie_beside_a_304_is_no_reason_to_drop_what_is_stored() {
         world.origin.is_away();
         let next = instance.get(A).await;
         assert_eq!((next.text(), next.header("set-cookie"), next.forwarded()), ("hello", "", "stale"));
+    });
+}
+
+#[test]
+fn what_is_superseded_goes_also_where_only_its_end_shows_that_it_is_too_large() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[cache]\nmax_object_size = \"300000B\"\n");
+        world
+            .origin
+            .answers(|_| Ok(reply(200, &[("cache-control", "max-age=60, stale-if-error=600")], "hello")));
+        instance.get(A).await;
+        world.clock.advance_secs(61);
+        world.origin.answers(|_| {
+            let pieces = (0..4).map(|_| Ok(Bytes::from(vec![b'x'; 100_000]))).collect();
+            Ok(streamed(200, &[("cache-control", "max-age=60")], pieces))
+        });
+        assert_eq!(instance.get(A).await.body.unwrap().len(), 400_000);
+        world.origin.is_away();
+        assert_eq!(instance.get(A).await.status, 502);
     });
 }
