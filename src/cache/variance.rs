@@ -64,17 +64,26 @@ impl<E: Env> Variances<E> {
         Ok(variance)
     }
 
-    /// Takes note of what a response from `path` says, for other instances too.
+    /// Takes note of what a response from `path` says, for other instances too: `None` where it says nothing any more.
     ///
     /// # Errors
     /// [`RedisError`]: then other instances may not know of it.
-    pub async fn learn(&self, path: &ResourceKey, variance: SearchVariance) -> Result<(), RedisError> {
+    pub async fn learn(
+        &self,
+        path: &ResourceKey,
+        variance: Option<SearchVariance>,
+    ) -> Result<(), RedisError> {
+        let key = Arg::from(self.keys.variance(path.id()));
+        let Some(variance) = variance else {
+            self.remember(path, None);
+            return self.redis.call("UNLINK", vec![key]).await.map(|_| ());
+        };
         let known = self.remembered(path).and_then(|known| known.variance);
         if known.as_deref() == Some(&variance) {
             return Ok(());
         }
         let arguments = vec![
-            Arg::from(self.keys.variance(path.id())),
+            key,
             Arg::from(variance.to_field()),
             Arg::from("PX"),
             Arg::from(millis(KEPT.min(self.longest).max(Duration::from_millis(1)))),

@@ -128,7 +128,7 @@ impl<E: Env> Fetch<'_, E> {
             return Err(Unstorable::Method);
         }
         let storable = self.judge(code, headers, received)?;
-        let spec = self.place(&storable, headers)?;
+        let spec = self.place(&storable, (code, headers))?;
         Ok((storable, spec))
     }
 
@@ -185,10 +185,14 @@ impl<E: Env> Fetch<'_, E> {
     }
 
     /// What a response is stored by, besides its key: the fields it varies on.
-    pub(super) fn place(&self, storable: &Storable, headers: &HeaderMap) -> Result<String, Unstorable> {
+    pub(super) fn place(
+        &self,
+        storable: &Storable,
+        (code, headers): (StatusCode, &HeaderMap),
+    ) -> Result<String, Unstorable> {
         let spec = self.want.selecting.spec(&storable.vary).ok_or(Unstorable::Vary)?;
         let Some(search) = &self.want.search else { return Ok(spec) };
-        search.learn(&self.want.shared.variances, &self.want.app.env, headers);
+        search.learn(&self.want.shared.variances, &self.want.app.env, (code, headers));
         if search.keeps(headers) { Ok(spec) } else { Err(Unstorable::NoVarySearch) }
     }
 }

@@ -9,7 +9,7 @@ use crate::config::CachePolicy;
 use crate::env::Env;
 use crate::field::no_vary_search::SearchVariance;
 use crate::redis::RedisError;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 /// One request's query, and the one that stands for it.
 #[derive(Clone, Debug)]
@@ -68,9 +68,18 @@ impl Search {
         }
     }
 
-    /// Takes note of what a response says, in the background.
-    pub(super) fn learn<E: Env>(&self, variances: &std::rc::Rc<Variances<E>>, env: &E, response: &HeaderMap) {
-        let Some(variance) = SearchVariance::of(response) else { return };
+    /// Takes note of what a response says, in the background. One that says nothing takes back what was known: as long as that
+    /// is, it is looked up elsewhere and not stored. But not an error, which is mostly about one query.
+    pub(super) fn learn<E: Env>(
+        &self,
+        variances: &std::rc::Rc<Variances<E>>,
+        env: &E,
+        (code, response): (StatusCode, &HeaderMap),
+    ) {
+        let variance = SearchVariance::of(response);
+        if variance.is_none() && (self.asked == self.by || code != StatusCode::OK) {
+            return;
+        }
         let (variances, path, log) = (std::rc::Rc::clone(variances), self.path.clone(), env.clone());
         env.spawn(async move {
             if let Err(error) = variances.learn(&path, variance).await {

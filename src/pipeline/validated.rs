@@ -115,7 +115,7 @@ impl<E: Env> Fetch<'_, E> {
         entry.received = received.received;
         entry.initial_age = initial_age(&entry.headers, received.requested, received.received);
         let storable = judged?;
-        let spec = self.place(&storable, &entry.headers)?;
+        let spec = self.place(&storable, (entry.status, &entry.headers))?;
         entry.policy = storable.policy;
         Ok(Freshened { spec, headers: storable.headers })
     }
