@@ -19,14 +19,20 @@ use crate::env::Env;
 use crate::field::cache_status::CacheStatus;
 use crate::field::conditional::not_modified;
 use crate::time::Timestamp;
+use futures_util::future::LocalBoxFuture;
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
 
-impl<E: Env> Fetch<'_, E> {
-    /// Takes in a whole response: stores it as it passes by, if it may be stored, and answers with it.
-    pub(super) async fn absorb(self, received: Received, mut status: CacheStatus) -> Answer {
+impl<'a, E: Env> Fetch<'a, E> {
+    /// Takes in a whole response: stores it as it passes by, if it may be stored, and answers with it. On the heap: every way
+    /// ends here, and would have room for this on its stack.
+    pub(super) fn absorb(self, received: Received, status: CacheStatus) -> LocalBoxFuture<'a, Answer> {
+        Box::pin(self.take_in(received, status))
+    }
+
+    async fn take_in(self, received: Received, mut status: CacheStatus) -> Answer {
         let (app, incoming) = (self.want.app, self.want.incoming);
         let Received { response, requested, received, supersedes } = received;
         let (mut head, body) = response.into_parts();
