@@ -5,7 +5,7 @@ use super::{Pattern, Tag, ValueKey, Values};
 use crate::env::Env;
 use crate::purge::ledger::{self, Head as LedgerHead};
 use crate::purge::{MAX_TARGETS, Swept, Target};
-use crate::redis::{Arg, RedisError, Scan, Value as Reply};
+use crate::redis::{Arg, RedisError, Scan};
 use crate::time::millis;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use std::time::Duration;
@@ -41,10 +41,8 @@ impl<E: Env> Values<E> {
     /// # Errors
     /// [`RedisError`]: then the rest stays until its time is up.
     pub async fn sweep(&self, budget: Duration) -> Result<Option<Swept>, RedisError> {
-        let held = Arg::from(&self.keys.values_sweep());
-        let (nobody, rest) = (Arg::from("NX"), Arg::from(millis(REST)));
-        let arguments = vec![held.clone(), Arg::from("1"), nobody, Arg::from("PX"), rest.clone()];
-        if let Some(Reply::Nil) | None = self.redis.call("SET", arguments).await?.first() {
+        let held = self.keys.values_sweep();
+        if !self.redis.set_new(&held, &self.nonces.next(), REST).await? {
             return Ok(None);
         }
         let until = self.env.elapsed().saturating_add(budget);
@@ -53,7 +51,7 @@ impl<E: Env> Values<E> {
             let found = scan.next(&self.redis).await?;
             self.drop_from(&found, &mut swept).await?;
             swept.finished = scan.is_complete();
-            self.redis.call("PEXPIRE", vec![held.clone(), rest.clone()]).await?;
+            self.redis.call("PEXPIRE", vec![Arg::from(&held), Arg::from(millis(REST))]).await?;
         }
         Ok(Some(swept))
     }

@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What the client reads.
 pub(super) struct Paced<E: Env> {
     env: E,
-    tee: Rc<Resting<E>>,
+    resting: Rc<Resting<E>>,
     length: Option<u64>,
     /// How much it has got, in bytes.
     had: u64,
@@ -57,21 +57,21 @@ impl Drop for Task {
 impl<E: Env> Paced<E> {
     /// A reader of `tee`, whose body has `length` bytes where that is known.
     pub(super) fn new(env: E, tee: Tee<E>, length: Option<u64>) -> Self {
-        let tee = Rc::new(Resting { tee: RefCell::new(Some(tee)), since: Cell::default() });
-        Self { env, tee, length, had: 0, watch: None, rest: None }
+        let resting = Rc::new(Resting { tee: RefCell::new(Some(tee)), since: Cell::default() });
+        Self { env, resting, length, had: 0, watch: None, rest: None }
     }
 
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
-        let Some(mut tee) = self.tee.tee.take() else { return self.rest()?.chunk().await };
+        let Some(mut tee) = self.resting.tee.take() else { return self.rest()?.chunk().await };
         let piece = tee.next().await;
         if let Some(Ok(piece)) = &piece {
             self.had += piece.len() as u64;
         }
         self.watch(&tee);
         if self.watch.is_some() {
-            self.tee.since.set(self.env.elapsed());
+            self.resting.since.set(self.env.elapsed());
         }
-        self.tee.tee.replace(Some(tee));
+        self.resting.tee.replace(Some(tee));
         piece
     }
 
@@ -88,7 +88,7 @@ impl<E: Env> Paced<E> {
             return;
         }
         let Some(following) = tee.followed() else { return };
-        let (watching, task) = abortable(watch(self.env.clone(), Rc::downgrade(&self.tee)));
+        let (watching, task) = abortable(watch(self.env.clone(), Rc::downgrade(&self.resting)));
         self.env.spawn(async move {
             let _ = watching.await;
         });
@@ -97,10 +97,10 @@ impl<E: Env> Paced<E> {
 }
 
 /// Leaves the reader behind where it takes nothing, until there is nothing more to leave behind.
-async fn watch<E: Env>(env: E, tee: Weak<Resting<E>>) {
+async fn watch<E: Env>(env: E, resting: Weak<Resting<E>>) {
     loop {
         env.sleep(LOOK).await;
-        let Some(resting) = tee.upgrade() else { return };
+        let Some(resting) = resting.upgrade() else { return };
         let is_idle = env.elapsed().saturating_sub(resting.since.get()) >= PATIENCE;
         // While it is read, the origin is waited for.
         let is_followed = resting.tee.borrow().as_ref().map(|tee| tee.followed().is_some());
