@@ -41,12 +41,20 @@ pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     XxHash3_64::oneshot(bytes) as u32
 }
 
+/// How a record with this head begins. It tells the record from any other under the same key, but for one in four billion.
+pub(crate) fn preamble(version: u8, head: &[u8]) -> Vec<u8> {
+    let mut preamble = Writer::with_capacity(PREAMBLE);
+    preamble.u8(version);
+    preamble.u32(checksum(head));
+    preamble.length(head.len());
+    preamble.into_bytes()
+}
+
 /// A record: its version, its head with a checksum, and what follows.
 pub(crate) fn record(version: u8, head: &[u8], rest: &[u8]) -> Vec<u8> {
     let mut record = Writer::with_capacity(PREAMBLE + head.len() + rest.len());
-    record.u8(version);
-    record.u32(checksum(head));
-    record.bytes(head);
+    record.raw(&preamble(version, head));
+    record.raw(head);
     record.raw(rest);
     record.into_bytes()
 }

@@ -48,6 +48,8 @@ pub struct FillLease {
     pub(super) generation: Vec<u8>,
     pub(super) ledger: LedgerMark,
     pub(super) lead: Option<Lead>,
+    /// How the record begins that may be replaced; empty for any.
+    pub(super) over: Vec<u8>,
 }
 
 /// What whoever leads holds.
@@ -72,6 +74,12 @@ impl FillLease {
         let Some(change) = written.changes.get(ledger) else { return Some(self) };
         let ours = change.after.mark.id == self.ledger.id && change.before == self.ledger.seq;
         ours.then(|| Self { ledger: change.after.mark.clone(), ..self })
+    }
+
+    /// The same right, of what was made of a record that begins with `preamble`: it is not stored where another stands
+    /// by then.
+    pub(crate) fn over(self, preamble: Vec<u8>) -> Self {
+        Self { over: preamble, ..self }
     }
 
     /// Whether others may be waiting for what this fetch brings.
@@ -149,7 +157,8 @@ impl<E: Env> Store<E> {
         };
         let lead = (turn == Turn::Lead).then_some(lead);
         let generation = generation.bytes()?.unwrap_or_default();
-        Ok(Begun { turn, lease: FillLease { resource: resource.clone(), generation, ledger, lead } })
+        let lease = FillLease { resource: resource.clone(), generation, ledger, lead, over: Vec::new() };
+        Ok(Begun { turn, lease })
     }
 
     /// Gives a sign of life, and says whether there was progress. `false` when the lead was lost, or there was none.

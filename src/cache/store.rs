@@ -17,7 +17,8 @@
 //!
 //! A [`FillLease`] carries the generation in which its fetch began, and stores only into that same one. Purging a
 //! resource drops its generation with it, so that what was purged, or lost to eviction, in between is not
-//! brought back.
+//! brought back. One whose response is what was read and validated stores only where that still stands: a 304 that was
+//! long under way may be older than what has come meanwhile.
 
 use super::entry::{Content, Entry};
 use super::key::ResourceKey;
@@ -77,7 +78,8 @@ impl<E: Env> Store<E> {
         Self { env, redis, keys, nonces, books, limits, usual: RefCell::new(USUAL.to_owned()) }
     }
 
-    /// Stores a response that was fetched under `lease`. `false` when its resource was purged meanwhile.
+    /// Stores a response that was fetched under `lease`. `false` when its resource was purged meanwhile, or another
+    /// response stands where it may not replace any.
     ///
     /// # Errors
     /// [`RedisError`]: then it may or may not be stored.
@@ -118,6 +120,7 @@ impl<E: Env> Store<E> {
             Arg::from(&self.keys.variant(id, "")),
         ];
         arguments.extend(of_lead);
+        arguments.push(Arg::from(lease.over.clone()));
         let keys = [&self.keys.generation(id), &resource, &variant_key, &lead];
         let stored = exactly::<1>(self.redis.run(&STORE, &keys, arguments).await?)?[0].int()? == 1;
         self.books.of(id).prolong().await?;

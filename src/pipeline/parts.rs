@@ -111,6 +111,7 @@ impl<E: Env> Fetch<'_, E> {
         received: &Received,
         mut status: CacheStatus,
     ) -> Answer {
+        let read = partial.preamble();
         let freshened = self.freshen(partial.entry_mut(), received);
         if let Err(why @ Unstorable::AnotherValidator) = freshened {
             (status.forward_status, status.detail) = (None, Some(why.as_str()));
@@ -118,7 +119,7 @@ impl<E: Env> Fetch<'_, E> {
         }
         status.ttl = Some(partial.entry().ttl(received.received));
         match freshened {
-            Ok(freshened) => status.stored = self.refresh_parts(partial.clone(), freshened),
+            Ok(freshened) => status.stored = self.refresh_parts((read, partial.clone()), freshened),
             Err(why) => {
                 if !why.is_of_request() {
                     self.forget();
@@ -134,9 +135,9 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// Writes validated parts back, in the background; `false` without the right to.
-    fn refresh_parts(&self, mut partial: Partial, freshened: Freshened) -> bool {
-        let Some(lease) = self.lease.clone() else { return false };
+    /// Writes validated parts back in place of those that were read, in the background; `false` without the right to.
+    fn refresh_parts(&self, (read, mut partial): (Vec<u8>, Partial), freshened: Freshened) -> bool {
+        let Some(lease) = self.lease.clone().map(|lease| lease.over(read)) else { return false };
         let spec = self.kept(partial.entry_mut(), &lease, freshened);
         let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
         self.want.app.env.spawn(async move {

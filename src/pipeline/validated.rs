@@ -63,6 +63,7 @@ impl<E: Env> Fetch<'_, E> {
         let Ok(Some(mut entry)) = self.want.shared.store.whole(entry, &self.want.key).await else {
             return Box::pin(self.missing(status)).await;
         };
+        let read = entry.preamble();
         let freshened = self.freshen(&mut entry, received);
         let now = received.received;
         // Nothing says that it is still good, and it must not be used "until it has been successfully validated" (RFC 9111
@@ -73,7 +74,7 @@ impl<E: Env> Fetch<'_, E> {
         status.ttl = Some(entry.ttl(now));
         match freshened {
             Ok(freshened) => {
-                status.stored = self.refresh(entry.clone(), freshened);
+                status.stored = self.refresh((read, entry.clone()), freshened);
                 answer(&self.want, entry, status, now)
             }
             Err(why) => {
@@ -129,9 +130,10 @@ impl<E: Env> Fetch<'_, E> {
         spec
     }
 
-    /// Writes a validated entry back, in the background; `false` without the right to.
-    pub(super) fn refresh(&self, mut entry: Entry, freshened: Freshened) -> bool {
-        let Some(lease) = self.lease.clone() else { return false };
+    /// Writes a validated entry back in place of what was read, in the background; `false` without the right to. A 304 that
+    /// was long under way may be older than what has been stored meanwhile.
+    pub(super) fn refresh(&self, (read, mut entry): (Vec<u8>, Entry), freshened: Freshened) -> bool {
+        let Some(lease) = self.lease.clone().map(|lease| lease.over(read)) else { return false };
         let spec = self.kept(&mut entry, &lease, freshened);
         let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
         self.want.app.env.spawn(async move {

@@ -4,9 +4,12 @@ use crate::support::exchange::request;
 use crate::support::origin::{reply, streamed};
 use crate::support::{Instance, World, on_redis};
 use bytes::Bytes;
+use futures_util::future::join;
 use spindrift::body::Body;
 use spindrift::env::UpstreamError;
 use spindrift::purge::Purge;
+use std::cell::Cell;
+use std::rc::Rc;
 
 const A: &str = "http://h/a";
 
@@ -403,5 +406,51 @@ fn what_is_superseded_goes_also_where_only_its_end_shows_that_it_is_too_large() 
         assert_eq!(instance.get(A).await.body.unwrap().len(), 400_000);
         world.origin.is_away();
         assert_eq!(instance.get(A).await.status, 502);
+    });
+}
+
+/// The origin changes while a 304 is under way that was made before. What is asked for then is stored, and stays.
+async fn overtaken(world: &World, vary: &'static str, late: &[(&'static str, &str)]) {
+    world.tell(&["FLUSHALL"]).await;
+    let instance = world.instance_with("[cache]\ncollapse = \"0s\"\n");
+    let (tag, before) = (Rc::new(Cell::new("\"1\"")), world.origin.count());
+    let now = Rc::clone(&tag);
+    world.origin.answers(move |seen| {
+        let fields = [("cache-control", "max-age=60"), ("etag", now.get()), ("vary", vary)];
+        let (known, part) = (seen.header("if-none-match") == now.get(), !seen.header("range").is_empty());
+        let ranged = [&fields[..], &[("content-range", "bytes 0-1/3")]].concat();
+        Ok(match (known, part) {
+            (true, _) => reply(304, &fields, ""),
+            (false, true) => reply(206, &ranged, &now.get().as_bytes()[..2]),
+            (false, false) => reply(200, &fields, now.get()),
+        })
+    });
+    instance.get_with(A, late).await;
+    world.clock.advance_secs(61);
+    world.origin.hold_those_with("x-slow");
+    let late = async {
+        let got = instance.get_with(A, &[late, &[("x-slow", "1")]].concat()).await;
+        assert_eq!((got.parameter("fwd-status"), &got.text()[..2]), ("304", "\"1"));
+    };
+    let newer = async {
+        world.origin.asked(before + 2).await;
+        tag.set("\"2\"");
+        let got = instance.get(A).await;
+        assert_eq!((got.text(), got.is_stored()), ("\"2\"", true));
+        world.origin.release();
+    };
+    join(late, newer).await;
+    instance.env.settle().await;
+    let hit = instance.get(A).await;
+    assert_eq!((hit.is_hit(), hit.text()), (true, "\"2\""), "{vary}");
+}
+
+#[test]
+fn a_304_that_was_long_under_way_does_not_undo_what_was_stored_meanwhile() {
+    on_redis(async |world| {
+        for vary in ["", "accept"] {
+            overtaken(world, vary, &[]).await;
+            overtaken(world, vary, &[("range", "bytes=0-1")]).await;
+        }
     });
 }

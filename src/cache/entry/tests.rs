@@ -196,7 +196,9 @@ proptest! {
             tags,
             content,
         };
-        prop_assert_eq!(Entry::decode(&entry.encode().into()), Ok(entry));
+        let read = Entry::decode(&entry.encode().into());
+        prop_assert_eq!(read.as_ref().map(Entry::preamble), Ok(entry.preamble()));
+        prop_assert_eq!(read, Ok(entry));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! that does not fit is a [`Corrupt`] entry and counts as none at all.
 
 use super::{Content, Corrupt, Entry, LedgerMark, PARTS, Policy, VERSION};
-use crate::codec::{Beginning, Damaged, PREAMBLE, Reader, Writer, checksum, record};
+use crate::codec::{Beginning, Damaged, PREAMBLE, Reader, Writer, checksum, preamble, record};
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -28,9 +28,18 @@ impl Entry {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let inline: &[u8] = if let Content::Inline(bytes) = &self.content { bytes } else { &[] };
+        record(VERSION, &self.head(), inline)
+    }
+
+    /// What [`Entry::encode`] begins with: enough to tell whether it still stands where it was read.
+    pub(crate) fn preamble(&self) -> Vec<u8> {
+        preamble(VERSION, &self.head())
+    }
+
+    fn head(&self) -> Vec<u8> {
         let mut head = Writer::with_capacity(1024);
         self.write_head(&mut head);
-        record(VERSION, &head.into_bytes(), inline)
+        head.into_bytes()
     }
 
     fn write_head(&self, out: &mut Writer) {

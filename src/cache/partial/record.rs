@@ -3,7 +3,7 @@
 use super::Partial;
 use crate::cache::entry::{Content, Corrupt, Entry, PARTS};
 use crate::cache::slice::Run;
-use crate::codec::{Beginning, PREAMBLE, Reader, Writer, record};
+use crate::codec::{Beginning, PREAMBLE, Reader, Writer, preamble, record};
 use crate::field::range::Span;
 use crate::field::validator::StrongValidator;
 use bytes::Bytes;
@@ -12,6 +12,15 @@ impl Partial {
     /// The bytes for Redis.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        record(PARTS, &self.head(), &[])
+    }
+
+    /// What [`Partial::encode`] begins with: enough to tell whether it still stands where it was read.
+    pub(crate) fn preamble(&self) -> Vec<u8> {
+        preamble(PARTS, &self.head())
+    }
+
+    fn head(&self) -> Vec<u8> {
         let mut head = Writer::with_capacity(1024 + 64 * self.runs.len());
         head.u64(self.complete);
         head.length(self.runs.len());
@@ -21,7 +30,7 @@ impl Partial {
             head.text(&run.body);
         }
         head.raw(&self.entry.encode());
-        record(PARTS, &head.into_bytes(), &[])
+        head.into_bytes()
     }
 
     /// Reads what [`Partial::encode`] wrote.

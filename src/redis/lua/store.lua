@@ -2,7 +2,7 @@
 -- KEYS: generation, resource, variant (the resource again where nothing is varied on), lead
 -- ARGV: generation the fetch began with, fields varied on or '', variant, entry, time to live (ms),
 --       most variants of a resource or 0 for any number, what the keys of its variants begin with, token of the lead or '',
---       what else is said of the lead, how long that stays (ms)
+--       what else is said of the lead, how long that stays (ms), how the record begins (9 bytes) that may be replaced or '' for any
 -- Reply: 1 stored, 0 refused
 -- The resource holds "E" and its entry, or an index: "V", its name, the fields varied on, the variants.
 -- A variant holds the name of its index, so that none outlives it.
@@ -13,6 +13,16 @@ if ARGV[8] ~= '' then
   end
 end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+-- Whether another record stands there than the one that may be replaced.
+local function is_another()
+  local first = redis.call('GETRANGE', KEYS[2], 0, 9)
+  if string.sub(first, 1, 1) ~= 'V' then return first ~= '' and string.sub(first, 2) ~= ARGV[11] end
+  if ARGV[2] == '' then return true end
+  local name = string.match(redis.call('GET', KEYS[2]), '^V(%x+ )') or ' '
+  local record = redis.call('GETRANGE', KEYS[3], 0, #name + 8)
+  return string.sub(record, 1, #name) == name and string.sub(record, #name + 1) ~= ARGV[11]
+end
+if ARGV[11] ~= '' and is_another() then return 0 end
 if ARGV[2] == '' then
   redis.call('SET', KEYS[2], 'E' .. ARGV[4], 'PX', ARGV[5])
   return 1

@@ -38,7 +38,7 @@ pub(crate) struct Origin {
     seen: RefCell<Vec<Seen>>,
     changed: Notify,
     held: Cell<bool>,
-    passes: RefCell<Option<Method>>,
+    passes: RefCell<Box<dyn Fn(&Seen) -> bool>>,
     released: Notify,
 }
 
@@ -51,7 +51,7 @@ impl Origin {
             seen: RefCell::default(),
             changed: Notify::new(),
             held: Cell::new(false),
-            passes: RefCell::default(),
+            passes: RefCell::new(Box::new(|_| false)),
             released: Notify::new(),
         }
     }
@@ -84,7 +84,13 @@ impl Origin {
     /// The same, but for requests with this method.
     pub(crate) fn hold_all_but(&self, method: &'static str) {
         self.held.set(true);
-        *self.passes.borrow_mut() = Some(Method::from_bytes(method.as_bytes()).unwrap());
+        *self.passes.borrow_mut() = Box::new(move |seen| seen.method == method);
+    }
+
+    /// The same, but only for requests with this field.
+    pub(crate) fn hold_those_with(&self, field: &'static str) {
+        self.held.set(true);
+        *self.passes.borrow_mut() = Box::new(move |seen| !seen.headers.contains_key(field));
     }
 
     /// Hands over what was held.
@@ -127,7 +133,7 @@ impl Origin {
         let body = body.collect(usize::MAX).await.map_err(|e| UpstreamError::Invalid(e.to_string()))?;
         let seen = Seen { method: parts.method, uri: parts.uri, headers: parts.headers, body };
         let outcome = (self.script.borrow_mut())(&seen);
-        let passes = self.passes.borrow().as_ref() == Some(&seen.method);
+        let passes = (self.passes.borrow())(&seen);
         self.seen.borrow_mut().push(seen);
         self.changed.notify_waiters();
         while self.held.get() && !passes {
