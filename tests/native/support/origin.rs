@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 pub(crate) type Outcome = Result<Response<Body>, UpstreamError>;
 
 type Script = Box<dyn FnMut(&Seen) -> Outcome>;
+type Filter = Box<dyn Fn(&Seen) -> bool>;
 
 /// A request as the origin saw it.
 #[derive(Clone, Debug)]
@@ -38,7 +39,7 @@ pub(crate) struct Origin {
     seen: RefCell<Vec<Seen>>,
     changed: Notify,
     held: Cell<bool>,
-    passes: RefCell<Box<dyn Fn(&Seen) -> bool>>,
+    passes: RefCell<Filter>,
     released: Notify,
 }
 
