@@ -52,6 +52,16 @@ impl Stale {
         self.on_error.disconnected.then_some(self.entry)
     }
 
+    /// Seconds of freshness left, for `Cache-Status`. None are where it was purged softly, or must always be validated,
+    /// whatever is left of its lifetime.
+    #[must_use]
+    pub fn ttl(&self, now: Timestamp) -> i64 {
+        match self.reason {
+            Forward::Stale => self.entry.ttl(now).min(0),
+            _ => self.entry.ttl(now),
+        }
+    }
+
     /// Whether what another request brings may answer this one too. Of a response that is "not to be used to
     /// satisfy any other request without forwarding it for validation" (RFC 9111 §5.2.2.4) it may not.
     #[must_use]

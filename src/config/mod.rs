@@ -194,6 +194,9 @@ impl Config {
         let max_ttl = cache.max_ttl;
         let common = Common { base: &base, max_ttl, sessions: &session, limits: &limits, everywhere };
         let routes = route::read_all(table.tables("route"), &common);
+        if base.tells_visitors_apart() && routes.iter().all(|route| route.session.is_none()) {
+            table.fail("cache", "key.visitor has no effect, because no route has sessions (session = true)");
+        }
         let mut queues = queue::read_all(table.tables("queue"));
         let webhooks = webhook::read_all(table.tables("webhook"), &mut queues);
         let values = table.table("values").map(values::read).unwrap_or_default();

@@ -196,9 +196,14 @@ impl Draft {
         draft
     }
 
-    /// Whether it tells visitors apart, and in another way than `base`.
+    /// Whether it tells visitors apart.
+    pub(super) fn tells_visitors_apart(&self) -> bool {
+        self.cache.key.visitor != Visitor::Nobody
+    }
+
+    /// Whether it does so in another way than `base`.
     pub(super) fn names_visitors(&self, base: &Self) -> bool {
-        self.cache.key.visitor != Visitor::Nobody && self.cache.key.visitor != base.cache.key.visitor
+        self.tells_visitors_apart() && self.cache.key.visitor != base.cache.key.visitor
     }
 
     /// Reports what a route says about caching although it is not cached.

@@ -260,8 +260,11 @@ mod tests {
         for text in [route.to_owned(), format!("[cache]\nkey.visitor = \"user\"\n{route}")] {
             assert!(errors(&text).contains("route[0].cache: key.visitor has no effect"), "{text}");
         }
-        let inherited = "[cache]\nkey.visitor = \"user\"\n[[route]]\npath = \"/a\"";
-        assert!(Config::parse(inherited, "f").is_ok(), "it is meant for the routes that have sessions");
+        let inherited = "[cache]\nkey.visitor = \"user\"\n[[route]]\npath = \"/a\"\n";
+        let refused = errors(inherited);
+        assert!(refused.contains("cache: key.visitor has no effect"), "{refused}");
+        let other = format!("{inherited}[[route]]\npath = \"/b\"\nsession = true");
+        assert!(Config::parse(&other, "f").is_ok(), "it is meant for the routes that have sessions");
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! Asking the origin for something that may be stored, and taking in what it answers.
 
 use super::held::{Failure, Held};
-use super::{Answer, Want, answer, pass, session, upstream_failed};
+use super::{Answer, Want, pass, session, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
-use crate::cache::entry::Entry;
 use crate::cache::lease::FillLease;
 use crate::cache::reuse::Stale;
 use crate::cache::storable::post_answers_get;
@@ -199,13 +198,6 @@ impl Ending {
             _ => Self::Failed(code_of(error)),
         }
     }
-}
-
-/// What is stored, although it is stale.
-pub(super) fn reuse<E: Env>(want: &Want<'_, E>, entry: Entry, mut status: CacheStatus) -> Answer {
-    let now = want.app.env.now();
-    status.ttl = Some(entry.ttl(now));
-    answer(want, entry, status, now)
 }
 
 /// The status code that stands for an error.

@@ -1,8 +1,7 @@
 //! What is stored, and does not answer a request as it is.
 
-use super::fetch::reuse;
 use super::parts::answered_by;
-use super::{Answer, Want, upstream_failed};
+use super::{Answer, Want, answer, upstream_failed};
 use crate::cache::partial::{Partial, StalePartial};
 use crate::cache::reuse::Stale;
 use crate::env::{Env, UpstreamError};
@@ -85,17 +84,18 @@ impl Held {
             return None;
         }
         status.detail = Some(failure.as_str());
+        let now = want.app.env.now();
         match self {
             Self::Nothing | Self::Parts(_) => None,
             Self::Stale(stale) => {
+                status.ttl = Some(stale.ttl(now));
                 // Pieces of its content may have been evicted while the origin was asked.
                 let entry = want.shared.store.whole(stale.when_disconnected()?, &want.key).await.ok()??;
-                Some(reuse(want, entry, status))
+                Some(answer(want, entry, status, now))
             }
             Self::StaleParts(stale) => {
-                let (partial, now) = (stale.when_disconnected()?, want.app.env.now());
-                status.ttl = Some(partial.entry().ttl(now));
-                answered_by(want, partial, status, now).await.ok()
+                status.ttl = Some(stale.ttl(now));
+                answered_by(want, stale.when_disconnected()?, status, now).await.ok()
             }
         }
     }

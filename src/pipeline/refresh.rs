@@ -24,7 +24,7 @@ pub(super) fn behind<E: Env>(
     (flight, mark): (String, Option<LedgerMark>),
     now: Timestamp,
 ) -> Answer {
-    let status = CacheStatus::hit(stale.entry.ttl(now)).because("stale-while-revalidate");
+    let status = CacheStatus::hit(stale.ttl(now)).because("stale-while-revalidate");
     let entry = stale.entry.clone();
     let (app, key) = (Rc::clone(want.app), (want.key.clone(), want.search.clone()));
     let incoming = want.incoming.as_plain_get();

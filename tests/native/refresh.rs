@@ -3,6 +3,7 @@
 use crate::support::origin::reply;
 use crate::support::{World, on_redis};
 use futures_util::future::join_all;
+use spindrift::purge::Purge;
 
 const A: &str = "http://h/a";
 
@@ -27,6 +28,20 @@ fn within_its_window_a_stale_response_answers_and_is_refreshed() {
         assert_eq!(world.origin.count(), 2, "behind the answer");
         let fresh = other.get(A).await;
         assert_eq!((fresh.text(), fresh.is_hit(), world.origin.count()), ("v2", true, 2));
+    });
+}
+
+#[test]
+fn what_was_purged_softly_is_stale_whatever_is_left_of_its_lifetime() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        versions(world, "max-age=10, stale-while-revalidate=20");
+        instance.get(A).await;
+        instance.purge(&Purge { urls: vec![A.to_owned()], soft: true, ..Purge::default() }).await.unwrap();
+        let stale = instance.get(A).await;
+        assert_eq!((stale.text(), stale.detail(), stale.ttl()), ("v1", "stale-while-revalidate", 0));
+        let fresh = instance.get(A).await;
+        assert_eq!((fresh.text(), fresh.is_hit(), fresh.ttl()), ("v2", true, 10));
     });
 }
 

@@ -372,7 +372,8 @@ fn what_was_purged_softly_covers_no_error_without_stale_if_error() {
             world.origin.gives(503, &[], "error");
             assert_eq!(instance.get(A).await.status, status, "{cache_control}");
             world.origin.is_away();
-            assert_eq!(instance.get(A).await.text(), "hello", "it is there, and the origin is not");
+            let got = instance.get(A).await;
+            assert_eq!((got.text(), got.ttl()), ("hello", 0), "it is there, and the origin is not");
         }
     });
 }

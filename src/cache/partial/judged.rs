@@ -40,6 +40,12 @@ impl StalePartial {
         self.stale.reason
     }
 
+    /// Seconds of freshness left; see [`Stale::ttl`].
+    #[must_use]
+    pub fn ttl(&self, now: Timestamp) -> i64 {
+        self.stale.ttl(now)
+    }
+
     /// The fields, as [`Partial::headers`] has them.
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {

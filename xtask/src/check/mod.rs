@@ -32,13 +32,15 @@ struct Options {
 }
 
 impl Options {
-    fn parse(mut parser: Parser) -> Result<Self> {
+    fn parse(mut parser: Parser, is_ci: bool) -> Result<Self> {
         let mut options = Self::default();
         while let Some(argument) = parser.next()? {
             match argument {
-                Arg::Value(value) if options.filter.is_none() => options.filter = Some(value.string()?),
+                Arg::Value(value) if options.filter.is_none() && !is_ci => {
+                    options.filter = Some(value.string()?)
+                }
                 Arg::Long("keep-going") => options.keep_going = true,
-                Arg::Long("offline") => options.offline = true,
+                Arg::Long("offline") if is_ci => options.offline = true,
                 other => return Err(other.unexpected().into()),
             }
         }
@@ -48,7 +50,7 @@ impl Options {
 
 /// `cargo xtask test [filter]`
 pub(crate) fn test(parser: Parser) -> Result<()> {
-    let options = Options::parse(parser)?;
+    let options = Options::parse(parser, false)?;
     let workspace = Workspace::find()?;
     let mut steps = Steps::new(options.keep_going);
     let outcome = match &options.filter {
@@ -60,10 +62,7 @@ pub(crate) fn test(parser: Parser) -> Result<()> {
 
 /// `cargo xtask ci`: the same, and cargo-deny, which it installs.
 pub(crate) fn ci(parser: Parser) -> Result<()> {
-    let options = Options::parse(parser)?;
-    if options.filter.is_some() {
-        return fail("`cargo xtask ci` runs everything and takes no filter");
-    }
+    let options = Options::parse(parser, true)?;
     let workspace = Workspace::find()?;
     let mut steps = Steps::new(options.keep_going);
     let outcome = everything(&workspace, &mut steps)
@@ -193,8 +192,17 @@ mod tests {
 
     #[test]
     fn reads_a_filter_and_flags() {
-        let options = Options::parse(Parser::from_args(["purge", "--keep-going"])).unwrap();
-        assert_eq!(options, Options { filter: Some("purge".to_owned()), keep_going: true, offline: false });
-        assert!(Options::parse(Parser::from_args(["one", "two"])).is_err());
+        let test = |arguments: &[&str]| Options::parse(Parser::from_args(arguments), false);
+        let options = Options { filter: Some("purge".to_owned()), keep_going: true, offline: false };
+        assert_eq!(test(&["purge", "--keep-going"]).unwrap(), options);
+        assert!(test(&["one", "two"]).is_err() && test(&["--offline"]).is_err());
+    }
+
+    #[test]
+    fn ci_runs_everything() {
+        let ci = |arguments: &[&str]| Options::parse(Parser::from_args(arguments), true);
+        let options = Options { filter: None, keep_going: true, offline: true };
+        assert_eq!(ci(&["--offline", "--keep-going"]).unwrap(), options);
+        assert!(ci(&["purge"]).is_err());
     }
 }
