@@ -10,7 +10,7 @@ use super::script::{self, LIMIT};
 use super::tally::Tally;
 use crate::env::Env;
 use crate::nonce::Nonces;
-use crate::redis::{Arg, Client, Key, Keys, RedisError};
+use crate::redis::{Arg, Client, Key, Keys, Nagging, RedisError};
 use crate::time::{Timestamp, Ttl};
 use futures_util::future::join_all;
 use std::cell::RefCell;
@@ -39,6 +39,7 @@ pub struct Limiter<E: Env> {
     identifier: Identifier,
     pub(super) memory: RefCell<Memory>,
     tally: Option<Tally<E>>,
+    complaints: Nagging,
 }
 
 impl<E: Env> Limiter<E> {
@@ -46,7 +47,7 @@ impl<E: Env> Limiter<E> {
     #[must_use]
     pub fn new(env: E, redis: Option<Rc<Client<E>>>, keys: Keys, identifier: Identifier) -> Self {
         let (nonces, memory) = (Nonces::new(&env), RefCell::new(Memory::new()));
-        Self { env, redis, keys, nonces, identifier, memory, tally: None }
+        Self { env, redis, keys, nonces, identifier, memory, tally: None, complaints: Nagging::default() }
     }
 
     /// The same, counting what it decides.
@@ -196,9 +197,10 @@ impl<E: Env> Limiter<E> {
         standings.inspect_err(|error| self.complain(error)).ok()
     }
 
-    /// What Redis refuses for good is worth a line; that it is away, the client says itself.
+    /// What Redis refuses for good is worth a line now and then; that it is away, the client says itself.
     fn complain(&self, error: &RedisError) {
-        if matches!(error, RedisError::Refused(_) | RedisError::Reply(_)) {
+        let is_for_good = matches!(error, RedisError::Refused(_) | RedisError::Reply(_));
+        if is_for_good && self.complaints.is_due(self.env.elapsed()) {
             self.env.log(&format!("limits are decided without Redis: {error}"));
         }
     }

@@ -1,13 +1,14 @@
 //! One connection to one Redis server, with a deadline on every call and backoff while it is down.
 
 use super::client::Limits;
+use super::nagging::Nagging;
 use super::outage::{Condition, Outage};
 use super::{Arg, RedisError, Value};
 use crate::config::Secret;
 use crate::env::{Connection, Env};
 use crate::metrics::{Metrics, Series, Timed};
 use futures_util::future::{Either, select};
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -36,8 +37,8 @@ pub(super) struct Node<E: Env> {
     pub(super) link: RefCell<Link<E::Connection>>,
     /// Open connections that nobody uses, for commands that `ASKING` precedes.
     pub(super) spare: RefCell<Vec<E::Connection>>,
-    /// When the log last said that the server refuses something.
-    complained: Cell<Option<Duration>>,
+    /// When the log says that the server refuses something.
+    complaints: Nagging,
     observer: Observer<E>,
 }
 
@@ -60,14 +61,11 @@ pub(super) enum Link<C> {
 /// one another, so it has to look; it happens only at the start of an instance.
 pub(super) const OPENING_POLL: Duration = Duration::from_millis(1);
 
-/// How often the log says that a server refuses something.
-const COMPLAINT: Duration = Duration::from_secs(60);
-
 impl<E: Env> Node<E> {
     /// The server at `address`. Does nothing yet.
     pub(super) fn new(env: E, address: Secret, limits: Limits, observer: Observer<E>) -> Self {
         let (link, spare) = (RefCell::new(Link::Closed), RefCell::new(Vec::new()));
-        Self { env, address, announced: None, limits, link, spare, complained: Cell::new(None), observer }
+        Self { env, address, announced: None, limits, link, spare, complaints: Nagging::default(), observer }
     }
 
     /// The same, found by itself and not given by the operator.
@@ -146,12 +144,7 @@ impl<E: Env> Node<E> {
 
     /// Tells the operator of what will go on failing, now and then.
     fn complain(&self, error: &RedisError) {
-        if !error.is_for_the_operator() {
-            return;
-        }
-        let now = self.env.elapsed();
-        if self.complained.get().is_none_or(|last| now.saturating_sub(last) >= COMPLAINT) {
-            self.complained.set(Some(now));
+        if error.is_for_the_operator() && self.complaints.is_due(self.env.elapsed()) {
             self.say(&error.to_string());
         }
     }

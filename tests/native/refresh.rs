@@ -149,7 +149,7 @@ fn a_soft_purge_is_refreshed_behind_the_answer_and_a_hard_one_is_not() {
         let instance = world.instance();
         versions(world, "max-age=10, stale-while-revalidate=20");
         instance.get(A).await;
-        let soft = spindrift::purge::Purge { urls: vec![A.to_owned()], soft: true, ..Default::default() };
+        let soft = Purge { urls: vec![A.to_owned()], soft: true, ..Default::default() };
         instance.purge(&soft).await.unwrap();
         let stale = instance.get(A).await;
         assert_eq!((stale.text(), stale.detail()), ("v1", "stale-while-revalidate"));

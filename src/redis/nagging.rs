@@ -1,0 +1,36 @@
+//! Lines of the log about what will go on failing: one now and then, not one for every request.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+/// How often the log says the same.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// When something was last said.
+#[derive(Debug, Default)]
+pub(crate) struct Nagging {
+    last: Cell<Option<Duration>>,
+}
+
+impl Nagging {
+    /// Whether it is time to say it again, by [`Clock::elapsed`](crate::env::Clock::elapsed). Whoever is told so says it.
+    pub(crate) fn is_due(&self, now: Duration) -> bool {
+        let is_due = self.last.get().is_none_or(|last| now.saturating_sub(last) >= EVERY);
+        if is_due {
+            self.last.set(Some(now));
+        }
+        is_due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_said_once_a_minute() {
+        let nagging = Nagging::default();
+        let due = |seconds| nagging.is_due(Duration::from_secs(seconds));
+        assert_eq!([0, 1, 59, 60, 61].map(due), [true, false, false, true, false]);
+    }
+}
