@@ -76,6 +76,19 @@ impl<'a, E: Env> Call<'a, E> {
         object(&content, form)
     }
 
+    /// The same where there may be no content, which is a form without members.
+    ///
+    /// # Errors
+    /// As [`Call::json`].
+    pub(super) async fn form<T: DeserializeOwned + Default>(&mut self, form: &str) -> Result<T, Problem> {
+        let content = self.content(MAX_CONTENT).await?;
+        if content.is_empty() {
+            return Ok(T::default());
+        }
+        self.expects_json()?;
+        object(&content, form)
+    }
+
     /// Checks that the content is not said to be anything but JSON. What says nothing may be, and what
     /// `curl -d` says it says of everything.
     ///

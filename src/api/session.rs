@@ -173,14 +173,7 @@ struct Rotate {
 
 async fn rotate<E: Env>(mut call: Call<'_, E>, id: &Id) -> Outcome {
     let sessions = sessions(&call)?;
-    let content = call.content(super::call::MAX_CONTENT).await?;
-    if !content.is_empty() {
-        call.expects_json()?;
-    }
-    let asked: Rotate = match &content[..] {
-        [] => Rotate::default(),
-        text => super::call::object(text, r#"no content or {"user":".."}"#)?,
-    };
+    let asked: Rotate = call.form(r#"no content or {"user":".."}"#).await?;
     let user = asked.user.as_deref().map(user).transpose()?;
     let Id::Ours(handle) = id else {
         let detail = "a session with an id of your own has no secret that could be renewed";

@@ -299,3 +299,27 @@ fn of_several_idempotency_keys_none_counts() {
         }
     });
 }
+
+#[test]
+fn a_value_is_looked_at_under_the_condition_under_which_it_is_read() {
+    on_redis(async |world| {
+        let instance = world.managed("");
+        let bearer = format!("Bearer {TOKEN}");
+        let fields = [("authorization", bearer.as_str())];
+        let set = instance.calls("PUT", "v1/cache/a", &fields, "text").await;
+        let (tag, other) = (set.header("etag").to_owned(), "\"0123456789abcdef0123456789abcdef\"");
+        for (condition, path, status) in [
+            (tag.as_str(), "v1/cache/a", 200),
+            ("*", "v1/cache/a", 200),
+            (other, "v1/cache/a", 412),
+            (other, "v1/cache/b", 404),
+            ("no tag", "v1/cache/a", 400),
+        ] {
+            let fields = [fields[0], ("if-match", condition)];
+            for method in ["GET", "HEAD"] {
+                let got = instance.calls(method, path, &fields, "").await;
+                assert_eq!(got.status, status, "{method} {path} {condition}");
+            }
+        }
+    });
+}

@@ -1,32 +1,14 @@
 //! What requests say, checked.
 
-use super::super::call::{Call, MAX_CONTENT, object};
+use super::super::call::Call;
 use crate::env::Env;
 use crate::job::{BadData, Data, MAX_DATA};
 use crate::problem::Problem;
 use http::StatusCode;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::ops::RangeInclusive;
 use std::time::Duration;
-
-/// Reading the content of a request.
-pub(super) trait Form {
-    /// The content as JSON of the form that `shown` shows; no content is a form without members.
-    async fn form<T: DeserializeOwned + Default>(&mut self, shown: &str) -> Result<T, Problem>;
-}
-
-impl<E: Env> Form for Call<'_, E> {
-    async fn form<T: DeserializeOwned + Default>(&mut self, shown: &str) -> Result<T, Problem> {
-        let content = self.content(MAX_CONTENT).await?;
-        if content.is_empty() {
-            return Ok(T::default());
-        }
-        self.expects_json()?;
-        object(&content, shown)
-    }
-}
 
 /// 400 for what was said wrong.
 pub(super) fn bad(problem: &impl ToString) -> Problem {

@@ -1,6 +1,6 @@
 //! Enqueueing, claiming, and single jobs.
 
-use super::form::{Form, bad, data, seconds, there, whole};
+use super::form::{bad, data, seconds, there, whole};
 use super::{failed, jobs_of, shape};
 use crate::api::call::{Call, MAX_CONTENT, object};
 use crate::api::idempotency;

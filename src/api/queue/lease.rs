@@ -1,6 +1,6 @@
 //! Ending and extending leases.
 
-use super::form::{Form, bad, seconds};
+use super::form::{bad, seconds};
 use super::{failed, jobs_of, shape};
 use crate::api::call::Call;
 use crate::api::nothing_here;

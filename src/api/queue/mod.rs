@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::job::{JobError, Jobs, QueueName};
 use crate::problem::Problem;
 use crate::redis::RedisError;
-use form::{Form, seconds};
+use form::seconds;
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use serde::Deserialize;

@@ -107,8 +107,13 @@ fn found(request: &HeaderMap, value: Value) -> Response<Body> {
 
 async fn head<E: Env>(call: Call<'_, E>, key: &ValueKey) -> Outcome {
     call.only_query(&[])?;
-    let glance = call.shared()?.values.glance(key).await.map_err(|error| uncertain(&error))?;
+    let values = &call.shared()?.values;
+    let only = Precondition::if_match(&call.incoming.headers)?;
+    let glance = values.glance(key).await.map_err(|error| uncertain(&error))?;
     let Some(found) = glance else { return Err(missing()) };
+    if only.is_some_and(|only| !only.condition().holds(Some(found.etag))) {
+        return Err(failed(Some(found.etag)));
+    }
     let mut response = Response::new(Body::Empty);
     let headers = response.headers_mut();
     describe(headers, &found.media_type, &found.tags, found.etag, found.expires_at);
