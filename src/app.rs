@@ -112,7 +112,9 @@ impl<E: Env> App<E> {
     /// 503 when Redis is switched off.
     pub fn shared(&self) -> Result<&Shared<E>, Problem> {
         self.shared.as_ref().ok_or_else(|| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Redis is switched off: redis_enabled is false")
+            let detail = "Redis is switched off: redis_enabled is false";
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+            problem.with("reason", "redis-disabled").with("outcome", "not_done")
         })
     }
 }

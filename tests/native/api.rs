@@ -323,3 +323,17 @@ fn a_value_is_looked_at_under_the_condition_under_which_it_is_read() {
         }
     });
 }
+
+#[test]
+fn where_redis_is_switched_off_the_reason_is_said_and_nothing_is_done() {
+    on_redis(async |world| {
+        let off = world.instance_given(&[("admin_token", TOKEN), ("redis_enabled", "false")], "");
+        let bearer = format!("Bearer {TOKEN}");
+        for (method, path) in [("PUT", "v1/cache/a"), ("GET", "v1/locks/a"), ("POST", "v1/queues/a/claim")] {
+            let got = off.calls(method, path, &[("authorization", &bearer)], "").await;
+            let problem = problem(&got);
+            assert_eq!((got.status, &problem["reason"]), (503, &json!("redis-disabled")), "{method} {path}");
+            assert_eq!(problem["outcome"], "not_done", "{method} {path}");
+        }
+    });
+}
