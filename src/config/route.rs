@@ -16,8 +16,8 @@ use std::time::Duration;
 /// A part of the site with its own rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// What logs, metrics and `Cache-Status` call it; the pattern where the configuration gives no name, and
-    /// `default` for the requests that no route matches.
+    /// What metrics and limits call it; the pattern where the configuration gives no name, and `default` for the
+    /// requests that no route matches.
     pub name: String,
     /// What happens to its requests.
     pub policy: RoutePolicy,

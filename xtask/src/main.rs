@@ -33,11 +33,11 @@ cargo xtask <command>
                  --variable name=value     any variable of spin.toml, or name=@file; again for more
   test         prepares what the checks need, and runs them all: format, licences, clippy, tests
                  [filter]                  only the tests with this in their names
-                 --keep-going              not only to the first failure
+                 --keep-going              go on after a failure
   ci           the same, and cargo-deny, which it installs
                  --offline                 without the list of advisories
   bench        measures hits, misses and pass-through against an empty handler
-                 --seconds 3               for each of the 26 cells
+                 --seconds 3               for each of the 28 cells
                  --host embedded|spin      [default: embedded, and the spin that SPIN_BIN names]
   conformance  runs http-cache-tests, and compares with what is known not to pass
                  --suite DIRECTORY         another copy of it [default: the one in the registry]
