@@ -206,32 +206,35 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
         found.partial = found.partial.filter(|partial| want.admits(partial.entry()));
         let waited = waiting.waited();
         let (flight, mark) = (want.flight(&found.flight), found.mark.clone());
-        let (held, status) = match judge(want, &wanted, found, waited, want.app.env.now()).await? {
-            Judgement::Answer(mut answer) => match answer.response.body_mut().begin().await {
-                Ok(()) => return Ok(Found::Answer(answer)),
-                // Its content went since it was looked up. Mostly it is found missing now.
-                Err(_) if !std::mem::replace(&mut lost, true) => continue,
-                Err(_) if wanted.only_if_cached => return Ok(Found::Answer(unsatisfiable())),
-                Err(_) => {
-                    let status = CacheStatus::forward(Forward::UriMiss).because("content-lost");
-                    return Ok(Found::Fetch(Held::Nothing, status, collapse::alone(want).await));
+        let mut answer = match judge(want, &wanted, found, waited, want.app.env.now()).await? {
+            Judgement::Answer(answer) => answer,
+            Judgement::Ask(held, status) => {
+                let shared = held.can_be_shared();
+                let turn = Box::pin(collapse::turn(want, &flight, mark, shared, &mut waiting)).await;
+                match (turn, held) {
+                    (Ok(Step::LookAgain), _) => continue,
+                    (Ok(Step::Fetch(lease)), held) => return Ok(Found::Fetch(held, status, Some(lease))),
+                    (Ok(Step::Follow(follow)), _) => following(want, *follow, status, want.app.env.now()),
+                    (Ok(Step::Failed(code)), held) => {
+                        return Ok(Found::Answer(
+                            Box::pin(held::failed_elsewhere(want, code, held, status)).await,
+                        ));
+                    }
+                    (Err(error), Held::Nothing | Held::Parts(_)) => return Err(Unfound::Redis(error)),
+                    (Err(_), held) => return Ok(Found::Fetch(held, status, None)),
                 }
-            },
-            Judgement::Ask(held, status) => (held, status),
+            }
         };
-        let turn = Box::pin(collapse::turn(want, &flight, mark, held.can_be_shared(), &mut waiting)).await;
-        match (turn, held) {
-            (Ok(Step::LookAgain), _) => {}
-            (Ok(Step::Fetch(lease)), held) => return Ok(Found::Fetch(held, status, Some(lease))),
-            (Ok(Step::Follow(follow)), _) => {
-                let answer = following(want, *follow, status, want.app.env.now());
-                return Ok(Found::Answer(cut::out_of(want, answer)));
+        match answer.response.body_mut().begin().await {
+            // What is followed comes as a whole.
+            Ok(()) => return Ok(Found::Answer(cut::out_of(want, answer))),
+            // Its content went since it was looked up, or its fetch did. Mostly it is found missing now.
+            Err(_) if !std::mem::replace(&mut lost, true) => {}
+            Err(_) if wanted.only_if_cached => return Ok(Found::Answer(unsatisfiable())),
+            Err(_) => {
+                let status = CacheStatus::forward(Forward::UriMiss).because("content-lost");
+                return Ok(Found::Fetch(Held::Nothing, status, collapse::alone(want).await));
             }
-            (Ok(Step::Failed(code)), held) => {
-                return Ok(Found::Answer(Box::pin(held::failed_elsewhere(want, code, held, status)).await));
-            }
-            (Err(error), Held::Nothing | Held::Parts(_)) => return Err(Unfound::Redis(error)),
-            (Err(_), held) => return Ok(Found::Fetch(held, status, None)),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::absorb::{declared_length, unchanged_for_client};
 use super::content::first_piece;
 use super::fetch::{Ending, Fetch, Received};
 use super::held::Held;
+use super::resume;
 use super::selected::{unchanged, written};
 use super::validated::Freshened;
 use super::{Answer, Judgement, Want, end_to_end, unsatisfiable};
@@ -203,8 +204,11 @@ impl<E: Env> Fetch<'_, E> {
         let (app, complete) = (self.want.app, partial.complete());
         let source = Source::Runs(partial.runs().into());
         let store = Rc::clone(&self.want.shared.store);
-        let kept =
-            |span: Option<Span>| span.map_or(Body::Empty, |span| read(&store, &self.want.key, &source, span));
+        let kept = |span: Option<Span>| {
+            let Some(bytes) = span else { return Body::Empty };
+            let body = read(&store, &self.want.key, &source, bytes);
+            resume::guarded_behind(&self.want, partial.headers(), (span, complete), body)
+        };
         let bodies = vec![
             kept(Span::new(0, gap.start())),
             std::mem::take(received.response.body_mut()).exactly(gap.length()),

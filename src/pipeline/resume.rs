@@ -24,8 +24,27 @@ use std::rc::Rc;
 pub(super) fn guarded<E: Env>(
     want: &Want<'_, E>,
     stored: &HeaderMap,
-    (span, complete): (Option<Span>, u64),
+    bytes: (Option<Span>, u64),
     body: Body,
+) -> Body {
+    from(want, stored, bytes, (body, Begun::No))
+}
+
+/// The same of a body that stands behind another: what breaks before it has begun goes on, too.
+pub(super) fn guarded_behind<E: Env>(
+    want: &Want<'_, E>,
+    stored: &HeaderMap,
+    bytes: (Option<Span>, u64),
+    body: Body,
+) -> Body {
+    from(want, stored, bytes, (body, Begun::Yes))
+}
+
+fn from<E: Env>(
+    want: &Want<'_, E>,
+    stored: &HeaderMap,
+    (span, complete): (Option<Span>, u64),
+    (body, begun): (Body, Begun),
 ) -> Body {
     let (Body::Stream(_), Some(span), None) = (&body, span, &want.incoming.visit) else { return body };
     let Some(validator) = StrongValidator::value(stored) else { return body };
@@ -39,7 +58,7 @@ pub(super) fn guarded<E: Env>(
         end: span.end(),
         complete,
     };
-    let guarded = Guarded { body, start: span.start(), at: span.start(), rest: Some(rest) };
+    let guarded = Guarded { body, begun, at: span.start(), rest: Some(rest) };
     let pieces = futures_util::stream::unfold(guarded, |mut guarded| async move {
         let piece = guarded.next().await?;
         Some((piece, guarded))
@@ -53,9 +72,16 @@ fn validators(stored: &HeaderMap) -> HeaderMap {
     names.into_iter().filter_map(|name| Some((name.clone(), stored.get(name)?.clone()))).collect()
 }
 
+/// Whether the client has something of the response. What has not begun can still be answered otherwise.
+#[derive(PartialEq, Eq)]
+enum Begun {
+    No,
+    Yes,
+}
+
 struct Guarded<E: Env> {
     body: Body,
-    start: u64,
+    begun: Begun,
     at: u64,
     /// Until it was asked for.
     rest: Option<Rest<E>>,
@@ -67,8 +93,7 @@ impl<E: Env> Guarded<E> {
             Ok(piece) => return Some(Ok(self.counted(piece))),
             Err(error) => error,
         };
-        // What has not begun can still be answered otherwise.
-        let rest = self.rest.take().filter(|_| self.at > self.start);
+        let rest = self.rest.take().filter(|_| self.begun == Begun::Yes);
         let Some(rest) = rest else { return Some(Err(error)) };
         rest.app.env.log(&format!("{}: {error}; the origin is asked for the rest", rest.url));
         let metrics = Rc::clone(&rest.app.metrics);
@@ -80,6 +105,7 @@ impl<E: Env> Guarded<E> {
 
     fn counted(&mut self, piece: Bytes) -> Bytes {
         self.at += piece.len() as u64;
+        self.begun = Begun::Yes;
         piece
     }
 }

@@ -47,7 +47,9 @@ pub(super) fn written<E: Env>(
         }
         Selected::Several(multipart) => {
             let part = |(head, span): &(Bytes, Span)| {
-                [head.clone().into(), read(&want.shared.store, &want.key, source, *span)]
+                let body = read(&want.shared.store, &want.key, source, *span);
+                let body = resume::guarded_behind(want, &headers, (Some(*span), complete), body);
+                [head.clone().into(), body]
             };
             let mut bodies: Vec<Body> = multipart.parts.iter().flat_map(part).collect();
             bodies.push(multipart.end.clone().into());

@@ -135,6 +135,41 @@ fn what_the_origin_gives_must_be_the_rest() {
 }
 
 #[test]
+fn what_stands_behind_something_else_goes_on_where_it_is_lost_before_it_has_begun() {
+    on_redis(async |world| {
+        let (instance, representation) = stored(world).await;
+        damage(world, 0).await;
+        let got = instance.get_with(A, &[("range", "bytes=100-199,300000-300099")]).await;
+        assert_eq!((got.status, got.is_hit()), (206, true));
+        let parts: Vec<Bytes> = got.multipart().into_iter().map(|(_, _, bytes)| bytes).collect();
+        assert_eq!(parts, [representation.slice(100, 200), representation.slice(300_000, 300_100)]);
+        assert_eq!(world.origin.last().header("range"), "bytes=100-199");
+    });
+}
+
+#[test]
+fn a_whole_that_is_made_complete_goes_on_where_one_of_its_parts_is_lost() {
+    on_redis(async |world| {
+        for (part, lost, rest) in [
+            ("bytes=0-599999", 1, "bytes=262144-599999"),
+            ("bytes=0-599999", 0, "bytes=0-599999"),
+            ("bytes=-600000", 0, "bytes=100000-699999"),
+        ] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = world.instance();
+            let representation = Representation::of(world, content(LENGTH, 0), "\"1\"");
+            assert!(instance.get_with(A, &[("range", part)]).await.is_stored());
+            damage(world, lost).await;
+            let got = instance.get(A).await;
+            assert_eq!((got.status, got.forwarded()), (200, "partial"), "{part} {lost}");
+            assert_eq!(got.bytes(), &representation.slice(0, LENGTH), "{part} {lost}");
+            assert_eq!(world.origin.last().header("range"), rest, "{part} {lost}");
+            assert_eq!(instance.get(A).await.bytes(), &representation.slice(0, LENGTH));
+        }
+    });
+}
+
+#[test]
 fn without_a_strong_validator_it_breaks() {
     on_redis(async |world| {
         let (instance, representation) = stored(world).await;

@@ -228,6 +228,30 @@ fn what_others_follow_goes_on_from_the_origin_where_its_fetch_is_lost() {
 }
 
 #[test]
+fn what_others_follow_is_fetched_anew_where_it_is_lost_before_it_has_begun() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        let open = in_halves(world, &FIELDS, halves());
+        let follow = async {
+            let [first] = &world.chunks().await[..] else { panic!("one piece was expected") };
+            world.tell(&["DEL", first]).await;
+            other.env.wire().take_commands();
+            let end = async {
+                while other.env.wire().count("GET") == 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                one.purge_url(A).await;
+                open.send(()).unwrap();
+            };
+            tokio::join!(other.get(A), end).0
+        };
+        let (_, got) = while_under_way(world, &one, follow).await;
+        assert_eq!((got.forwarded(), got.bytes().len()), ("uri-miss", 5), "nobody was sent its head yet");
+        assert_eq!(world.origin.count(), 2);
+    });
+}
+
+#[test]
 fn a_304_for_who_follows_says_what_the_origin_gave() {
     on_redis(async |world| {
         let (one, other) = (world.instance(), world.instance());
