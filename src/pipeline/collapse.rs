@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 pub(super) enum Step {
     /// Ask the origin.
     Fetch(FillLease),
-    /// Look what is stored: a fetch has just ended.
+    /// Look what is stored: a fetch has just ended, or was waited for in vain.
     LookAgain,
     /// Answer with what somebody else is just receiving.
     Follow(Box<Follow>),
@@ -74,34 +74,33 @@ pub(super) async fn turn<E: Env>(
 ) -> Result<Step, RedisError> {
     let (store, patience) = (&want.shared.store, want.policy.collapse);
     let may_wait = want.may_wait() && can_be_shared;
-    loop {
-        let begun = store.begin(&want.key, flight, mark.clone(), &waiting.after, patience).await?;
-        let token = match begun.turn {
-            Turn::LookAgain(token) if may_wait => {
-                waiting.after = token;
-                return Ok(Step::LookAgain);
-            }
-            Turn::Wait(token) if waiting.left > 0 && may_wait => token,
-            Turn::Lead | Turn::Solo | Turn::Wait(_) | Turn::LookAgain(_) => {
-                return Ok(Step::Fetch(begun.lease));
-            }
-        };
-        waiting.left -= 1;
-        match wait(want, flight, &token).await? {
-            Outcome::Leading | Outcome::Gone => {}
-            Outcome::Streaming(streaming) if is_for(want, &streaming, &begun.lease, waiting) => {
-                let (streaming, flight) = (*streaming, flight.to_owned());
-                return Ok(Step::Follow(Box::new(Follow { streaming, flight, token })));
-            }
-            // It is somebody else's variant, or may have been purged: no use in waiting for its end.
-            Outcome::Streaming(_) => return Ok(Step::Fetch(begun.lease)),
-            Outcome::Done { .. } => {
-                waiting.after = token;
-                return Ok(Step::LookAgain);
-            }
-            Outcome::Failed(status) => return Ok(Step::Failed(status)),
+    let begun = store.begin(&want.key, flight, mark, &waiting.after, patience).await?;
+    let token = match begun.turn {
+        Turn::LookAgain(token) if may_wait => {
+            waiting.after = token;
+            return Ok(Step::LookAgain);
         }
-    }
+        Turn::Wait(token) if waiting.left > 0 && may_wait => token,
+        Turn::Lead | Turn::Solo | Turn::Wait(_) | Turn::LookAgain(_) => {
+            return Ok(Step::Fetch(begun.lease));
+        }
+    };
+    waiting.left -= 1;
+    Ok(match wait(want, flight, &token).await? {
+        // Whoever led before may have stored it since, although another has taken over.
+        Outcome::Leading | Outcome::Gone => Step::LookAgain,
+        Outcome::Streaming(streaming) if is_for(want, &streaming, &begun.lease, waiting) => {
+            let (streaming, flight) = (*streaming, flight.to_owned());
+            Step::Follow(Box::new(Follow { streaming, flight, token }))
+        }
+        // It is somebody else's variant, or may have been purged: no use in waiting for its end.
+        Outcome::Streaming(_) => Step::Fetch(begun.lease),
+        Outcome::Done { .. } => {
+            waiting.after = token;
+            Step::LookAgain
+        }
+        Outcome::Failed(status) => Step::Failed(status),
+    })
 }
 
 /// A flight that nobody joins.

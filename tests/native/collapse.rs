@@ -1,12 +1,13 @@
 //! One fetch for many: on one instance and on several, and what ends a fetch that others wait for.
 
 use crate::support::exchange::{Got, get};
-use crate::support::origin::{reply, streamed};
+use crate::support::origin::{reply, streamed, with_body};
 use crate::support::{Instance, World, on_redis};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use spindrift::body::BodyError;
+use spindrift::body::{Body, BodyError};
 use spindrift::env::UpstreamError;
+use std::cell::Cell;
 use std::time::Duration;
 
 const A: &str = "http://h/a";
@@ -136,6 +137,63 @@ fn a_stalled_leader_is_replaced_after_the_configured_time() {
         instances[0].env.settle().await;
         assert_eq!(got.text(), "hello");
         assert_eq!(world.origin.count(), 2);
+    });
+}
+
+#[test]
+fn who_waited_in_vain_looks_again_before_asking() {
+    on_redis(async |world| {
+        let instances = instances(world, 3, "[cache]\ncollapse = \"50ms\"\n");
+        let (open, mut gates): (Vec<_>, Vec<_>) =
+            (0..2).map(|_| tokio::sync::oneshot::channel::<()>()).unzip();
+        gates.reverse();
+        world.origin.answers(move |_| {
+            let gate = gates.pop();
+            let body = futures_util::stream::once(async move {
+                if let Some(gate) = gate {
+                    let _ = gate.await;
+                }
+                Ok::<_, BodyError>(Bytes::from_static(b"hello"))
+            });
+            Ok(with_body(200, &[("cache-control", "max-age=60")], Body::from_pieces(None, body)))
+        });
+        let first = Cell::new(false);
+        let slow = async {
+            instances[0].get(A).await;
+            first.set(true);
+        };
+        let others = async {
+            world.origin.asked(1).await;
+            crowd(&instances[1..], 1, &[]).await
+        };
+        let waiting = || instances.iter().map(|it| it.shared().flights.waiting()).sum::<usize>();
+        let time = async {
+            while waiting() < 2 {
+                tokio::task::yield_now().await;
+            }
+            let lead = world.keys().await.into_iter().find(|key| key.contains("}:f:")).unwrap();
+            let text: String = world.ask(&["GET", &lead]).await;
+            let since = (text.len() - 13).to_string();
+            world.tell(&["SETRANGE", &lead, &since, "0000000000000"]).await;
+            world.clock.advance(Duration::from_millis(50));
+            world.origin.asked(2).await;
+            while waiting() != 1 {
+                tokio::task::yield_now().await;
+            }
+            let [one, other] = open.try_into().unwrap();
+            one.send(()).unwrap();
+            while !first.get() {
+                tokio::task::yield_now().await;
+            }
+            world.clock.advance(Duration::from_millis(50));
+            while waiting() > 0 {
+                tokio::task::yield_now().await;
+            }
+            other.send(()).unwrap();
+        };
+        let ((), all, ()) = tokio::join!(slow, others, time);
+        assert!(all.iter().all(|got| got.text() == "hello"));
+        assert_eq!(world.origin.count(), 2, "what was stored meanwhile answers");
     });
 }
 
@@ -319,7 +377,7 @@ fn a_large_body_reaches_those_who_wait_while_it_comes() {
         let (open, gate) = tokio::sync::oneshot::channel();
         let mut gate = Some(gate);
         world.origin.answers(move |_| {
-            let body = spindrift::body::Body::from_pieces(None, halves(gate.take().unwrap()));
+            let body = Body::from_pieces(None, halves(gate.take().unwrap()));
             Ok(http::Response::builder().header("cache-control", "max-age=60").body(body).unwrap())
         });
         let lead = async { one.send(get(A, &[])).await };
@@ -354,7 +412,7 @@ fn a_body_that_breaks_breaks_for_all_who_follow_it() {
                 Err(BodyError("reset".to_owned()))
             });
             let pieces = futures_util::StreamExt::chain(futures_util::stream::iter([Ok(first)]), broken);
-            let body = spindrift::body::Body::from_pieces(None, pieces);
+            let body = Body::from_pieces(None, pieces);
             Ok(http::Response::builder().header("cache-control", "max-age=60").body(body).unwrap())
         });
         let lead = async { one.send(get(A, &[])).await };
