@@ -7,7 +7,7 @@ use super::store::Store;
 use crate::body::{Body, BodyError};
 use crate::codec::checksum;
 use crate::env::Env;
-use crate::redis::Arg;
+use crate::redis::{Arg, exactly};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use std::rc::Rc;
@@ -130,13 +130,14 @@ impl<E: Env> Following<E> {
                 there => return there.transpose(),
             }
             match self.store.look_at(&self.resource, &self.flight, &self.token).await {
+                // It does not come late, it was evicted: to wait for it would be to wait for the end of the fetch.
+                Ok(Outcome::Streaming(_)) if pause == LONGEST_PAUSE && self.is_past(number).await => {
+                    return Some(self.there(number).await);
+                }
                 Ok(Outcome::Streaming(_)) => {}
                 Ok(Outcome::Done { pieces: Some((count, _)) }) if number >= count => return None,
                 // It has ended since the piece was looked for.
-                Ok(Outcome::Done { pieces: Some(_) }) => {
-                    let last = piece(&self.store, &self.resource, &self.body, number).await;
-                    return Some(last.and_then(|piece| piece.ok_or_else(|| missing(number))));
-                }
+                Ok(Outcome::Done { pieces: Some(_) }) => return Some(self.there(number).await),
                 // How it ended is forgotten soon, or did not matter: only the last piece is shorter than the others.
                 _ if complete => return None,
                 Ok(_) => return Some(Err(BodyError("the fetch it comes from broke off".to_owned()))),
@@ -145,6 +146,19 @@ impl<E: Env> Following<E> {
             self.store.env.sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// The piece of this number, which has been written.
+    async fn there(&self, number: u32) -> Result<Bytes, BodyError> {
+        let piece = piece(&self.store, &self.resource, &self.body, number).await?;
+        piece.ok_or_else(|| missing(number))
+    }
+
+    /// Whether the piece behind this one has been written.
+    async fn is_past(&self, number: u32) -> bool {
+        let next = self.store.chunk_key(&self.resource, &self.body, number.saturating_add(1));
+        let there = self.store.redis.call("EXISTS", vec![Arg::from(next)]).await.and_then(exactly::<1>);
+        there.and_then(|[there]| there.int()).is_ok_and(|there| there == 1)
     }
 }
 

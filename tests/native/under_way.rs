@@ -252,6 +252,27 @@ fn what_others_follow_is_fetched_anew_where_it_is_lost_before_it_has_begun() {
 }
 
 #[test]
+fn nobody_waits_for_the_end_of_a_fetch_because_a_piece_was_evicted() {
+    on_redis(async |world| {
+        let (one, other) = (world.instance(), world.instance());
+        let open = in_halves(world, &FIELDS, [vec![b'a'; 600_000].into(), vec![b'b'; 1000].into()]);
+        let follow = async {
+            let first = loop {
+                if let [first, _second] = &world.chunks().await[..] {
+                    break first.clone();
+                }
+            };
+            world.tell(&["DEL", &first]).await;
+            let got = other.get(A).await;
+            open.send(()).unwrap();
+            got
+        };
+        let (led, got) = while_under_way(world, &one, follow).await;
+        assert_eq!((led.bytes().len(), got.bytes().len(), got.detail()), (601_000, 5, "content-lost"));
+    });
+}
+
+#[test]
 fn a_304_for_who_follows_says_what_the_origin_gave() {
     on_redis(async |world| {
         let (one, other) = (world.instance(), world.instance());
