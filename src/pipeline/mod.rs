@@ -48,6 +48,7 @@ pub use session::{Identity, Visit};
 use crate::api;
 use crate::app::{App, Shared};
 use crate::body::Body;
+use crate::cache::entry::LedgerMark;
 use crate::cache::key::ResourceKey;
 use crate::cache::lease::FillLease;
 use crate::cache::lookup::Lookup;
@@ -206,24 +207,16 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
         found.partial = found.partial.filter(|partial| want.admits(partial.entry()));
         let waited = waiting.waited();
         let (flight, mark) = (want.flight(&found.flight), found.mark.clone());
-        let mut answer = match judge(want, &wanted, found, waited, want.app.env.now()).await? {
-            Judgement::Answer(answer) => answer,
+        let next = match judge(want, &wanted, found, waited, want.app.env.now()).await? {
+            Judgement::Answer(answer) => Some(Found::Answer(answer)),
             Judgement::Ask(held, status) => {
-                let shared = held.can_be_shared();
-                let turn = Box::pin(collapse::turn(want, &flight, mark, shared, &mut waiting)).await;
-                match (turn, held) {
-                    (Ok(Step::LookAgain), _) => continue,
-                    (Ok(Step::Fetch(lease)), held) => return Ok(Found::Fetch(held, status, Some(lease))),
-                    (Ok(Step::Follow(follow)), _) => following(want, *follow, status, want.app.env.now()),
-                    (Ok(Step::Failed(code)), held) => {
-                        return Ok(Found::Answer(
-                            Box::pin(held::failed_elsewhere(want, code, held, status)).await,
-                        ));
-                    }
-                    (Err(error), Held::Nothing | Held::Parts(_)) => return Err(Unfound::Redis(error)),
-                    (Err(_), held) => return Ok(Found::Fetch(held, status, None)),
-                }
+                Box::pin(ask(want, (held, status), (&flight, mark), &mut waiting)).await?
             }
+        };
+        let mut answer = match next {
+            None => continue,
+            Some(Found::Answer(answer)) => answer,
+            Some(fetch) => return Ok(fetch),
         };
         match answer.response.body_mut().begin().await {
             // What is followed comes as a whole.
@@ -237,6 +230,28 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
             }
         }
     }
+}
+
+/// Takes a turn at asking the origin, where what is `held` does not answer. `None` where it is time to look again.
+async fn ask<E: Env>(
+    want: &Want<'_, E>,
+    (held, status): (Held, CacheStatus),
+    (flight, mark): (&str, Option<LedgerMark>),
+    waiting: &mut Waiting,
+) -> Result<Option<Found>, Unfound> {
+    let turn = collapse::turn(want, flight, mark, held.can_be_shared(), waiting).await;
+    Ok(Some(match (turn, held) {
+        (Ok(Step::LookAgain), _) => return Ok(None),
+        (Ok(Step::Fetch(lease)), held) => Found::Fetch(held, status, Some(lease)),
+        (Ok(Step::Follow(follow)), _) => {
+            Found::Answer(following(want, *follow, status, want.app.env.now()))
+        }
+        (Ok(Step::Failed(code)), held) => {
+            Found::Answer(held::failed_elsewhere(want, code, held, status).await)
+        }
+        (Err(error), Held::Nothing | Held::Parts(_)) => return Err(Unfound::Redis(error)),
+        (Err(_), held) => Found::Fetch(held, status, None),
+    }))
 }
 
 /// What is to be done with what was found.
