@@ -243,9 +243,7 @@ async fn ask<E: Env>(
     Ok(Some(match (turn, held) {
         (Ok(Step::LookAgain), _) => return Ok(None),
         (Ok(Step::Fetch(lease)), held) => Found::Fetch(held, status, Some(lease)),
-        (Ok(Step::Follow(follow)), _) => {
-            Found::Answer(following(want, *follow, status, want.app.env.now()))
-        }
+        (Ok(Step::Follow(follow)), _) => Found::Answer(following(want, *follow, status, want.app.env.now())),
         (Ok(Step::Failed(code)), held) => {
             Found::Answer(held::failed_elsewhere(want, code, held, status).await)
         }
