@@ -16,11 +16,13 @@ use crate::config::Shown;
 use crate::env::{Env, UpstreamError};
 use crate::field::cache_status::CacheStatus;
 use crate::field::range::Span;
+use crate::metrics::{self, Series, Timed};
 use crate::problem::Problem;
 use crate::time::Timestamp;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// An answer, and what the cache has to say of it.
 pub(super) struct Answer {
@@ -155,4 +157,14 @@ pub(super) fn unsatisfiable() -> Answer {
     let problem =
         Problem::new(StatusCode::GATEWAY_TIMEOUT, "only-if-cached: nothing stored answers the request");
     Answer { response: problem.into_response(), status: CacheStatus::default().because("only-if-cached") }
+}
+
+/// Counts a request in the instance; Redis hears of it later.
+pub(super) fn count<E: Env>(app: &App<E>, route: usize, answer: &Answer, began: Duration) {
+    let outcome = metrics::outcome(answer.response.status(), &answer.status);
+    app.metrics.count(Series::Requests(route, outcome));
+    app.metrics.time(Timed::Response(outcome), app.env.elapsed().saturating_sub(began));
+    if answer.status.stored {
+        app.metrics.count(Series::Stored);
+    }
 }

@@ -16,8 +16,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How often one request waits for others. Then it asks the origin itself, whoever else does.
-const WAITS: u8 = 2;
+/// How often one request waits for others: for who leads, where that one dies for the next, and where that one brings
+/// another variant for the one who leads for its own. Then it asks the origin itself, whoever else does.
+const WAITS: u8 = 4;
+
+/// For how many times `collapse` it does so in all.
+const PATIENCE: u32 = 2;
 
 /// How long it pauses before it looks: doubled each time.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -46,6 +50,8 @@ pub(super) struct Follow {
 pub(super) struct Waiting {
     /// When the request came.
     arrived: Timestamp,
+    /// The same by [`Clock::elapsed`](crate::env::Clock::elapsed).
+    began: Duration,
     /// After the end of whose lead it has looked.
     after: String,
     left: u8,
@@ -53,8 +59,14 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// Nothing has been waited for yet.
-    pub(super) const fn new(arrived: Timestamp) -> Self {
-        Self { arrived, after: String::new(), left: WAITS }
+    pub(super) const fn new(arrived: Timestamp, began: Duration) -> Self {
+        Self { arrived, began, after: String::new(), left: WAITS }
+    }
+
+    /// For how long it waits now, where `collapse` is the most for one fetch.
+    fn time(&self, collapse: Duration, now: Duration) -> Duration {
+        let all = collapse.saturating_mul(PATIENCE).saturating_sub(now.saturating_sub(self.began));
+        if self.left == 0 { Duration::ZERO } else { all.min(collapse) }
     }
 
     /// When the request came, if it has waited for others.
@@ -75,18 +87,19 @@ pub(super) async fn turn<E: Env>(
     let (store, patience) = (&want.shared.store, want.policy.collapse);
     let may_wait = want.may_wait() && can_be_shared;
     let begun = store.begin(&want.key, flight, mark, &waiting.after, patience).await?;
+    let time = waiting.time(patience, want.app.env.elapsed());
     let token = match begun.turn {
         Turn::LookAgain(token) if may_wait => {
             waiting.after = token;
             return Ok(Step::LookAgain);
         }
-        Turn::Wait(token) if waiting.left > 0 && may_wait => token,
+        Turn::Wait(token) if may_wait && !time.is_zero() => token,
         Turn::Lead | Turn::Solo | Turn::Wait(_) | Turn::LookAgain(_) => {
             return Ok(Step::Fetch(begun.lease));
         }
     };
     waiting.left -= 1;
-    Ok(match wait(want, flight, &token).await? {
+    Ok(match wait(want, flight, &token, time).await? {
         // Whoever led before may have stored it since, although another has taken over.
         Outcome::Leading | Outcome::Gone => Step::LookAgain,
         Outcome::Streaming(streaming) if is_for(want, &streaming, &begun.lease, waiting) => {
@@ -124,8 +137,13 @@ fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, lease: &FillLease, 
         && want.admits(entry)
 }
 
-/// Waits until a lead is over or shows something, or patience is at its end.
-async fn wait<E: Env>(want: &Want<'_, E>, flight: &str, token: &str) -> Result<Outcome, RedisError> {
+/// Waits until a lead is over or shows something, or `time` is.
+async fn wait<E: Env>(
+    want: &Want<'_, E>,
+    flight: &str,
+    token: &str,
+    time: Duration,
+) -> Result<Outcome, RedisError> {
     let env = &want.app.env;
     let seat = want.shared.flights.join(token);
     let (started, mut pause) = (env.elapsed(), PAUSE);
@@ -141,7 +159,7 @@ async fn wait<E: Env>(want: &Want<'_, E>, flight: &str, token: &str) -> Result<O
                 return Ok(outcome);
             }
         }
-        if env.elapsed().saturating_sub(started) >= want.policy.collapse {
+        if env.elapsed().saturating_sub(started) >= time {
             return Ok(Outcome::Leading);
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -59,10 +59,9 @@ use crate::env::Env;
 use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Forward};
 use crate::job;
-use crate::metrics::{self, Series, Timed};
 use crate::redis::RedisError;
 use crate::time::Timestamp;
-use answer::{Answer, answer, following, respond, unsatisfiable, upstream_failed};
+use answer::{Answer, answer, count, following, respond, unsatisfiable, upstream_failed};
 use collapse::{Step, Waiting};
 use fetch::Fetch;
 use futures_util::future::join;
@@ -73,7 +72,6 @@ use plan::{Plan, plan};
 use search::Search;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 use want::Want;
 
 /// Answers one request.
@@ -131,16 +129,6 @@ async fn visited<E: Env>(
     (session::leave(visit, answer), looked_up)
 }
 
-/// Counts a request in the instance; Redis hears of it later.
-fn count<E: Env>(app: &App<E>, route: usize, answer: &Answer, began: Duration) {
-    let outcome = metrics::outcome(answer.response.status(), &answer.status);
-    app.metrics.count(Series::Requests(route, outcome));
-    app.metrics.time(Timed::Response(outcome), app.env.elapsed().saturating_sub(began));
-    if answer.status.stored {
-        app.metrics.count(Series::Stored);
-    }
-}
-
 /// From the cache, or into it. What asks the origin is boxed: it is large, and a hit should not carry its room.
 async fn cached<E: Env>(
     app: &Rc<App<E>>,
@@ -194,7 +182,7 @@ impl From<RedisError> for Unfound {
 
 async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
     let wanted = want.directives();
-    let mut waiting = Waiting::new(want.app.env.now());
+    let mut waiting = Waiting::new(want.app.env.now(), want.app.env.elapsed());
     let mut lost = false;
     loop {
         let admitted = want.incoming.admission.request(want.app);

@@ -115,6 +115,60 @@ fn a_dead_leader_is_replaced() {
 }
 
 #[test]
+fn each_variant_is_fetched_once_although_the_first_who_leads_dies() {
+    on_redis(async |world| {
+        let (open, gate) = tokio::sync::watch::channel(0);
+        let mut asked = 0;
+        world.origin.answers(move |seen| {
+            asked += 1;
+            let fields = [("cache-control", "max-age=60"), ("vary", "accept-language")];
+            let (language, mut gate) = (Bytes::from(seen.header("accept-language").to_owned()), gate.clone());
+            let stage = if asked > 2 { 2 } else { asked - 1 };
+            let body = futures_util::stream::once(async move {
+                drop(gate.wait_for(|open| *open >= stage).await);
+                Ok::<_, BodyError>(language)
+            });
+            Ok(with_body(200, &fields, Body::from_pieces(None, body)))
+        });
+        let (dead, alive) = (world.instance(), instances(world, 2, ""));
+        world.origin.hold_those_with("x-slow");
+        let mut lead = Box::pin(dead.send_only(get(A, &[("accept-language", "de"), ("x-slow", "1")])));
+        tokio::select! {
+            _ = &mut lead => unreachable!("the origin holds it"),
+            () = world.origin.asked(1) => {}
+        }
+        let languages =
+            [[("accept-language", "de")], [("accept-language", "en")], [("accept-language", "fr")]];
+        let crowds = join_all(languages.iter().map(|fields| crowd(&alive, 5, fields)));
+        let waiting = || alive.iter().map(|it| it.shared().flights.waiting()).sum::<usize>();
+        let kill = async {
+            while waiting() < 30 {
+                tokio::task::yield_now().await;
+            }
+            // Its lead has run out, as it does when nobody renews it.
+            for key in world.keys().await.iter().filter(|key| key.contains("}:f:")) {
+                world.tell(&["DEL", key]).await;
+            }
+            world.origin.asked(2).await;
+            while waiting() < 29 && world.origin.count() == 2 {
+                tokio::task::yield_now().await;
+            }
+            open.send(1).unwrap();
+            world.origin.asked(4).await;
+            while waiting() < 18 && world.origin.count() == 4 {
+                tokio::task::yield_now().await;
+            }
+            open.send(2).unwrap();
+        };
+        let (all, ()) = tokio::join!(crowds, kill);
+        for (fields, got) in languages.iter().zip(&all) {
+            assert!(got.iter().all(|got| got.text() == fields[0].1), "{fields:?}");
+        }
+        assert_eq!(world.origin.count(), 1 + 3);
+    });
+}
+
+#[test]
 fn a_stalled_leader_is_replaced_after_the_configured_time() {
     on_redis(async |world| {
         let file = "[cache]\ncollapse = \"50ms\"\n";
