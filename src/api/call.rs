@@ -187,12 +187,7 @@ fn decoded(text: &str, place: &str) -> Result<String, Problem> {
     })
 }
 
-/// 503 for what Redis would not do.
-pub(super) fn unavailable(error: &RedisError) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()).with("reason", error.reason())
-}
-
 /// 503 for what Redis would not do, or may have done all the same: `outcome` says which.
-pub(super) fn uncertain(error: &RedisError) -> Problem {
+pub(super) fn unavailable(error: &RedisError) -> Problem {
     Problem::from(error)
 }

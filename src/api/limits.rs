@@ -12,7 +12,7 @@
 mod ask;
 mod show;
 
-use super::call::{Call, unavailable, uncertain};
+use super::call::{Call, unavailable};
 use super::reply::{Outcome, empty, json};
 use super::seconds::seconds;
 use crate::env::Env;
@@ -117,7 +117,7 @@ async fn refund<E: Env>(mut call: Call<'_, E>, policy: &str) -> Outcome {
     }
     changeable(&asked.policy, asked.cost)?;
     let standing = call.app.limiter.refund(&lease, &asked.demand()).await;
-    let standing = standing.map_err(|error| uncertain(&error))?;
+    let standing = standing.map_err(|error| unavailable(&error))?;
     Ok(json(StatusCode::OK, &show::level(&asked.policy, &standing)))
 }
 
@@ -134,13 +134,13 @@ async fn penalty<E: Env>(mut call: Call<'_, E>, policy: &str) -> Outcome {
         (Some(_), None) => {
             changeable(&asked.policy, asked.cost)?;
             let standing = call.app.limiter.penalty(&asked.demand()).await;
-            let standing = standing.map_err(|error| uncertain(&error))?;
+            let standing = standing.map_err(|error| unavailable(&error))?;
             Ok(json(StatusCode::OK, &show::level(&asked.policy, &standing)))
         }
         (None, Some(block)) => {
             let time = ask::time(block, "block").map_err(bad_request)?;
             let blocked = call.app.limiter.block(&asked.policy, &asked.identity, time).await;
-            blocked.map_err(|error| uncertain(&error))?;
+            blocked.map_err(|error| unavailable(&error))?;
             Ok(json(StatusCode::OK, &json!({"policy": asked.policy.name(), "blocked_for": seconds(block.0)})))
         }
         _ => Err(bad_request("expected cost or block, one of both")),

@@ -1,6 +1,6 @@
 //! Locks, semaphores and the check of fences by HTTP.
 
-use super::call::{Call, unavailable, uncertain};
+use super::call::{Call, unavailable};
 use super::nothing_here;
 use super::reply::{Outcome, json};
 use super::seconds::{Seconds, retry_after, seconds, unix};
@@ -148,7 +148,7 @@ pub(super) async fn check<E: Env>(mut call: Call<'_, E>, resource: &str) -> Outc
         let expected = format!("expected a fence of at most {}, found {}", Fence::MAX.get(), asked.fence);
         Problem::new(StatusCode::BAD_REQUEST, expected)
     })?;
-    match shared.locks.check(&resource, fence).await.map_err(|error| uncertain(&error))? {
+    match shared.locks.check(&resource, fence).await.map_err(|error| unavailable(&error))? {
         Checked::Accepted => Ok(json(StatusCode::OK, &json!({"accepted": true, "greatest": fence.get()}))),
         // A client that looks at nothing but the status must not write.
         Checked::Refused { greatest } => {
@@ -184,5 +184,5 @@ fn too_late(so: &str) -> Problem {
 
 /// 503 that says whether it may have been done, and with which token to go on.
 fn failed(error: &RedisError, owner: &Owner) -> Problem {
-    uncertain(error).with("token", owner.as_str())
+    unavailable(error).with("token", owner.as_str())
 }

@@ -337,3 +337,28 @@ fn where_redis_is_switched_off_the_reason_is_said_and_nothing_is_done() {
         }
     });
 }
+
+#[test]
+fn where_redis_is_away_every_503_says_whether_it_was_done() {
+    on_redis(async |world| {
+        let away = [("admin_token", TOKEN), ("redis_url", "redis://127.0.0.1:1"), ("session_keys", OTHER)];
+        let instance = world.instance_given(&away, "");
+        let bearer = format!("Bearer {TOKEN}");
+        let fields = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        for (path, content) in [
+            ("v1/purge", r#"{"urls":["/a"]}"#),
+            ("v1/queues/a/jobs", r#"{"data":1}"#),
+            ("v1/channels/a", r#"{"type":"e","data":1}"#),
+            ("v1/sessions", "{}"),
+            ("v1/locks/a", r#"{"ttl":30}"#),
+        ] {
+            let got = instance.calls("POST", path, &fields, content).await;
+            assert_eq!(
+                (got.status, &problem(&got)["outcome"]),
+                (503, &json!("not_done")),
+                "{path} {}",
+                got.text()
+            );
+        }
+    });
+}

@@ -107,9 +107,6 @@ fn bad(detail: String) -> Problem {
 
 fn problem(error: &PublishError) -> Problem {
     let status = match error {
-        PublishError::Redis(error) if !error.was_not_carried_out() => {
-            return unavailable(error).with("outcome", "unknown");
-        }
         PublishError::Redis(error) => return unavailable(error),
         PublishError::TooLarge { .. } | PublishError::Undeliverable { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         PublishError::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,

@@ -3,7 +3,7 @@
 mod ask;
 mod precondition;
 
-use super::call::{Call, uncertain};
+use super::call::{Call, unavailable};
 use super::nothing_here;
 use super::reply::{Outcome, json};
 use super::seconds::seconds;
@@ -55,7 +55,7 @@ pub(super) async fn invalidate<E: Env>(call: Call<'_, E>) -> Outcome {
         return Err(Invalid::new(expected, count.to_string()).into());
     }
     let shared = call.shared()?;
-    shared.values.invalidate(&patterns, &tags).await.map_err(|error| uncertain(&error))?;
+    shared.values.invalidate(&patterns, &tags).await.map_err(|error| unavailable(&error))?;
     let (env, values) = (call.app.env.clone(), Rc::clone(&shared.values));
     call.app.env.spawn(async move {
         if let Err(error) = values.sweep(SWEEP).await {
@@ -70,10 +70,10 @@ async fn get<E: Env>(call: Call<'_, E>, key: &ValueKey) -> Outcome {
     let values = &call.shared()?.values;
     let only = Precondition::if_match(&call.incoming.headers)?;
     let value = match lease_and_wait(&call)? {
-        None => values.get(key).await.map_err(|error| uncertain(&error))?.ok_or_else(missing)?,
+        None => values.get(key).await.map_err(|error| unavailable(&error))?.ok_or_else(missing)?,
         Some((lease, wait)) => {
             let turn = values.turn_within(key, lease, wait).await;
-            match turn.map_err(|error| uncertain(&error))? {
+            match turn.map_err(|error| unavailable(&error))? {
                 Turn::Found(value) => value,
                 Turn::Wait { .. } => return Ok(filling()),
                 Turn::Fill(turn) => {
@@ -109,7 +109,7 @@ async fn head<E: Env>(call: Call<'_, E>, key: &ValueKey) -> Outcome {
     call.only_query(&[])?;
     let values = &call.shared()?.values;
     let only = Precondition::if_match(&call.incoming.headers)?;
-    let glance = values.glance(key).await.map_err(|error| uncertain(&error))?;
+    let glance = values.glance(key).await.map_err(|error| unavailable(&error))?;
     let Some(found) = glance else { return Err(missing()) };
     if only.is_some_and(|only| !only.condition().holds(Some(found.etag))) {
         return Err(failed(Some(found.etag)));
@@ -154,14 +154,14 @@ async fn delete<E: Env>(call: Call<'_, E>, key: ValueKey) -> Outcome {
     let only = Precondition::of(&call.incoming.headers)?;
     match (call.query("fill"), only) {
         (None, None) => {
-            values.delete(&key).await.map_err(|error| uncertain(&error))?;
+            values.delete(&key).await.map_err(|error| unavailable(&error))?;
         }
         (None, Some(only)) => {
             swapped(values.delete_if(&key, only.condition()).await)?;
         }
         (Some(token), _) => {
             let lease = lease(&key, token)?;
-            values.abandon(&lease).await.map_err(|error| uncertain(&error))?;
+            values.abandon(&lease).await.map_err(|error| unavailable(&error))?;
         }
     }
     Ok(super::reply::empty())
@@ -246,6 +246,6 @@ pub(super) fn not_set(error: ValueError) -> Problem {
             let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
             problem.with("reason", "contended").with("outcome", "not_done")
         }
-        ValueError::Redis(error) => uncertain(&error),
+        ValueError::Redis(error) => unavailable(&error),
     }
 }
