@@ -1,6 +1,5 @@
 //! Taking in what the origin answers: it is stored as it passes by, if it may be stored.
 
-use super::content::first_piece;
 use super::fetch::{Ending, Fetch, Received};
 use super::selected::unchanged;
 use super::{Answer, end_to_end};
@@ -35,7 +34,7 @@ impl<'a, E: Env> Fetch<'a, E> {
     async fn take_in(self, received: Received, mut status: CacheStatus) -> Answer {
         let (app, incoming) = (self.want.app, self.want.incoming);
         let Received { response, requested, received, supersedes } = received;
-        let (mut head, body) = response.into_parts();
+        let (mut head, mut body) = response.into_parts();
         date(&mut head.headers, received);
         let declared = declared_length(&head.headers);
         let plan = self.compression(head.status, &head.headers);
@@ -49,7 +48,6 @@ impl<'a, E: Env> Fetch<'a, E> {
                 .map(|fill| fill.superseding(supersedes))
         };
         let fill = self.fill(head.status, &stored, (requested, received), begin);
-        let mut body = first_piece(&app.env, body, declared).await;
         let body = match fill {
             Ok((fill, ttl)) => {
                 (status.stored, status.ttl, head.headers) = (true, Some(ttl), stored);

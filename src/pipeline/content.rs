@@ -1,8 +1,13 @@
 //! Content on its way from the origin and to it: what of it is awaited before the head is sent.
 
-use crate::body::Body;
-use crate::env::Env;
+use super::absorb::declared_length;
+use crate::app::App;
+use crate::body::{Body, BodyError};
+use crate::env::{Env, UpstreamError};
+use crate::role::Role;
+use bytes::Bytes;
 use futures_util::future::{Either, select};
+use http::Response;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -36,10 +41,54 @@ pub(super) async fn of_request<E: Env>(env: &E, mut body: Body) -> Body {
     }
 }
 
+/// A content that broke off before its head was sent.
+pub(super) struct Broken {
+    held: Bytes,
+    declared: Option<u64>,
+    error: BodyError,
+}
+
+impl Broken {
+    /// The content as it came, up to where it breaks.
+    fn into_body(self) -> Body {
+        Body::from_pieces(self.declared, futures_util::stream::iter([Ok(self.held), Err(self.error)]))
+    }
+
+    /// What it means of the origin, or of the component that is behind.
+    fn into_failure(self, role: Role) -> UpstreamError {
+        let text = format!("its content broke off: {}", self.error);
+        match role {
+            Role::Gateway => UpstreamError::Invalid(text),
+            Role::Middleware => UpstreamError::Failed(text),
+        }
+    }
+}
+
+/// The response of the origin, with [`first_piece`] of its content. One that breaks in it is none: the client can still be
+/// told so, or given what is stored. But not where `is_ranged`: a part may have come before it broke.
+pub(super) async fn begun<E: Env>(
+    app: &App<E>,
+    response: Response<Body>,
+    is_ranged: bool,
+) -> Result<Response<Body>, UpstreamError> {
+    let (head, body) = response.into_parts();
+    let body = match first_piece(&app.env, body, declared_length(&head.headers)).await {
+        Ok(body) => body,
+        Err(broken) if is_ranged => broken.into_body(),
+        Err(broken) => return Err(broken.into_failure(app.role)),
+    };
+    Ok(Response::from_parts(head, body))
+}
+
+/// [`first_piece`] of a content that goes to the client in any case.
+pub(super) async fn ahead<E: Env>(env: &E, body: Body, declared: Option<u64>) -> Body {
+    first_piece(env, body, declared).await.unwrap_or_else(Broken::into_body)
+}
+
 /// Waits a little for the first piece, or for a small content as a whole, so that it can leave together with
 /// the head. Small writes one after the other cost a client with delayed acknowledgements 40 ms each.
-pub(super) async fn first_piece<E: Env>(env: &E, mut body: Body, declared: Option<u64>) -> Body {
-    let Body::Stream(_) = &body else { return body };
+async fn first_piece<E: Env>(env: &E, mut body: Body, declared: Option<u64>) -> Result<Body, Broken> {
+    let Body::Stream(_) = &body else { return Ok(body) };
     let wanted = match declared {
         Some(length) if length > WHOLE => 1,
         length => length.unwrap_or(WHOLE),
@@ -59,19 +108,14 @@ pub(super) async fn first_piece<E: Env>(env: &E, mut body: Body, declared: Optio
                 }
             }
             Some(Some(Ok(piece))) => held.extend_from_slice(&piece),
-            Some(Some(Err(error))) => {
-                return Body::from_pieces(
-                    declared,
-                    futures_util::stream::iter([Ok(held.into()), Err(error)]),
-                );
-            }
-            Some(None) => return held.into(),
+            Some(Some(Err(error))) => return Err(Broken { held: held.into(), declared, error }),
+            Some(None) => return Ok(held.into()),
             None => break,
         }
     }
-    match held {
+    Ok(match held {
         held if declared == Some(held.len() as u64) => held.into(),
         held if held.is_empty() => body,
         held => body.after(Ok(held.into()), declared),
-    }
+    })
 }

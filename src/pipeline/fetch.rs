@@ -1,7 +1,7 @@
 //! Asking the origin for something that may be stored, and taking in what it answers.
 
 use super::held::{Failure, Held};
-use super::{Answer, Want, pass, session, upstream_failed};
+use super::{Answer, Want, content, pass, session, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::lease::FillLease;
@@ -152,6 +152,7 @@ impl<E: Env> Fetch<'_, E> {
         app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
         let received = app.env.now();
         session::settle(app, self.want.incoming, response.headers_mut()).await;
+        let response = content::begun(app, response, self.want.incoming.range.is_some()).await?;
         Ok(Received { response, requested, received, supersedes: false })
     }
 

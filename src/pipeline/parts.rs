@@ -2,7 +2,7 @@
 //! made complete for who wants them all.
 
 use super::absorb::{declared_length, unchanged_for_client};
-use super::content::first_piece;
+use super::content::ahead;
 use super::fetch::{Ending, Fetch, Received};
 use super::held::Held;
 use super::resume;
@@ -218,7 +218,7 @@ impl<E: Env> Fetch<'_, E> {
         let mut headers = partial.headers().clone();
         end_to_end(app, &mut headers);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(complete));
-        let body = first_piece(&app.env, Body::chained(bodies), Some(complete)).await;
+        let body = ahead(&app.env, Body::chained(bodies), Some(complete)).await;
         status.ttl = Some(partial.entry().ttl(received.received));
         status.forward_status = Some(StatusCode::PARTIAL_CONTENT.as_u16());
         let body = match freshened.and_then(|freshened| self.fill_whole(partial, freshened)) {

@@ -1,6 +1,5 @@
 //! Requests that are handed to the origin as they are, and what they make invalid.
 
-use super::absorb::declared_length;
 use super::fetch::Fetch;
 use super::{Answer, Incoming, Want, content, fetch, session, unsatisfiable, upstream_failed};
 use crate::app::{App, Shared};
@@ -40,9 +39,9 @@ pub(super) async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut statu
                 status = status.because("invalidation-failed");
             }
             end_to_end(app, response.headers_mut());
-            let (head, body) = response.into_parts();
-            let body = content::first_piece(&app.env, body, declared_length(&head.headers)).await;
-            Answer { response: Response::from_parts(head, body), status }
+            let begun = content::begun(app, response, incoming.range.is_some()).await;
+            let response = begun.unwrap_or_else(|error| upstream_failed(app, &incoming, &error));
+            Answer { response, status }
         }
         Err(error) => Answer { response: upstream_failed(app, &incoming, &error), status },
     }

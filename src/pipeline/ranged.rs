@@ -6,7 +6,6 @@
 
 use super::absorb::{Begin, date, declared_length};
 use super::collapse;
-use super::content::first_piece;
 use super::cut;
 use super::fetch::{Ending, Fetch, Received, is_error};
 use super::held::{Failure, Held};
@@ -102,8 +101,6 @@ impl<E: Env> Fetch<'_, E> {
     async fn unstored(self, received: Received, mut status: CacheStatus) -> Answer {
         let (mut head, body) = received.response.into_parts();
         end_to_end(self.want.app, &mut head.headers);
-        let declared = declared_length(&head.headers);
-        let body = first_piece(&self.want.app.env, body, declared).await;
         status.detail = Some(self.refused(Unstorable::Status).as_str());
         Answer { response: Response::from_parts(head, body), status }
     }
@@ -124,7 +121,6 @@ impl<E: Env> Fetch<'_, E> {
         let superseding = held.is_outdated_by(&head.headers).then_some(superseding);
         let fill = self.fill_part(&head.headers, declared, (requested, received), held.base());
         end_to_end(app, &mut head.headers);
-        let body = first_piece(&app.env, body, declared).await;
         let body = match fill {
             Ok((fill, ttl)) => {
                 (status.stored, status.ttl) = (true, Some(ttl));

@@ -1,7 +1,7 @@
 //! Responses to requests for a part, from what is stored.
 
 use super::absorb::declared_length;
-use super::content::first_piece;
+use super::content;
 use super::resume;
 use super::{Answer, Want};
 use crate::body::Body;
@@ -85,7 +85,7 @@ pub(super) async fn ahead<E: Env>(env: &E, mut answer: Answer) -> Answer {
     if answer.response.status() == StatusCode::PARTIAL_CONTENT {
         let declared = declared_length(answer.response.headers());
         let body = std::mem::take(answer.response.body_mut());
-        *answer.response.body_mut() = first_piece(env, body, declared).await;
+        *answer.response.body_mut() = content::ahead(env, body, declared).await;
     }
     answer
 }

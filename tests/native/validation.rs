@@ -5,7 +5,7 @@ use crate::support::origin::{reply, streamed};
 use crate::support::{Instance, World, on_redis};
 use bytes::Bytes;
 use futures_util::future::join;
-use spindrift::body::Body;
+use spindrift::body::{Body, BodyError};
 use spindrift::env::UpstreamError;
 use spindrift::purge::Purge;
 use std::cell::Cell;
@@ -452,6 +452,25 @@ fn a_304_that_was_long_under_way_does_not_undo_what_was_stored_meanwhile() {
         for vary in ["", "accept"] {
             overtaken(world, vary, &[]).await;
             overtaken(world, vary, &[("range", "bytes=0-1")]).await;
+        }
+    });
+}
+
+#[test]
+fn what_is_stale_stands_in_for_a_response_that_breaks_off_before_it_has_begun() {
+    on_redis(async |world| {
+        for (cache_control, status) in [("max-age=60", 200), ("max-age=60, must-revalidate", 502)] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = stale(world, cache_control).await;
+            world.origin.answers(|_| {
+                let broken = vec![Ok(Bytes::from_static(b"he")), Err(BodyError("reset".to_owned()))];
+                Ok(streamed(200, &[("cache-control", "max-age=60")], broken))
+            });
+            let got = instance.get(A).await;
+            assert_eq!((got.status, got.text() == "hello"), (status, status == 200), "{cache_control}");
+            // What is stored stays.
+            world.origin.answers(|_| Ok(reply(304, &[("etag", "\"1\"")], "")));
+            assert_eq!(instance.get(A).await.text(), "hello");
         }
     });
 }

@@ -37,7 +37,7 @@ impl Options {
         while let Some(argument) = parser.next()? {
             match argument {
                 Arg::Value(value) if options.filter.is_none() && !is_ci => {
-                    options.filter = Some(value.string()?)
+                    options.filter = Some(value.string()?);
                 }
                 Arg::Long("keep-going") => options.keep_going = true,
                 Arg::Long("offline") if is_ci => options.offline = true,
