@@ -225,7 +225,8 @@ fn content_that_breaks_off_is_not_stored_nor_passed_off_as_whole() {
         client.start(&Request::get("/a"));
         if let Some(response) = client.try_response(false) {
             let response = response.read();
-            assert!(!response.complete || response.status == 500);
+            // The component behind says so where it had not sent its head.
+            assert!(!response.complete || response.status == 502, "{response:?}");
         }
         assert_eq!(origin.count(), count, "nothing was stored");
     }
