@@ -239,15 +239,7 @@ impl Config {
     /// Every ring of keys that a queue names and `webhook_keys` does not have; no `session_keys` where a route has
     /// sessions.
     pub fn check(&self, settings: &Settings, variables: &impl Strings) -> Result<(), ConfigErrors> {
-        let rings = self.queues.iter().filter_map(|queue| Some((&queue.name, &queue.push.as_ref()?.keys)));
-        let missing = rings.filter(|(_, ring)| settings.webhook_keys.get(ring).is_none());
-        let webhooks = missing.map(|(queue, ring)| {
-            let expected =
-                if ring.is_empty() { "whsec_<base64>".to_owned() } else { format!("{ring}=whsec_<base64>") };
-            let message =
-                format!("expected {expected} to sign what queue {:?} pushes, found none", queue.as_str());
-            ConfigError::in_variable(&variables.called("webhook_keys"), message)
-        });
+        let webhooks = queue::check_keys(&self.queues, settings, variables);
         let sessions = session::check_keys(self, settings, variables);
         ConfigErrors::check((), webhooks.chain(sessions).collect())
     }

@@ -1,8 +1,10 @@
 //! Queues: what holds for the jobs of one, and where they are pushed to.
 
 use super::address::HostPort;
+use super::errors::ConfigError;
 use super::table::Table;
 use super::value::{duration, expected, integer, shown, string};
+use super::{Settings, Strings};
 use crate::job::{Backoff, QueueName};
 use crate::webhook::is_name;
 use http::Uri;
@@ -143,6 +145,23 @@ fn target(text: &str) -> Result<Uri, String> {
     });
     uri.ok_or_else(|| {
         format!("expected {what}, found {}", shown(text.split(['?', '#']).next().unwrap_or_default()))
+    })
+}
+
+/// Checks that what is pushed can be signed. Gives what is wrong.
+pub(super) fn check_keys(
+    queues: &[QueueConfig],
+    settings: &Settings,
+    variables: &impl Strings,
+) -> impl Iterator<Item = ConfigError> {
+    let rings = queues.iter().filter_map(|queue| Some((&queue.name, &queue.push.as_ref()?.keys)));
+    let missing = rings.filter(|(_, ring)| settings.webhook_keys.get(ring).is_none());
+    missing.map(|(queue, ring)| {
+        let expected =
+            if ring.is_empty() { "whsec_<base64>".to_owned() } else { format!("{ring}=whsec_<base64>") };
+        let message =
+            format!("expected {expected} to sign what queue {:?} pushes, found none", queue.as_str());
+        ConfigError::in_variable(&variables.called("webhook_keys"), message)
     })
 }
 
