@@ -65,16 +65,16 @@ impl Broken {
 }
 
 /// The response of the origin, with [`first_piece`] of its content. One that breaks in it is none: the client can still be
-/// told so, or given what is stored. But not where `is_ranged`: a part may have come before it broke.
+/// told so, or given what is stored. But not where it `goes_on` all the same: of a range, a part may have come before it broke.
 pub(super) async fn begun<E: Env>(
     app: &App<E>,
     response: Response<Body>,
-    is_ranged: bool,
+    goes_on: bool,
 ) -> Result<Response<Body>, UpstreamError> {
     let (head, body) = response.into_parts();
     let body = match first_piece(&app.env, body, declared_length(&head.headers)).await {
         Ok(body) => body,
-        Err(broken) if is_ranged => broken.into_body(),
+        Err(broken) if goes_on => broken.into_body(),
         Err(broken) => return Err(broken.into_failure(app.role)),
     };
     Ok(Response::from_parts(head, body))

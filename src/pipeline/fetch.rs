@@ -4,6 +4,7 @@ use super::held::{Failure, Held};
 use super::{Answer, Want, content, pass, session, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
+use crate::cache::invalidate::is_unsafe;
 use crate::cache::lease::FillLease;
 use crate::cache::reuse::Stale;
 use crate::cache::storable::post_answers_get;
@@ -152,7 +153,10 @@ impl<E: Env> Fetch<'_, E> {
         app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
         let received = app.env.now();
         session::settle(app, self.want.incoming, response.headers_mut()).await;
-        let response = content::begun(app, response, self.want.incoming.range.is_some()).await?;
+        // What an unsafe request has changed is to be made invalid, however its response ends (RFC 9111 §4.4).
+        let is_unsafe = is_unsafe(&self.want.incoming.method);
+        let goes_on = is_unsafe || self.want.incoming.range.is_some();
+        let response = content::begun(app, response, goes_on).await?;
         Ok(Received { response, requested, received, supersedes: false })
     }
 

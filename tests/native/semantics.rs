@@ -1,11 +1,12 @@
 //! Responses to QUERY and POST, and `No-Vary-Search`: what of them depends on Redis, on time and on who comes first.
 
 use crate::support::exchange::{Got, get, request};
-use crate::support::origin::reply;
+use crate::support::origin::{reply, streamed};
 use crate::support::{Instance, on_redis};
+use bytes::Bytes;
 use futures_util::future::join;
 use http::Request;
-use spindrift::body::Body;
+use spindrift::body::{Body, BodyError};
 
 const A: &str = "http://h/a";
 
@@ -82,6 +83,29 @@ fn posted(world: &crate::support::World) {
 }
 
 const STORE_POST: &str = "[cache]\nstore_post = true\n";
+
+#[test]
+fn a_post_invalidates_also_where_its_response_breaks_off() {
+    on_redis(async |world| {
+        for config in [STORE_POST, ""] {
+            let instance = world.instance_with(config);
+            world.origin.answers(|seen| {
+                let fields = [("cache-control", "max-age=60"), ("content-location", "/a")];
+                let broken = vec![Ok(Bytes::from_static(b"po")), Err(BodyError("reset".to_owned()))];
+                Ok(if seen.method == "POST" {
+                    streamed(200, &fields, broken)
+                } else {
+                    reply(200, &fields, "got")
+                })
+            });
+            instance.get(A).await;
+            assert!(instance.get(A).await.is_hit());
+            instance.send(post()).await;
+            assert!(!instance.get(A).await.is_hit(), "{config}");
+            instance.purge_url(A).await;
+        }
+    });
+}
 
 #[test]
 fn what_a_post_brought_is_not_stored_when_it_was_purged_meanwhile() {
