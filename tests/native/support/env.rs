@@ -6,7 +6,7 @@ use spindrift::body::Body;
 use spindrift::env::{Background, Clock, Entropy, Log, Timeouts, Upstream, UpstreamError};
 use spindrift::time::Timestamp;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -57,9 +57,15 @@ struct Inner {
     random: Cell<u64>,
     tasks: Rc<Tasks>,
     log: RefCell<Vec<String>>,
-    deadlines: Notify,
+    waits: RefCell<Vec<Wait>>,
     wire: Rc<Wire>,
     origin: Rc<Origin>,
+}
+
+/// A wait under way, and how to end it.
+struct Wait {
+    takes: Duration,
+    end: Weak<Notify>,
 }
 
 /// Background work that is not done yet.
@@ -86,7 +92,7 @@ impl TestEnv {
             random: Cell::new(seed),
             tasks: Rc::default(),
             log: RefCell::default(),
-            deadlines: Notify::new(),
+            waits: RefCell::default(),
             wire: Rc::default(),
             origin,
         }))
@@ -101,7 +107,20 @@ impl TestEnv {
 
     /// Ends every wait that is under way, as if its time had come.
     pub(crate) fn expire_deadlines(&self) {
-        self.0.deadlines.notify_waiters();
+        self.expire(|_| true);
+    }
+
+    /// The same for waits that take this long, and no others.
+    pub(crate) fn expire_waits_of(&self, duration: Duration) {
+        self.expire(|takes| takes == duration);
+    }
+
+    fn expire(&self, which: impl Fn(Duration) -> bool) {
+        for wait in self.0.waits.borrow().iter().filter(|wait| which(wait.takes)) {
+            if let Some(end) = wait.end.upgrade() {
+                end.notify_one();
+            }
+        }
     }
 
     /// The lines logged so far.
@@ -130,9 +149,14 @@ impl Clock for TestEnv {
     }
 
     async fn sleep(&self, duration: Duration) {
+        let end = Rc::new(Notify::new());
+        let mut waits = self.0.waits.borrow_mut();
+        waits.retain(|wait| wait.end.strong_count() > 0);
+        waits.push(Wait { takes: duration, end: Rc::downgrade(&end) });
+        drop(waits);
         tokio::select! {
             () = tokio::time::sleep(duration) => {}
-            () = self.0.deadlines.notified() => {}
+            () = end.notified() => {}
         }
     }
 }
