@@ -155,6 +155,11 @@ impl RedisError {
         self.is_unavailable(&["ClusterDown", "CLUSTERDOWN", "MasterDown", "MASTERDOWN"])
     }
 
+    /// The server is a replica, or became one.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.is_unavailable(&["ReadOnly", "READONLY"])
+    }
+
     /// That holds for one slot only, which nobody serves.
     pub(super) fn is_slot_down(&self) -> bool {
         matches!(self, Self::Unavailable(text) if text.contains("Hash slot not served"))

@@ -49,10 +49,11 @@ pub(super) enum Link<C> {
         after: Option<Outage>,
     },
     /// `failures` in a row before it: forgotten once a command is answered, so that a server which accepts
-    /// connections and never answers is left alone for longer and longer.
+    /// connections and never answers is left alone for longer and longer. It was opened at `since`.
     Open {
         connection: Rc<C>,
         failures: u32,
+        since: Duration,
     },
     Down(Outage),
 }
@@ -60,6 +61,9 @@ pub(super) enum Link<C> {
 /// How often a call looks whether another one's connection stands. Tasks of a wasm instance cannot wake
 /// one another, so it has to look; it happens only at the start of an instance.
 pub(super) const OPENING_POLL: Duration = Duration::from_millis(1);
+
+/// How long a connection to a read-only server is kept at least: a replica may also be all there is.
+const READ_ONLY_PAUSE: Duration = Duration::from_secs(1);
 
 impl<E: Env> Node<E> {
     /// The server at `address`. Does nothing yet.
@@ -133,6 +137,7 @@ impl<E: Env> Node<E> {
             Err(error) if error.breaks_connection() => self.drop_connection(connection, error),
             // It answers, but cannot do what it is there for.
             Err(error) if error.is_cluster_down() => {}
+            Err(error) if error.is_read_only() => self.leave_replica(connection),
             _ => self.answered(),
         }
         self.counted(care, began, result.as_ref().err());
@@ -178,13 +183,26 @@ impl<E: Env> Node<E> {
     /// once for a while rather than wait one after the other.
     fn drop_connection(&self, broken: &Rc<E::Connection>, error: &RedisError) {
         let mut link = self.link.borrow_mut();
-        if let Link::Open { connection, failures } = &*link
+        if let Link::Open { connection, failures, .. } = &*link
             && Rc::ptr_eq(connection, broken)
         {
             *link = match error {
                 RedisError::TimedOut(_) => Link::Down(self.outage(*failures, error)),
                 _ => Link::Closed,
             };
+        }
+    }
+
+    /// Behind the address there may be another server by now, as after a failover, which made this one its replica: the next
+    /// command connects anew.
+    fn leave_replica(&self, replica: &Rc<E::Connection>) {
+        self.answered();
+        let mut link = self.link.borrow_mut();
+        if let Link::Open { connection, since, .. } = &*link
+            && Rc::ptr_eq(connection, replica)
+            && self.env.elapsed().saturating_sub(*since) >= READ_ONLY_PAUSE
+        {
+            *link = Link::Closed;
         }
     }
 
@@ -226,7 +244,8 @@ impl<E: Env> Node<E> {
         match self.connect().await {
             Ok(connection) => {
                 let connection = Rc::new(connection);
-                let open = Link::Open { connection: Rc::clone(&connection), failures };
+                let since = self.env.elapsed();
+                let open = Link::Open { connection: Rc::clone(&connection), failures, since };
                 *self.link.borrow_mut() = open;
                 Ok(connection)
             }

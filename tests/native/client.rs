@@ -115,6 +115,32 @@ fn what_was_sent_before_the_server_went_away_is_not_said_to_be_undone() {
     });
 }
 
+#[test]
+fn a_server_that_became_a_replica_is_left_for_the_one_behind_its_address() {
+    on_redis(async |world| {
+        let proxy = Proxy::start(world.server.port()).await;
+        let (instance, key) = (world.instance_at(&proxy.url(), ""), Keys::new(PREFIX).value("k"));
+        let set = async || {
+            let arguments = ["v", "PX", "9000"].map(Arg::from);
+            instance.redis().call("SET", [Arg::from(&key)].into_iter().chain(arguments).collect()).await
+        };
+        assert!(set().await.is_ok());
+        world.tell(&["REPLICAOF", "127.0.0.1", "1"]).await;
+        // It is all there is: it goes on answering, and is not connected to again and again.
+        for _ in 0..5 {
+            assert!(matches!(set().await, Err(RedisError::Unavailable(_))));
+        }
+        assert_eq!(instance.env.wire().opened(), 1);
+        let other = RedisServer::start();
+        proxy.lead_to(other.port());
+        world.clock.advance_secs(1);
+        assert!(matches!(set().await, Err(RedisError::Unavailable(_))), "nobody knows of it yet");
+        assert!(set().await.is_ok());
+        assert_eq!(instance.env.wire().opened(), 2);
+        world.tell(&["REPLICAOF", "NO", "ONE"]).await;
+    });
+}
+
 static GROW: Script = Script::new(
     "#!lua\nredis.call('SET', KEYS[1], string.rep('x', ARGV[1]), 'PX', 99000) return redis.status_reply('OK')",
 );
