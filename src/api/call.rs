@@ -18,6 +18,9 @@ use std::rc::Rc;
 /// The largest request content of the management API, in bytes.
 pub(super) const MAX_CONTENT: usize = 1024 * 1024;
 
+/// The parameters of a query that may stand there several times.
+const SEVERAL: [&str; 5] = ["key", "match", "tag", "tags", "topic"];
+
 /// A request below `/_spindrift/`.
 pub(super) struct Call<'a, E: Env> {
     /// The instance.
@@ -126,7 +129,7 @@ impl<'a, E: Env> Call<'a, E> {
         })
     }
 
-    /// The first value of a parameter of the query.
+    /// The value of a parameter of the query that stands there once.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }
@@ -136,19 +139,23 @@ impl<'a, E: Env> Call<'a, E> {
         self.query.iter().filter(move |(one, _)| one == name).map(|(_, value)| value.as_str())
     }
 
-    /// Checks that the query has no parameters but these.
+    /// Checks that the query has no parameters but these, and each but [`SEVERAL`] once at most.
     ///
     /// # Errors
-    /// 400 with the first that is not among them.
+    /// 400 with the first that is not among them, or stands there again.
     pub(super) fn only_query(&self, known: &[&str]) -> Result<(), Problem> {
-        match self.query.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            None => Ok(()),
-            Some((name, _)) => {
+        let problem = |detail| Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+        for (at, (name, _)) in self.query.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
                 let expected = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                let detail = format!("expected as parameters of the query: {expected}; found {name:?}");
-                Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+                return problem(format!("expected as parameters of the query: {expected}; found {name:?}"));
+            }
+            let again = self.query.iter().take(at).any(|(before, _)| before == name);
+            if again && !SEVERAL.contains(&name.as_str()) {
+                return problem(format!("expected {name:?} once in the query, found it again"));
             }
         }
+        Ok(())
     }
 }
 

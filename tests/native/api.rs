@@ -176,6 +176,13 @@ fn what_is_malformed_says_what_was_expected_and_found() {
             ("GET", "v1/cache/%ff", "", "expected UTF-8 behind the percent-encoding of the path"),
             ("GET", "v1/cache/a?x=%a", "", "of the query, found \"%a\""),
             ("GET", "v1/cache/a?x=1", "", "expected as parameters of the query: lease, wait; found \"x\""),
+            ("GET", "v1/cache/a?lease=1&wait=2&lease=3", "", "expected \"lease\" once in the query"),
+            (
+                "DELETE",
+                "v1/users/ann/sessions?except=a&except=b",
+                "",
+                "expected \"except\" once in the query",
+            ),
             ("GET", long.as_str(), "", "expected"),
             ("GET", "v1/cache/", "", "expected"),
             ("GET", "v1/queues/%00", "", "expected"),
