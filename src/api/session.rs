@@ -40,7 +40,7 @@ pub(super) async fn serve<E: Env>(call: Call<'_, E>, segments: &[&str], method: 
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Create {
     id: Option<String>,
@@ -53,7 +53,7 @@ struct Create {
 async fn create<E: Env>(mut call: Call<'_, E>) -> Outcome {
     let sessions = sessions(&call)?;
     let asked: Create =
-        call.json(r#"{"user":"..","data":{},"ttl":1800,"max_age":28800}, or {"id":"..","data":{}}"#).await?;
+        call.form(r#"{"user":"..","data":{},"ttl":1800,"max_age":28800}, or {"id":"..","data":{}}"#).await?;
     let data = asked.data.map_or_else(|| Ok(Data::default()), |data| object(&data))?;
     let life = life(asked.ttl, asked.max_age)?;
     let Some(id) = asked.id else {

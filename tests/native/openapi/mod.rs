@@ -169,6 +169,8 @@ async fn use_sessions(client: &Client<'_>) {
     let new =
         client.ask(201, "POST", "v1/sessions", json!({"user": "ann", "data": {"a": 1}, "ttl": 60})).await;
     let (id, token) = (new["id"].as_str().unwrap(), new["token"].as_str().unwrap());
+    let of_nobody = client.ask(201, "POST", "v1/sessions", Value::Null).await;
+    assert_eq!((&of_nobody["user"], &of_nobody["data"]), (&Value::Null, &json!({})));
     client.ask(200, "POST", "v1/sessions:verify", json!({"token": token})).await;
     client.ask(404, "POST", "v1/sessions:verify", json!({"token": "nonsense"})).await;
     let one = format!("v1/sessions/{id}");
@@ -188,6 +190,7 @@ async fn use_sessions(client: &Client<'_>) {
     client.ask(200, "GET", "v1/users/ann/sessions", Value::Null).await;
     client.ask(200, "DELETE", "v1/users/ann/sessions", Value::Null).await;
     client.ask(400, "DELETE", "v1/users/ann/sessions?except=x", Value::Null).await;
+    client.ask(400, "DELETE", &format!("v1/users/ann/sessions?except={id}&except={id}"), Value::Null).await;
     for (method, content) in [("GET", Value::Null), ("PATCH", json!({"data": {}}))] {
         client.ask(404, method, &one, content).await;
     }
