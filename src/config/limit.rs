@@ -4,6 +4,7 @@ use super::clients::canonical;
 use super::suggest;
 use super::table::Table;
 use super::value::{boolean, duration, expected, integer, one_of, shown, string};
+use crate::api::FAILURES;
 use crate::limit::{
     AddressRules, Algorithm, ForwardingField, KeyPart, MAX_LOG_COST, MAX_PERIOD, MAX_POLICIES, MAX_UNITS,
     Mode, Policy, Quota, is_name,
@@ -92,6 +93,9 @@ fn read(table: &mut Table<'_, '_>) -> Option<Limit> {
     require(table, "name");
     repeated(table, "key", &key);
     let name = name?;
+    if name == FAILURES {
+        table.fail("name", format!("expected another name than {FAILURES:?}, which counts wrong tokens"));
+    }
     let policy = quota.and_then(|quota| {
         let policy = Policy::new(&name, algorithm, quota);
         policy.map_err(|error| table.fail("limit", error.to_string())).ok()
@@ -400,6 +404,10 @@ mod tests {
                 "limit[0].rate: unknown key here: a limit is `limit` units in each `period`",
             ),
             (&format!("{head}brust = 5"), "limit[0].brust: unknown key, did you mean \"burst\"?"),
+            (
+                &head.replace("\"a\"", "\"api-failures\""),
+                "f:2:8: limit[0].name: expected another name than \"api-failures\", which counts wrong tokens",
+            ),
             (&format!("{head}{head}"), "f:6:8: limit[1].name: expected a name of its own"),
             (
                 &format!("limits = [\"b\"]\n{head}"),
