@@ -50,3 +50,11 @@ show("dequeue from an empty queue", await cache.dequeue(`mail-${run}`));
 show("publish", typeof (await cache.publish(`news-${run}`, { title: "Tide tables" })));
 await cache.invalidateRoute("/news");
 show("invalidateRoute", "done");
+
+const refused = (asked) => asked.then(() => "taken", (error) => error.status);
+show("checkRateLimit of a key that is too long", await refused(cache.checkRateLimit("k".repeat(10_000), 3, 3600)));
+const away = new Spindrift({ url: "http://127.0.0.1:1", token }); // nobody is there
+show("get from nobody", await away.get("user:1"));
+show("getOrSet from nobody", await away.getOrSet("user:1", load));
+show("checkRateLimit by nobody", (await away.checkRateLimit("login:1", 3, 3600)).allowed);
+show("enqueue to nobody", await refused(away.enqueue("mail", {})));

@@ -8,7 +8,7 @@ export class Spindrift {
 
   // Values -----------------------------------------------------------------------------------------------
 
-  // The value, or undefined. Without Redis too: a cache that is away has nothing.
+  // The value, or undefined. Without Redis or Spindrift too: a cache that is away has nothing.
   async get(key) {
     const response = await this.#call("GET", `/cache/${id(key)}`);
     return response.status === 200 ? response.json() : undefined;
@@ -16,7 +16,7 @@ export class Spindrift {
 
   async set(key, value, ttlSeconds, tags = []) {
     const query = new URLSearchParams({ ...(ttlSeconds && { ttl: ttlSeconds }), ...(tags.length && { tags: tags.join(",") }) });
-    return (await this.#call("PUT", `/cache/${id(key)}?${query}`, value)).ok;
+    return (await this.#call("PUT", `/cache/${id(key)}?${query}`, value ?? null)).ok; // JSON has no undefined
   }
 
   async delete(key) {
@@ -51,27 +51,29 @@ export class Spindrift {
       if (!fill) break;
       return this.#fill(key, fill, factory, ttlSeconds);
     }
-    return factory(); // without Redis, or when nobody gets it done
+    return factory(); // with nobody to ask, or when nobody gets it done
   }
 
   async #fill(key, fill, factory, ttlSeconds) {
     const at = `/cache/${id(key)}?fill=${id(fill)}`;
+    let stored = { ok: false };
     try {
       const value = await factory();
-      await this.#call("PUT", `${at}&ttl=${ttlSeconds}`, value); // 409: what was set meanwhile is newer, and stays
+      stored = await this.#call("PUT", `${at}&ttl=${ttlSeconds}`, value ?? null); // 409: what was set meanwhile stays
       return value;
-    } catch (error) {
-      await this.#call("DELETE", at); // let another try
-      throw error;
+    } finally {
+      if (!stored.ok) await this.#call("DELETE", at); // let another try
     }
   }
 
   // Limits -----------------------------------------------------------------------------------------------
 
-  // A sliding window. Lets through what cannot be counted.
+  // A sliding window. Lets through what cannot be counted while Redis or Spindrift is away. What is no question (a key that is
+  // too long, a limit of 0) throws: who sends it must not get around the limit.
   async checkRateLimit(key, limit, windowSeconds) {
     const question = { key, limit, period: windowSeconds, algorithm: "window" };
     const response = await this.#call("POST", "/limits/client/check", question);
+    if (response.status >= 400 && response.status < 500) throw await problem(response);
     if (!response.ok) return { allowed: true, remaining: limit, resetAt: undefined };
     const { allowed, remaining, reset_at: resetAt } = await response.json();
     return { allowed, remaining, resetAt };
@@ -140,12 +142,14 @@ export class Spindrift {
   }
 
   async #call(method, path, body) {
-    const response = await fetch(this.url + path, {
+    const asked = fetch(this.url + path, {
       method,
       headers: { authorization: `Bearer ${this.token}`, ...(body !== undefined && { "content-type": "application/json" }) },
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: AbortSignal.timeout(this.timeout + 5000 * path.includes("wait=")),
     });
+    // No answer is one as well: what may fail goes on, and the rest throws.
+    const response = await asked.catch((error) => ({ ok: false, status: 0, text: async () => String(error.cause ?? error) }));
     // A wrong token is no missing value.
     if (response.status === 401 || response.status === 403) throw await problem(response);
     return response;

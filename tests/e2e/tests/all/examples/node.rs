@@ -98,6 +98,11 @@ fn the_client_does_what_the_service_before_it_did() {
         "dequeue from an empty queue: nothing",
         r#"publish: "string""#,
         r#"invalidateRoute: "done""#,
+        "checkRateLimit of a key that is too long: 400",
+        "get from nobody: nothing",
+        r#"getOrSet from nobody: {"made":2}"#,
+        "checkRateLimit by nobody: true",
+        "enqueue to nobody: 0",
     ];
     assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
 }
