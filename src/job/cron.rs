@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How late a slot may be fired under [`Missed::Skip`]: whoever ticks does so every now and then.
 const GRACE: Duration = Duration::from_secs(300);
 
+/// The longest cron expression, in bytes: more than one that lists every value of every field.
+const MAX_TEXT: usize = 512;
+
 /// A cron expression: minute, hour, day of the month, month, day of the week; in UTC.
 ///
 /// As cron(8) has it: where both days are given, either is enough. `*`, `*/5`, `1-5`, `1,15`, `MON`, `JAN` and `L`
@@ -22,11 +25,14 @@ pub struct Cron {
 /// Why a text is no cron expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadCron {
+    /// It has more bytes than any needs.
+    #[error("expected a cron expression of at most {MAX_TEXT} bytes, found {0}")]
+    Long(usize),
     /// It has another number of fields.
     #[error("expected five fields, minute hour day-of-month month day-of-week, found {0}")]
     Fields(usize),
     /// A field has a value it cannot have.
-    #[error("expected a cron expression: {0}")]
+    #[error("expected a cron expression whose fields have values that they can have, found {0:?}")]
     Field(String),
     /// No day is ever like that.
     #[error("expected a cron expression of something that comes, found {0:?}")]
@@ -59,17 +65,19 @@ impl Cron {
     /// # Errors
     /// [`BadCron`].
     pub fn parse(text: &str, now: Timestamp) -> Result<Self, BadCron> {
+        if text.len() > MAX_TEXT {
+            return Err(BadCron::Long(text.len()));
+        }
         let fields = text.split_ascii_whitespace().count();
         if fields != 5 {
             return Err(BadCron::Fields(fields));
         }
         // An empty member would be taken for no time at all, which is searched for through thousands of years.
-        let empty = text.split_ascii_whitespace().find(|field| field.split(',').any(str::is_empty));
-        if let Some(field) = empty {
-            return Err(BadCron::Field(format!("an empty member in {field:?}")));
+        if text.split_ascii_whitespace().any(|field| field.split(',').any(str::is_empty)) {
+            return Err(BadCron::Field(text.to_owned()));
         }
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
-        let parsed = parser.parse(text).map_err(|error| BadCron::Field(error.to_string()))?;
+        let parsed = parser.parse(text).map_err(|_| BadCron::Field(text.to_owned()))?;
         let cron = Self { text: text.to_owned(), parsed };
         match cron.next(now) {
             Some(_) => Ok(cron),
@@ -164,9 +172,15 @@ mod tests {
             "1,,2 * * * *",
             "* * 1, * *",
         ] {
-            assert!(matches!(Cron::parse(text, now), Err(BadCron::Field(_))), "{text}");
+            assert_eq!(Cron::parse(text, now).err(), Some(BadCron::Field(text.to_owned())), "{text}");
         }
         assert!(matches!(Cron::parse("0 0 31 2 *", now), Err(BadCron::Never(_))));
+        let list =
+            |values: std::ops::Range<u8>| values.map(|it| it.to_string()).collect::<Vec<_>>().join(",");
+        let every = [list(0..60), list(0..24), list(1..32), list(1..13), list(0..7)].join(" ");
+        assert!(Cron::parse(&every, now).is_ok());
+        let long = format!("{}0 3 * * *", "0,".repeat(256));
+        assert_eq!(Cron::parse(&long, now).err(), Some(BadCron::Long(521)));
     }
 
     #[test]
