@@ -150,10 +150,11 @@ impl Clock for TestEnv {
 
     async fn sleep(&self, duration: Duration) {
         let end = Rc::new(Notify::new());
-        let mut waits = self.0.waits.borrow_mut();
-        waits.retain(|wait| wait.end.strong_count() > 0);
-        waits.push(Wait { takes: duration, end: Rc::downgrade(&end) });
-        drop(waits);
+        {
+            let mut waits = self.0.waits.borrow_mut();
+            waits.retain(|wait| wait.end.strong_count() > 0);
+            waits.push(Wait { takes: duration, end: Rc::downgrade(&end) });
+        }
         tokio::select! {
             () = tokio::time::sleep(duration) => {}
             () = end.notified() => {}
