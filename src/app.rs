@@ -78,7 +78,11 @@ impl<E: Env> App<E> {
     ///
     /// # Errors
     /// Every problem there is, each with its place.
-    pub fn new(env: E, variables: &impl Strings, file: &str) -> Result<Self, ConfigErrors> {
+    pub fn new(
+        env: E,
+        variables: &impl Strings,
+        file: &(impl AsRef<[u8]> + ?Sized),
+    ) -> Result<Self, ConfigErrors> {
         Self::in_role(Role::Gateway, env, variables, file)
     }
 
@@ -86,7 +90,12 @@ impl<E: Env> App<E> {
     ///
     /// # Errors
     /// As for [`App::new`].
-    pub fn in_role(role: Role, env: E, variables: &impl Strings, file: &str) -> Result<Self, ConfigErrors> {
+    pub fn in_role(
+        role: Role,
+        env: E,
+        variables: &impl Strings,
+        file: &(impl AsRef<[u8]> + ?Sized),
+    ) -> Result<Self, ConfigErrors> {
         let variables = &Variables { role, all: variables };
         let (config, settings) =
             ConfigErrors::both(Config::load(variables, file), Settings::load(variables))?;

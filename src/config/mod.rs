@@ -159,14 +159,14 @@ impl Config {
         report.finish(config)
     }
 
-    /// The text of the variable `config` if it has any, else `file_text`, the content of `spindrift.toml`.
+    /// The text of the variable `config` if it has any, else `file`, the content of `spindrift.toml`.
     ///
     /// # Errors
-    /// As for [`Config::parse`].
-    pub fn load(variables: &impl Strings, file_text: &str) -> Result<Self, ConfigErrors> {
+    /// As for [`Config::parse`], and where the file is not UTF-8.
+    pub fn load(variables: &impl Strings, file: &(impl AsRef<[u8]> + ?Sized)) -> Result<Self, ConfigErrors> {
         match variables.get("config").filter(|text| !text.trim().is_empty()) {
             Some(text) => Self::parse(&text, &format!("variable {}", variables.called("config"))),
-            None => Self::parse(file_text, "spindrift.toml"),
+            None => Self::parse(table::utf8(file.as_ref())?, table::FILE),
         }
     }
 
@@ -416,6 +416,21 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
         assert_eq!(name(" \n"), "file");
         let wrong = Config::load(&variable("x = 1"), file).unwrap_err().to_string();
         assert!(wrong.starts_with("variable config:1:1: x: unknown key"), "{wrong}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_utf_8_is_an_error_and_not_passed_over() {
+        let load = |file: &[u8]| Config::load(&|_: &str| None, file).map(|config| config.name.to_string());
+        let wrong = |file| load(file).unwrap_err().to_string();
+        assert_eq!(
+            wrong(b"name = \"a\"\n# f\xfcr alle"),
+            "spindrift.toml:2:4: expected UTF-8, found other bytes"
+        );
+        let utf_16: Vec<u8> = "\u{feff}name = \"a\"".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(wrong(&utf_16), "spindrift.toml:1:1: expected UTF-8, found other bytes");
+        assert_eq!(load("# für alle\nname = \"a\"".as_bytes()).unwrap(), "a");
+        let variable = |name: &str| (name == "config").then(|| "name = \"b\"".to_owned());
+        assert!(Config::load(&variable, b"\xff".as_slice()).is_ok(), "nobody looks at the file");
     }
 
     #[test]

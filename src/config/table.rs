@@ -52,6 +52,25 @@ fn line_column(text: &str, at: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
+/// What people know the file as.
+pub(super) const FILE: &str = "spindrift.toml";
+
+/// The text of the file, which TOML has in UTF-8.
+///
+/// # Errors
+/// Where it first is something else.
+pub(super) fn utf8(content: &[u8]) -> Result<&str, ConfigErrors> {
+    match std::str::from_utf8(content) {
+        Ok(text) => Ok(text),
+        Err(error) => {
+            let before = String::from_utf8_lossy(content.get(..error.valid_up_to()).unwrap_or_default());
+            let report = Report::new(FILE, &before);
+            report.add(before.len(), String::new(), "expected UTF-8, found other bytes".to_owned());
+            report.finish("")
+        }
+    }
+}
+
 /// Parses the document; its syntax errors, the first of each line, go to `report`.
 ///
 /// After a syntax error nothing else about the document is said: it could be wrong.

@@ -29,7 +29,7 @@ pub(crate) async fn instance(behind: Behind) -> Result<Rc<App<SpinEnv>>, Problem
 
 fn build(behind: Behind, variables: &HashMap<String, String>) -> Result<Rc<App<SpinEnv>>, Problem> {
     // No file is no configuration: everything has a default.
-    let file = std::fs::read_to_string(FILE).unwrap_or_default();
+    let file = std::fs::read(FILE).unwrap_or_default();
     let get = |name: &str| variables.get(name).cloned();
     let app = App::in_role(behind.role(), SpinEnv { behind }, &get, &file);
     app.map(Rc::new).map_err(|errors| wrong(&errors))
