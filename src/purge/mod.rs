@@ -20,7 +20,7 @@ pub use recent::{Recent, recent};
 pub use sweep::Swept;
 
 use crate::cache::key::ResourceKey;
-use crate::cache::tags;
+use crate::cache::tags::{self, MAX_TAG};
 use serde::{Deserialize, Serialize};
 
 /// The most targets of one purge.
@@ -147,7 +147,7 @@ fn bounded(text: &str) -> Result<&str, String> {
 
 fn url(text: &str) -> Result<Target, String> {
     if text.starts_with('/') {
-        return Ok(Target::Path(text.to_owned()));
+        return plain(text).map(Target::Path);
     }
     let uri: http::Uri = text.parse().map_err(|_| absolute_expected(text))?;
     let absolute = matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some();
@@ -158,17 +158,32 @@ fn absolute_expected(text: &str) -> String {
     format!("expected an http:// or https:// URL, or a path beginning with /, found {text:?}")
 }
 
+/// A tag as a field can have it: with another, such as a line read with its end, nothing would be purged.
 fn tag(text: &str) -> Result<Target, String> {
+    let is_around = text.trim_matches([' ', '\t']) != text;
+    if is_around || text.len() > MAX_TAG || text.chars().any(|it| it.is_ascii_control() && it != '\t') {
+        return Err(format!(
+            "expected a tag of at most {MAX_TAG} bytes without blanks around it, found {text:?}"
+        ));
+    }
     Ok(Target::Tag(text.to_owned()))
 }
 
 fn pattern(text: &str) -> Result<Target, String> {
-    Ok(Target::Pattern(text.to_owned()))
+    plain(text).map(Target::Pattern)
+}
+
+/// The same, if a URL can have it.
+fn plain(text: &str) -> Result<String, String> {
+    if text.bytes().any(|byte| byte == b' ' || byte.is_ascii_control()) {
+        return Err(format!("expected no blanks and control characters, which no URL has, found {text:?}"));
+    }
+    Ok(text.to_owned())
 }
 
 fn prefix(text: &str) -> Result<Target, String> {
     if text.starts_with('/') || text.starts_with("http://") || text.starts_with("https://") {
-        Ok(Target::Prefix(text.to_owned()))
+        plain(text).map(Target::Prefix)
     } else {
         Err(absolute_expected(text))
     }
@@ -203,6 +218,32 @@ mod tests {
         assert_eq!(purge("http://h/").unwrap(), [tag("http://h"), tag("https://h")]);
         for wrong in ["", "h", "/a", "http://h/a", "http://h?x"] {
             assert!(purge(wrong).unwrap_err()[0].starts_with("groups[0]: "), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_can_match_is_a_mistake() {
+        let purge = |list: &str, text: &str| {
+            let purge: Purge = serde_json::from_value(serde_json::json!({ list: [text] })).unwrap();
+            purge.targets()
+        };
+        let long = "t".repeat(MAX_TAG + 1);
+        for (list, text) in [
+            ("tags", "sport\n"),
+            ("tags", " sport"),
+            ("tags", long.as_str()),
+            ("urls", "/news\n"),
+            ("urls", "http://h/a b"),
+            ("prefixes", "/img/ "),
+            ("patterns", "*.css\r"),
+        ] {
+            assert!(
+                purge(list, text).unwrap_err()[0].starts_with(&format!("{list}[0]: expected")),
+                "{text:?}"
+            );
+        }
+        for tag in ["a b", "a\tb", "é", &long[1..]] {
+            assert_eq!(purge("tags", tag), Ok(vec![Target::Tag(tag.to_owned())]));
         }
     }
 
