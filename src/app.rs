@@ -173,6 +173,7 @@ impl<E: Env> Shared<E> {
             keys.clone(),
             Rc::clone(&nonces),
             config.values,
+            Rc::clone(&metrics),
         ));
         Self {
             redis,

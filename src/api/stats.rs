@@ -16,6 +16,7 @@ pub(super) async fn json<E: Env>(call: Call<'_, E>) -> Outcome {
     let mut shown = metrics::statistics(seen.totals().unwrap_or(&Totals::new()));
     if seen.totals().is_none() {
         shown["requests"] = Value::Null;
+        shown["values"] = Value::Null;
     }
     if let (Value::Object(shown), Value::Object(state)) = (&mut shown, seen.json()) {
         shown.extend(state);

@@ -25,6 +25,7 @@ const FAMILIES: &[Family] = &[
     Family("redis_errors_total", Kind::Counter, "Commands that Redis did not carry out, by reason"),
     Family("redis_redirects_total", Kind::Counter, "Commands that a node of a cluster sent on to another"),
     Family("limit_decisions_total", Kind::Counter, "Decisions of rate limits, by policy and outcome"),
+    Family("value_reads_total", Kind::Counter, "Values asked for, by whether they were found"),
     Family("stored_total", Kind::Counter, "Responses stored"),
     Family(
         "resumed_total",
@@ -164,7 +165,8 @@ pub fn statistics(totals: &Totals) -> Value {
         }
     }
     for it in routes.values_mut().chain([&mut requests]) {
-        it.rate();
+        let spared = it.hits + it.stale + it.collapsed;
+        it.hit_rate = rate(spared, spared + it.revalidated + it.misses);
     }
     let counters: Map<String, Value> =
         totals.iter().map(|(name, count)| (name.clone(), (*count).into())).collect();
@@ -173,6 +175,7 @@ pub fn statistics(totals: &Totals) -> Value {
         "routes": routes,
         "latency": latency(totals),
         "limits": limits(totals),
+        "values": values(totals),
         "counters": counters,
     })
 }
@@ -192,6 +195,18 @@ fn limits(totals: &Totals) -> Map<String, Value> {
     limits
 }
 
+/// How often values were asked for, and found.
+fn values(totals: &Totals) -> Value {
+    let of = |outcome: &str| totals.get(&format!("value_reads_total{{outcome=\"{outcome}\"}}")).copied();
+    let (hits, misses) = (of("hit").unwrap_or(0), of("miss").unwrap_or(0));
+    json!({ "hits": hits, "misses": misses, "hit_rate": rate(hits, hits + misses) })
+}
+
+/// The part in four digits, where there is a whole.
+fn rate(part: i64, whole: i64) -> Option<f64> {
+    (whole > 0).then(|| (part as f64 / whole as f64 * 10_000.0).round() / 10_000.0)
+}
+
 impl Requests {
     fn add(&mut self, outcome: &str, count: i64) {
         let number = match outcome {
@@ -205,12 +220,6 @@ impl Requests {
             _ => &mut self.errors,
         };
         *number += count;
-    }
-
-    fn rate(&mut self) {
-        let spared = self.hits + self.stale + self.collapsed;
-        let asked = spared + self.revalidated + self.misses;
-        self.hit_rate = (asked > 0).then(|| (spared as f64 / asked as f64 * 10_000.0).round() / 10_000.0);
     }
 }
 
@@ -267,6 +276,17 @@ mod tests {
         );
         assert_eq!(found["routes"]["a"]["hit_rate"], 1.0);
         assert_eq!(statistics(&Totals::new())["requests"]["hit_rate"], Value::Null);
+    }
+
+    #[test]
+    fn values_have_a_hit_rate_of_their_own() {
+        let found = statistics(&totals(&[
+            (r#"value_reads_total{outcome="hit"}"#, 2),
+            (r#"value_reads_total{outcome="miss"}"#, 1),
+        ]));
+        assert_eq!(found["values"], json!({ "hits": 2, "misses": 1, "hit_rate": 0.6667 }));
+        let none = json!({ "hits": 0, "misses": 0, "hit_rate": null });
+        assert_eq!(statistics(&Totals::new())["values"], none);
     }
 
     #[test]

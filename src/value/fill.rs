@@ -198,6 +198,17 @@ impl<E: Env> Values<E> {
         lease: Duration,
         wait: Duration,
     ) -> Result<Turn, RedisError> {
+        let turn = self.wait_for_turn(key, lease, wait).await?;
+        self.count_reads([matches!(turn, Turn::Found(_) | Turn::Failed(_))]);
+        Ok(turn)
+    }
+
+    async fn wait_for_turn(
+        &self,
+        key: &ValueKey,
+        lease: Duration,
+        wait: Duration,
+    ) -> Result<Turn, RedisError> {
         let mut patience = Patience::new(wait, self.env.now());
         loop {
             let turn = self.turn(key, lease).await?;

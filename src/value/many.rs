@@ -59,6 +59,12 @@ impl<E: Env> Values<E> {
     /// # Errors
     /// As [`Values::get`].
     pub async fn read_many(&self, keys: &[ValueKey], room: u64) -> Result<Vec<Read>, RedisError> {
+        let all = self.read_all(keys, room).await?;
+        self.count_reads(all.iter().map(|read| *read != Read::Missing));
+        Ok(all)
+    }
+
+    async fn read_all(&self, keys: &[ValueKey], room: u64) -> Result<Vec<Read>, RedisError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }

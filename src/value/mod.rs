@@ -52,6 +52,7 @@ pub use write::{Condition, Swap, Written};
 
 use crate::env::Env;
 use crate::invalid::Invalid;
+use crate::metrics::Metrics;
 use crate::nonce::Nonces;
 use crate::purge::Books;
 use crate::redis::{Client, Keys, RedisError};
@@ -90,6 +91,7 @@ pub struct Values<E: Env> {
     nonces: Rc<Nonces>,
     books: Books<E>,
     limits: ValueLimits,
+    metrics: Rc<Metrics<E>>,
 }
 
 /// A value that was found.
@@ -233,14 +235,21 @@ impl NewValue {
 }
 
 impl<E: Env> Values<E> {
-    /// Values over `redis`, with their keys made by `keys`.
+    /// Values over `redis`, with their keys made by `keys`. Reads are counted by `metrics`.
     #[must_use]
-    pub fn new(env: E, redis: Rc<Client<E>>, keys: Keys, nonces: Rc<Nonces>, limits: ValueLimits) -> Self {
+    pub fn new(
+        env: E,
+        redis: Rc<Client<E>>,
+        keys: Keys,
+        nonces: Rc<Nonces>,
+        limits: ValueLimits,
+        metrics: Rc<Metrics<E>>,
+    ) -> Self {
         // A ledger outlives every value that refers to it: three quarters are left when one is set.
         let lifetime = Ttl::new(limits.max_ttl.saturating_mul(2)).unwrap_or(Ttl::MIN);
         let ledger = (keys.values(), keys.values_entries());
         let books = Books::new(&redis, &nonces, ledger, || keys.values_of_shares(), lifetime);
-        Self { env, redis, keys, nonces, books, limits }
+        Self { env, redis, keys, nonces, books, limits, metrics }
     }
 
     /// The bounds.

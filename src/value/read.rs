@@ -4,6 +4,7 @@ use super::record::{self, Beginning, Head, Kind};
 use super::{EntityTag, MediaType, Value, ValueKey, Values};
 use crate::codec::Corrupt;
 use crate::env::Env;
+use crate::metrics::Series;
 use crate::purge::Book;
 use crate::purge::ledger::{Head as LedgerHead, Purged, Subject};
 use crate::redis::{Arg, RedisError, Value as Reply, exactly};
@@ -47,7 +48,17 @@ impl<E: Env> Values<E> {
     /// # Errors
     /// [`RedisError`]: then it is unknown.
     pub async fn get(&self, key: &ValueKey) -> Result<Option<Value>, RedisError> {
-        Ok(value(self.look(key).await?.record))
+        let found = value(self.look(key).await?.record);
+        self.count_reads([found.is_some()]);
+        Ok(found)
+    }
+
+    /// Counts reads, each by whether it found what it wanted.
+    pub(super) fn count_reads(&self, found: impl IntoIterator<Item = bool>) {
+        for found in found {
+            let outcome = if found { "hit" } else { "miss" };
+            self.metrics.count(Series::Other("value_reads_total", Some(("outcome", outcome.to_owned()))));
+        }
     }
 
     /// Whether `key` has a value.

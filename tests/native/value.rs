@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use spindrift::redis::Keys;
 use spindrift::value::{
-    Condition, EntityTag, MediaType, NewValue, Pattern, Read, Swap, Tag, TypedError, ValueError, ValueKey,
-    Values,
+    Condition, EntityTag, MediaType, NewValue, Pattern, Read, Swap, Tag, Terms, TypedError, ValueError,
+    ValueKey, Values,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,6 +47,28 @@ pub(crate) fn redis_key(at: &str) -> String {
 
 pub(crate) async fn stands(world: &World, at: &str) -> bool {
     world.ask::<i64>(&["EXISTS", &redis_key(at)]).await == 1
+}
+
+#[test]
+fn reads_are_counted_by_whether_they_found_something() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[metrics]\nenabled = true\n");
+        set(&instance, "a", "x").await;
+        get(&instance, "a").await;
+        get(&instance, "b").await;
+        values(&instance).read_many(&["a", "b", "c"].map(key), 1000).await.unwrap();
+        let make = async || Ok::<_, String>(NewValue::text("made"));
+        for _ in 0..2 {
+            values(&instance).get_or_set(&key("b"), &Terms::default(), make).await.unwrap();
+        }
+        assert!(values(&instance).exists(&key("a")).await.unwrap(), "not counted");
+        instance.app.metrics.flush().await;
+        let counters: BTreeMap<_, _> = instance.channel().counters().await.unwrap().into_iter().collect();
+        let of = |outcome| counters.get(&format!("value_reads_total{{outcome=\"{outcome}\"}}")).copied();
+        assert_eq!((of("hit"), of("miss")), (Some(3), Some(4)));
+        instance.env.expire_deadlines();
+        instance.env.settle().await;
+    });
 }
 
 #[test]
