@@ -8,6 +8,7 @@ use super::Want;
 use crate::cache::entry::LedgerMark;
 use crate::cache::lease::{FillLease, Outcome, Streaming, Turn};
 use crate::cache::reuse::answers;
+use crate::cache::selecting::variant;
 use crate::env::Env;
 use crate::redis::RedisError;
 use crate::time::Timestamp;
@@ -54,13 +55,20 @@ pub(super) struct Waiting {
     began: Duration,
     /// After the end of whose lead it has looked.
     after: String,
+    /// Who wants the same, as a response under way has shown.
+    flight: Option<String>,
     left: u8,
 }
 
 impl Waiting {
     /// Nothing has been waited for yet.
     pub(super) const fn new(arrived: Timestamp, began: Duration) -> Self {
-        Self { arrived, began, after: String::new(), left: WAITS }
+        Self { arrived, began, after: String::new(), flight: None, left: WAITS }
+    }
+
+    /// With whom it waits: those of a flight that a lookup has `found`, unless more is known since.
+    pub(super) fn flight(&self, found: String) -> String {
+        self.flight.clone().unwrap_or(found)
     }
 
     /// For how long it waits now, where `collapse` is the most for one fetch.
@@ -106,8 +114,15 @@ pub(super) async fn turn<E: Env>(
             let (streaming, flight) = (*streaming, flight.to_owned());
             Step::Follow(Box::new(Follow { streaming, flight, token }))
         }
-        // It is somebody else's variant, or may have been purged: no use in waiting for its end.
-        Outcome::Streaming(_) => Step::Fetch(begun.lease),
+        Outcome::Streaming(streaming) => match own_flight(want, &streaming).filter(|own| own != flight) {
+            // It is another variant, and shows what the resource varies on.
+            own @ Some(_) => {
+                waiting.flight = own;
+                Step::LookAgain
+            }
+            // It may have been purged, or is too old: no use in waiting for its end.
+            None => Step::Fetch(begun.lease),
+        },
         Outcome::Done { .. } => {
             waiting.after = token;
             Step::LookAgain
@@ -135,6 +150,13 @@ fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, lease: &FillLease, 
         && answers(&want.directives(), entry, waiting.waited(), want.app.env.now())
         && !purged
         && want.admits(entry)
+}
+
+/// Those who select the same of the resource, where a response under way is another variant of it.
+fn own_flight<E: Env>(want: &Want<'_, E>, streaming: &Streaming) -> Option<String> {
+    let (entry, values) = (&streaming.entry, want.selecting.values(&streaming.spec));
+    let is_another = entry.key == want.key.text() && entry.selecting != values;
+    is_another.then(|| want.flight(&variant(&values)))
 }
 
 /// Waits until a lead is over or shows something, or `time` is.

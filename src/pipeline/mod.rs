@@ -194,7 +194,7 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
         found.entry = found.entry.filter(|entry| want.admits(entry));
         found.partial = found.partial.filter(|partial| want.admits(partial.entry()));
         let waited = waiting.waited();
-        let (flight, mark) = (want.flight(&found.flight), found.mark.clone());
+        let (flight, mark) = (waiting.flight(want.flight(&found.flight)), found.mark.clone());
         let next = match judge(want, &wanted, found, waited, want.app.env.now()).await? {
             Judgement::Answer(answer) => Some(Found::Answer(answer)),
             Judgement::Ask(held, status) => {

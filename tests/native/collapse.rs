@@ -454,6 +454,48 @@ fn a_large_body_reaches_those_who_wait_while_it_comes() {
 }
 
 #[test]
+fn each_variant_of_a_large_body_is_fetched_once_while_the_first_comes() {
+    on_redis(async |world| {
+        let (open, gate) = tokio::sync::watch::channel(false);
+        world.origin.answers(move |seen| {
+            let language = seen.header("accept-language").as_bytes()[0];
+            let mut gate = gate.clone();
+            let first = futures_util::stream::iter([Ok(Bytes::from(vec![language; 300_000]))]);
+            let second = futures_util::stream::once(async move {
+                drop(gate.wait_for(|open| *open).await);
+                Ok(Bytes::from(vec![language; 300_000]))
+            });
+            let fields = [("cache-control", "max-age=60"), ("vary", "accept-language")];
+            let pieces = futures_util::StreamExt::chain(first, second);
+            Ok(with_body(200, &fields, Body::from_pieces(None, pieces)))
+        });
+        let instances = instances(world, 2, "");
+        let waiting = || instances.iter().map(|it| it.shared().flights.waiting()).sum::<usize>();
+        world.origin.hold();
+        let languages =
+            [[("accept-language", "de")], [("accept-language", "en")], [("accept-language", "fr")]];
+        let crowds = join_all(languages.iter().map(|fields| crowd(&instances, 5, fields)));
+        let control = async {
+            while waiting() < 29 {
+                tokio::task::yield_now().await;
+            }
+            world.origin.release();
+            world.origin.asked(3).await;
+            while waiting() > 0 {
+                tokio::task::yield_now().await;
+            }
+            open.send(true).unwrap();
+        };
+        let (all, ()) = tokio::join!(crowds, control);
+        for (fields, got) in languages.iter().zip(&all) {
+            let whole = vec![fields[0].1.as_bytes()[0]; 600_000];
+            assert!(got.iter().all(|got| got.body.as_ref().unwrap() == &whole), "{fields:?}");
+        }
+        assert_eq!(world.origin.count(), 3);
+    });
+}
+
+#[test]
 fn a_body_that_breaks_breaks_for_all_who_follow_it() {
     on_redis(async |world| {
         let (one, other) = (world.instance(), world.instance());
