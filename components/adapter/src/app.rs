@@ -1,6 +1,6 @@
 //! The instance's app: read from variables and files once.
 
-use crate::env::SpinEnv;
+use crate::env::{SpinEnv, say};
 use crate::upstream::Behind;
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -36,7 +36,7 @@ fn build(behind: Behind, variables: &HashMap<String, String>) -> Result<Rc<App<S
 }
 
 fn wrong(errors: &ConfigErrors) -> Problem {
-    eprintln!("the configuration is wrong:\n{errors}");
+    say(&format!("the configuration is wrong:\n{errors}"));
     let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the configuration of this cache is wrong")
         .with("errors", all)
@@ -56,7 +56,7 @@ async fn variables(behind: Behind) -> HashMap<String, String> {
         Behind::Nobody => "does the manifest give the component any?",
     };
     if set.is_empty() {
-        eprintln!("no variable is set, so all have their defaults: {question}");
+        say(&format!("no variable is set, so all have their defaults: {question}"));
     }
     set
 }

@@ -4,6 +4,7 @@ use crate::upstream::Behind;
 use spin_sdk::wasip3;
 use spindrift::env::{Background, Clock, Entropy, Log};
 use spindrift::time::Timestamp;
+use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The world as a Spin component sees it.
@@ -44,6 +45,12 @@ impl Background for SpinEnv {
 
 impl Log for SpinEnv {
     fn write_line(&self, line: &str) {
-        eprintln!("{line}");
+        say(line);
     }
+}
+
+/// Writes to the host's log. In one piece, since instances write side by side; and where nobody listens, to nobody:
+/// `eprintln!` would take a part at a time, and panic.
+pub(crate) fn say(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }

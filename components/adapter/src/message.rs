@@ -1,6 +1,7 @@
 //! Messages of the pub/sub channel, and what they leave to be done in the background.
 
 use crate::app;
+use crate::env::say;
 use crate::upstream::Behind;
 use futures_util::future::{Either, select};
 use spin_sdk::wasip3;
@@ -30,7 +31,7 @@ pub async fn on_message(payload: Vec<u8>) -> Result<(), String> {
     app.metrics.send_by_hand();
     let handled = tasks.beside(event::handle(&app, &payload)).await;
     if let Either::Right(_) = select(pin!(tasks.finish()), pin!(spin_sdk::time::sleep(AFTER))).await {
-        eprintln!("work of a message is cut off: it took more than {} s after it", AFTER.as_secs());
+        say(&format!("work of a message is cut off: it took more than {} s after it", AFTER.as_secs()));
     }
     app.metrics.flush().await;
     match handled {
