@@ -1,11 +1,24 @@
-//! Progress on standard error: one line when a step starts, one when it is done.
+//! Progress on standard error: one line when a step starts, one when it is done. Results on standard output.
+//!
+//! Whoever reads either may leave early, as `head` does, and as `tee` does on Ctrl-C: that is no failure.
 
 use std::fmt::Display;
+use std::io::{Write, stderr, stdout};
 use std::time::{Duration, Instant};
 
 /// A line about the step `what`.
 pub(crate) fn say(what: &str, text: impl Display) {
-    eprintln!("{what:>14}  {text}");
+    error_line(format_args!("{what:>14}  {text}"));
+}
+
+/// A line on standard error, as it is.
+pub(crate) fn error_line(text: impl Display) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
+/// A line on standard output.
+pub(crate) fn line(text: impl Display) {
+    let _ = writeln!(stdout(), "{text}");
 }
 
 /// A step that takes long enough to be announced.

@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         // Whatever else was said then is only a consequence of it.
         Err(_) if process::interrupted() => ExitCode::from(130),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            console::error_line(format_args!("error: {failure}"));
             ExitCode::FAILURE
         }
     }
@@ -90,7 +90,7 @@ fn run(command: &str, parser: lexopt::Parser) -> Result<()> {
         "wasm-target" => wasm_target::ensure(&alone(parser)?),
         "redis-server" => print_redis_server(&alone(parser)?),
         "help" => {
-            print!("{HELP}");
+            console::line(HELP.trim_end());
             Ok(())
         }
         other => fail(format!("unknown command `{other}`\nTry `cargo xtask help`.")),
@@ -108,7 +108,7 @@ fn alone(mut parser: lexopt::Parser) -> Result<Workspace> {
 fn print_redis_server(workspace: &Workspace) -> Result<()> {
     match redis::program(workspace)? {
         Some(program) => {
-            println!("{}", program.display());
+            console::line(program.display());
             Ok(())
         }
         None => fail(redis::how_to_get_one()),

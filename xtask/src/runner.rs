@@ -88,16 +88,21 @@ impl Runner {
 }
 
 /// What is measured or tested: the host asked for; otherwise the embedded one, and the Spin that `SPIN_BIN`
-/// names.
-pub(crate) fn to_test(asked: Option<Kind>, workspace: &Workspace) -> Result<Vec<Runner>> {
+/// names. To be built yet: what cannot be used is said before minutes are spent on building.
+pub(crate) fn to_test(asked: Option<Kind>) -> Result<Vec<Runner>> {
     if asked.is_some() {
-        return Ok(vec![Runner::choose(asked)?.built(workspace)?]);
+        return Ok(vec![Runner::choose(asked)?]);
     }
-    let mut runners = vec![Runner::choose(Some(Kind::Embedded))?.built(workspace)?];
+    let mut runners = vec![Runner::choose(Some(Kind::Embedded))?];
     if std::env::var_os("SPIN_BIN").is_some_and(|name| !name.is_empty()) {
         runners.extend(spin()?);
     }
     Ok(runners)
+}
+
+/// Builds those that are ours.
+pub(crate) fn all_built(runners: Vec<Runner>, workspace: &Workspace) -> Result<Vec<Runner>> {
+    runners.into_iter().map(|runner| runner.built(workspace)).collect()
 }
 
 /// The installed Spin; a failure says why one that is there cannot be used.

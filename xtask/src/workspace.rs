@@ -1,8 +1,9 @@
 //! Where things are: the checkout, its target directory, programs on PATH, and one lock between commands.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::console::say;
 use crate::failure::{Context, Result, fail};
@@ -49,12 +50,24 @@ impl Workspace {
     pub(crate) fn lock(&self) -> Result<File> {
         fs::create_dir_all(self.target("xtask")).cannot("create target/xtask")?;
         let file = File::create(self.target("xtask/lock")).cannot("create target/xtask/lock")?;
-        if file.try_lock().is_err() {
-            say("waiting", "for another `cargo xtask` that installs something");
-            file.lock().cannot("lock target/xtask/lock")?;
-        }
-        Ok(file)
+        locked(file)
     }
+}
+
+/// Asks again and again: a wait in the kernel would go on after Ctrl-C.
+fn locked(file: File) -> Result<File> {
+    let mut said = false;
+    while let Err(error) = file.try_lock() {
+        if let TryLockError::Error(error) = error {
+            return Err(error).cannot("lock target/xtask/lock");
+        }
+        if !said {
+            say("waiting", "for another `cargo xtask` that installs something");
+            said = true;
+        }
+        process::sleep(Duration::from_millis(100))?;
+    }
+    Ok(file)
 }
 
 /// The cargo that runs us.

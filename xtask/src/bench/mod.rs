@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::console::say;
+use crate::console::{self, say};
 use crate::failure::{Context, Result, fail};
 use crate::redis::{self, Server};
 use crate::runner::{self, Kind, Runner};
@@ -42,16 +42,19 @@ impl Options {
         let mut options = Self { seconds: 3.0, host: None };
         while let Some(argument) = parser.next()? {
             match argument {
-                Arg::Long("seconds") => options.seconds = parser.value()?.parse()?,
+                Arg::Long("seconds") => options.seconds = seconds(&parser.value()?.string()?)?,
                 Arg::Long("host") => options.host = Some(Kind::parse(&parser.value()?.string()?)?),
                 other => return Err(other.unexpected().into()),
             }
         }
-        if (0.1..=600.0).contains(&options.seconds) {
-            Ok(options)
-        } else {
-            fail(format!("--seconds: expected 0.1 to 600 for each cell, found {}", options.seconds))
-        }
+        Ok(options)
+    }
+}
+
+fn seconds(text: &str) -> Result<f64> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=600.0).contains(&seconds) => Ok(seconds),
+        _ => fail(format!("--seconds: expected 0.1 to 600 for each cell, found `{text}`")),
     }
 }
 
@@ -59,10 +62,11 @@ impl Options {
 pub(crate) fn run(parser: Parser) -> Result<()> {
     let options = Options::parse(parser)?;
     let workspace = Workspace::find()?;
+    let runners = runner::to_test(options.host)?;
     wasm_target::ensure(&workspace)?;
     build::components(&workspace)?;
     build::build_wasm(&workspace, &PACKAGES)?;
-    let runners = runner::to_test(options.host, &workspace)?;
+    let runners = runner::all_built(runners, &workspace)?;
     let Some(program) = redis::program(&workspace)? else {
         return fail(format!("the benchmark needs a Redis of its own: {}", redis::how_to_get_one()));
     };
@@ -71,7 +75,7 @@ pub(crate) fn run(parser: Parser) -> Result<()> {
         let redis = Server::start(&program)?;
         measured.extend(measure(&workspace, runner, &redis, Duration::from_secs_f64(options.seconds))?);
     }
-    println!("\n{}", report::markdown(&measured));
+    console::line(format_args!("\n{}", report::markdown(&measured)));
     let file = workspace.target(JSON);
     fs::write(&file, json::document(&measured)).cannot(format_args!("write {}", file.display()))?;
     say("bench", format_args!("the same as JSON: {}", file.display()));
@@ -101,6 +105,6 @@ mod tests {
         assert_eq!(seconds("0.5"), Ok(0.5));
         assert!(seconds("0").is_err());
         assert!(seconds("NaN").is_err());
-        assert!(seconds("many").is_err());
+        assert!(seconds("many").unwrap_err().to_string().contains("--seconds"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::console::{say, seconds};
+use crate::console::{error_line, say, seconds};
 use crate::failure::{Failure, Result, fail};
 use crate::process;
 
@@ -27,7 +27,7 @@ impl Steps {
     /// Runs one.
     pub(super) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> Result<()> {
         process::check_interrupted()?;
-        eprintln!("\n==> {name}");
+        error_line(format_args!("\n==> {name}"));
         let started = Instant::now();
         let result = step();
         let failure = result.as_ref().err().map(Failure::to_string);
@@ -44,7 +44,7 @@ impl Steps {
 
     /// One line for each, and the outcome of all.
     pub(super) fn summary(&self, outcome: Result<()>) -> Result<()> {
-        eprintln!("\nsummary");
+        error_line("\nsummary");
         for step in &self.done {
             let result = if step.failure.is_none() { "ok" } else { "FAILED" };
             say(step.name, format_args!("{result:<8}{}", seconds(step.took)));

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::console::say;
+use crate::console::{self, say};
 use crate::failure::{Context, Failure, Result, fail};
 use crate::process;
 use crate::redis::{self, Server};
@@ -66,9 +66,10 @@ pub(crate) fn run(parser: Parser) -> Result<()> {
     let options = Options::parse(parser)?;
     let workspace = Workspace::find()?;
     let suite = options.suite.map_or_else(|| Suite::installed(&workspace), Suite::at)?;
+    let runners = runner::to_test(options.host)?;
     wasm_target::ensure(&workspace)?;
     build::components(&workspace)?;
-    let runners = runner::to_test(options.host, &workspace)?;
+    let runners = runner::all_built(runners, &workspace)?;
     let Some(program) = redis::program(&workspace)? else {
         return fail(format!("the suite needs a Redis of its own: {}", redis::how_to_get_one()));
     };
@@ -85,7 +86,7 @@ pub(crate) fn step(workspace: &Workspace, redis: &Path) -> Result<()> {
         return Ok(());
     }
     let suite = Suite::installed(workspace)?;
-    all(workspace, &suite, &runner::to_test(None, workspace)?, redis)
+    all(workspace, &suite, &runner::all_built(runner::to_test(None)?, workspace)?, redis)
 }
 
 fn all(workspace: &Workspace, suite: &Suite, runners: &[Runner], redis: &Path) -> Result<()> {
@@ -123,7 +124,7 @@ impl Bench<'_> {
             let results = results.map_err(|failure| of_profile(profile, failure))?;
             let expected = self.expected(profile)?;
             let title = format!("Profile {profile}, on {}", self.runner.name());
-            println!("\n{}", report::markdown(&title, &results, &expected));
+            console::line(format_args!("\n{}", report::markdown(&title, &results, &expected)));
             say("conformance", format_args!("{profile}: {}", report::line(&results)));
             wrong.extend(expected.differences(&results).into_iter().map(|text| format!("{profile}: {text}")));
         }

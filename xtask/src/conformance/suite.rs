@@ -126,7 +126,12 @@ fn install(workspace: &Workspace, directory: &Path) -> Result<()> {
     }
     let mut npm = process::command(program("npm")?);
     npm.current_dir(directory).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
-    process::text(&mut npm, "npm ci")?;
+    let installed = process::text(&mut npm, "npm ci");
+    if installed.is_err() {
+        // Otherwise the next run would take what is there for the whole.
+        let _ = fs::remove_file(directory.join(FILES[0]));
+    }
+    installed?;
     step.done("installed");
     Ok(())
 }

@@ -8,13 +8,16 @@ mod url;
 use std::path::PathBuf;
 
 use crate::console::say;
-use crate::failure::Result;
+use crate::failure::{Result, fail};
 use crate::process;
 use crate::workspace::{Workspace, named, which};
 
 use ping::{Answer, ping};
 pub(crate) use server::{Server, free_port};
 pub(crate) use url::RedisUrl;
+
+/// Names the program to start, by its path or as it is called on PATH.
+const SERVER: &str = "SPINDRIFT_REDIS_SERVER";
 
 /// How to get one, for a message.
 const HOW: &str = "install redis or valkey with your package manager (Debian: `apt install redis-server`, macOS: \
@@ -65,10 +68,15 @@ pub(crate) fn provide(workspace: &Workspace, given: Option<RedisUrl>) -> Result<
 
 fn say_about_given(url: &RedisUrl) {
     match ping(url) {
+        Answer::Pong if url.is_tls() => say("redis", format_args!("{} accepts connections", url.host())),
         Answer::Pong => say("redis", format_args!("{} answers", url.host())),
         Answer::Refused(why) => say(
             "redis",
-            format_args!("{} refuses: {why}. Serving from the origin until it accepts", url.host()),
+            format_args!(
+                "{} refuses: {}. Serving from the origin until it accepts",
+                url.host(),
+                why.trim_end_matches('.')
+            ),
         ),
         Answer::Silent(why) => say(
             "redis",
@@ -84,7 +92,7 @@ pub(crate) fn install_package(name: &str) -> Result<()> {
 
 /// A server's program, installed if need be and if that may be done; `None` after saying why not.
 pub(crate) fn program(workspace: &Workspace) -> Result<Option<PathBuf>> {
-    if let Some(program) = installed() {
+    if let Some(program) = chosen(named(SERVER))?.or_else(installed) {
         return Ok(Some(program));
     }
     let _lock = workspace.lock()?;
@@ -95,13 +103,35 @@ pub(crate) fn program(workspace: &Workspace) -> Result<Option<PathBuf>> {
     Ok(installed())
 }
 
-/// A server's program on this machine. `SPINDRIFT_REDIS_SERVER` may name one.
+/// The one that was named: no other may stand in for it unnoticed.
+fn chosen(named: Option<PathBuf>) -> Result<Option<PathBuf>> {
+    let Some(named) = named else { return Ok(None) };
+    match which(&named.to_string_lossy()) {
+        Some(program) => Ok(Some(program)),
+        None => fail(format!("{SERVER}: expected a program, found none at {}", named.display())),
+    }
+}
+
+/// A server's program on this machine.
 fn installed() -> Option<PathBuf> {
-    let named = named("SPINDRIFT_REDIS_SERVER").filter(|file| file.is_file());
-    named.or_else(|| which("redis-server")).or_else(|| which("valkey-server"))
+    which("redis-server").or_else(|| which("valkey-server"))
 }
 
 /// For messages of commands that cannot do without.
 pub(crate) fn how_to_get_one() -> &'static str {
     HOW
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_named_is_the_one_or_none() {
+        assert_eq!(chosen(None), Ok(None));
+        assert_eq!(chosen(Some("sh".into())).unwrap(), which("sh"));
+        assert_eq!(chosen(Some("/bin/sh".into())).unwrap(), Some("/bin/sh".into()));
+        let failure = chosen(Some("/no/such/server".into())).unwrap_err().to_string();
+        assert!(failure.contains(SERVER) && failure.contains("/no/such/server"), "{failure}");
+    }
 }

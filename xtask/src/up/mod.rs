@@ -33,11 +33,12 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<()> {
     let listen = free_address(options.listen)?;
     let mut variables = options.variables;
     origin::check(&variables)?;
+    let given = given_redis(&variables)?;
     let runner = Runner::choose(options.host)?;
     wasm_target::ensure(&workspace)?;
     build::components(&workspace)?;
     let runner = runner.built(&workspace)?;
-    let redis = provide_redis(&workspace, &mut variables)?;
+    let redis = provide_redis(&workspace, &mut variables, given)?;
     let token = token::provide(&mut variables)?;
     let app = App { workspace, runner, variables, listen };
     app.serve(redis, token.as_deref())
@@ -54,21 +55,31 @@ fn free_address(listen: SocketAddr) -> Result<SocketAddr> {
     }
 }
 
-/// Finds or starts a Redis, unless the variables say that there is none or where its nodes are.
-fn provide_redis(workspace: &Workspace, variables: &mut Variables) -> Result<Redis> {
-    if variables.get("redis_enabled").is_some_and(|value| value == "false") {
-        say("redis", "none: redis_enabled is false, everything comes from the origin");
-        return Ok(Redis::None);
+/// The Redis of the variables, checked before minutes are spent on building.
+fn given_redis(variables: &Variables) -> Result<Option<RedisUrl>> {
+    if is_without_redis(variables) {
+        return Ok(None);
     }
     let given = variables.get("redis_url").filter(|text| !text.is_empty());
     let given = given.map(|text| RedisUrl::parse(&text)).transpose()?;
     let cluster = variables.get("redis_cluster_nodes").is_some_and(|nodes| !nodes.is_empty());
-    let redis = match given {
-        None if cluster => {
-            return fail("redis_cluster_nodes also needs --redis with the URL of one of the nodes");
-        }
-        given => redis::provide(workspace, given)?,
-    };
+    if cluster && given.is_none() {
+        return fail("redis_cluster_nodes also needs --redis with the URL of one of the nodes");
+    }
+    Ok(given)
+}
+
+fn is_without_redis(variables: &Variables) -> bool {
+    variables.get("redis_enabled").is_some_and(|value| value == "false")
+}
+
+/// Finds or starts a Redis, unless the variables say that there is none.
+fn provide_redis(workspace: &Workspace, variables: &mut Variables, given: Option<RedisUrl>) -> Result<Redis> {
+    if is_without_redis(variables) {
+        say("redis", "none: redis_enabled is false, everything comes from the origin");
+        return Ok(Redis::None);
+    }
+    let redis = redis::provide(workspace, given)?;
     if let Some(url) = redis.url() {
         variables.set("redis_url", url.secret());
         variables.set_default("redis_host", &url.host());
@@ -159,5 +170,17 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let failure = free_address(taken.local_addr().unwrap()).unwrap_err();
         assert!(failure.to_string().contains("--listen"));
+    }
+
+    #[test]
+    fn a_redis_that_cannot_be_one_is_said_without_building() {
+        let given = |pairs: &[&str]| {
+            let mut variables = Variables::default();
+            pairs.iter().for_each(|pair| variables.set_pair(pair).unwrap());
+            given_redis(&variables)
+        };
+        assert!(given(&["redis_url=cache:6379"]).unwrap_err().to_string().contains("redis://host:6379"));
+        assert!(given(&["redis_url=", "redis_cluster_nodes=redis://a:1"]).is_err());
+        assert_eq!(given(&["redis_url=cache:6379", "redis_enabled=false"]), Ok(None));
     }
 }
