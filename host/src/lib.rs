@@ -36,6 +36,11 @@
 //! - `--tcp-nodelay` is this host's own. Without it packets wait for each other as they do in Spin.
 //! - On SIGINT and SIGTERM requests under way get five seconds to finish; Spin drops them.
 //! - HTTP and Redis triggers run in one process. As in Spin, the first to end ends all.
+//! - A `static_response` with a status or a field that no response can have is refused when the app is loaded, and so
+//!   is one of `files` that climbs with `..`; Spin closes the connection of whoever asks, and copies the file.
+//! - Of two `files` in the same place the later is used; Spin copies all at once, and either may be.
+//! - A range with nothing in it (`2..1`) is refused on the command line; Spin answers every request with 500.
+//! - The text of `InvalidName`, for a variable, is this host's own; Redis's and the others are Spin's.
 //! - A `--variable` that the manifest does not declare is reported; Spin says nothing.
 //! - A variable that `allowed_outbound_hosts` names and `[variables]` does not is refused when the app is loaded; Spin
 //!   starts the app, and lets the component reach nothing.
@@ -44,8 +49,15 @@
 //! - It does less for each request than Spin (no tracing, no log files), and is faster: what is measured here
 //!   says how versions of a component compare, not what Spin will do.
 //!
-//! Requests without a `Host`, or with one that contradicts the URI, get no response at all, only the end
-//! of the connection. That is not a difference: Spin does the same.
+//! Compared was Spin 4.1.0-pre0, byte for byte. It was built on wasmtime 47 and older releases of the other parts; this
+//! is on wasmtime 48, as Spin 4.1.0 is. What differs for that reason alone:
+//! - A component does not see the fields of a request, a response or its trailers that it may not set either, `Host`
+//!   among them: with wasmtime 47 it saw all but the `Connection` of requests.
+//! - After a request with both `Transfer-Encoding` and `Content-Length` the connection is closed.
+//! - Reading a directory as a file is `EISDIR` rather than an error without a name.
+//!
+//! Requests without a `Host` or a path, or with a `Host` that contradicts the URI, get no response at all, only the
+//! end of the connection. That is not a difference: Spin does the same.
 #![deny(missing_docs)]
 
 pub mod app;

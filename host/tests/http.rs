@@ -106,6 +106,8 @@ fn requests_without_one_clear_host_get_no_answer() {
         "GET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.0\r\n\r\n",
         "GET http://one/ HTTP/1.1\r\nHost: two\r\n\r\n",
+        "CONNECT one:80 HTTP/1.1\r\n\r\n",
+        "CONNECT one:80 HTTP/1.1\r\nHost: one:80\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: inner.spin.internal\r\n\r\n",
     ] {
         assert!(host.0.try_send(request).is_none(), "{request:?}");

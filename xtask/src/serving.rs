@@ -71,7 +71,7 @@ pub(crate) fn wait_until_ready(listen: SocketAddr, mut ended: impl FnMut() -> Op
     while Instant::now() < end {
         if let Some(how) = ended() {
             process::check_interrupted()?;
-            return fail(format!("the host ended at its start ({how}); what it printed above says why"));
+            return fail(format!("the host ended at its start ({how}); what it printed says why"));
         }
         if TcpStream::connect_timeout(&reachable(listen), Duration::from_secs(1)).is_ok() {
             return Ok(());

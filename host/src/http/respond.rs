@@ -34,8 +34,8 @@ pub(crate) struct Front {
 /// Answers a request from the network.
 ///
 /// # Errors
-/// The request says no host, or two: Spin gives no response to these but closes the connection, so
-/// that nobody can be misled about whom the request was for.
+/// The request says no host, or two, or no path: Spin gives no response to these but closes the connection,
+/// so that nobody can be misled about whom the request was for.
 pub(crate) async fn answer(
     front: &Front,
     mut request: Request<WasiBody>,
@@ -119,7 +119,6 @@ fn absolute(request: &Request<WasiBody>) -> Result<Uri, String> {
     };
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(authority);
-    parts.path_and_query.get_or_insert_with(|| http::uri::PathAndQuery::from_static("/"));
     Uri::from_parts(parts).map_err(|e| format!("URI: {e}"))
 }
 
@@ -178,7 +177,8 @@ mod tests {
     }
 
     #[test]
-    fn no_host_and_two_hosts_are_errors() {
+    fn no_host_two_hosts_and_no_path_are_errors() {
+        assert!(uri("h:80", None).is_err() && uri("h", Some("h")).is_err());
         assert!(uri("/a", None).is_err());
         assert!(uri("http://a/", Some("b")).is_err());
         assert!(uri("/", Some("a b")).is_err());

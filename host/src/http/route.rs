@@ -1,6 +1,7 @@
 //! Which trigger answers a path.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// What a route leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +38,8 @@ pub(crate) struct RouteMatch {
     pub(crate) normal: String,
     /// What a trailing `/...` stood for.
     pub(crate) rest: String,
-    /// What each `:name` stood for.
-    pub(crate) names: Vec<(String, String)>,
+    /// What each `:name` stood for; of two with one name the last.
+    pub(crate) names: BTreeMap<String, String>,
 }
 
 impl Router {
@@ -109,7 +110,7 @@ impl RouteMatch {
             raw: "/...".to_owned(),
             normal: "/...".to_owned(),
             rest: path.to_owned(),
-            names: Vec::new(),
+            names: BTreeMap::new(),
         }
     }
 
@@ -187,11 +188,12 @@ mod tests {
 
     #[test]
     fn names_are_captured() {
-        let router = router(&["/u/:user/p/:post_id/..."]);
-        let found = router.find("/u/7/p/x/y").unwrap();
+        let found = router(&["/u/:user/p/:post_id/..."]).find("/u/7/p/x/y").unwrap();
         let expected = [("user", "7"), ("post_id", "x")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        assert_eq!(found.names, expected);
+        assert_eq!(found.names, BTreeMap::from(expected));
         assert_eq!(found.rest, "/y");
+        let twice = router(&["/:a/:a"]).find("/x/y").unwrap().names;
+        assert_eq!(twice, BTreeMap::from([("a".to_owned(), "y".to_owned())]));
     }
 
     #[test]
