@@ -52,7 +52,8 @@
 //! Compared was Spin 4.1.0-pre0, byte for byte. It was built on wasmtime 47 and older releases of the other parts; this
 //! is on wasmtime 48, as Spin 4.1.0 is. What differs for that reason alone:
 //! - A component does not see the fields of a request, a response or its trailers that it may not set either, `Host`
-//!   among them: with wasmtime 47 it saw all but the `Connection` of requests.
+//!   among them: with wasmtime 47 it saw all but the `Connection` of requests. So it cannot leave out what an origin
+//!   names in `Connection` (RFC 9110 §7.6.1).
 //! - After a request with both `Transfer-Encoding` and `Content-Length` the connection is closed.
 //! - Reading a directory as a file is `EISDIR` rather than an error without a name.
 //!
