@@ -369,3 +369,34 @@ fn where_redis_is_away_every_503_says_whether_it_was_done() {
         }
     });
 }
+
+#[test]
+fn a_queue_that_cannot_be_looked_at_hides_no_other() {
+    on_redis(async |world| {
+        let instance = world.managed("");
+        let bearer = format!("Bearer {TOKEN}");
+        let list = async || {
+            let got = instance.calls("GET", "v1/queues", &[("authorization", &bearer)], "").await;
+            (got.status, serde_json::from_str::<Value>(got.text()).unwrap())
+        };
+        for queue in ["mail", "other"] {
+            let path = format!("v1/queues/{queue}/jobs");
+            let put = instance.calls("POST", &path, &[("authorization", &bearer)], r#"{"data":1}"#).await;
+            assert_eq!(put.status, 201);
+        }
+        let damage = async |queue| {
+            let ready = Keys::new(PREFIX).queue_part(queue, "r");
+            world.tell(&["SET", ready.as_str(), "x", "PX", "9000"]).await;
+        };
+        damage("mail").await;
+        let (status, found) = list().await;
+        assert_eq!(
+            (status, &found["queues"][0]["name"], &found["next"]),
+            (200, &json!("other"), &Value::Null)
+        );
+        assert_eq!(found["failed"].as_array().unwrap().len(), 1);
+        assert_eq!(found["failed"][0]["name"], "mail");
+        damage("other").await;
+        assert_eq!(list().await.0, 503);
+    });
+}

@@ -71,11 +71,21 @@ async fn list<E: Env>(call: Call<'_, E>) -> Outcome {
     let names = jobs.queues(offset, PAGE).await.map_err(|error| failed(&error))?;
     let next = (names.len() as u64 == PAGE).then(|| offset + PAGE);
     let all = join_all(names.iter().map(|name| jobs.statistics(name))).await;
-    let mut queues = Vec::with_capacity(names.len());
+    let (mut queues, mut unseen, mut problem) = (Vec::with_capacity(names.len()), Vec::new(), None);
     for (name, statistics) in names.iter().zip(all) {
-        queues.push(shape::statistics(name, &statistics.map_err(|error| failed(&error))?));
+        match statistics {
+            Ok(statistics) => queues.push(shape::statistics(name, &statistics)),
+            // One that cannot be looked at hides no other.
+            Err(error) => {
+                unseen.push(json!({"name": name.as_str(), "detail": error.to_string()}));
+                problem.get_or_insert_with(|| failed(&error));
+            }
+        }
     }
-    Ok(json(StatusCode::OK, &json!({"queues": queues, "next": next})))
+    match problem {
+        Some(problem) if queues.is_empty() => Err(problem),
+        _ => Ok(json(StatusCode::OK, &json!({"queues": queues, "failed": unseen, "next": next}))),
+    }
 }
 
 async fn statistics<E: Env>(call: Call<'_, E>, queue: QueueName) -> Outcome {
