@@ -47,8 +47,8 @@ pub struct SessionConfig {
     pub idle: Duration,
     /// How long a session lives at the most. Default 8 hours.
     pub absolute: Duration,
-    /// By how much a use must prolong a session to be worth a write. Default a tenth of `idle`, at least one
-    /// minute and at most `idle`.
+    /// By how much a use must prolong a session to be worth a write. Default a tenth of `idle`. A session with an
+    /// idle time of its own needs no more than a tenth of that.
     pub touch: Duration,
     /// How long an id that was given up still reads. Default 30 s.
     pub rotation_grace: Duration,
@@ -114,8 +114,9 @@ impl Default for SessionConfig {
     }
 }
 
+/// A least one would be all of a short `idle`, and no use would prolong its sessions.
 fn touch_of(idle: Duration) -> Duration {
-    (idle / 10).max(MINUTE).min(idle)
+    idle / 10
 }
 
 impl SessionConfig {
@@ -297,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_is_not_said_follows_from_what_is() {
-        assert_eq!(config("[session]\nidle = \"1s\"").touch, SECOND);
+        assert_eq!(config("[session]\nidle = \"1s\"").touch, MILLISECOND * 100);
         assert_eq!(config("[session]\nidle = \"1h\"").touch, MINUTE * 6);
         assert_eq!(config("[session]\nidle = \"3d\"").absolute, MINUTE * 60 * 72);
     }

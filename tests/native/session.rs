@@ -201,6 +201,29 @@ fn a_use_that_prolongs_little_writes_nothing() {
 }
 
 #[test]
+fn a_short_idle_time_is_prolonged_by_use_as_well() {
+    on_redis(async |world| {
+        let short = world.instance_with("[session]\nidle = \"1m\"");
+        let id = short.begun().await;
+        let key = world.session_key().await;
+        world.tell(&["PEXPIRE", &key, "30000"]).await;
+        short.loaded(&id).await;
+        assert!(world.ttl(&key).await > 50_000, "of all sessions");
+        short.sessions().destroy(id.handle()).await.unwrap();
+        let instance = world.instance();
+        let life = Life { idle: Ttl::new(Duration::from_secs(60)), absolute: None };
+        let id = instance.sessions().create_for(None, &data(r#"{"a":1}"#), life).await.unwrap().id;
+        let key = world.session_key().await;
+        world.tell(&["PEXPIRE", &key, "30000"]).await;
+        instance.loaded(&id).await;
+        assert!(world.ttl(&key).await > 50_000, "and of one session");
+        world.tell(&["PEXPIRE", &key, "57000"]).await;
+        instance.loaded(&id).await;
+        assert!(world.ttl(&key).await <= 57_000, "unless it prolongs little");
+    });
+}
+
+#[test]
 fn no_use_moves_the_end() {
     on_redis(async |world| {
         let instance = world.instance();

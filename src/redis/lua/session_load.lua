@@ -41,7 +41,10 @@ if ARGV[1] ~= '' and session.h ~= ARGV[1] then
 end
 if session.m then return reply(2, session, ttl) end
 local want = math.min(tonumber(session.i or ARGV[2]), session.x - now)
-if ARGV[3] ~= '' and want - ttl >= tonumber(ARGV[3]) then
+-- A short idle time of its own would never be prolonged by as much as is worth it for all others.
+local worth = tonumber(ARGV[3])
+if worth and session.i then worth = math.min(worth, session.i / 10) end
+if worth and want - ttl >= worth then
   redis.call('PEXPIRE', KEYS[1], want)
   ttl = want
 end
