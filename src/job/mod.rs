@@ -13,8 +13,8 @@
 //!    it is claimed, so a job that kills its workers is among the dead letters in the end.
 //! 3. Within a priority jobs are first in, first out, and a job that comes back has its old place. A delayed job, or
 //!    one that is retried, gets its place when it is due.
-//! 4. A [`Claimed`] job is the only thing that can be ended. A worker whose lease is over is told so, and
-//!    changes nothing.
+//! 4. A [`Claimed`] job is the only thing that can be ended. A worker whose lease is over may still end it while
+//!    nobody has taken it back; after that it is told so, and changes nothing.
 //! 5. Time is Redis's. Every change is one script, which may run again without harm.
 //! 6. Nothing is kept for ever: a job that nobody touched for 30 days after it was due goes, and a queue with the
 //!    last of its jobs. Dead letters stay for 30 days, 10,000 of each queue at most.

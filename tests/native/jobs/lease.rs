@@ -71,6 +71,19 @@ fn a_released_job_has_its_place_again_and_the_attempt_does_not_count() {
 }
 
 #[test]
+fn a_late_worker_ends_a_job_that_nobody_took_back() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let id = put(&instance, 1).await;
+        let late = claim_one(&instance).await;
+        due(world, "l").await;
+        assert_eq!(late.ack().await, Ok(()));
+        assert_eq!(state(&instance, &id).await, State::Done);
+        assert!(claim(&instance, 1).await.is_empty());
+    });
+}
+
+#[test]
 fn a_stale_worker_is_told_so_and_changes_nothing() {
     on_redis(async |world| {
         let instance = world.instance();
