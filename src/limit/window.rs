@@ -1,7 +1,8 @@
 //! The sliding window counter: the count of the last window fades evenly while the next one is counted. Two
-//! numbers of memory; off by little where visitors do not come evenly. What is left of the last window is rounded
-//! to the nearest unit: rounded down, the first moment of a window would have room for one too many; rounded up, a
-//! limit of one would be shut for a whole window.
+//! numbers of memory; about the limit in any period where visitors come evenly, and up to twice that where a burst
+//! at the end of a window meets all that fits into the next. What is left of the last window is rounded to the
+//! nearest unit: rounded down, the first moment of a window would have room for one too many; rounded up, a limit of
+//! one would be shut for a whole window.
 
 use super::meter::{Meter, State};
 use super::quota::Quota;
@@ -149,6 +150,22 @@ mod tests {
         assert_eq!(half.wait(6), 36_001_000, "a window on, five fade to four");
         half.give(1000);
         assert_eq!((half.left(), half.state.before), (10, 0));
+    }
+
+    #[test]
+    fn a_burst_at_the_end_of_a_window_lets_twice_the_limit_through_in_one_period() {
+        let mut kept = at(10, None, 59_999);
+        kept.take(10);
+        let (mut kept, mut units) = (Some(kept.state), 10);
+        for millis in 60_000..119_999 {
+            let mut meter = at(10, kept, millis);
+            if meter.wait(1) == 0 {
+                meter.take(1);
+                units += 1;
+            }
+            kept = Some(meter.state);
+        }
+        assert_eq!(units, 20);
     }
 
     #[test]
