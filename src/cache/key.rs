@@ -4,7 +4,7 @@
 //! together: every part stands after its length. Nothing is decoded: `%2F` is not `/`. Everything else
 //! that selects a response, from `Vary` or from the route's configuration, is in [`Selecting`](super::selecting::Selecting).
 
-use crate::config::KeyRules;
+use crate::config::{KeyRules, QueryRule};
 use crate::redis::hex;
 use http::Uri;
 use std::borrow::Cow;
@@ -140,7 +140,8 @@ fn take_part(text: &str) -> Option<(Option<&str>, &str)> {
 pub fn query<'a>(uri: &'a Uri, rules: &KeyRules) -> Option<Cow<'a, str>> {
     let raw = uri.query()?;
     let counts = rules.query(raw);
-    (raw.is_empty() || !counts.is_empty()).then_some(counts)
+    let is_kept = raw.is_empty() && matches!(rules.query, QueryRule::All);
+    (is_kept || !counts.is_empty()).then_some(counts)
 }
 
 /// A part after its length, or `-` where there is none.
@@ -191,6 +192,7 @@ fn id_of(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, RoutePolicy};
     use proptest::prelude::*;
 
     fn key(uri: &str) -> ResourceKey {
@@ -201,6 +203,20 @@ mod tests {
             uri.path(),
             uri.query(),
         )
+    }
+
+    #[test]
+    fn an_empty_query_counts_where_the_whole_query_does() {
+        let key = |rules: &str| {
+            let text = format!("[cache]\nkey.query = {rules}\n");
+            let config = Config::parse(&text, "f").unwrap();
+            let RoutePolicy::Cache(policy) = &config.route("h", "/a").policy else { panic!("bypass") };
+            ResourceKey::of(&"http://h/a?".parse().unwrap(), &policy.key).unwrap().url().to_owned()
+        };
+        assert_eq!(key("\"all\""), "http://h/a?");
+        for rules in ["\"none\"", "{ only = [\"q\"] }", "{ except = [\"q\"] }"] {
+            assert_eq!(key(rules), "http://h/a", "{rules}");
+        }
     }
 
     #[test]
