@@ -169,7 +169,14 @@ fn tag(text: &str) -> Result<Target, String> {
     Ok(Target::Tag(text.to_owned()))
 }
 
+/// A glob that may match a whole URL: what stands before its first wildcard begins as a URL does.
 fn pattern(text: &str) -> Result<Target, String> {
+    let beginning = &text[..text.find(['*', '?']).unwrap_or(text.len())];
+    if !["http://", "https://"].iter().any(|it| it.starts_with(beginning) || beginning.starts_with(it)) {
+        return Err(format!(
+            "expected a glob over the whole URL, beginning with http://, https:// or a wildcard, found {text:?}"
+        ));
+    }
     plain(text).map(Target::Pattern)
 }
 
@@ -236,11 +243,17 @@ mod tests {
             ("urls", "http://h/a b"),
             ("prefixes", "/img/ "),
             ("patterns", "*.css\r"),
+            ("patterns", "/img/*"),
+            ("patterns", "www.example.com/*"),
+            ("patterns", "ftp://h/?"),
         ] {
             assert!(
                 purge(list, text).unwrap_err()[0].starts_with(&format!("{list}[0]: expected")),
                 "{text:?}"
             );
+        }
+        for pattern in ["*", "*/img/*", "h*", "http?://h/*", "https://h/a", "?ttp://h/"] {
+            assert_eq!(purge("patterns", pattern), Ok(vec![Target::Pattern(pattern.to_owned())]));
         }
         for tag in ["a b", "a\tb", "é", &long[1..]] {
             assert_eq!(purge("tags", tag), Ok(vec![Target::Tag(tag.to_owned())]));
