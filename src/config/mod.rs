@@ -270,6 +270,20 @@ impl Config {
         self.routes.iter().any(|route| route.session.is_some())
     }
 
+    /// The routes that a request for `path` may have at one host or another, in their order.
+    #[must_use]
+    pub fn routes_of_path(&self, path: &str) -> Vec<&Route> {
+        let path = route::normal(path);
+        let mut found = Vec::new();
+        for route in self.routes().filter(|route| route.matches_path(&path)) {
+            found.push(route);
+            if route.is_of_any_host() {
+                break;
+            }
+        }
+        found
+    }
+
     /// All routes in their order, the default one last.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter().chain([&self.default_route])

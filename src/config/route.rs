@@ -54,7 +54,16 @@ impl Route {
 
     /// Whether a request for `path` (in [`normal`] form) at `host` (a name without port) belongs here.
     pub(super) fn matches(&self, host: &str, path: &str) -> bool {
-        self.matcher.host.matches(host) && glob::matches(&self.matcher.path, path)
+        self.matcher.host.matches(host) && self.matches_path(path)
+    }
+
+    /// The same, at a host that it is for.
+    pub(super) fn matches_path(&self, path: &str) -> bool {
+        glob::matches(&self.matcher.path, path)
+    }
+
+    pub(super) fn is_of_any_host(&self) -> bool {
+        self.matcher.host == HostPattern::Any
     }
 
     fn covers(&self, other: &Self) -> bool {

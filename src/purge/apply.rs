@@ -107,8 +107,10 @@ impl<E: Env> Purger<E> {
                 let path = ResourceKey::with_query(uri, None).filter(|_| follows)?;
                 Some(ledger::any_query(path.url(), soft))
             }
-            Target::Path(path) if self.config.routes().any(|route| follows(&route.policy)) => {
-                Some(ledger::any_query(path, soft))
+            Target::Path(text) => {
+                let path = text.split_once('?').map_or(text.as_str(), |(path, _)| path);
+                let mut routes = self.config.routes_of_path(path).into_iter();
+                routes.any(|route| follows(&route.policy)).then(|| ledger::any_query(text, soft))
             }
             _ => None,
         }
