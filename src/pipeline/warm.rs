@@ -9,7 +9,8 @@ use crate::field::spin;
 use crate::role::Role;
 use crate::time::Timestamp;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::header::ACCEPT_ENCODING;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -18,6 +19,9 @@ pub const MAX_URLS: usize = 1000;
 
 /// How many are fetched at once.
 const AT_ONCE: usize = 8;
+
+/// The codings that browsers accept: what is fetched is the variant that they are given.
+const ACCEPTED: &str = "gzip, deflate, br, zstd";
 
 /// What to warm.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +95,8 @@ pub async fn warm_until<E: Env>(
 
 async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {
     let url = uri.to_string();
-    let (method, headers, body) = (Method::GET, HeaderMap::new(), Body::Empty);
+    let (method, body) = (Method::GET, Body::Empty);
+    let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED))]);
     let for_next = match app.role {
         Role::Gateway => HeaderMap::new(),
         Role::Middleware => spin::inside(&uri),

@@ -1,7 +1,9 @@
 //! Fetching into the cache before anybody asks.
 
+use crate::support::exchange::request;
 use crate::support::on_redis;
 use crate::support::origin::reply;
+use spindrift::body::Body;
 use spindrift::pipeline::warm::{Warm, warm};
 
 fn targets(urls: &[&str]) -> Vec<http::Uri> {
@@ -22,6 +24,30 @@ fn what_is_warmed_is_a_hit() {
         let again = warm(&one.app, targets(&urls)).await;
         assert!(again.iter().all(|it| it.stored));
         assert_eq!(world.origin.count(), 3);
+    });
+}
+
+#[test]
+fn what_is_warmed_is_a_hit_for_browsers_where_it_is_encoded() {
+    on_redis(async |world| {
+        let instance = world.instance_with(
+            "[cache]\ncompress = [\"br\"]\n[[route]]\npath = \"/gzip/*\"\ncache = { compress = [], key.encodings = [\"gzip\"] }\n",
+        );
+        let text = "a text of some length ".repeat(100);
+        let fields = [("cache-control", "max-age=60"), ("content-type", "text/plain")];
+        world.origin.answers(move |seen| {
+            let is_encoded = seen.uri.path() == "/gzip/a";
+            let coding: &[_] =
+                if is_encoded { &[("content-encoding", "gzip"), ("vary", "accept-encoding")] } else { &[] };
+            Ok(reply(200, &[&fields, coding].concat(), text.clone()))
+        });
+        let urls = ["http://h/a", "http://h/gzip/a"];
+        assert!(warm(&instance.app, targets(&urls)).await.iter().all(|it| it.stored));
+        for (url, coding) in urls.into_iter().zip(["br", "gzip"]) {
+            let browser = request("GET", url, &[("accept-encoding", "gzip, deflate, br, zstd")], Body::Empty);
+            let got = instance.send(browser).await;
+            assert_eq!((got.is_hit(), got.header("content-encoding")), (true, coding), "{url}");
+        }
     });
 }
 
