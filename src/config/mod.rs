@@ -146,7 +146,7 @@ impl Config {
     /// # Errors
     /// Every problem in the text. If it is not valid TOML, only the syntax errors.
     pub fn parse(text: &str, file: &str) -> Result<Self, ConfigErrors> {
-        if text.lines().all(is_blank_or_comment) {
+        if text.lines().all(table::is_blank_or_comment) {
             return Ok(Self::default());
         }
         let report = Report::new(file, text);
@@ -274,27 +274,16 @@ impl Config {
     #[must_use]
     pub fn routes_of_path(&self, path: &str) -> Vec<&Route> {
         let path = route::normal(path);
-        let mut found = Vec::new();
-        for route in self.routes().filter(|route| route.matches_path(&path)) {
-            found.push(route);
-            if route.is_of_any_host() {
-                break;
-            }
-        }
-        found
+        let mut all: Vec<&Route> = self.routes().filter(|route| route.matches_path(&path)).collect();
+        let last = all.iter().position(|route| route.is_of_any_host());
+        all.truncate(last.map_or(all.len(), |last| last + 1));
+        all
     }
 
     /// All routes in their order, the default one last.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter().chain([&self.default_route])
     }
-}
-
-/// A line that says nothing. Control characters make it the parser's business.
-fn is_blank_or_comment(line: &str) -> bool {
-    let content = line.trim_matches([' ', '\t']);
-    content.is_empty()
-        || (content.starts_with('#') && !content.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t'))
 }
 
 /// Where a key belongs that is not known at the top.
@@ -463,7 +452,7 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
     #[test]
     fn the_file_that_ships_is_all_comments_and_its_examples_are_valid() {
         let text = include_str!("../../spindrift.toml");
-        assert!(text.lines().all(is_blank_or_comment));
+        assert!(text.lines().all(table::is_blank_or_comment));
         let uncommented: Vec<&str> = text
             .lines()
             .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))

@@ -71,6 +71,13 @@ pub(super) fn utf8(content: &[u8]) -> Result<&str, ConfigErrors> {
     }
 }
 
+/// A line that says nothing. Control characters make it the parser's business.
+pub(super) fn is_blank_or_comment(line: &str) -> bool {
+    let content = line.trim_matches([' ', '\t']);
+    content.is_empty()
+        || (content.starts_with('#') && !content.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t'))
+}
+
 /// Parses the document; its syntax errors, the first of each line, go to `report`.
 ///
 /// After a syntax error nothing else about the document is said: it could be wrong.
