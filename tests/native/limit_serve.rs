@@ -521,8 +521,9 @@ fn a_slot_is_renewed_while_its_request_goes_on() {
         let renewed = async |instance: &Instance| {
             let before = score().await;
             // No deadline of a call to Redis: what is said in between must not be taken for an outage.
-            instance.env.expire_waits_of(Duration::from_secs(11));
-            while score().await == before {}
+            while score().await == before {
+                instance.env.expire_waits_of(Duration::from_secs(11));
+            }
         };
         let more = gives_in_two(world);
         // While the origin is silent ...
