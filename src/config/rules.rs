@@ -5,7 +5,8 @@ use super::query::{NameSet, Parameter};
 use super::table::Table;
 use super::value::{duration, one_of, shown, string, text};
 use crate::cache::tags::MAX_TAG;
-use crate::field::{cookies, variable};
+use crate::field::cookies;
+use crate::field::variable::Names;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, Uri};
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub struct Rules {
     pub request_cookies: RequestCookies,
     /// Fields that are removed from such a request, unless they are part of the key. Default: those by which frameworks
     /// have another method, host or path taken than the request has.
-    pub strip_request: Vec<HeaderName>,
+    pub strip_request: Names,
     /// Fields that are removed from every answer.
     pub strip_response: Vec<HeaderName>,
     /// Media types of what is stored, such as `text/css` or `image/*`, in lower case; empty is any.
@@ -46,7 +47,7 @@ pub enum RequestCookies {
 /// Requests that are not for the cache: those that have any of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bypass {
-    headers: Vec<HeaderName>,
+    headers: Names,
     cookies: NameSet,
     query: NameSet,
 }
@@ -56,8 +57,7 @@ impl Bypass {
     #[must_use]
     pub fn why(&self, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
         // The origin may take another spelling for it.
-        let has = |name: &HeaderName| headers.keys().any(|found| variable::is_taken_for(found, name));
-        if self.headers.iter().any(has) {
+        if self.headers.has_any_of(headers) {
             return Some("bypass-header");
         }
         if cookies::pairs(headers).any(|(name, _)| self.cookies.contains(name)) {
@@ -130,7 +130,7 @@ impl Rules {
         let choices = [("pass", RequestCookies::Pass), ("key", RequestCookies::Key)];
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         let stripped = |value: &_| strippable(text(FIELD, value)?, &KEPT_IN_REQUESTS);
-        let strip_request = table.strings(KEYS[3], stripped).map(unique);
+        let strip_request = table.strings(KEYS[3], stripped).map(|all| unique(all).into_iter().collect());
         let stripped = |value: &_| strippable(text(FIELD, value)?, &KEPT_IN_RESPONSES);
         let strip_response = table.strings(KEYS[4], stripped).map(unique);
         let media = string("a media type like \"text/css\" or \"image/*\"", media_type);
@@ -181,7 +181,7 @@ impl Bypass {
             list.map(|list| NameSet::new(list.iter().map(String::as_str))).unwrap_or_default()
         };
         let bypass = Self {
-            headers: inner.strings("headers", field).unwrap_or_default(),
+            headers: inner.strings("headers", field).unwrap_or_default().into_iter().collect(),
             cookies: names(inner.strings("cookies", string(what, pattern))),
             query: names(inner.strings("query", string(what, pattern))),
         };
@@ -283,8 +283,8 @@ mod tests {
         assert_eq!(said.content_types, ["text/css", "image/*"]);
         assert_eq!(said.tags, ["b"], "the route's word counts");
         assert_eq!(said.client_ttl, Some(Duration::from_secs(60)));
-        assert_eq!(rules("").strip_request.len(), OVERRIDES.len());
-        assert_eq!(rules("strip_request = []").strip_request, [""; 0]);
+        assert_eq!(rules("").strip_request.as_slice().len(), OVERRIDES.len());
+        assert_eq!(rules("strip_request = []").strip_request.as_slice(), [""; 0]);
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub fn reduce_language(headers: &mut HeaderMap, languages: &[String]) {
     replace(headers, ACCEPT_LANGUAGE, best.unwrap_or(first));
 }
 
-/// The language that answers a range, which is in lower case.
+/// The language that answers a range.
 fn lookup<'a>(range: &str, languages: &'a [String]) -> Option<&'a str> {
     let mut range = range;
     loop {
@@ -79,17 +79,17 @@ fn replace(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// What a client offers to take, each with a weight in thousandths.
-struct Offers {
-    /// In lower case, in their order.
-    named: Vec<(String, u16)>,
+struct Offers<'a> {
+    /// In their order.
+    named: Vec<(&'a str, u16)>,
     /// The weight of what is not named.
     any: u16,
     any_refused: bool,
 }
 
-impl Offers {
+impl<'a> Offers<'a> {
     /// `None` where the field is missing, or where not all of it is text: then nothing is known of it.
-    fn of(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+    fn of(headers: &'a HeaderMap, name: &HeaderName) -> Option<Self> {
         let mut lines = headers.get_all(name).iter().peekable();
         lines.peek()?;
         if lines.any(|line| line.to_str().is_err()) {
@@ -98,12 +98,12 @@ impl Offers {
         let mut offers = Self { named: Vec::with_capacity(8), any: 0, any_refused: false };
         for member in list::members(headers, name) {
             let mut parts = list::split_at(member, b';');
-            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let name = parts.next().unwrap_or_default();
             let weight = weight(parts);
-            match name.as_str() {
+            match name {
                 "*" => (offers.any, offers.any_refused) = (weight, weight == 0),
                 // RFC 9110 §8.4.1.3: "A recipient SHOULD consider "x-gzip" to be equivalent to "gzip"".
-                "x-gzip" => offers.named.push(("gzip".to_owned(), weight)),
+                _ if name.eq_ignore_ascii_case("x-gzip") => offers.named.push(("gzip", weight)),
                 _ => offers.named.push((name, weight)),
             }
         }

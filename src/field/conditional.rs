@@ -64,7 +64,7 @@ impl<'a> EntityTag<'a> {
 /// `If-Unmodified-Since` are for the origin (RFC 9111 §4.3.2).
 #[must_use]
 pub fn not_modified(request: &HeaderMap, response: &HeaderMap) -> bool {
-    since(request, response, single_date(response, &LAST_MODIFIED))
+    since(request, response, || single_date(response, &LAST_MODIFIED))
 }
 
 /// The same of a response that was stored before the request came: without `Last-Modified` it is compared with `Date` (RFC
@@ -72,15 +72,16 @@ pub fn not_modified(request: &HeaderMap, response: &HeaderMap) -> bool {
 /// (RFC 9110 §13.1.3).
 #[must_use]
 pub fn not_modified_since_stored(request: &HeaderMap, stored: &HeaderMap) -> bool {
-    since(request, stored, single_date(stored, &LAST_MODIFIED).or_else(|| single_date(stored, &DATE)))
+    since(request, stored, || single_date(stored, &LAST_MODIFIED).or_else(|| single_date(stored, &DATE)))
 }
 
-fn since(request: &HeaderMap, response: &HeaderMap, modified: Option<Timestamp>) -> bool {
+fn since(request: &HeaderMap, response: &HeaderMap, modified: impl FnOnce() -> Option<Timestamp>) -> bool {
     if request.contains_key(IF_NONE_MATCH) {
         return none_match_fails(request, response);
     }
     // More than one field line, or one that is no date, is ignored.
-    modified.zip(single_date(request, &IF_MODIFIED_SINCE)).is_some_and(|(modified, since)| modified <= since)
+    let since = single_date(request, &IF_MODIFIED_SINCE);
+    since.is_some_and(|since| modified().is_some_and(|modified| modified <= since))
 }
 
 /// The condition of `If-None-Match` is false when a listed tag matches weakly, or for `*` (§13.1.2).

@@ -1,10 +1,11 @@
 //! What an intermediary says of itself and of the client: `Via` (RFC 9110 §7.6.3), `CDN-Loop` (RFC 8586),
 //! `Forwarded` (RFC 7239) and the `X-Forwarded-*` fields everybody reads.
 
-use super::variable;
+use super::variable::Names;
 use http::header::{FORWARDED, HOST, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -15,8 +16,11 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const SPIN_CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 
 /// Claims about the client that only a trusted proxy in front may make.
-const CLAIMS: [HeaderName; 6] =
-    [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_FORWARDED_PORT, X_REAL_IP];
+static CLAIMS: LazyLock<Names> = LazyLock::new(|| {
+    let names =
+        [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_FORWARDED_PORT, X_REAL_IP];
+    names.into_iter().collect()
+});
 
 /// Who is on the other side, as the host says it: the *last* `spin-client-addr`, since Spin appends its own
 /// after whatever the client sent. `None` for a chained request, which has no address (`0.0.0.0:0`).
@@ -52,7 +56,7 @@ pub struct Hop<'a> {
 /// believed where nobody trusted is in front.
 #[must_use]
 pub fn is_claim(name: &HeaderName) -> bool {
-    CLAIMS.iter().any(|claim| variable::is_taken_for(name, claim))
+    CLAIMS.has(name)
 }
 
 /// Whether a field may be taken for such a claim, and is none. No proxy writes one.

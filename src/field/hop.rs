@@ -1,26 +1,31 @@
 //! Fields that belong to one connection and are not forwarded (RFC 9110 §7.6.1).
 
 use super::list;
+use super::variable::Names;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
     UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::LazyLock;
 
 /// Always removed: those of RFC 9110 §7.6.1, and those Spin's host forbids to set.
-const HOP_BY_HOP: [HeaderName; 11] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    PROXY_AUTHENTICATE,
-    HeaderName::from_static("proxy-authentication-info"),
-    PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
+static HOP_BY_HOP: LazyLock<Names> = LazyLock::new(|| {
+    let names = [
+        CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        PROXY_AUTHENTICATE,
+        HeaderName::from_static("proxy-authentication-info"),
+        PROXY_AUTHORIZATION,
+        HeaderName::from_static("proxy-connection"),
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        HeaderName::from_static("http2-settings"),
+    ];
+    names.into_iter().collect()
+});
 
 /// Removes the hop-by-hop fields and every field that `Connection` names.
 ///

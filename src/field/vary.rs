@@ -3,6 +3,7 @@
 use super::list;
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::borrow::Cow;
 
 /// What a response varies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,12 +51,19 @@ pub fn selecting_value(headers: &HeaderMap, name: &HeaderName) -> Option<String>
         let pieces: Vec<&str> = lines.into_iter().flat_map(|line| list::pieces(line, b',')).collect();
         return Some(pieces.join(","));
     }
-    let mut members: Vec<String> = list::members(headers, name).map(str::to_ascii_lowercase).collect();
-    for member in &mut members {
-        member.retain(|c| c != ' ' && c != '\t');
-    }
+    let mut members: Vec<Cow<'_, str>> = list::members(headers, name).map(plain).collect();
     members.sort_unstable();
     Some(members.join(","))
+}
+
+/// A member in lower case and without white space.
+fn plain(member: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| !byte.is_ascii_uppercase() && byte != b' ' && byte != b'\t';
+    if member.bytes().all(is_plain) {
+        return Cow::Borrowed(member);
+    }
+    let kept = member.chars().filter(|c| *c != ' ' && *c != '\t');
+    Cow::Owned(kept.map(|c| c.to_ascii_lowercase()).collect())
 }
 
 /// Bytes that are not text compare byte for byte.

@@ -11,7 +11,8 @@ use crate::env::Env;
 use crate::field::accept;
 use crate::field::forward::{self, Hop};
 use crate::field::range::Ranges;
-use crate::field::{cookies, hop, max_forwards, spin, variable};
+use crate::field::variable::{self, Names};
+use crate::field::{cookies, hop, max_forwards, spin};
 use crate::role::Role;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, IF_MODIFIED_SINCE,
@@ -21,6 +22,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 /// A request, without anything that is not the client's to say or that ends here.
 #[derive(Debug)]
@@ -80,7 +82,7 @@ fn for_next(headers: &HeaderMap, trust_forwarded: bool) -> HeaderMap {
 }
 
 /// Fields that are reduced to what can be answered.
-const REDUCED: [HeaderName; 2] = [ACCEPT_ENCODING, ACCEPT_LANGUAGE];
+static REDUCED: LazyLock<Names> = LazyLock::new(|| [ACCEPT_ENCODING, ACCEPT_LANGUAGE].into_iter().collect());
 
 impl Incoming {
     /// The same as a cache would send it for itself: a GET, or a QUERY, under no limit, and without what the client asks of
@@ -169,8 +171,8 @@ impl Incoming {
         let kept = |name: &HeaderName| key.headers.contains(name) || REDUCED.contains(name);
         // What the key counts in one spelling, the origin must not take from another.
         let named = |name: &HeaderName| {
-            let mut fields = rules.strip_request.iter().chain(&key.headers).chain(&REDUCED);
-            fields.any(|field| variable::is_taken_for(name, field))
+            let is_of_key = || key.headers.iter().any(|field| variable::is_taken_for(name, field));
+            rules.strip_request.has(name) || REDUCED.has(name) || is_of_key()
         };
         let stripped = |name: &&HeaderName| named(name) && !kept(name);
         // Mostly none: to look for each of many names in the map would cost more.

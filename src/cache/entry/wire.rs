@@ -13,7 +13,7 @@ use super::{Content, Corrupt, Entry, LedgerMark, PARTS, Policy, VERSION};
 use crate::codec::{Beginning, Damaged, PREAMBLE, Reader, Writer, checksum, preamble, record};
 use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// How long the head is that follows the preamble in `bytes`, if that is all there, and of this version or of a
 /// record of parts.
@@ -86,7 +86,7 @@ impl Entry {
         let head = Beginning::whole(bytes, VERSION)?;
         let end = PREAMBLE + head.len();
         let mut head = Reader::new(head);
-        let mut entry = Self::read_head(&mut head)?;
+        let mut entry = Self::read_head(&mut head, bytes)?;
         let rest = bytes.slice(end..);
         match &mut entry.content {
             Content::Inline(content) if rest.len() as u64 == head.u64()? => {
@@ -107,18 +107,19 @@ impl Entry {
     ///
     /// # Errors
     /// As [`Entry::decode`].
-    pub(crate) fn decode_head(bytes: &[u8]) -> Result<Self, Corrupt> {
+    pub(crate) fn decode_head(bytes: &Bytes) -> Result<Self, Corrupt> {
         let head = Beginning::whole(bytes, VERSION)?;
         let mut head = Reader::new(head);
-        let mut entry = Self::read_head(&mut head)?;
+        let mut entry = Self::read_head(&mut head, bytes)?;
         if let Content::Chunked { body, chunks, length } = &mut entry.content {
             (*length, *chunks, *body) = (head.u64()?, head.u32()?, head.text()?);
         }
         Ok(entry)
     }
 
-    /// Reads up to where the content is described; what of it is left stays in `head`.
-    fn read_head(head: &mut Reader<'_>) -> Result<Self, Corrupt> {
+    /// Reads up to where the content is described; what of it is left stays in `head`. Field values share the memory of
+    /// `record`, which `head` is of.
+    fn read_head(head: &mut Reader<'_>, record: &Bytes) -> Result<Self, Corrupt> {
         let (key, selecting) = (head.text()?, head.text()?);
         let received = Timestamp::from_millis(head.u64()?);
         let initial_age = head.u64()?;
@@ -134,7 +135,7 @@ impl Entry {
         };
         let ledger = LedgerMark { id: head.text()?, seq: head.u64()? };
         let status = StatusCode::from_u16(head.u16()?).map_err(|_| Corrupt::Damaged)?;
-        let headers = read_headers(head)?;
+        let headers = read_headers(head, record)?;
         let tags = (0..head.count()?).map(|_| head.text()).collect::<Result<_, Damaged>>()?;
         let content = match head.u8()? {
             0 => Content::Inline(Bytes::new()),
@@ -145,13 +146,17 @@ impl Entry {
     }
 }
 
-fn read_headers(head: &mut Reader<'_>) -> Result<HeaderMap, Corrupt> {
+/// Fields that a stored response gets when it answers: `Age`, `Accept-Ranges`, `Cache-Status`, `Content-Length`.
+const ADDED: usize = 4;
+
+fn read_headers(head: &mut Reader<'_>, record: &Bytes) -> Result<HeaderMap, Corrupt> {
     let count = head.count()?;
     // A map has room for so many only, and panics where it is told of more.
-    let mut headers = HeaderMap::try_with_capacity(count).map_err(|_| Corrupt::Damaged)?;
+    let mut headers = HeaderMap::try_with_capacity(count + ADDED).map_err(|_| Corrupt::Damaged)?;
     for _ in 0..count {
         let name = HeaderName::from_bytes(head.bytes()?).map_err(|_| Corrupt::Damaged)?;
-        let value = http::HeaderValue::from_bytes(head.bytes()?).map_err(|_| Corrupt::Damaged)?;
+        let value = HeaderValue::from_maybe_shared(record.slice_ref(head.bytes()?));
+        let value = value.map_err(|_| Corrupt::Damaged)?;
         headers.try_append(name, value).map_err(|_| Corrupt::Damaged)?;
     }
     Ok(headers)
