@@ -17,7 +17,7 @@ pub struct Lookup {
     /// The response that the request selects, where there is one that was not purged.
     pub entry: Option<Entry>,
     /// Parts of it, where it is not there as a whole.
-    pub partial: Option<Partial>,
+    pub partial: Option<Box<Partial>>,
     /// It was purged softly: it counts as stale.
     pub soft_purged: bool,
     /// Something is stored for the resource, though not what the request selects.

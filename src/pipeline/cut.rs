@@ -14,8 +14,10 @@ use http::{Response, StatusCode};
 /// Cuts what the request asks for out of a whole that is being stored. One part alone: several, in the order in
 /// which they were asked for, may need bytes that have passed.
 pub(super) fn out_of<E: Env>(want: &Want<'_, E>, answer: Answer) -> Answer {
-    let (stored, complete) = (answer.status.stored || answer.status.collapsed, complete(&answer));
-    let selected = if stored { selected(want, &answer) } else { Selected::Whole };
+    if !is_for_others(&answer) {
+        return answer;
+    }
+    let (selected, complete) = (selected(want, &answer), complete(&answer));
     let Answer { response, status } = answer;
     let (mut head, body) = response.into_parts();
     let response = match selected {
@@ -35,8 +37,12 @@ pub(super) fn out_of<E: Env>(want: &Want<'_, E>, answer: Answer) -> Answer {
 
 /// Whether the request asks for a part, and the whole came and is stored for nobody.
 pub(super) fn is_wasted<E: Env>(want: &Want<'_, E>, answer: &Answer) -> bool {
-    let kept = answer.status.stored || answer.status.collapsed;
-    !kept && matches!(selected(want, answer), Selected::One(_) | Selected::Unsatisfiable)
+    !is_for_others(answer) && matches!(selected(want, answer), Selected::One(_) | Selected::Unsatisfiable)
+}
+
+/// Whether it is being stored, or comes to somebody else too.
+const fn is_for_others(answer: &Answer) -> bool {
+    answer.status.stored || answer.status.collapsed
 }
 
 /// What of this answer the request asks for, as far as that can be known.

@@ -254,7 +254,7 @@ async fn judge<E: Env>(
     now: Timestamp,
 ) -> Result<Judgement, Unfound> {
     if let Some(partial) = found.partial.filter(|_| want.incoming.method == Method::GET) {
-        let judged = parts::judge(want, wanted, partial, (found.soft_purged, waited), now);
+        let judged = parts::judge(want, wanted, *partial, (found.soft_purged, waited), now);
         return Ok(Box::pin(judged).await);
     }
     let missing = if found.other_variants { Forward::VaryMiss } else { Forward::UriMiss };

@@ -53,7 +53,7 @@ impl Part {
         if found.entry.is_some_and(|whole| new.yields_to(&whole)) {
             return Err(Abandoned::Superseded);
         }
-        let stored = match found.partial {
+        let stored = match found.partial.map(|partial| *partial) {
             Some(stored) if same_representation(stored.headers(), new.headers()) => {
                 let ttl = store.lifetime(&new.entry).max(store.lifetime(&stored.entry));
                 store.prolonged(&lease.resource, stored, ttl).await?

@@ -63,14 +63,14 @@ pub(crate) enum Record {
     /// A whole response.
     Whole(Entry),
     /// Parts of one.
-    Part(Partial),
+    Part(Box<Partial>),
 }
 
 impl Record {
     /// Reads what [`Entry::encode`] or [`Partial::encode`] wrote.
     pub(crate) fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
         if bytes.first() == Some(&PARTS) {
-            return Partial::decode(bytes).map(Self::Part);
+            return Partial::decode(bytes).map(Box::new).map(Self::Part);
         }
         Entry::decode(bytes).map(Self::Whole)
     }
@@ -78,7 +78,7 @@ impl Record {
     /// Reads the same from preamble and head alone; inline content counts as empty. Parts are all head.
     pub(crate) fn decode_head(bytes: &Bytes) -> Result<Self, Corrupt> {
         if bytes.first() == Some(&PARTS) {
-            return Partial::decode(bytes).map(Self::Part);
+            return Partial::decode(bytes).map(Box::new).map(Self::Part);
         }
         Entry::decode_head(bytes).map(Self::Whole)
     }

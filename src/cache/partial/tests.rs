@@ -188,7 +188,7 @@ fn the_shortest_go_when_there_are_too_many_bytes() {
 fn what_is_written_is_read_and_nothing_else() {
     let partial = parts(&[(0, 10), (20, 30)]);
     let bytes = Bytes::from(partial.encode());
-    assert!(matches!(Record::decode(&bytes), Ok(Record::Part(read)) if read == partial));
+    assert!(matches!(Record::decode(&bytes), Ok(Record::Part(read)) if *read == partial));
     for cut in 0..bytes.len() {
         assert!(Record::decode(&bytes.slice(..cut)).is_err(), "{cut}");
     }
