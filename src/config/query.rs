@@ -40,6 +40,12 @@ impl NameSet {
         set
     }
 
+    /// Whether it has no name at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.prefixes.is_empty()
+    }
+
     /// Whether the set has this decoded name.
     #[must_use]
     pub fn contains(&self, name: &[u8]) -> bool {

@@ -60,10 +60,12 @@ impl Bypass {
         if self.headers.has_any_of(headers) {
             return Some("bypass-header");
         }
-        if cookies::pairs(headers).any(|(name, _)| self.cookies.contains(name)) {
+        let mut cookies = cookies::pairs(headers);
+        if !self.cookies.is_empty() && cookies.any(|(name, _)| self.cookies.contains(name)) {
             return Some("bypass-cookie");
         }
-        let mut parameters = uri.query().unwrap_or_default().split('&').map(Parameter::new);
+        let query = uri.query().filter(|_| !self.query.is_empty()).unwrap_or_default();
+        let mut parameters = query.split('&').map(Parameter::new);
         parameters.any(|parameter| self.query.contains(&parameter.name)).then_some("bypass-query")
     }
 }

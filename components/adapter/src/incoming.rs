@@ -1,6 +1,7 @@
 //! Messages from the host: requests to us and responses to us.
 
 use bytes::Bytes;
+use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult};
@@ -106,17 +107,26 @@ fn method(method: types::Method) -> Result<Method, ErrorCode> {
 }
 
 fn uri(request: &types::Request) -> Result<Uri, ErrorCode> {
-    let scheme = match request.get_scheme() {
-        Some(types::Scheme::Https) => "https".to_owned(),
-        Some(types::Scheme::Other(other)) => other,
-        Some(types::Scheme::Http) | None => "http".to_owned(),
-    };
-    let mut uri = Uri::builder().scheme(scheme.as_str());
+    let mut parts = Parts::default();
+    parts.scheme = Some(match request.get_scheme() {
+        Some(types::Scheme::Https) => Scheme::HTTPS,
+        Some(types::Scheme::Other(other)) => other.parse().map_err(invalid)?,
+        Some(types::Scheme::Http) | None => Scheme::HTTP,
+    });
     // A URI with a scheme needs an authority; a request without one names no host.
-    uri = uri.authority(request.get_authority().as_deref().unwrap_or("localhost"));
-    let path = request.get_path_with_query();
-    uri = uri.path_and_query(path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/"));
-    uri.build().map_err(|_| ErrorCode::HttpRequestUriInvalid)
+    parts.authority = Some(match request.get_authority() {
+        Some(authority) => authority.try_into().map_err(invalid)?,
+        None => Authority::from_static("localhost"),
+    });
+    parts.path_and_query = Some(match request.get_path_with_query() {
+        Some(path) if !path.is_empty() => path.try_into().map_err(invalid)?,
+        _ => PathAndQuery::from_static("/"),
+    });
+    Uri::from_parts(parts).map_err(invalid)
+}
+
+fn invalid<E>(_: E) -> ErrorCode {
+    ErrorCode::HttpRequestUriInvalid
 }
 
 struct Reading {
