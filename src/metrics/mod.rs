@@ -1,8 +1,9 @@
 //! Counting: in the instance as it goes, and from there to Redis behind some response.
 //!
-//! A request adds to numbers in memory and no more. Half a second after the first of them all are sent in one
-//! call, which nobody waits for; an instance is not retired before that. What Redis refuses is kept for the next
-//! time; where nobody knows whether it was added, it is not added again.
+//! A request only adds to numbers in memory. Half a second after the first addition all of them are sent in one call, which
+//! nobody waits for. An instance lives on until then, so the first time it gathers for a shorter while: on a host that uses
+//! each instance once, half a second would leave hundreds of them behind. What Redis refuses is kept for the next time; where
+//! it is unknown whether it was added, it is not added again.
 
 mod latency;
 mod render;
@@ -23,7 +24,8 @@ use std::time::Duration;
 
 static COUNT: Script = Script::new(include_str!("../redis/lua/count.lua"));
 
-/// How long numbers are gathered before they are sent.
+/// How long numbers are gathered before they are sent: the first time, and from then on.
+const GATHER_FIRST: Duration = Duration::from_millis(50);
 const GATHER: Duration = Duration::from_millis(500);
 
 /// How many numbers are sent in one call: the loop of the script is bounded.
@@ -40,13 +42,14 @@ pub struct Metrics<E: Env> {
     routes: Vec<String>,
     pending: RefCell<BTreeMap<Series, u64>>,
     scheduled: Cell<bool>,
+    gather: Cell<Duration>,
 }
 
 impl<E: Env> Metrics<E> {
     /// Nothing counted yet. `routes` are the names of the routes by their numbers.
     pub fn new(env: E, redis: Option<(Rc<Client<E>>, Key)>, routes: Vec<String>) -> Rc<Self> {
         let (pending, scheduled) = (RefCell::default(), Cell::new(false));
-        Rc::new(Self { env, redis, routes, pending, scheduled })
+        Rc::new(Self { env, redis, routes, pending, scheduled, gather: Cell::new(GATHER_FIRST) })
     }
 
     /// Adds one.
@@ -62,8 +65,9 @@ impl<E: Env> Metrics<E> {
         *self.pending.borrow_mut().entry(series).or_default() += more;
         if !self.scheduled.replace(true) {
             let metrics = Rc::clone(self);
+            let gather = self.gather.replace(GATHER);
             self.env.spawn(async move {
-                metrics.env.sleep(GATHER).await;
+                metrics.env.sleep(gather).await;
                 metrics.scheduled.set(false);
                 metrics.flush().await;
             });

@@ -1,12 +1,13 @@
 //! What Prometheus gets: read as strictly as its format is written (exposition format 0.0.4).
 
 use crate::permissions::documented_user;
-use crate::support::exchange::request;
+use crate::support::exchange::{get, request};
 use crate::support::{Instance, PREFIX, World, on_redis};
 use serde_json::{Value, json};
 use spindrift::body::Body;
 use spindrift::redis::Keys;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -179,6 +180,27 @@ fn value(families: &BTreeMap<String, Family>, name: &str, labels: &[(&str, &str)
     let labels: BTreeMap<_, _> = labels.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
     let found = family.samples.iter().find(|(_, its)| its.0 == labels);
     found.unwrap_or_else(|| panic!("{name} {labels:?} is missing: {family:?}")).1.1
+}
+
+/// An instance lives until it has sent them, and some hosts use each for one request.
+#[test]
+fn counts_are_gathered_for_a_short_while_the_first_time() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[metrics]\nenabled = true\n");
+        for (gather, other) in [(50, 500), (500, 50)] {
+            let [gather, other] = [gather, other].map(Duration::from_millis);
+            assert_eq!(instance.send_only(get("http://h/a", &[])).await.status, 200);
+            while !instance.env.waits_for(gather) {
+                assert!(!instance.env.waits_for(other), "{other:?}");
+                tokio::task::yield_now().await;
+            }
+            instance.env.expire_waits_of(gather);
+            instance.env.settle().await;
+        }
+        let counters: BTreeMap<_, _> = instance.channel().counters().await.unwrap().into_iter().collect();
+        let requests: i64 = counters.iter().filter(|of| of.0.starts_with("requests")).map(|of| of.1).sum();
+        assert_eq!(requests, 2, "{counters:?}");
+    });
 }
 
 #[test]

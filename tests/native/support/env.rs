@@ -123,6 +123,11 @@ impl TestEnv {
         }
     }
 
+    /// Whether somebody waits for as long as this.
+    pub(crate) fn waits_for(&self, duration: Duration) -> bool {
+        self.0.waits.borrow().iter().any(|wait| wait.takes == duration && wait.end.strong_count() > 0)
+    }
+
     /// The lines logged so far.
     pub(crate) fn log_lines(&self) -> Vec<String> {
         self.0.log.borrow().clone()
