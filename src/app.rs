@@ -1,4 +1,4 @@
-//! What one instance holds between requests.
+//! What one instance keeps between requests.
 
 use crate::cache::store::{Store, StoreLimits};
 use crate::cache::variance::Variances;
@@ -21,33 +21,33 @@ use crate::value::Values;
 use http::StatusCode;
 use std::rc::Rc;
 
-/// An instance: its configuration, and what it reaches Redis with.
+/// An instance: its configuration, and all that it keeps between requests.
 pub struct App<E: Env> {
     /// The ports.
     pub env: E,
-    /// Where a request goes that the cache does not answer.
+    /// Whether a request that the cache does not answer goes to an origin or to the next component.
     pub role: Role,
-    /// What `spindrift.toml` says.
+    /// The configuration in `spindrift.toml`.
     pub config: Rc<Config>,
-    /// What the Spin variables say.
+    /// The settings in the Spin variables.
     pub settings: Settings,
-    /// What signs the tokens of sessions.
+    /// The keys that sign session tokens.
     pub ring: KeyRing,
-    /// Redis and what is kept there; `None` when it is switched off.
+    /// Redis and what is built on it; `None` when Redis is switched off.
     pub shared: Option<Shared<E>>,
-    /// What was counted.
+    /// The instance's counters.
     pub metrics: Rc<Metrics<E>>,
-    /// Rate limits; without Redis too.
+    /// The rate limiter, which also works without Redis.
     pub limiter: Rc<Limiter<E>>,
 }
 
-/// What is shared with other instances, over Redis.
+/// What an instance shares with other instances, through Redis.
 pub struct Shared<E: Env> {
-    /// The connection.
+    /// The Redis client.
     pub redis: Rc<Client<E>>,
-    /// Every key.
+    /// The names of all keys.
     pub keys: Keys,
-    /// Names for what this instance makes.
+    /// Unique names for what this instance creates.
     pub nonces: Rc<Nonces>,
     /// The response cache.
     pub store: Rc<Store<E>>,
@@ -57,11 +57,11 @@ pub struct Shared<E: Env> {
     pub sessions: Sessions<E>,
     /// The pub/sub channel and its counters.
     pub channel: Channel<E>,
-    /// What of the query makes no difference where.
+    /// The query parameters that make no difference, by path (`No-Vary-Search`).
     pub variances: Rc<Variances<E>>,
-    /// What requests of this instance wait for.
+    /// The fetches that requests of this instance wait for.
     pub flights: Flights,
-    /// What was counted.
+    /// The instance's counters.
     pub metrics: Rc<Metrics<E>>,
     /// The job queue.
     pub jobs: Jobs<E>,
@@ -77,7 +77,7 @@ impl<E: Env> App<E> {
     /// Reads and checks the whole configuration of a gateway. Nothing is connected yet.
     ///
     /// # Errors
-    /// Every problem there is, each with its place.
+    /// All problems found, each with its place.
     pub fn new(
         env: E,
         variables: &impl Strings,
@@ -86,7 +86,7 @@ impl<E: Env> App<E> {
         Self::in_role(Role::Gateway, env, variables, file)
     }
 
-    /// The same for an instance in this role, from the variables it names ([`Role::variables`]).
+    /// Like [`App::new`], for an instance in `role`, from the variables that the role reads ([`Role::variables`]).
     ///
     /// # Errors
     /// As for [`App::new`].
@@ -115,7 +115,7 @@ impl<E: Env> App<E> {
         Ok(Self { env, role, config, settings, ring, shared, metrics, limiter })
     }
 
-    /// What is shared with other instances.
+    /// Returns what is shared with other instances.
     ///
     /// # Errors
     /// 503 when Redis is switched off.

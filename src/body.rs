@@ -1,4 +1,4 @@
-//! Message bodies: nothing, all at once, or as they come.
+//! Message bodies: empty, complete in memory, or streamed.
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Why a body ended before its end.
+/// Why a body ended early.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the body ended early: {0}")]
 pub struct BodyError(pub String);
@@ -28,12 +28,12 @@ pub enum Body {
 }
 
 impl Body {
-    /// A body from a stream of pieces.
+    /// Makes a body from an `http_body::Body`.
     pub fn stream(body: impl http_body::Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
         Self::Stream(Box::pin(body))
     }
 
-    /// A body from a stream of pieces of content, `length` bytes in all where that is known.
+    /// Makes a body from a stream of pieces, `length` bytes in all where that is known.
     pub fn from_pieces(
         length: Option<u64>,
         pieces: impl Stream<Item = Result<Bytes, BodyError>> + 'static,
@@ -41,7 +41,7 @@ impl Body {
         Self::Stream(Box::pin(Pieces { length, pieces: Box::pin(pieces) }))
     }
 
-    /// Its length in bytes where it is known before it is read.
+    /// Returns its length in bytes, where that is known before it is read.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         match self {
@@ -51,7 +51,7 @@ impl Body {
         }
     }
 
-    /// The next piece of content; trailers are passed over. `None` at the end.
+    /// Returns the next non-empty piece of content, skipping trailers; `None` at the end.
     ///
     /// # Errors
     /// [`BodyError`] when the peer ended the body early.
@@ -68,7 +68,7 @@ impl Body {
         }
     }
 
-    /// Its pieces of content, one after the other.
+    /// Turns it into a stream of its pieces.
     pub fn pieces(self) -> impl Stream<Item = Result<Bytes, BodyError>> + 'static {
         futures_util::stream::unfold(self, |mut body| async move {
             let piece = body.chunk().await?;
@@ -76,10 +76,10 @@ impl Body {
         })
     }
 
-    /// The same body, which breaks where it is not `length` bytes long.
+    /// Returns the same body, which fails if it turns out not to be `length` bytes long.
     #[must_use]
     pub fn exactly(self, length: u64) -> Self {
-        // What is in memory is as long as it is.
+        // A body in memory of the right length needs no check.
         if !matches!(self, Self::Stream(_)) && self.length() == Some(length) {
             return self;
         }
@@ -101,7 +101,7 @@ impl Body {
         Self::from_pieces(Some(length), pieces)
     }
 
-    /// These bodies one after the other; what comes after one that broke is not read.
+    /// Joins bodies into one, in order. After one that fails, the rest is not read.
     #[must_use]
     pub fn chained(bodies: Vec<Self>) -> Self {
         let length = bodies.iter().map(Self::length).sum::<Option<u64>>();
@@ -118,16 +118,16 @@ impl Body {
         Self::from_pieces(length, pieces)
     }
 
-    /// The rest of this body with `first` put back in front; `length` bytes in all where that is known.
+    /// Puts `first` back in front of the rest of this body; `length` is that of both together, where known.
     #[must_use]
     pub fn after(self, first: Result<Bytes, BodyError>, length: Option<u64>) -> Self {
         Self::from_pieces(length, futures_util::stream::iter([first]).chain(self.pieces()))
     }
 
-    /// Waits until its first piece is here, which then stands in memory.
+    /// Waits for the first piece and keeps it in memory, so that reading starts with it.
     ///
     /// # Errors
-    /// [`BodyError`] when it breaks before.
+    /// [`BodyError`] when the body fails before its first piece.
     pub async fn begin(&mut self) -> Result<(), BodyError> {
         if !matches!(self, Self::Stream(_)) {
             return Ok(());
@@ -163,8 +163,8 @@ impl Body {
     }
 }
 
-/// How long the client may take to read the whole of a response, as an extension of the response. The host does
-/// not tell when a client has stopped reading, and what waits for it would wait for ever.
+/// How long the client may take to read the whole response, as an extension of the response. The host does not
+/// tell when a client has stopped reading, so that whatever waits for it would wait for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendWithin(pub Duration);
 
@@ -192,13 +192,13 @@ impl http_body::Body for Pieces {
 /// Why a body could not be read whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CollectError {
-    /// It is longer than the limit, in bytes.
+    /// The body is longer than the limit.
     #[error("expected at most {limit} bytes of body, found more")]
     TooLong {
         /// The limit in bytes.
         limit: usize,
     },
-    /// It ended early.
+    /// The body ended early.
     #[error(transparent)]
     Broken(BodyError),
 }

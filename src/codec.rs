@@ -1,26 +1,26 @@
-//! Records in Redis, and the length-prefixed binary fields that their heads are made of. Numbers are big-endian.
+//! The framing of records in Redis, and the length-prefixed binary fields of their heads. Numbers are big-endian.
 
 use twox_hash::XxHash3_64;
 
-/// It ends too early, or something in it is impossible.
+/// The bytes end too early, or hold an impossible value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
 
-/// Why bytes are no record of this kind.
+/// Why bytes are not a valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Corrupt {
-    /// Written by another version.
+    /// The record was written by another version.
     #[error("expected version {expected}, found {found}")]
     Version {
-        /// The version that is read.
+        /// The version that this build reads.
         expected: u8,
-        /// The one that stands there.
+        /// The version of the record.
         found: u8,
     },
-    /// A checksum does not match.
+    /// The checksum does not match.
     #[error("the checksum does not match")]
     Checksum,
-    /// It ends too early, or something in it is impossible.
+    /// The record ends too early, or holds an impossible value.
     #[error("it is damaged")]
     Damaged,
 }
@@ -31,17 +31,17 @@ impl From<Damaged> for Corrupt {
     }
 }
 
-/// What stands before the head of a record: its version, and the checksum and length of the head. In bytes.
+/// The length in bytes of what precedes the head of a record: version, checksum of the head, length of the head.
 pub(crate) const PREAMBLE: usize = 1 + 4 + 4;
 
-/// What tells bytes from damaged ones: the lower half of their XXH3 (64 bits, no seed). It is no protection from anybody
-/// who writes to Redis.
+/// The checksum that detects damage: the lower half of the XXH3 (64 bits, no seed). It does not protect against anybody who
+/// can write to Redis.
 pub(crate) fn checksum(bytes: &[u8]) -> u32 {
-    // Half of it is wanted.
+    // Truncation is intended: the lower half is what is kept.
     XxHash3_64::oneshot(bytes) as u32
 }
 
-/// How a record with this head begins. It tells the record from any other under the same key, but for one in four billion.
+/// The first bytes of a record with this head. Two records under one key share them by chance in one of four billion cases.
 pub(crate) fn preamble(version: u8, head: &[u8]) -> Vec<u8> {
     let mut preamble = Writer::with_capacity(PREAMBLE);
     preamble.u8(version);
@@ -50,7 +50,7 @@ pub(crate) fn preamble(version: u8, head: &[u8]) -> Vec<u8> {
     preamble.into_bytes()
 }
 
-/// A record: its version, its head with a checksum, and what follows.
+/// A whole record: preamble, head, and `rest`.
 pub(crate) fn record(version: u8, head: &[u8], rest: &[u8]) -> Vec<u8> {
     let mut record = Writer::with_capacity(PREAMBLE + head.len() + rest.len());
     record.raw(&preamble(version, head));
@@ -59,16 +59,16 @@ pub(crate) fn record(version: u8, head: &[u8], rest: &[u8]) -> Vec<u8> {
     record.into_bytes()
 }
 
-/// How a record begins.
+/// What the first bytes of a record contain.
 pub(crate) enum Beginning<'a> {
-    /// With this head, as it was written.
+    /// The whole head, as it was written.
     Head(&'a [u8]),
-    /// With a head that ends after so many bytes of the record: not all of it is here.
+    /// A part of the head only, which ends after this many bytes of the record.
     Longer(usize),
 }
 
 impl<'a> Beginning<'a> {
-    /// Reads the head from the first bytes of a record of this version.
+    /// Reads the head from the first bytes of a record, whose version must be `expected`.
     pub(crate) fn of(bytes: &'a [u8], expected: u8) -> Result<Self, Corrupt> {
         let mut preamble = Reader::new(bytes);
         let found = preamble.u8()?;
@@ -84,7 +84,7 @@ impl<'a> Beginning<'a> {
         }
     }
 
-    /// The head of a record that is all there.
+    /// Returns the head of a complete record.
     pub(crate) fn whole(bytes: &'a [u8], expected: u8) -> Result<&'a [u8], Corrupt> {
         match Self::of(bytes, expected)? {
             Self::Head(head) => Ok(head),
@@ -122,7 +122,7 @@ impl Writer {
         self.raw(&number.to_be_bytes());
     }
 
-    /// No part comes near 4 GiB: header sections end at 128 KiB (Spin), and content is not a part.
+    /// No part comes near 4 GiB: header sections end at 128 KiB (Spin), and content is not written as a part.
     pub(crate) fn length(&mut self, length: usize) {
         self.u32(u32::try_from(length).unwrap_or(u32::MAX));
     }
@@ -184,8 +184,8 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// A number of things that follow: never more than there are bytes left, so that a damaged count does
-    /// not make room for billions.
+    /// Reads a number of items to follow. It is never more than the bytes that are left, so that a damaged count
+    /// does not reserve memory for billions.
     pub(crate) fn count(&mut self) -> Result<usize, Damaged> {
         let count = self.u32()? as usize;
         if count <= self.rest.len() { Ok(count) } else { Err(Damaged) }

@@ -1,4 +1,4 @@
-//! The ports: everything the library needs of the world around it.
+//! The ports: everything the library needs from its host.
 //!
 //! A host implements [`Env`] once. Spin's adapter does it with spin-sdk; the tests do it with the `redis`
 //! crate against a real server. A wasm instance is one thread, so nothing here is `Send`.
@@ -10,43 +10,43 @@ use http::{Request, Response};
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// The time of day, and waiting.
+/// The time of day, a stopwatch, and sleeping.
 pub trait Clock {
-    /// The wall clock.
+    /// Returns the wall-clock time.
     fn now(&self) -> Timestamp;
 
-    /// Time since some point in the past, to the microsecond: for measuring how long something took.
+    /// Returns the time since some fixed point in the past, to the microsecond, to measure how long something took.
     fn elapsed(&self) -> Duration;
 
-    /// Returns after `duration`.
+    /// Waits for `duration`.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
 }
 
-/// Unpredictable bytes.
+/// A source of unpredictable bytes.
 pub trait Entropy {
-    /// Fills `buffer` with bytes that nobody can guess.
+    /// Fills `buffer` with bytes that cannot be guessed.
     fn fill(&self, buffer: &mut [u8]);
 }
 
-/// Work that goes on after the response has been handed over.
+/// Work that continues after the response has been handed to the host.
 pub trait Background {
-    /// Runs `work` to its end, without anybody waiting for it.
+    /// Runs `work` to its end without anybody waiting for it.
     fn spawn(&self, work: impl Future<Output = ()> + 'static);
 }
 
-/// Lines for the operator. Never give it a secret.
+/// The log for the operator. Secrets must not be written to it.
 pub trait Log {
-    /// Writes one line, as it is.
+    /// Writes `line` unchanged.
     fn write_line(&self, line: &str);
 
-    /// Says something in one line, whatever a client put into it.
+    /// Logs `line`, with whatever a client put into it escaped so that it stays one line.
     fn log(&self, line: &str) {
         self.write_line(&one_line(line));
     }
 }
 
-/// `line` as a log and a terminal take it for one line and nothing else. What is asked for stands in lines, and a URL may
-/// have characters that end a line (U+0085, U+2028) or command a terminal (U+009B): these are escaped.
+/// Escapes what would make a log or a terminal see more than plain text on one line. Log lines quote URLs, which may hold
+/// characters that end a line (U+0085, U+2028) or control a terminal (U+009B).
 fn one_line(line: &str) -> Cow<'_, str> {
     let commands = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     if !line.contains(commands) {
@@ -65,18 +65,18 @@ fn one_line(line: &str) -> Cow<'_, str> {
 
 /// An open connection to one Redis server.
 pub trait Connection {
-    /// Sends one command and gives its reply, flattened as Spin does it.
+    /// Sends one command and returns its reply, flattened as Spin does it.
     ///
-    /// Several may be under way on one connection at once.
+    /// Several commands may be in flight on one connection at once.
     ///
     /// # Errors
-    /// What the server or the connection said.
+    /// The error of the server or of the connection.
     async fn execute(&self, command: &str, arguments: Vec<Arg>) -> Result<Vec<Value>, RedisError>;
 }
 
 /// Opens connections to Redis. Neither this nor the connection has a deadline of its own.
 pub trait Connect {
-    /// What is opened.
+    /// The type of its connections.
     type Connection: Connection + 'static;
 
     /// Opens a connection to `address`, a `redis://` or `rediss://` URL with credentials.
@@ -86,10 +86,10 @@ pub trait Connect {
     async fn connect(&self, address: &str) -> Result<Self::Connection, RedisError>;
 }
 
-/// How long an upstream may take.
+/// How long an upstream may take to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Until the connection stands.
+    /// Until the connection is established.
     pub connect: Duration,
     /// From then until the first byte of the response.
     pub first_byte: Duration,
@@ -100,36 +100,36 @@ pub struct Timeouts {
 /// Why the upstream gave no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// It took longer than the [`Timeouts`] allow.
+    /// The upstream took longer than the [`Timeouts`] allow.
     #[error("the origin did not answer in time: {0}")]
     TimedOut(String),
-    /// No connection, or it broke.
+    /// No connection could be made, or it broke.
     #[error("the origin could not be reached: {0}")]
     Unreachable(String),
-    /// The host forbids it: the origin is missing in `allowed_outbound_hosts`.
+    /// The host forbids the request: the origin is missing in `allowed_outbound_hosts`.
     #[error("the host does not allow requests to this origin: {0}")]
     Denied(String),
-    /// What came back is not HTTP.
+    /// The response is not valid HTTP.
     #[error("the origin did not answer with valid HTTP: {0}")]
     Invalid(String),
-    /// The host does not send so large fields. That is about this request alone, whoever else asks for the same.
+    /// The host refuses to send fields this large. Only this request is to blame, not others for the same resource.
     #[error("the fields of the request are too large: {0}")]
     TooLarge(String),
-    /// The next component of the app gave an error in place of a response.
+    /// The next component of the app returned an error instead of a response.
     #[error("the component behind the cache failed: {0}")]
     Failed(String),
 }
 
 /// Sends requests: to the origin over the network, or to the next component of a middleware chain.
 pub trait Upstream {
-    /// Sends `request`, whose URI is absolute, and gives the final response once its head is there.
+    /// Sends `request`, whose URI is absolute, and returns the final response once its head has arrived.
     ///
     /// # Errors
     /// [`UpstreamError`] when no response head came.
     async fn send(&self, request: Request<Body>, timeouts: Timeouts)
     -> Result<Response<Body>, UpstreamError>;
 
-    /// The same over the network, whoever is behind: to where the URI points.
+    /// Like [`Upstream::send`], but always over the network to where the URI points, even where the upstream is a component.
     ///
     /// # Errors
     /// As for [`Upstream::send`].

@@ -6,12 +6,12 @@
 //! {"v": 1, "topic": "purge", "id": "5f0c...", "data": {"tags": ["news"], "soft": true}}
 //! ```
 //! Pub/sub delivers at most once, and to every subscriber. What must not be lost is done before it is
-//! announced: a purge by HTTP acts at once and then announces itself. `id` marks what was done already, so
-//! that several subscribers, or the sender itself, do a thing once.
+//! announced: a purge by HTTP acts at once and is announced afterwards. `id` marks what was done already, so
+//! that several subscribers, and the sender itself, do it once between them.
 //!
-//! A host gives a subscriber one message of a connection after the other. So that no purge waits for a warm-up or for
-//! somebody's webhook, what takes long is handed over to the [work channel](work_channel), which subscribers listen on
-//! over a connection of its own. Where nobody does, it is done at once, and the rest waits.
+//! A host gives a subscriber the messages of one connection one after the other. So that no purge waits for a warm-up or
+//! for a slow webhook, long work is handed over to the [work channel](work_channel), on which subscribers listen over a
+//! connection of their own. Where nobody listens there, the work is done at once, and the messages behind it wait.
 
 mod channel;
 mod envelope;
@@ -33,13 +33,13 @@ use crate::topic;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// For how long the space of what was purged is given back: messages behind it wait. Less where purges are among them.
+/// How long one sweep may free the space of purged entries while messages wait behind it; less before further purges.
 const SWEEP: Duration = Duration::from_secs(5);
 const SWEEP_BEFORE_PURGES: Duration = Duration::from_secs(2);
-/// For how long a message begins fetches: those behind it wait. What is left becomes a message of its own.
+/// How long one message may go on beginning fetches while others wait. The URLs left become a message of their own.
 const WARM: Duration = Duration::from_secs(5);
 
-/// Handles one message from the channel: does what it says, logs and counts what became of it.
+/// Handles one message from the channel, and logs and counts the outcome.
 pub async fn handle<E: Env>(app: &Rc<App<E>>, payload: &[u8]) -> Handled {
     let Some(shared) = &app.shared else {
         app.env.log("a message was dropped: redis_enabled is false");
@@ -102,7 +102,7 @@ async fn act_on_purge<E: Env>(
     let targets = purge.targets().unwrap_or_default();
     let report = shared.purger.purge(&targets, purge.soft).await?;
     app.env.log(&format!("purged {} URLs, {} ledger entries", report.urls, report.ledger));
-    // Of several purges the first has it done for all that come before it is begun.
+    // Of several purges the first requests the sweep, for all that come before it begins.
     if report.ledger > 0
         && !purge.soft
         && shared.purger.ask_for_sweep().await
@@ -113,7 +113,7 @@ async fn act_on_purge<E: Env>(
     Ok(Handled::Done)
 }
 
-/// What cannot be stored is no failure of the message: asking for it again would not help.
+/// A URL that cannot be stored does not fail the message: repeating it would not help.
 async fn act_on_warm<E: Env>(
     app: &Rc<App<E>>,
     shared: &Shared<E>,

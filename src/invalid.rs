@@ -1,4 +1,4 @@
-//! Why something is not what it is meant to be.
+//! The error for a value that is not what it should be.
 
 use crate::problem::Problem;
 use http::StatusCode;
@@ -16,7 +16,7 @@ impl Invalid {
         Self { expected: expected.into(), found: found.into() }
     }
 
-    /// That `text` is not 1 to `most` bytes long, or has control characters; `what` names what it is.
+    /// Checks that `text` has 1 to `most` bytes and no control characters; `what` names it in the error.
     pub(crate) fn check_text(what: &str, most: usize, text: &str) -> Result<(), Self> {
         if text.is_empty() || text.len() > most {
             return Err(Self::new(format!("{what} of 1 to {most} bytes"), text.len().to_string()));
@@ -31,7 +31,7 @@ impl Invalid {
 }
 
 impl From<Invalid> for Problem {
-    /// 400.
+    /// A 400.
     fn from(invalid: Invalid) -> Self {
         Self::new(StatusCode::BAD_REQUEST, invalid.to_string())
     }

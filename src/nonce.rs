@@ -1,13 +1,13 @@
-//! Names that nobody else uses.
+//! Unique names.
 
 use crate::env::Entropy;
 use crate::redis::hex;
 use std::cell::Cell;
 
-/// Makes names that no other instance and no other call has: a random beginning, drawn once, and a number.
+/// Makes names that no other instance and no other call makes: a random prefix, drawn once, and a counter.
 ///
-/// They are unique, not secret: who has seen one can guess the next. What must not be guessed is made by
-/// [`random`].
+/// They are unique, not secret: whoever has seen one can guess the next. [`random`] makes names that cannot be
+/// guessed.
 #[derive(Debug)]
 pub struct Nonces {
     seed: String,
@@ -15,13 +15,13 @@ pub struct Nonces {
 }
 
 impl Nonces {
-    /// Draws the beginning.
+    /// Draws the prefix.
     #[must_use]
     pub fn new(entropy: &impl Entropy) -> Self {
         Self { seed: random(entropy), number: Cell::new(0) }
     }
 
-    /// The next name, 40 hexadecimal digits.
+    /// Returns the next name, 40 hexadecimal digits.
     #[must_use]
     pub fn next(&self) -> String {
         let number = self.number.get();
@@ -30,7 +30,7 @@ impl Nonces {
     }
 }
 
-/// 128 random bits in hexadecimal.
+/// Returns 128 random bits in hexadecimal.
 #[must_use]
 pub fn random(entropy: &impl Entropy) -> String {
     let mut random = [0; 16];

@@ -1,11 +1,11 @@
-//! Errors of our own, as problem details (RFC 9457): what was wrong, expected and found. Never a secret.
+//! Our own error responses, as problem details (RFC 9457): what was wrong, expected and found. Never a secret.
 
 use crate::body::Body;
 use crate::redis::RedisError;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-/// An error answer.
+/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
@@ -15,13 +15,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with its status code and a sentence on this occurrence.
+    /// Makes a problem of a status code and a sentence about this occurrence.
     #[must_use]
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), field: None, members: serde_json::Map::new() }
     }
 
-    /// Adds the header field that the status code asks for, such as `Allow` for 405.
+    /// Adds a header field that the status code requires, such as `Allow` for 405.
     #[must_use]
     pub fn with_field(mut self, name: HeaderName, value: &'static str) -> Self {
         self.field = Some((name, value));
@@ -35,26 +35,26 @@ impl Problem {
         self
     }
 
-    /// Of a registered type in place of `about:blank` (RFC 9457 §3.1.1), with its title.
+    /// Gives it a registered type in place of `about:blank` (RFC 9457 §3.1.1), with its title.
     #[must_use]
     pub fn of_type(self, uri: &str, title: &str) -> Self {
         self.with("type", uri).with("title", title)
     }
 
-    /// The status code.
+    /// Returns the status code.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The sentence on this occurrence.
+    /// Returns the sentence about this occurrence.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The response: `application/problem+json`, without a type of its own of `about:blank`, whose title is that
-    /// of the status code (RFC 9457 §4.2.1). Never stored by any cache.
+    /// Makes the response, `application/problem+json`. Without a type of its own it is `about:blank`, whose title is that
+    /// of the status code (RFC 9457 §4.2.1). No cache may store it.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
         let mut members = self.members;
@@ -73,7 +73,7 @@ impl Problem {
 }
 
 impl From<&RedisError> for Problem {
-    /// 503, with a `reason`, and an `outcome` that says whether it may have been done all the same.
+    /// A 503 with a `reason`, and an `outcome` that says whether the operation may have been carried out all the same.
     fn from(error: &RedisError) -> Self {
         let outcome = if error.was_not_carried_out() { "not_done" } else { "unknown" };
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string());
@@ -82,7 +82,7 @@ impl From<&RedisError> for Problem {
 }
 
 impl From<RedisError> for Problem {
-    /// The same.
+    /// As for `&RedisError`.
     fn from(error: RedisError) -> Self {
         Self::from(&error)
     }

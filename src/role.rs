@@ -1,29 +1,29 @@
-//! Where Spindrift stands: before an origin that it reaches over the network, or, as middleware, before
-//! another component of the same app.
+//! Where Spindrift stands: in front of an origin that it reaches over the network, or, as middleware, in front
+//! of another component of the same app.
 
 use crate::config::{Strings, VARIABLES};
 
-/// What a middleware's variables may begin with.
+/// The prefix that the variables of a middleware may have.
 const PREFIX: &str = "spindrift_";
 
-/// The variable that a middleware has no use for.
+/// The variable that a middleware does not use.
 const ORIGIN_URL: &str = "origin_url";
 
 /// Where a request goes that the cache does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// To the origin, as a request of our own: with its address, and with marks of the way it took.
+    /// To the origin, as a request of our own: to its address, with `Via` and the forwarding fields added.
     Gateway,
-    /// To the next component, as it came: nothing lies between, and the app is to see what it would see
-    /// without a cache before it.
+    /// To the next component, unchanged: no network lies between, and the app should see what it would see without
+    /// a cache in front of it.
     Middleware,
 }
 
 impl Role {
-    /// The names of all variables that count.
+    /// Returns the names of all variables that this role reads.
     ///
-    /// A middleware is given the variables of the app it stands before, which may use the same names for
-    /// something else. So each variable counts under its own name and, before that, with `spindrift_` in front.
+    /// A middleware is given the variables of the app in front of which it stands, and the app may use the same names for
+    /// something else. So each variable is read with the prefix `spindrift_` first, and then under its plain name.
     #[must_use]
     pub fn variables(self) -> Vec<String> {
         match self {
@@ -40,7 +40,7 @@ fn prefixed(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
-/// The variables as a role reads them.
+/// The variables as seen by a role.
 pub(crate) struct Variables<'a, V> {
     pub(crate) role: Role,
     pub(crate) all: &'a V,

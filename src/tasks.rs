@@ -1,7 +1,7 @@
-//! Background work that has to end before something else does.
+//! Background work that must end before its instance does.
 //!
-//! What a response leaves behind goes on after it, but the instance of a message ends with the message, on every
-//! host. So what handling a message leaves behind is run beside it and then to its end.
+//! The instance of a response lives on after it, but the instance of a message ends with the message, on every
+//! host. So background work of a message is run beside the handler, and then to its end.
 
 use futures_util::stream::{FuturesUnordered, Stream};
 use std::cell::RefCell;
@@ -11,21 +11,21 @@ use std::task::{Context, Poll};
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Background work, run by whoever waits for it.
+/// Background work that is polled by whoever waits for it.
 #[derive(Default)]
 pub struct Tasks {
-    /// What was added since they were last polled.
+    /// Work added since the last poll.
     new: RefCell<Vec<Task>>,
     running: RefCell<FuturesUnordered<Task>>,
 }
 
 impl Tasks {
-    /// Adds `work`. It makes progress in [`Tasks::beside`] and [`Tasks::finish`] alone.
+    /// Adds `work`. It makes progress only in [`Tasks::beside`] and [`Tasks::finish`].
     pub fn add(&self, work: impl Future<Output = ()> + 'static) {
         self.new.borrow_mut().push(Box::pin(work));
     }
 
-    /// Waits for `work`, and meanwhile runs what was added.
+    /// Waits for `work`, and runs the added work meanwhile.
     pub async fn beside<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|context| {
@@ -36,7 +36,7 @@ impl Tasks {
         .await
     }
 
-    /// Runs all that was added, and what that adds, to its end.
+    /// Runs all added work, and what that adds in turn, to its end.
     pub async fn finish(&self) {
         poll_fn(|context| self.poll(context)).await;
     }
@@ -47,7 +47,7 @@ impl Tasks {
             running.extend(self.new.take());
             match Pin::new(&mut *running).poll_next(context) {
                 Poll::Ready(Some(())) => {}
-                // The last of it may have added something.
+                // The task that ended last may have added another.
                 _ if !self.new.borrow().is_empty() => {}
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,

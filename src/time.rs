@@ -28,13 +28,13 @@ impl Timestamp {
         self.0 / 1000
     }
 
-    /// How long after `earlier` this is; zero when it is not.
+    /// Returns how long after `earlier` this is; zero if it is not later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// This point moved into the future, saturating.
+    /// Returns the point `by` later, saturating.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(millis(by)))
@@ -48,37 +48,37 @@ impl Timestamp {
         http_date::parse(text).map(|seconds| Self(seconds.saturating_mul(1000)))
     }
 
-    /// The IMF-fixdate of this point (RFC 9110 §5.6.7).
+    /// Formats this point as an IMF-fixdate (RFC 9110 §5.6.7).
     #[must_use]
     pub fn to_http_date(self) -> String {
-        // `httpdate` refuses years after 9999; clamp to the last second it can say.
+        // `httpdate` panics for years after 9999: clamp to the last second it can format.
         const YEAR_9999: u64 = 253_402_300_799;
         httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(self.as_secs().min(YEAR_9999)))
     }
 }
 
-/// Whole milliseconds of a duration, saturating.
+/// Returns the whole milliseconds of a duration, saturating.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How long a key lives in Redis: never zero, because `PX 0` is an error and no key may be immortal.
+/// How long a key lives in Redis. Never zero, because `PX 0` is an error, and every key must expire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ttl(NonZeroU64);
 
 impl Ttl {
-    /// The shortest there is, one millisecond.
+    /// The shortest, one millisecond.
     pub const MIN: Self = Self(NonZeroU64::MIN);
 
-    /// A time to live of `duration`, rounded up to a millisecond; `None` for zero.
+    /// Makes a time to live of `duration`, rounded up to a millisecond; `None` for zero.
     #[must_use]
     pub fn new(duration: Duration) -> Option<Self> {
         let rounded = duration.checked_add(Duration::from_nanos(999_999)).unwrap_or(duration);
         NonZeroU64::new(millis(rounded)).map(Self)
     }
 
-    /// A time to live in milliseconds, at least one.
+    /// Makes a time to live of `millis` milliseconds.
     #[must_use]
     pub const fn from_millis(millis: NonZeroU64) -> Self {
         Self(millis)
@@ -99,12 +99,12 @@ impl Ttl {
 pub struct DeltaSeconds(u32);
 
 impl DeltaSeconds {
-    /// The saturated value.
+    /// The value at which it saturates.
     pub const MAX: Self = Self(1 << 31);
-    /// No time at all.
+    /// Zero seconds.
     pub const ZERO: Self = Self(0);
 
-    /// Parses `1*DIGIT`; anything else, the empty string and signs included, is `None`.
+    /// Parses `1*DIGIT`. Anything else is `None`, the empty string and signs included.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -125,7 +125,7 @@ impl DeltaSeconds {
         self.0 as u64
     }
 
-    /// The same as a [`Duration`].
+    /// Converts it to a [`Duration`].
     #[must_use]
     pub const fn to_duration(self) -> Duration {
         Duration::from_secs(self.0 as u64)

@@ -1,17 +1,17 @@
-//! Waiting for what somebody else does: looking again and again, with growing pauses, for a bounded time.
+//! Waiting for what somebody else does, by polling with growing pauses for a bounded time.
 //!
-//! A subscription would tell sooner. But a connection that is shared cannot subscribe, and tasks of one
-//! wasm instance cannot wake one another; so whoever waits looks.
+//! A subscription would be faster, but a shared connection cannot subscribe, and tasks of one wasm instance
+//! cannot wake one another; so whoever waits polls.
 
 use crate::time::{Timestamp, millis};
 use std::time::Duration;
 
-/// The first pause at its longest, in milliseconds; each is twice as long as the one before.
+/// The longest that the first pause can be, in milliseconds; it doubles with each one.
 const FIRST: u64 = 20;
 /// The longest pause, in milliseconds.
 const LONGEST: u64 = 250;
 
-/// How much longer to wait, and how long until the next look.
+/// The state of one wait: how much longer to wait, and the pause before the next look.
 #[derive(Clone, Debug)]
 pub struct Patience {
     limit: Duration,
@@ -21,25 +21,25 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Waits for `limit` in all, from `now` on.
+    /// Starts a wait of at most `limit`, from `now` on.
     #[must_use]
     pub const fn new(limit: Duration, now: Timestamp) -> Self {
         Self { limit, started: now, slept: Duration::ZERO, looks: 0 }
     }
 
-    /// The pause before the next look; `None` once the time is over. The last look comes at its very end.
+    /// Returns the pause before the next look; `None` once the time is over. The last look comes at its very end.
     ///
-    /// `ends_in` is when what is waited for ends at the latest, as far as is known; `random` spreads those
-    /// who wait for the same thing.
+    /// `ends_in` is the time after which what is waited for is over at the latest, as far as is known; `random` spreads
+    /// out those who wait for the same thing.
     pub fn pause(&mut self, now: Timestamp, ends_in: Option<Duration>, random: u8) -> Option<Duration> {
-        // A clock that steps back must not make anybody wait for ever: what was slept counts by itself.
+        // If the clock steps back, nobody may wait for ever: the time slept counts by itself.
         let waited = now.since(self.started).max(self.slept);
         let left = millis(self.limit.saturating_sub(waited));
         if left == 0 {
             return None;
         }
         let base = (FIRST << self.looks.min(10)).min(LONGEST);
-        // From half of it to all of it.
+        // Between half of it and all of it.
         let spread = base / 2 + base * u64::from(random) / 512;
         let soon = ends_in.map_or(spread, |end| spread.min(millis(end) + 1));
         let pause = Duration::from_millis(soon.min(left));

@@ -1,4 +1,4 @@
-//! Taking in what the origin answers: it is stored as it passes by, if it may be stored.
+//! Taking in the origin's response: it is stored as it passes through, if it may be stored.
 
 use super::fetch::{Ending, Fetch, Received};
 use super::selected::unchanged;
@@ -25,8 +25,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 impl<'a, E: Env> Fetch<'a, E> {
-    /// Takes in a whole response: stores it as it passes by, if it may be stored, and answers with it. On the heap: every way
-    /// ends here, and would have room for this on its stack.
+    /// Takes in a whole response: stores it as it passes through, if it may be stored, and answers with it. Boxed, because
+    /// every path ends here and would otherwise carry the size of this future.
     pub(super) fn absorb(self, received: Received, status: CacheStatus) -> LocalBoxFuture<'a, Answer> {
         Box::pin(self.take_in(received, status))
     }
@@ -62,7 +62,7 @@ impl<'a, E: Env> Fetch<'a, E> {
             }
         };
         end_to_end(app, &mut head.headers);
-        // The conditions of an unsafe request are the origin's.
+        // The conditions of an unsafe request are for the origin to evaluate.
         let unchanged = head.status == StatusCode::OK
             && !is_unsafe(&incoming.method)
             && not_modified(&incoming.headers, &head.headers);
@@ -72,8 +72,8 @@ impl<'a, E: Env> Fetch<'a, E> {
         Answer { response: Response::from_parts(head, body), status }
     }
 
-    /// Begins to store this response, and says how long it will be fresh, in seconds. Without the right to, the lead
-    /// ends.
+    /// Begins to store this response, and returns for how many seconds it will be fresh. Ends the lead where it may not
+    /// be stored.
     pub(super) fn fill(
         mut self,
         code: StatusCode,
@@ -104,13 +104,13 @@ impl<'a, E: Env> Fetch<'a, E> {
         })
     }
 
-    /// Whether and how a response is compressed on its way into the store.
+    /// Returns whether and how a response is compressed on its way into the store.
     pub(super) fn compression(&self, code: StatusCode, headers: &HeaderMap) -> Option<compress::Plan> {
         let (codings, targets) = (&self.want.policy.compress, &self.want.app.config.cache.targets);
         compress::plan(codings, &self.want.incoming.headers, code, headers, targets)
     }
 
-    /// The lead ends, because what came is not stored.
+    /// Ends the lead because the response is not stored, and returns `why`.
     pub(super) fn refused(&self, why: Unstorable) -> Unstorable {
         self.end(Ending::Unstored(self.waiting_is_no_use(why)));
         why
@@ -136,7 +136,7 @@ impl<'a, E: Env> Fetch<'a, E> {
         Ok((storable, spec))
     }
 
-    /// Why a whole response is not stored, as far as that is known from its head.
+    /// Returns why a whole response is not stored, as far as its head tells.
     pub(super) fn unstorable(
         &self,
         code: StatusCode,
@@ -146,15 +146,15 @@ impl<'a, E: Env> Fetch<'a, E> {
         if let Err(why) = self.storable(code, headers, received) {
             return Some(why);
         }
-        // How long it is when it is compressed nobody knows yet.
+        // The length of compressed content is not known yet.
         let compressed = self.compression(code, headers).is_some_and(|plan| plan.coding.is_some());
         let declared = declared_length(headers).filter(|_| !compressed);
         let too_large = declared.is_some_and(|length| length > self.want.app.config.cache.max_object_size);
         too_large.then_some(Unstorable::TooLarge)
     }
 
-    /// For how long nobody should wait for a response like this one, because it could not be stored: not where
-    /// that was because of this one request.
+    /// For how long others should not wait for a response to the same, because this one could not be stored. Zero where
+    /// only this request is the reason.
     fn waiting_is_no_use(&self, why: Unstorable) -> Duration {
         match why {
             Unstorable::Method
@@ -180,7 +180,7 @@ impl<'a, E: Env> Fetch<'a, E> {
         judge(&exchange, self.want.policy, &self.want.app.config.cache)
     }
 
-    /// The tags that a response has by itself, and those that its route gives it.
+    /// Adds the tags of the route to those of the response.
     pub(super) fn tags(&self, mut tags: Vec<String>) -> Vec<String> {
         tags.extend(self.want.policy.rules.tags.iter().cloned());
         tags.sort_unstable();
@@ -188,7 +188,7 @@ impl<'a, E: Env> Fetch<'a, E> {
         tags
     }
 
-    /// What a response is stored by, besides its key: the fields it varies on.
+    /// Returns the names of the fields that select this response among the variants of its resource.
     pub(super) fn place(
         &self,
         storable: &Storable,
@@ -201,18 +201,18 @@ impl<'a, E: Env> Fetch<'a, E> {
     }
 }
 
-/// What it takes to store a response.
+/// What is needed to store a response.
 pub(super) struct Begin<E: Env> {
     pub(super) store: Rc<Store<E>>,
     pub(super) lease: FillLease,
     pub(super) spec: String,
     pub(super) entry: Entry,
-    /// The most bytes that are stored.
+    /// The largest content that is stored, in bytes.
     pub(super) limit: u64,
 }
 
-/// The client has what just came: it gets a 304. The content is dropped, which leaves what is being stored of it to be read
-/// for the store alone; what nobody keeps may be large, or without an end.
+/// Answers 304: the client has the response that just came. Its content is dropped, which lets the store read on what is
+/// being stored of it; content that nobody stores may be large, or endless.
 pub(super) fn unchanged_for_client(headers: &HeaderMap, body: Body, status: CacheStatus) -> Answer {
     drop(body);
     Answer { response: unchanged(only_metadata(headers)), status: status.made_of(StatusCode::OK) }
@@ -228,7 +228,7 @@ pub(super) fn date(headers: &mut HeaderMap, received: Timestamp) {
     }
 }
 
-/// The one `Content-Length` there is; several lines or anything but digits count as none.
+/// Parses the single `Content-Length` line; several lines, or anything but digits, count as none.
 pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     let mut lines = headers.get_all(CONTENT_LENGTH).iter();
     let first = lines.next()?.to_str().ok()?;

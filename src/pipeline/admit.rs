@@ -1,8 +1,8 @@
 //! Admission: whether the limits of its route let a request through.
 //!
-//! Limits that count every request are asked while the cache is looked up, so that a hit waits for Redis once. Those
-//! that count misses are asked before the request goes to the origin. A request that is refused by one limit takes
-//! nothing from any other.
+//! Limits that count every request are checked while the cache is looked up, so that a hit waits for Redis only once.
+//! Limits that count misses are checked before the request goes to the origin. A request that one limit refuses
+//! takes nothing from any other.
 
 use super::{Answer, Incoming};
 use crate::app::App;
@@ -23,17 +23,17 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// When to come back while limits cannot be asked: Redis is tried again within this.
+/// `Retry-After` while limits cannot be checked: Redis is tried again within this time.
 const AWAY: Duration = Duration::from_secs(5);
 
-/// The limits of one request, and what they said so far.
+/// The limits of one request, and their results so far.
 #[derive(Debug, Default)]
 pub struct Admission {
     limits: Vec<Applied>,
     state: RefCell<State>,
 }
 
-/// A limit, and whom it counts this request for.
+/// A limit, and the identity on whose account it counts this request.
 #[derive(Debug)]
 struct Applied {
     limit: Rc<Limit>,
@@ -42,22 +42,22 @@ struct Applied {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Which limits were asked, by what they count.
+    /// Which limits were asked already, by what they count.
     asked: Vec<Counts>,
-    /// What was said, of which limit.
+    /// The results, each with the index of its limit.
     said: Vec<(usize, Standing)>,
-    /// The names of the requests to the limiter, and how many of `said` each gave.
+    /// The names of the questions to the limiter, each with the number of results in `said` that it gave.
     requests: Vec<(String, usize)>,
     held: Vec<Held>,
 }
 
 impl Admission {
-    /// The limits of `route` that count this request.
+    /// Collects the limits of `route` that count this request.
     pub(super) fn of<E: Env>(app: &App<E>, route: &Route, incoming: &Incoming) -> Rc<Self> {
         Self::under(app, &route.limits, &route.name, incoming)
     }
 
-    /// Answers a request to our own API as `answer` does, under the limits of the API.
+    /// Answers a request to our own API with `answer`, under the limits of the API.
     pub(crate) async fn of_api<E: Env>(
         app: &Rc<App<E>>,
         incoming: Incoming,
@@ -77,7 +77,7 @@ impl Admission {
         admission.during(&app.env, answer).await.response
     }
 
-    /// Those of `limits` that count this request, on the route called so.
+    /// Collects those of `limits` that count this request, on the route named `route`.
     fn under<E: Env>(app: &App<E>, limits: &[Rc<Limit>], route: &str, incoming: &Incoming) -> Rc<Self> {
         let counted =
             |limit: &&Rc<Limit>| limit.methods.is_empty() || limit.methods.contains(&incoming.method);
@@ -104,13 +104,13 @@ impl Admission {
         Rc::new(Self { limits: limits.collect(), state: RefCell::default() })
     }
 
-    /// Asks the limits that count every request. `Err` is the answer to one that is refused.
+    /// Checks the limits that count every request. `Err` is the answer to a request that is refused.
     pub(super) async fn request<E: Env>(&self, app: &App<E>) -> Result<(), Box<Answer>> {
         self.ask_once(app, &[Counts::Requests]).await
     }
 
-    /// Asks all limits that were not asked yet: the request is about to go to the origin. `Err` is the answer to
-    /// one that is refused.
+    /// Checks all limits that were not checked yet, before the request goes to the origin. `Err` is the answer to a
+    /// request that is refused.
     pub(super) async fn origin<E: Env>(&self, app: &App<E>) -> Result<(), Box<Answer>> {
         self.ask_once(app, &[Counts::Requests, Counts::Misses]).await
     }
@@ -120,11 +120,11 @@ impl Admission {
         if which.is_empty() {
             return Ok(());
         }
-        // Boxed: most requests have no use for its space.
+        // Boxed: most requests have no limits, and need not carry its size.
         Box::pin(self.ask(app, &which)).await
     }
 
-    /// The limits that count so and were not asked yet. From now on they were.
+    /// Returns the limits that count one of `counts` and were not asked yet, and marks them as asked.
     fn unasked(&self, counts: &[Counts]) -> Vec<usize> {
         let asked = &mut self.state.borrow_mut().asked;
         let all = self.limits.iter().enumerate().map(|(at, one)| (at, one.limit.counts));
@@ -154,7 +154,7 @@ impl Admission {
         Demand { policy: &limit.policy, identity, cost: limit.cost.get() }
     }
 
-    /// Gives back what earlier questions took, all but the `last` ones; leases are given back as they are let go.
+    /// Gives back what earlier questions took, except the `last` ones. Leases are given back when they are dropped.
     fn give_back<E: Env>(&self, app: &App<E>, state: &State, last: usize) {
         let mut said = state.said.iter().take(state.said.len() - last);
         for (request, count) in &state.requests {
@@ -163,8 +163,8 @@ impl Admission {
         }
     }
 
-    /// Waits for the answer, and keeps what is held meanwhile. Then tells the client how it stands, and holds on
-    /// until the content has been sent.
+    /// Waits for the answer and renews the leases that are held meanwhile. Then adds the state of the limits to the answer,
+    /// and holds the leases until its content has been sent.
     pub(super) async fn during<E: Env>(
         &self,
         env: &E,
@@ -200,7 +200,7 @@ impl Admission {
     }
 }
 
-/// The answer to a request that is not let through.
+/// The answer to a request that the limits refuse.
 fn refused(demands: &[Demand<'_>], decision: &Decision) -> Answer {
     let refusals = demands.iter().zip(&decision.standings);
     let refusals =
@@ -229,9 +229,9 @@ fn refused(demands: &[Demand<'_>], decision: &Decision) -> Answer {
     Answer { response, status: CacheStatus::default().because(detail) }
 }
 
-/// A body that holds on to `held` until it ends or is dropped.
+/// Makes a body that keeps the leases `held` until it ends or is dropped.
 fn holding<E: Env>(env: &E, every: Duration, held: Vec<Held>, body: Body) -> Body {
-    // What is in memory has left the origin: nothing is worked on any more.
+    // Content in memory has left the origin, which is not working on this request any more.
     if held.is_empty() || !matches!(body, Body::Stream(_)) {
         return body;
     }

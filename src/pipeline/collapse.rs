@@ -1,8 +1,8 @@
-//! One fetch for many (RFC 9111 §4): of all who want the same at once one asks the origin, on whatever instance,
-//! and the others wait for what it brings.
+//! Request collapsing (RFC 9111 §4): of all requests for the same at once, on whatever instance, one asks the origin,
+//! and the others wait for its response.
 //!
-//! Those who wait on one instance share the looking: one asks Redis, the others look what it saw. Tasks of a wasm
-//! instance cannot wake one another, so each looks on a timer of its own.
+//! Those who wait on one instance share the polling: one asks Redis, the others read what it saw. Tasks of a wasm
+//! instance cannot wake one another, so each polls on a timer of its own.
 
 use super::Want;
 use crate::cache::entry::LedgerMark;
@@ -17,14 +17,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How often one request waits for others: for who leads, where that one dies for the next, and where that one brings
-/// another variant for the one who leads for its own. Then it asks the origin itself, whoever else does.
+/// How often one request waits for another: for the leader, for the next one if that dies, and, if the response turns out
+/// to be another variant, for the leader of its own variant. After that it asks the origin itself.
 const WAITS: u8 = 4;
 
-/// For how many times `collapse` it does so in all.
+/// How many times `collapse` one request waits in all.
 const PATIENCE: u32 = 2;
 
-/// How long it pauses before it looks: doubled each time.
+/// The pause before the first look; doubled each time.
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 
@@ -32,58 +32,58 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 pub(super) enum Step {
     /// Ask the origin.
     Fetch(FillLease),
-    /// Look what is stored: a fetch has just ended, or was waited for in vain.
+    /// Look the request up again: a fetch has just ended, or was waited for in vain.
     LookAgain,
-    /// Answer with what somebody else is just receiving.
+    /// Answer with a response that another request is just receiving.
     Follow(Box<Follow>),
     /// Answer that the origin gave no response, with this status code.
     Failed(u16),
 }
 
-/// A response on its way to somebody else.
+/// A response that another request is receiving.
 pub(super) struct Follow {
     pub(super) streaming: Streaming,
     pub(super) flight: String,
     pub(super) token: String,
 }
 
-/// How far one request has come with waiting.
+/// What one request has waited for so far.
 pub(super) struct Waiting {
-    /// When the request came.
+    /// When the request arrived.
     arrived: Timestamp,
-    /// The same by [`Clock::elapsed`](crate::env::Clock::elapsed).
+    /// The same instant by [`Clock::elapsed`](crate::env::Clock::elapsed).
     began: Duration,
-    /// After the end of whose lead it has looked.
+    /// The token of the last lead after whose end it has looked the request up again.
     after: String,
-    /// Who wants the same, as a response under way has shown.
+    /// The flight that it belongs to, as a response under way has shown.
     flight: Option<String>,
     left: u8,
 }
 
 impl Waiting {
-    /// Nothing has been waited for yet.
+    /// The state of a request that has not waited yet.
     pub(super) const fn new(arrived: Timestamp, began: Duration) -> Self {
         Self { arrived, began, after: String::new(), flight: None, left: WAITS }
     }
 
-    /// With whom it waits: those of a flight that a lookup has `found`, unless more is known since.
+    /// Returns the flight to wait with: the one that a lookup has `found`, unless more is known since.
     pub(super) fn flight(&self, found: String) -> String {
         self.flight.clone().unwrap_or(found)
     }
 
-    /// For how long it waits now, where `collapse` is the most for one fetch.
+    /// Returns how long it may wait now, where `collapse` is the most for one fetch.
     fn time(&self, collapse: Duration, now: Duration) -> Duration {
         let all = collapse.saturating_mul(PATIENCE).saturating_sub(now.saturating_sub(self.began));
         if self.left == 0 { Duration::ZERO } else { all.min(collapse) }
     }
 
-    /// When the request came, if it has waited for others.
+    /// Returns when the request arrived, if it has waited for others.
     pub(super) fn waited(&self) -> Option<Timestamp> {
         (self.left < WAITS || !self.after.is_empty()).then_some(self.arrived)
     }
 }
 
-/// Takes a turn at fetching what a lookup did not find. `can_be_shared` says whether what another request brings may
+/// Takes a turn at fetching what a lookup did not find. `can_be_shared` says whether the response to another request may
 /// answer this one too.
 pub(super) async fn turn<E: Env>(
     want: &Want<'_, E>,
@@ -108,19 +108,19 @@ pub(super) async fn turn<E: Env>(
     };
     waiting.left -= 1;
     Ok(match wait(want, flight, &token, time).await? {
-        // Whoever led before may have stored it since, although another has taken over.
+        // The previous leader may have stored its response, even if another has taken over.
         Outcome::Leading | Outcome::Gone => Step::LookAgain,
         Outcome::Streaming(streaming) if is_for(want, &streaming, &begun.lease, waiting) => {
             let (streaming, flight) = (*streaming, flight.to_owned());
             Step::Follow(Box::new(Follow { streaming, flight, token }))
         }
         Outcome::Streaming(streaming) => match own_flight(want, &streaming).filter(|own| own != flight) {
-            // It is another variant, and shows what the resource varies on.
+            // The response is another variant, and shows what the resource varies on.
             own @ Some(_) => {
                 waiting.flight = own;
                 Step::LookAgain
             }
-            // It may have been purged, or is too old: no use in waiting for its end.
+            // It may have been purged, or be too old: no use in waiting for its end.
             None => Step::Fetch(begun.lease),
         },
         Outcome::Done { .. } => {
@@ -131,17 +131,17 @@ pub(super) async fn turn<E: Env>(
     })
 }
 
-/// A flight that nobody joins.
+/// The name of a flight that nobody joins.
 const NOBODY_WAITS: &str = "-";
 
-/// The right to store what comes, for which nobody waits; `None` when Redis gives none.
+/// Begins a fetch that nobody waits for, and returns the lease to store its response; `None` when Redis gives none.
 pub(super) async fn alone<E: Env>(want: &Want<'_, E>) -> Option<FillLease> {
     let begun = want.shared.store.begin(&want.key, NOBODY_WAITS, None, "", Duration::ZERO).await;
     begun.ok().map(|begun| begun.lease)
 }
 
-/// Whether a response under way answers this request: it is what the request selects, it is fresh and as new as the
-/// request wants it, and its fetch began after every purge that was known when this one could have begun.
+/// Returns whether a response under way answers this request: it is the selected variant, fresh, as recent as the
+/// request demands, and fetched after every purge known when this request would have begun its own fetch.
 fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, lease: &FillLease, waiting: &Waiting) -> bool {
     let (entry, known) = (&streaming.entry, lease.ledger());
     let purged = known.id != entry.ledger.id || known.seq > entry.ledger.seq;
@@ -152,14 +152,14 @@ fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, lease: &FillLease, 
         && want.admits(entry)
 }
 
-/// Those who select the same of the resource, where a response under way is another variant of it.
+/// Returns the flight of this request's own variant, if the response under way is another variant of the resource.
 fn own_flight<E: Env>(want: &Want<'_, E>, streaming: &Streaming) -> Option<String> {
     let (entry, values) = (&streaming.entry, want.selecting.values(&streaming.spec));
     let is_another = entry.key == want.key.text() && entry.selecting != values;
     is_another.then(|| want.flight(&variant(&values)))
 }
 
-/// Waits until a lead is over or shows something, or `time` is.
+/// Waits until a lead has ended or has a result to show, at most for `time`.
 async fn wait<E: Env>(
     want: &Want<'_, E>,
     flight: &str,
@@ -188,31 +188,31 @@ async fn wait<E: Env>(
     }
 }
 
-/// What the requests of one instance wait for, by the token of the lead.
+/// The fetches that requests of one instance wait for, by the token of the lead.
 #[derive(Default)]
 pub struct Flights(RefCell<HashMap<String, Rc<Flight>>>);
 
 #[derive(Default)]
 struct Flight {
-    /// What was seen of it, once it was over or showed something.
+    /// The result of the lead, or what it has to show, once that was seen.
     seen: RefCell<Option<Outcome>>,
-    /// Somebody here is just asking Redis.
+    /// Whether a request of this instance is just asking Redis.
     watched: Cell<bool>,
     waiting: Cell<usize>,
 }
 
-/// One who waits.
+/// One request that waits.
 struct Seat<'a> {
     flights: &'a Flights,
     token: String,
     flight: Rc<Flight>,
 }
 
-/// The one who asks.
+/// The right to ask Redis for the flight; released on drop.
 struct Watch<'a>(&'a Cell<bool>);
 
 impl Flights {
-    /// How many requests wait at the moment.
+    /// Returns how many requests are waiting at the moment.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.borrow().values().map(|flight| flight.waiting.get()).sum()

@@ -1,4 +1,4 @@
-//! Content on its way from the origin and to it: what of it is awaited before the head is sent.
+//! Content on its way to and from the origin: how much of it is awaited before the head is sent.
 
 use super::absorb::declared_length;
 use crate::app::App;
@@ -11,21 +11,21 @@ use http::Response;
 use std::pin::pin;
 use std::time::Duration;
 
-/// How long the head of a response waits for its content: no longer than the wait that leaving together
-/// saves.
+/// How long the head of a response waits for its content: no longer than the delay that is saved by sending both
+/// together.
 const FIRST_PIECE: Duration = Duration::from_millis(40);
 
-/// How long a content of unknown length, once it has begun, is given to end. The mark of its end would otherwise
-/// be a small write of its own. A component of the same app, or an origin that sends it along with the last
-/// piece, needs less; a stream that goes on begins so much later.
+/// How long content of unknown length is given to end, once it has begun. Its end would otherwise be a small
+/// write of its own. A component of the same app needs less, as does an origin that sends the end along with the last
+/// piece; a stream that goes on begins later by this time.
 const END: Duration = Duration::from_millis(5);
 
-/// A content up to this, in bytes, is awaited whole.
+/// Content up to this length, in bytes, is awaited as a whole.
 const WHOLE: u64 = 256 * 1024;
 
-/// The content of a request on its way to the origin. Where no length is declared, the fields that the host leaves do not say
-/// whether there is any, so its beginning is awaited a little: what is not there must not go out as chunks. "A client MUST
-/// NOT send content in a TRACE request" (RFC 9110 §9.3.8), and origins refuse it in others.
+/// Prepares the content of a request for the origin. Where no length is declared, the fields that the host leaves do not
+/// tell whether there is content, so its beginning is awaited briefly: absent content must not be sent as chunks. "A client
+/// MUST NOT send content in a TRACE request" (RFC 9110 §9.3.8), and origins refuse it with other methods.
 pub(super) async fn of_request<E: Env>(env: &E, mut body: Body) -> Body {
     if body.length().is_some() {
         return body;
@@ -41,7 +41,7 @@ pub(super) async fn of_request<E: Env>(env: &E, mut body: Body) -> Body {
     }
 }
 
-/// A content that broke off before its head was sent.
+/// Content that broke off before its head was sent.
 pub(super) struct Broken {
     held: Bytes,
     declared: Option<u64>,
@@ -49,12 +49,12 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    /// The content as it came, up to where it breaks.
+    /// The content as it came, failing where it broke off.
     fn into_body(self) -> Body {
         Body::from_pieces(self.declared, futures_util::stream::iter([Ok(self.held), Err(self.error)]))
     }
 
-    /// What it means of the origin, or of the component that is behind.
+    /// The failure that it means for the origin, or for the component behind a middleware.
     fn into_failure(self, role: Role) -> UpstreamError {
         let text = format!("its content broke off: {}", self.error);
         match role {
@@ -64,8 +64,8 @@ impl Broken {
     }
 }
 
-/// The response of the origin, with [`first_piece`] of its content. One that breaks in it is none: the client can still be
-/// told so, or given what is stored. But not where it `goes_on` all the same: of a range, a part may have come before it broke.
+/// Returns the response of the origin, with [`first_piece`] of its content. If that breaks off, there is no response: the
+/// client can still be told, or be given a stored one. Not so where it `goes_on`: a part of a range may precede the break.
 pub(super) async fn begun<E: Env>(
     app: &App<E>,
     response: Response<Body>,
@@ -80,13 +80,13 @@ pub(super) async fn begun<E: Env>(
     Ok(Response::from_parts(head, body))
 }
 
-/// [`first_piece`] of a content that goes to the client in any case.
+/// Awaits [`first_piece`] of content that goes to the client even if it breaks off.
 pub(super) async fn ahead<E: Env>(env: &E, body: Body, declared: Option<u64>) -> Body {
     first_piece(env, body, declared).await.unwrap_or_else(Broken::into_body)
 }
 
-/// Waits a little for the first piece, or for a small content as a whole, so that it can leave together with
-/// the head. Small writes one after the other cost a client with delayed acknowledgements 40 ms each.
+/// Waits briefly for the first piece, or for small content as a whole, so that it can be sent together with
+/// the head. Consecutive small writes cost a client with delayed acknowledgements 40 ms each.
 async fn first_piece<E: Env>(env: &E, mut body: Body, declared: Option<u64>) -> Result<Body, Broken> {
     let Body::Stream(_) = &body else { return Ok(body) };
     let wanted = match declared {

@@ -1,4 +1,4 @@
-//! A part of a content that passes by as a whole (RFC 9110 §14.2).
+//! Cutting a range out of content that passes through as a whole (RFC 9110 §14.2).
 
 use super::absorb::declared_length;
 use super::selected::not_satisfiable;
@@ -11,8 +11,8 @@ use crate::nonce;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-/// Cuts what the request asks for out of a whole that is being stored. One part alone: several, in the order in
-/// which they were asked for, may need bytes that have passed.
+/// Cuts the requested range out of a whole that is being stored. Only a single range: several, in the order in
+/// which they were requested, may need bytes that have already passed.
 pub(super) fn out_of<E: Env>(want: &Want<'_, E>, answer: Answer) -> Answer {
     if !is_for_others(&answer) {
         return answer;
@@ -29,13 +29,13 @@ pub(super) fn out_of<E: Env>(want: &Want<'_, E>, answer: Answer) -> Answer {
             head.status = StatusCode::PARTIAL_CONTENT;
             Response::from_parts(head, cut(body, span))
         }
-        // What is dropped is read on for the store.
+        // The store reads on what is dropped here.
         Selected::Unsatisfiable => not_satisfiable(complete.unwrap_or_default()),
     };
     Answer { response, status: status.made_of(StatusCode::OK) }
 }
 
-/// Whether the request asks for a part, and the whole came and is stored for nobody.
+/// Returns whether the request is for a range, and the whole came without being stored for anybody.
 pub(super) fn is_wasted<E: Env>(want: &Want<'_, E>, answer: &Answer) -> bool {
     !is_for_others(answer) && matches!(selected(want, answer), Selected::One(_) | Selected::Unsatisfiable)
 }
@@ -45,7 +45,7 @@ const fn is_for_others(answer: &Answer) -> bool {
     answer.status.stored || answer.status.collapsed
 }
 
-/// What of this answer the request asks for, as far as that can be known.
+/// Returns what the request selects of this answer, as far as that can be known.
 fn selected<E: Env>(want: &Want<'_, E>, answer: &Answer) -> Selected {
     match (&want.incoming.range, complete(answer)) {
         (Some(range), Some(complete)) => {
@@ -56,13 +56,13 @@ fn selected<E: Env>(want: &Want<'_, E>, answer: &Answer) -> Selected {
     }
 }
 
-/// The length of a 200 in bytes, where it is known.
+/// Returns the length of a 200 in bytes, where it is known.
 fn complete(answer: &Answer) -> Option<u64> {
     let known = declared_length(answer.response.headers()).or_else(|| answer.response.body().length());
     known.filter(|_| answer.response.status() == StatusCode::OK)
 }
 
-/// The bytes of `span`, as soon as they have come.
+/// Returns the bytes of `span`, each as soon as it has arrived.
 fn cut(body: Body, span: Span) -> Body {
     if let Body::Full(content) = &body
         && let (Ok(start), Ok(end)) = (usize::try_from(span.start()), usize::try_from(span.end()))
@@ -79,7 +79,7 @@ fn cut(body: Body, span: Span) -> Body {
 }
 
 struct Cut {
-    /// Until the span has come. What is being stored is read on after it is dropped.
+    /// `None` once the span has passed. Content that is being stored is read on after it is dropped.
     body: Option<Body>,
     at: u64,
     span: Span,

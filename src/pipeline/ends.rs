@@ -1,5 +1,5 @@
-//! Requests that end at the gateway: they came through it before, are about no resource of the origin, or have come as far
-//! as they should.
+//! Requests that end at the gateway: those that passed through it before, that concern no resource of the origin, or that
+//! have reached the end of their `Max-Forwards`.
 
 use super::Incoming;
 use super::answer::Answer;
@@ -12,8 +12,8 @@ use crate::problem::Problem;
 use crate::role::Role;
 use http::{Method, Response, StatusCode};
 
-/// The answer to a request that ends here; `None` where it goes on. A middleware is no other hand than the component behind
-/// it, and hands on all.
+/// Returns the answer to a request that ends here; `None` if it goes on. A middleware is no separate hop from the component
+/// behind it, and lets everything through.
 pub(super) fn here<E: Env>(app: &App<E>, incoming: &Incoming) -> Option<Answer> {
     if app.role != Role::Gateway {
         return None;
@@ -33,18 +33,18 @@ fn loop_detected() -> Answer {
     Answer { response, status: CacheStatus::forward(Forward::Bypass).because("loop") }
 }
 
-/// The answer of who is meant by a request or has to stand in for that one, and why.
+/// Answers as the final recipient where this cache is it or has to stand in for it; the text says why.
 fn final_recipient(incoming: &Incoming) -> Option<(Response<Body>, &'static str)> {
     let method = &incoming.method;
     if *method == Method::CONNECT {
-        // RFC 9110 §9.3.6 is about proxies: there is no tunnel behind a gateway.
+        // RFC 9110 §9.3.6 is about proxies: a gateway has no tunnels.
         return Some((
             refused(StatusCode::NOT_IMPLEMENTED, "there are no tunnels through this cache"),
             "method",
         ));
     }
     if incoming.uri.path() == "*" {
-        // The server in general (RFC 9110 §9.3.7), which for clients is this one. Components cannot send such a request.
+        // The server as a whole (RFC 9110 §9.3.7), which to clients is this one. Components cannot send such a request.
         return Some((
             options(method, StatusCode::BAD_REQUEST, "the target * is for OPTIONS alone"),
             "server-wide",
@@ -57,7 +57,7 @@ fn final_recipient(incoming: &Incoming) -> Option<(Response<Body>, &'static str)
     is_last.then(|| (options(method, StatusCode::NOT_IMPLEMENTED, trace), "max-forwards"))
 }
 
-/// Nothing to say for OPTIONS; another method is refused.
+/// OPTIONS has an empty answer; another method is refused.
 fn options(method: &Method, status: StatusCode, detail: &str) -> Response<Body> {
     if *method != Method::OPTIONS {
         return refused(status, detail);

@@ -1,4 +1,4 @@
-//! Asking the origin for something that may be stored, and taking in what it answers.
+//! Fetching from the origin what may be stored, and taking in the response.
 
 use super::held::{Failure, Held};
 use super::{Answer, Want, content, pass, session, upstream_failed};
@@ -17,24 +17,24 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What a fetch needs to know.
+/// A fetch from the origin.
 pub(super) struct Fetch<'a, E: Env> {
     pub(super) want: Want<'a, E>,
-    /// The right to store; `None` when Redis gave none.
+    /// The right to store the response; `None` when Redis gave none.
     pub(super) lease: Option<FillLease>,
 }
 
-/// A response of the origin, and when it was asked for and came.
+/// A response of the origin, with the times when it was requested and received.
 pub(super) struct Received {
     pub(super) response: Response<Body>,
     pub(super) requested: Timestamp,
     pub(super) received: Timestamp,
-    /// It takes the place of what is stored.
+    /// Whether it replaces what is stored.
     pub(super) supersedes: bool,
 }
 
 impl<E: Env> Fetch<'_, E> {
-    /// Nothing is stored: asks for all of it.
+    /// Nothing is stored: asks for the whole response.
     pub(super) async fn missing(self, status: CacheStatus) -> Answer {
         let request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
         match self.send(request).await {
@@ -43,7 +43,7 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// What is stored is of no use: asks for all of it, which takes its place.
+    /// What is stored is of no use: asks for the whole response, which replaces it.
     pub(super) async fn anew(self, mut status: CacheStatus) -> Answer {
         status.forward_status = None;
         let request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
@@ -57,7 +57,7 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// What is stored is stale: asks whether it is still good, where there is something to ask with.
+    /// The stored response is stale: validates it if it has a validator, or asks for the whole response.
     pub(super) async fn stale(self, stale: Stale, mut status: CacheStatus) -> Answer {
         let mut request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
         let conditional = validate_with(request.headers_mut(), &stale.entry.headers);
@@ -80,7 +80,7 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// The origin gave an error in place of what `held` was to be validated with.
+    /// The origin answered with an error, where `held` was to be validated.
     async fn erred(self, held: Held, received: Received, status: CacheStatus) -> Answer {
         match held.instead(&self.want, Failure::Error, status).await {
             Some(answer) => {
@@ -105,7 +105,7 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// A POST: what it made invalid goes first, and then its response may be stored.
+    /// A POST: first drops what it made invalid; then its response may be stored.
     pub(super) async fn posted(mut self, request: Request<Body>, mut status: CacheStatus) -> Answer {
         let received = match self.send(request).await {
             Ok(received) => received,
@@ -132,7 +132,7 @@ impl<E: Env> Fetch<'_, E> {
         post_answers_get(uri, status, response, cache)
     }
 
-    /// The limits that count what goes to the origin. Who is refused leads nobody: another may.
+    /// Checks the limits that count requests to the origin. A refused request gives up its lead, so that another may lead.
     pub(super) async fn admitted(&self) -> Result<(), Box<Answer>> {
         self.want.incoming.admission.origin(self.want.app).await.inspect_err(|_| {
             self.end(Ending::Unstored(Duration::ZERO));
@@ -144,7 +144,7 @@ impl<E: Env> Fetch<'_, E> {
         Answer { response: upstream_failed(self.want.app, self.want.incoming, error), status }
     }
 
-    /// Asks the origin. Whoever leads gives signs of life meanwhile.
+    /// Sends the request to the origin. A leader shows signs of life meanwhile.
     pub(super) async fn send(&self, request: Request<Body>) -> Result<Received, UpstreamError> {
         let app = self.want.app;
         let (requested, began) = (app.env.now(), app.env.elapsed());
@@ -153,14 +153,14 @@ impl<E: Env> Fetch<'_, E> {
         app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
         let received = app.env.now();
         session::settle(app, self.want.incoming, response.headers_mut()).await;
-        // What an unsafe request has changed is to be made invalid, however its response ends (RFC 9111 §4.4).
+        // What an unsafe request has changed is invalidated, however its response ends (RFC 9111 §4.4).
         let is_unsafe = is_unsafe(&self.want.incoming.method);
         let goes_on = is_unsafe || self.want.incoming.range.is_some();
         let response = content::begun(app, response, goes_on).await?;
         Ok(Received { response, requested, received, supersedes: false })
     }
 
-    /// Ends the lead without anything stored, in the background.
+    /// Ends the lead without a stored response, in the background.
     pub(super) fn end(&self, ending: Ending) {
         let Some(lease) = self.lease.as_ref().filter(|lease| lease.leads()) else { return };
         let (env, store, lease) = (&self.want.app.env, Rc::clone(&self.want.shared.store), lease.clone());
@@ -175,7 +175,7 @@ impl<E: Env> Fetch<'_, E> {
         });
     }
 
-    /// What must not be stored any more goes, in the background.
+    /// Drops what must not stay stored, in the background.
     pub(super) fn forget(&self) {
         let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
         let resource = self.want.key.clone();
@@ -187,16 +187,16 @@ impl<E: Env> Fetch<'_, E> {
     }
 }
 
-/// How a lead ends without anything stored.
+/// How a lead ends without a stored response.
 pub(super) enum Ending {
-    /// The origin gave no response, or an error: as much is known to all who wait.
+    /// The origin gave no response, or an error, and all who wait get the same.
     Failed(StatusCode),
-    /// What it gave is not stored; for so long nobody waits for the same.
+    /// The response is not stored; for this long nobody waits for the same.
     Unstored(Duration),
 }
 
 impl Ending {
-    /// Nobody waits for what only this request is to blame for.
+    /// An error that only this request caused is not passed on to those who wait.
     fn of(error: &UpstreamError) -> Self {
         match error {
             UpstreamError::TooLarge(_) => Self::Unstored(Duration::ZERO),
@@ -205,7 +205,7 @@ impl Ending {
     }
 }
 
-/// The status code that stands for an error.
+/// Returns the status code that stands for an error.
 pub(super) const fn code_of(error: &UpstreamError) -> StatusCode {
     match error {
         UpstreamError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,

@@ -1,4 +1,4 @@
-//! What is stored, and does not answer a request as it is.
+//! What is stored for a request, but does not answer it as it is.
 
 use super::parts::answered_by;
 use super::{Answer, Want, answer, upstream_failed};
@@ -10,20 +10,20 @@ use crate::field::conditional::is_about;
 use crate::role::Role;
 use http::HeaderMap;
 
-/// What is stored, and does not answer a request as it is.
+/// What is stored for a request, but does not answer it as it is.
 pub(super) enum Held {
     /// Nothing.
     Nothing,
     /// A whole response, to be validated.
     Stale(Box<Stale>),
-    /// Parts with all that is asked for, to be validated.
+    /// Parts that contain the requested range, to be validated.
     StaleParts(Box<StalePartial>),
-    /// Other parts.
+    /// Parts that do not answer the request.
     Parts(Box<Partial>),
 }
 
 impl Held {
-    /// The fields to validate it with, if that would help.
+    /// Returns the stored fields with the validators, if validation would help.
     pub(super) fn to_validate(&self) -> Option<&HeaderMap> {
         match self {
             Self::Nothing | Self::Parts(_) => None,
@@ -32,12 +32,12 @@ impl Held {
         }
     }
 
-    /// Whether what came is of another representation than this, which it shows to be outdated (RFC 9111 §4.3.4).
+    /// Returns whether the response is of another representation, which shows this one to be outdated (RFC 9111 §4.3.4).
     pub(super) fn is_outdated_by(&self, response: &HeaderMap) -> bool {
         self.to_validate().or(self.base()).is_some_and(|stored| !is_about(response, stored))
     }
 
-    /// The fields of the parts that others may be added to.
+    /// Returns the fields of stored parts that further parts may be added to.
     pub(super) fn base(&self) -> Option<&HeaderMap> {
         match self {
             Self::Nothing | Self::Stale(_) => None,
@@ -46,7 +46,7 @@ impl Held {
         }
     }
 
-    /// How long the whole is in bytes, where parts of it say so.
+    /// Returns the complete length in bytes, where stored parts declare it.
     pub(super) fn complete(&self) -> Option<u64> {
         match self {
             Self::Nothing | Self::Stale(_) => None,
@@ -55,7 +55,7 @@ impl Held {
         }
     }
 
-    /// Whether what another request brings may answer this one too; see [`Stale::can_be_shared`].
+    /// Returns whether the response to another request may answer this one too; see [`Stale::can_be_shared`].
     pub(super) const fn can_be_shared(&self) -> bool {
         match self {
             Self::Nothing | Self::Parts(_) => true,
@@ -64,7 +64,7 @@ impl Held {
         }
     }
 
-    /// Whether it is used in place of an error of the origin.
+    /// Returns whether it may replace an error of the origin.
     pub(super) const fn covers_error(&self) -> bool {
         match self {
             Self::Nothing | Self::Parts(_) => false,
@@ -73,7 +73,7 @@ impl Held {
         }
     }
 
-    /// The answer that it gives in place of what the origin failed to give; `None` where it may not, or cannot.
+    /// Answers with it in place of what the origin failed to give; `None` where it may not or cannot.
     pub(super) async fn instead<E: Env>(
         self,
         want: &Want<'_, E>,
@@ -89,7 +89,7 @@ impl Held {
             Self::Nothing | Self::Parts(_) => None,
             Self::Stale(stale) => {
                 status.ttl = Some(stale.ttl(now));
-                // Pieces of its content may have been evicted while the origin was asked.
+                // Pieces of its content may have been evicted while the origin was being asked.
                 let entry = want.shared.store.whole(stale.when_disconnected()?, &want.key).await.ok()??;
                 Some(answer(want, entry, status, now))
             }
@@ -104,7 +104,7 @@ impl Held {
 /// How the origin failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// It gave a 500, 502, 503 or 504. The error of a component behind counts as one: the component is there.
+    /// It answered 500, 502, 503 or 504. An error of the component behind a middleware counts as one: the component is there.
     Error,
     /// It gave no response.
     Unreachable,
@@ -126,7 +126,7 @@ impl Failure {
     }
 }
 
-/// Whom this request waited for got no response, or an error in its place, with this status code.
+/// Answers where the fetch that this request waited for got no response, or an error with this status code.
 pub(super) async fn failed_elsewhere<E: Env>(
     want: &Want<'_, E>,
     code: u16,

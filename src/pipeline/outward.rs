@@ -1,4 +1,4 @@
-//! What a route says of its answers, wherever they come from.
+//! What a route changes in its answers, wherever they come from.
 
 use super::Answer;
 use crate::config::RoutePolicy;
@@ -7,7 +7,7 @@ use http::header::{AGE, CACHE_CONTROL, EXPIRES, PRAGMA};
 use http::{HeaderMap, HeaderValue};
 use std::time::Duration;
 
-/// Removes what clients are not to see, and says how long they may keep what others get too.
+/// Removes the fields that clients must not see, and sets how long clients may keep a shared response.
 pub(super) fn adjust(route: &RoutePolicy, mut answer: Answer) -> Answer {
     let RoutePolicy::Cache(policy) = route else { return answer };
     let headers = answer.response.headers_mut();
@@ -21,11 +21,11 @@ pub(super) fn adjust(route: &RoutePolicy, mut answer: Answer) -> Answer {
     answer
 }
 
-/// Directives about how long a response may be used.
+/// The directives about how long a response may be used.
 const LIFETIMES: [&str; 4] = ["max-age", "s-maxage", "stale-while-revalidate", "stale-if-error"];
 
-/// Replaces what the response says of its lifetime. `max-age` counts from when it was made (RFC 9111 §4.2), so its age is
-/// added; what else the directives say stays.
+/// Replaces what the response says about its lifetime. `max-age` counts from when it was generated (RFC 9111 §4.2), so
+/// its age is added. All other directives stay.
 fn tell(headers: &mut HeaderMap, ttl: Duration) {
     let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse().ok()).unwrap_or(0u64);
     let is_lifetime = |member: &&str| {
@@ -33,7 +33,7 @@ fn tell(headers: &mut HeaderMap, ttl: Duration) {
         LIFETIMES.iter().any(|known| name.eq_ignore_ascii_case(known))
     };
     let lifetime = format!("max-age={}", age.saturating_add(ttl.as_secs()));
-    // Bytes that are no text do not take the other directives of their line away.
+    // Bytes that are not UTF-8 must not take the other directives of their line away.
     let lines = headers.get_all(CACHE_CONTROL).iter();
     let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
     let kept = lines.iter().flat_map(|line| list::split(line)).filter(|member| !is_lifetime(member));

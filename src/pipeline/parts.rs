@@ -1,5 +1,5 @@
-//! Responses of which only parts are stored (RFC 9111 §3.3, §3.4): they answer for the bytes they have, and are
-//! made complete for who wants them all.
+//! Responses of which only parts are stored (RFC 9111 §3.3, §3.4): they answer requests for the bytes they have, and
+//! are completed for requests that want the whole.
 
 use super::absorb::{declared_length, unchanged_for_client};
 use super::content::ahead;
@@ -28,8 +28,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What is to be done with stored parts of a response: `marks` are whether they were purged softly, and when the
-/// request came if it has waited for others since.
+/// Decides what to do with stored parts of a response. The last tuple says whether they were soft-purged, and when the
+/// request arrived if it has waited for others since.
 pub(super) async fn judge<E: Env>(
     want: &Want<'_, E>,
     wanted: &RequestDirectives,
@@ -53,7 +53,7 @@ pub(super) async fn judge<E: Env>(
         }
         Judged::Stale(stale) => {
             let status = CacheStatus::forward(stale.reason());
-            // To validate what does not answer the request would leave it unanswered.
+            // Validating parts that do not answer the request would not answer it either.
             let answers = selected(want, stale.headers(), stale.complete(), stale.runs()).is_some();
             let held = if answers {
                 Held::StaleParts(Box::new(stale))
@@ -65,7 +65,7 @@ pub(super) async fn judge<E: Env>(
     }
 }
 
-/// What these runs give to a request by themselves; `None` where it wants bytes that they do not have.
+/// Returns what these runs give a request by themselves; `None` where it wants bytes that they lack.
 fn selected<E: Env>(
     want: &Want<'_, E>,
     headers: &HeaderMap,
@@ -78,7 +78,7 @@ fn selected<E: Env>(
     selected.spans()?.iter().all(|span| covers(runs, *span)).then_some(selected)
 }
 
-/// The answer that stored parts give by themselves; the parts again where they do not.
+/// Answers with stored parts alone, or gives the parts back where they do not suffice.
 pub(super) async fn answered_by<E: Env>(
     want: &Want<'_, E>,
     mut partial: Partial,
@@ -104,7 +104,7 @@ pub(super) async fn answered_by<E: Env>(
 }
 
 impl<E: Env> Fetch<'_, E> {
-    /// The origin said 304: the parts are good again, and take over what it says.
+    /// The origin answered 304: the parts are valid again, with the fields of the 304.
     pub(super) async fn parts_validated(
         self,
         range: &Ranges,
@@ -131,12 +131,12 @@ impl<E: Env> Fetch<'_, E> {
         }
         match answered_by(&self.want, partial, status, received.received).await {
             Ok(answer) => answer,
-            // A piece is gone in this moment.
+            // A piece was lost in the meantime.
             Err(_) => Box::pin(self.part(range, Held::Nothing, status)).await,
         }
     }
 
-    /// Writes validated parts back in place of those that were read, in the background; `false` without the right to.
+    /// Writes validated parts back in place of those that were read, in the background; `false` without the right to store.
     fn refresh_parts(&self, (read, mut partial): (Vec<u8>, Partial), freshened: Freshened) -> bool {
         let Some(lease) = self.lease.clone().map(|lease| lease.over(read)) else { return false };
         let spec = self.kept(partial.entry_mut(), &lease, freshened);
@@ -149,7 +149,7 @@ impl<E: Env> Fetch<'_, E> {
         true
     }
 
-    /// A request for all of it: asks the origin for what is missing, if that helps, and answers with both.
+    /// Answers a request for the whole: asks the origin for the missing part if that helps, and joins it to the stored ones.
     pub(super) async fn complete(self, partial: Partial, status: CacheStatus) -> Answer {
         let complete = partial.complete();
         let storable = complete <= self.want.app.config.cache.max_object_size;
@@ -169,8 +169,8 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// Only the missing part of the same representation, or all of another, is an answer to a question that the
-    /// client did not ask. With anything else, the origin is asked what the client asked.
+    /// Takes in the response to a question that the client did not ask. Only the missing part of the same representation or
+    /// a whole 200 answers the client; after anything else, the origin is asked for the whole.
     async fn completed(
         self,
         partial: Partial,
@@ -193,7 +193,7 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// The whole, from what is stored and from what comes, stored as it passes by.
+    /// Joins stored bytes and those that come into the whole, which is stored as it passes through.
     async fn joined(
         mut self,
         mut partial: Partial,
@@ -252,12 +252,12 @@ impl<E: Env> Fetch<'_, E> {
     }
 }
 
-/// What is on either side of the gap.
+/// Returns what lies on either side of the gap.
 fn kept(gap: Span, complete: u64) -> impl Iterator<Item = Span> {
     [Span::new(0, gap.start()), Span::new(gap.end(), complete)].into_iter().flatten()
 }
 
-/// Asks for the bytes of `gap`, and for all of it where the representation is another by now.
+/// Makes the request one for the bytes of `gap`, or for the whole if the representation has changed by now.
 fn ask_for(request: &mut HeaderMap, gap: Span, partial: &Partial) -> bool {
     let range = if gap.end() == partial.complete() {
         format!("bytes={}-", gap.start())

@@ -1,4 +1,4 @@
-//! Requests that are handed to the origin as they are, and what they make invalid.
+//! Requests that are passed to the origin as they are, and the invalidation that they cause.
 
 use super::fetch::Fetch;
 use super::{Answer, Incoming, Want, content, fetch, session, unsatisfiable, upstream_failed};
@@ -22,8 +22,8 @@ use http::{HeaderMap, Response, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Hands the request to the origin and its response to the client, streaming both ways. A request that may
-/// have changed something makes what is stored for it invalid before its answer is given (RFC 9111 §4.4).
+/// Passes the request to the origin and its response to the client, streaming both ways. A request that may
+/// have changed something invalidates what is stored for it before it is answered (RFC 9111 §4.4).
 pub(super) async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut status: CacheStatus) -> Answer {
     if let Err(refused) = incoming.admission.origin(app).await {
         return *refused;
@@ -47,7 +47,7 @@ pub(super) async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut statu
     }
 }
 
-/// Redis did not answer: the origin does, unless the client wants what is stored or nothing (RFC 9111 §5.2.1.7).
+/// Passes the request because Redis did not answer, unless the client wants a stored response or none (RFC 9111 §5.2.1.7).
 pub(super) async fn without_redis<E: Env>(app: &App<E>, incoming: Incoming, error: &RedisError) -> Answer {
     if RequestDirectives::of(&incoming.headers).only_if_cached {
         return unsatisfiable();
@@ -55,7 +55,7 @@ pub(super) async fn without_redis<E: Env>(app: &App<E>, incoming: Incoming, erro
     pass(app, incoming, CacheStatus::forward(Forward::Bypass).because(error.reason())).await
 }
 
-/// Leaves of an origin's fields those that are for the client.
+/// Removes the fields of the origin's response that are not for the client.
 pub(super) fn end_to_end<E: Env>(app: &App<E>, headers: &mut HeaderMap) {
     hop::strip(headers);
     if app.config.cache.strip_tags {
@@ -63,7 +63,7 @@ pub(super) fn end_to_end<E: Env>(app: &App<E>, headers: &mut HeaderMap) {
     }
 }
 
-/// Forgets what an unsafe request made invalid, but for `kept`; `None` when Redis did not do it.
+/// Drops what an unsafe request made invalid, except `kept`; `None` when Redis did not do it.
 async fn forget<E: Env>(
     app: &App<E>,
     incoming: &Incoming,
@@ -87,11 +87,11 @@ async fn forget<E: Env>(
     shared.purger.invalidate(&targets, kept).await.ok()
 }
 
-/// What the lead of a POST is called. Nobody waits for one.
+/// The name of the flight of a POST. Nobody waits for one.
 const POST: &str = "post";
 
-/// A POST whose response may answer a later GET (RFC 9110 §9.3.3). The right to store it has to be there before the
-/// origin is asked.
+/// Handles a POST whose response may answer a later GET (RFC 9110 §9.3.3). The lease to store it must be taken before
+/// the origin is asked.
 pub(super) async fn post<E: Env>(
     app: &Rc<App<E>>,
     shared: &Shared<E>,
@@ -114,8 +114,8 @@ pub(super) async fn post<E: Env>(
     Fetch { want, lease: Some(begun.lease) }.posted(request, status).await
 }
 
-/// Makes invalid what a POST made so, before its response is stored under `lease`. `None` with the lease lost, because
-/// something was purged meanwhile or Redis failed; `false` when something may not be invalid.
+/// Drops what a POST made invalid, before its response is stored under `lease`. The lease is `None` if it is lost, because
+/// something was purged meanwhile or Redis failed; the flag is `false` if some of it may not have been dropped.
 pub(super) async fn change<E: Env>(
     want: &Want<'_, E>,
     lease: FillLease,
@@ -124,13 +124,13 @@ pub(super) async fn change<E: Env>(
     let kept = want.shared.store.replace(lease).await.ok().flatten();
     let key = kept.is_some().then_some(&want.key);
     let done = forget(want.app, want.incoming, response.status(), response.headers(), key).await;
-    // Purges of its own, of what else the path has, are no reason not to store it.
+    // Ledger entries that this invalidation wrote itself, for the rest of the path, do not keep the response from being stored.
     let ledger = want.shared.store.books.number_of(want.key.id());
     let kept = kept.and_then(|lease| lease.after(done.as_ref()?, ledger));
     (kept, done.is_some())
 }
 
-/// Makes invalid what a POST made so.
+/// Drops what a POST made invalid; `false` if some of it may not have been dropped.
 pub(super) async fn changed<E: Env>(want: &Want<'_, E>, response: &Response<Body>) -> bool {
     forget(want.app, want.incoming, response.status(), response.headers(), None).await.is_some()
 }

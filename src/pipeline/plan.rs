@@ -1,4 +1,4 @@
-//! What to do with a request, before anything is asked of Redis.
+//! How a request is handled, decided before Redis is asked anything.
 
 use super::Incoming;
 use crate::app::{App, Shared};
@@ -9,17 +9,17 @@ use crate::field::cache_status::{CacheStatus, Forward};
 use http::Method;
 use http::header::{CONTENT_LENGTH, IF_MATCH, IF_UNMODIFIED_SINCE};
 
-/// What to do with a request, before anything is asked of Redis.
+/// How a request is handled, as decided before Redis is asked anything.
 pub(super) enum Plan<'a, E: Env> {
-    /// Hand it to the origin, and its response to the client.
+    /// Pass it to the origin, and the response to the client.
     Pass(CacheStatus),
-    /// The same, and keep the response for a GET where it says that it may answer one.
+    /// The same, and store the response where it declares that it may answer a GET.
     Post { shared: &'a Shared<E>, policy: &'a CachePolicy, key: ResourceKey },
-    /// Look it up.
+    /// Look it up in the cache.
     Cache { shared: &'a Shared<E>, policy: &'a CachePolicy, key: ResourceKey },
 }
 
-/// Decides it.
+/// Decides how a request is handled.
 pub(super) fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Incoming) -> Plan<'a, E> {
     let bypass = |why| Plan::Pass(CacheStatus::forward(Forward::Bypass).because(why));
     let is_query = incoming.is_query() && app.config.cache.max_query_content > 0;
@@ -56,7 +56,7 @@ fn plan_post<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Inc
     if incoming.kept_from_cache(Visitor::Nobody).or(named).is_some() {
         return pass;
     }
-    // What the origin sees of the query is what a GET would be looked up by.
+    // The origin must see the same query that a GET would be looked up by.
     let whole = key::query(&incoming.uri, &policy.key).as_deref() == incoming.uri.query();
     match ResourceKey::of(&incoming.uri, &policy.key) {
         Some(key) if policy.semantics.store_post && whole => Plan::Post { shared, policy, key },
@@ -64,8 +64,8 @@ fn plan_post<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Inc
     }
 }
 
-/// Requests that only the origin can answer as they are: under conditions that are the origin's to judge (RFC
-/// 9111 §4.3.2), or with content, which has no meaning in a GET (RFC 9110 §9.3.1) but may well change what an
+/// Returns why only the origin can answer the request: it has conditions that are the origin's to evaluate (RFC
+/// 9111 §4.3.2), or content, which has no meaning in a GET (RFC 9110 §9.3.1) but may well change what an
 /// origin answers.
 fn not_for_a_cache(incoming: &Incoming) -> Option<&'static str> {
     let has = |name| incoming.headers.contains_key(name);

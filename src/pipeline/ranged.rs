@@ -1,8 +1,8 @@
-//! Requests for a part of a response (RFC 9110 §14).
+//! Range requests (RFC 9110 §14).
 //!
-//! A stored response answers them by itself. What is not stored, the route's `range` decides: `pass` asks the
-//! origin for the part alone and keeps it as a part; `whole` asks for everything, keeps it as it passes and cuts
-//! the part out. A part that cannot be kept is passed on all the same.
+//! A stored response answers them by itself. Otherwise the route's `range` decides: `pass` asks the origin for the
+//! part alone and stores it as a part; `whole` asks for everything, stores it as it passes through and cuts the
+//! part out of it. A part that cannot be stored is passed on all the same.
 
 use super::absorb::{Begin, date, declared_length};
 use super::collapse;
@@ -27,7 +27,7 @@ use http::{HeaderMap, Response, StatusCode};
 use std::time::Duration;
 
 impl<E: Env> Fetch<'_, E> {
-    /// Asks the origin for what `held` does not give.
+    /// Asks the origin for what `held` does not have.
     pub(super) async fn fetch(self, held: Held, status: CacheStatus) -> Answer {
         if let Err(refused) = self.admitted().await {
             return *refused;
@@ -42,14 +42,14 @@ impl<E: Env> Fetch<'_, E> {
         if !cut::is_wasted(&want, &answer) {
             return cut::out_of(&want, answer);
         }
-        // Otherwise each request for a byte of what cannot be stored would fetch it all.
+        // Otherwise every request for one byte of a response that cannot be stored would fetch all of it.
         let status = answer.status;
         drop(answer);
         let lease = collapse::alone(&want).await;
         Box::pin(Fetch { want, lease }.part(range, Held::Nothing, status)).await
     }
 
-    /// Asks for the whole.
+    /// Asks for the whole response.
     async fn all(self, held: Held, status: CacheStatus) -> Answer {
         match held {
             Held::Nothing => self.missing(status).await,
@@ -59,7 +59,7 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// Asks for the part, and whether what is stored of it is still good.
+    /// Asks for the requested part, and validates what is stored of it in the same request.
     pub(super) async fn part(self, range: &Ranges, held: Held, mut status: CacheStatus) -> Answer {
         let mut request = self.want.incoming.partial(self.want.app, &self.want.policy.key, range);
         let conditional =
@@ -73,7 +73,7 @@ impl<E: Env> Fetch<'_, E> {
             status.forward_status = Some(code.as_u16());
         }
         if !matches!(held, Held::Nothing) {
-            // Only the whole and the part are stored.
+            // Only a whole response or the part is stored.
             self.supersede(&mut received, (code != StatusCode::OK).then_some(Unstorable::Status));
         }
         match (code, held) {
@@ -96,8 +96,8 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// Anything but the whole or the part: it is passed on and not stored, since it may be about this range alone
-    /// (416), or about what somebody put into `Range`.
+    /// Passes on anything but a 200 or a 206 without storing it, since it may be about this range alone (416), or
+    /// about whatever the client put into `Range`.
     async fn unstored(self, received: Received, mut status: CacheStatus) -> Answer {
         let (mut head, body) = received.response.into_parts();
         end_to_end(self.want.app, &mut head.headers);
@@ -105,7 +105,7 @@ impl<E: Env> Fetch<'_, E> {
         Answer { response: Response::from_parts(head, body), status }
     }
 
-    /// Takes in a part: stores it as it passes by, if it may be stored, and answers with it.
+    /// Takes in a part: stores it as it passes through, if it may be stored, and answers with it.
     async fn absorb_part(self, received: Received, held: &Held, mut status: CacheStatus) -> Answer {
         let (app, incoming) = (self.want.app, self.want.incoming);
         let Received { response, requested, received, .. } = received;
@@ -137,8 +137,8 @@ impl<E: Env> Fetch<'_, E> {
         Answer { response: Response::from_parts(head, body), status }
     }
 
-    /// Begins to store this part beside those whose fields are `base`, and says how long it will be fresh, in
-    /// seconds. A part that is everything is stored as a whole.
+    /// Begins to store this part beside the stored parts with the fields `base`, and returns for how many seconds it will
+    /// be fresh. A part that covers everything is stored as a whole response.
     fn fill_part(
         self,
         headers: &HeaderMap,
@@ -166,7 +166,7 @@ impl<E: Env> Fetch<'_, E> {
             Fill::begin_part(store, lease, spec, entry, part, limit)
         })
     }
-    /// Whether the whole would be compressed on its way into the store: then this is a part of another representation.
+    /// Returns whether the whole would be compressed to be stored. Then this part is of another representation.
     fn would_be_compressed(&self, headers: &HeaderMap, carried: Carried) -> bool {
         if self.want.policy.compress.is_empty() {
             return false;

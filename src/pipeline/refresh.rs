@@ -1,4 +1,4 @@
-//! Refreshing what is stale behind the answer (RFC 5861 §3).
+//! Refreshing a stale response in the background, after it was used as an answer (RFC 5861 §3).
 
 use super::fetch::Fetch;
 use super::search::Search;
@@ -17,7 +17,7 @@ use crate::redis::RedisError;
 use crate::time::Timestamp;
 use std::rc::Rc;
 
-/// Answers with what is stale, and has it refreshed in the background, unless somebody else is at it.
+/// Answers with a stale response and refreshes it in the background, unless another request is doing so.
 pub(super) fn behind<E: Env>(
     want: &Want<'_, E>,
     stale: Stale,
@@ -47,7 +47,7 @@ async fn refresh<E: Env>(
     match turn(&want, stale, place).await {
         Ok(Some((stale, lease))) => {
             let status = CacheStatus::forward(stale.reason);
-            // The answer is nobody's. What of its content is being stored is read on for the store.
+            // Nobody gets the answer. The store reads on what is being stored of its content.
             drop(Fetch { want, lease: Some(lease) }.stale(stale, status).await);
         }
         Ok(None) => {}
@@ -55,8 +55,8 @@ async fn refresh<E: Env>(
     }
 }
 
-/// The right to refresh what is stale; `None` when somebody else does, or has just done so, or what came last could not be
-/// stored: nobody waits for a refresh, so it would be asked for again behind every answer.
+/// Takes the lease to refresh a stale response. `None` if another request is doing so or has just done so, or if the last
+/// response could not be stored: since nobody waits for a refresh, there would be one after every answer.
 async fn turn<E: Env>(
     want: &Want<'_, E>,
     stale: Stale,

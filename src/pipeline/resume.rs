@@ -1,5 +1,5 @@
-//! Stored content that cannot be read to its end: Redis went away, or evicted a piece, while it was sent. The head is
-//! gone by then, so the origin is asked for the rest of the same representation.
+//! Resuming stored content that cannot be read to its end, because Redis went away or evicted a piece while it was being
+//! sent. The head is sent by then, so the origin is asked for the rest of the same representation.
 
 use super::Want;
 use super::absorb::declared_length;
@@ -16,11 +16,11 @@ use http::header::{DATE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use std::rc::Rc;
 
-/// The bytes of `span` of a stored representation with these fields and `complete` bytes. What breaks after it has begun
-/// goes on with what the origin sends.
+/// Guards the body with the bytes `span` of a stored representation, which has these fields and `complete` bytes in all. If
+/// it breaks off after it has begun, it continues with what the origin sends.
 ///
-/// That takes a strong validator: bytes of two representations must not be put together (RFC 9110 §15.3.7.3). Without
-/// one the body breaks, as does one of a session, which the origin may not answer as it did.
+/// That requires a strong validator: bytes of two representations must not be mixed (RFC 9110 §15.3.7.3). Without
+/// one the body just breaks off, as it does with a session, for which the origin may not answer the same again.
 pub(super) fn guarded<E: Env>(
     want: &Want<'_, E>,
     stored: &HeaderMap,
@@ -30,7 +30,7 @@ pub(super) fn guarded<E: Env>(
     from(want, stored, bytes, (body, Begun::No))
 }
 
-/// The same of a body that stands behind another: what breaks before it has begun goes on, too.
+/// Like [`guarded`], for a body sent after another one: it also continues if it breaks off before it has begun.
 pub(super) fn guarded_behind<E: Env>(
     want: &Want<'_, E>,
     stored: &HeaderMap,
@@ -66,13 +66,13 @@ fn from<E: Env>(
     Body::from_pieces(Some(span.length()), pieces)
 }
 
-/// What tells a representation from others.
+/// Returns the fields that tell this representation from others.
 fn validators(stored: &HeaderMap) -> HeaderMap {
     let names = [ETAG, LAST_MODIFIED, DATE];
     names.into_iter().filter_map(|name| Some((name.clone(), stored.get(name)?.clone()))).collect()
 }
 
-/// Whether the client has something of the response. What has not begun can still be answered otherwise.
+/// Whether the client has received any of the response. If not, it can still be answered in another way.
 #[derive(PartialEq, Eq)]
 enum Begun {
     No,
@@ -83,7 +83,7 @@ struct Guarded<E: Env> {
     body: Body,
     begun: Begun,
     at: u64,
-    /// Until it was asked for.
+    /// The request for the rest; `None` once it was sent.
     rest: Option<Rest<E>>,
 }
 
@@ -110,19 +110,19 @@ impl<E: Env> Guarded<E> {
     }
 }
 
-/// What is asked of the origin, should it be needed.
+/// The request for the rest, in case it is needed.
 struct Rest<E: Env> {
     app: Rc<App<E>>,
     url: String,
     request: Request<Body>,
-    /// The validators of what was sent so far.
+    /// The validators of the representation that was sent so far.
     stored: HeaderMap,
     end: u64,
     complete: u64,
 }
 
 impl<E: Env> Rest<E> {
-    /// The bytes from `at` on; `None` where the origin does not give just these.
+    /// Asks for the bytes from `at` on; `None` where the origin does not send exactly these.
     async fn from(self, at: u64) -> Option<Body> {
         let (wanted, mut request) = (Span::new(at, self.end)?, self.request);
         request.headers_mut().insert(RANGE, HeaderValue::try_from(format!("bytes={wanted}")).ok()?);

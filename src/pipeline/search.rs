@@ -1,4 +1,4 @@
-//! Where a request is looked up, and what answers it, on a route that follows `No-Vary-Search`.
+//! Where a request is looked up on a route that follows `No-Vary-Search`, and which responses answer it.
 
 use super::Incoming;
 use crate::app::Shared;
@@ -11,22 +11,22 @@ use crate::field::no_vary_search::SearchVariance;
 use crate::redis::RedisError;
 use http::{HeaderMap, StatusCode};
 
-/// One request's query, and the one that stands for it.
+/// The query of a request, and the canonical one by which it is looked up.
 #[derive(Clone, Debug)]
 pub(super) struct Search {
-    /// The resource without query.
+    /// The resource without a query.
     path: ResourceKey,
-    /// What counts of the query under the route's own rules.
+    /// The part of the query that counts under the route's own rules.
     asked: Option<String>,
-    /// What it is looked up and stored by.
+    /// The query by which it is looked up and stored.
     by: Option<String>,
 }
 
 impl Search {
-    /// Where to look up a request whose own key is `key`. `None` where its query is all that counts.
+    /// Decides where to look up a request whose own key is `key`. `None` if the route does not follow `No-Vary-Search`.
     ///
     /// # Errors
-    /// [`RedisError`]: then it is not known.
+    /// [`RedisError`]: then the place is not known.
     pub(super) async fn of<E: Env>(
         shared: &Shared<E>,
         policy: &CachePolicy,
@@ -54,13 +54,13 @@ impl Search {
         Ok(place.map(|place| (place, Self { path, asked, by })))
     }
 
-    /// Whether a response that was found answers the request.
+    /// Returns whether a response that was found there answers the request.
     pub(super) fn admits(&self, entry: &Entry) -> bool {
         variance::answers(&entry.headers, self.by.as_deref(), self.asked.as_deref())
     }
 
-    /// Whether a response belongs where the request was looked up: what it says itself may lead elsewhere. Then the next
-    /// request for the same finds its place.
+    /// Returns whether a response belongs where the request was looked up: its own declaration may lead elsewhere. If so, the
+    /// next request for the same is looked up there.
     pub(super) fn keeps(&self, response: &HeaderMap) -> bool {
         match SearchVariance::of(response) {
             Some(variance) => variance.canonical(self.asked.as_deref()) == self.by,
@@ -68,8 +68,8 @@ impl Search {
         }
     }
 
-    /// Takes note of what a response says, in the background. One that says nothing takes back what was known: as long as that
-    /// is, it is looked up elsewhere and not stored. But not an error, which is mostly about one query.
+    /// Learns the declaration of a response, in the background. A 200 without one revokes what was known: otherwise its
+    /// requests would go on being looked up elsewhere, and it would not be stored. An error mostly concerns one query only.
     pub(super) fn learn<E: Env>(
         &self,
         variances: &std::rc::Rc<Variances<E>>,

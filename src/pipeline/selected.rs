@@ -1,4 +1,4 @@
-//! Responses to requests for a part, from what is stored.
+//! Responses to range requests, from what is stored.
 
 use super::absorb::declared_length;
 use super::content;
@@ -16,8 +16,8 @@ use bytes::Bytes;
 use http::header::CONTENT_RANGE;
 use http::{HeaderMap, Response, StatusCode};
 
-/// What a request gets of a stored 200 with this content, if it is for a part. It takes the fields then. `None`
-/// when it gets the whole.
+/// Returns the response to a range request from a stored 200 with this content, and takes its `headers` then. `None`
+/// when the request gets the whole.
 pub(super) fn of_stored<E: Env>(
     want: &Want<'_, E>,
     headers: &mut HeaderMap,
@@ -31,7 +31,7 @@ pub(super) fn of_stored<E: Env>(
         .then(|| written(want, &source, std::mem::take(headers), complete, &selected))
 }
 
-/// The response with what was selected of `complete` bytes, but for the whole.
+/// Makes the response with the part that was selected of `complete` bytes; not for the whole.
 pub(super) fn written<E: Env>(
     want: &Want<'_, E>,
     source: &Source,
@@ -63,7 +63,7 @@ pub(super) fn written<E: Env>(
     response
 }
 
-/// The client has it already.
+/// Makes a 304: the client has the response already.
 pub(super) fn unchanged(metadata: HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -80,7 +80,7 @@ pub(super) fn not_satisfiable(complete: u64) -> Response<Body> {
     response
 }
 
-/// Waits a little for the first piece of a part, so that it leaves together with its head.
+/// Waits briefly for the first piece of a part, so that it is sent together with the head.
 pub(super) async fn ahead<E: Env>(env: &E, mut answer: Answer) -> Answer {
     if answer.response.status() == StatusCode::PARTIAL_CONTENT {
         let declared = declared_length(answer.response.headers());

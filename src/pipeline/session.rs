@@ -1,6 +1,6 @@
-//! Sessions on the way of a request: [`identify`], [`enter`], then the origin, [`settle`] and [`leave`].
+//! Sessions in the request path: [`identify`], [`enter`], then the origin, [`settle`] and [`leave`].
 //!
-//! Routes without sessions are only kept clean: nobody but us speaks in our fields or sees our cookie.
+//! On routes without sessions, only our own fields are removed, in both directions, and our cookie.
 
 mod visit;
 
@@ -19,17 +19,17 @@ use http::{HeaderMap, StatusCode, Uri};
 use std::rc::Rc;
 use visit::{Outcome, failure, sessions};
 
-/// Who sent a request, as far as a session says it.
+/// Who sent a request, according to its session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity<'a> {
-    /// The session, which stays the same when its id changes. One that there is, not one that is claimed.
+    /// The session, which stays the same when its id changes. It exists, and is not merely claimed.
     pub session: Option<&'a Handle>,
-    /// The user who has logged in.
+    /// The user who is logged in.
     pub user: Option<&'a User>,
 }
 
 impl Incoming {
-    /// Who sent it. Nobody is known on routes without sessions.
+    /// Returns who sent the request. Nobody is known on routes without sessions.
     #[must_use]
     pub fn identity(&self) -> Identity<'_> {
         match self.visit.as_ref().map(|visit| visit.found()) {
@@ -38,7 +38,7 @@ impl Incoming {
         }
     }
 
-    /// Why this request is not for the cache, where its session is the reason: it is not told apart from others.
+    /// Returns why the session keeps this request from the cache: the route does not tell its visitor apart, or it is unknown.
     pub(super) fn kept_from_cache(&self, told_apart_by: Visitor) -> Option<&'static str> {
         match self.visit.as_ref().map(|visit| visit.found())? {
             Ok(session) if self.told_apart(told_apart_by).is_none() => session.handle().map(|_| DETAIL),
@@ -47,7 +47,7 @@ impl Incoming {
         }
     }
 
-    /// What tells this visitor apart; `None` for one who has no session, or whom the route does not tell apart.
+    /// Returns what tells this visitor apart; `None` for one without a session, or whom the route does not tell apart.
     pub(super) fn told_apart(&self, by: Visitor) -> Option<Digest> {
         let Identity { session, user } = self.identity();
         let text = match by {
@@ -58,7 +58,7 @@ impl Incoming {
         blake3::hash(text.as_bytes()).as_bytes().first_chunk().copied()
     }
 
-    /// Whether the answer of the origin read or changed a session: then it is for nobody else. Where visitors are told
+    /// Returns whether the origin's answer read or changed a session, so that it is for nobody else. Where visitors are told
     /// apart it may have read one.
     pub(super) fn used_session(&self, told_apart_by: Visitor) -> bool {
         let read = |visit: &Visit| self.told_apart(told_apart_by).is_none() && visit.was_used();
@@ -66,17 +66,17 @@ impl Incoming {
     }
 }
 
-/// What `Cache-Status` says of an answer that used a session.
+/// The `detail` in `Cache-Status` of an answer that used a session.
 const DETAIL: &str = "session";
 
-/// Removes our fields: they are between us and the origin.
+/// Removes our session fields, which are between us and the origin.
 pub(super) fn strip<E: Env>(app: &App<E>, headers: &mut HeaderMap) {
     Fields::new(app.config.session.header.clone()).strip(headers);
 }
 
-/// What a request claims, before anything is asked of Redis: takes away the client's own copies of our
-/// fields, and our cookie, whose secret is not the origin's business. Only on a route with sessions the
-/// cookie is looked at.
+/// Takes from a request what it claims, before Redis is asked anything: removes the client's own copies of our
+/// fields, and our cookie, whose secret is none of the origin's business. The cookie is evaluated only on a route with
+/// sessions.
 pub(super) fn identify<E: Env>(app: &App<E>, route: &Route, incoming: &mut Incoming) -> Option<Claim> {
     strip(app, &mut incoming.headers);
     let nothing_to_take = route.session.is_none() && !incoming.headers.contains_key(COOKIE);
@@ -93,24 +93,24 @@ pub(super) fn identify<E: Env>(app: &App<E>, route: &Route, incoming: &mut Incom
     Some(Claim { cookie, claimed, on_redis_failure: session.on_redis_failure })
 }
 
-/// The session of a request that a cache sends for itself: none, and none begins. What would begin one is for
-/// one visitor, and not stored.
+/// Returns the session of a request that the cache sends for itself: there is none, and none begins. A response that
+/// would begin one is for one visitor, and not stored.
 pub(super) fn of_nobody<E: Env>(app: &App<E>, route: &Route, uri: &Uri) -> Option<Rc<Visit>> {
     let session = route.session?;
     Some(Rc::new(Visit::of_nobody(Cookie::new(&app.config.session, uri), session.on_redis_failure)))
 }
 
-/// What a request claims, on a route with sessions.
+/// The claim of a request to a session, on a route with sessions.
 pub(super) struct Claim {
     cookie: Cookie,
     claimed: Option<Verified>,
     on_redis_failure: OnRedisFailure,
 }
 
-/// Loads the session that is claimed, and tells the origin of it. Without a claim Redis is not asked.
+/// Loads the claimed session, and tells the origin about it. Without a claim Redis is not asked.
 ///
 /// # Errors
-/// The answer, where the session cannot be had and the route says that it must.
+/// The answer to the client, where the session cannot be loaded and the route refuses requests without it.
 pub(super) async fn enter<E: Env>(
     app: &App<E>,
     claim: Option<Claim>,
@@ -158,7 +158,7 @@ fn unavailable(reason: &'static str, detail: &str) -> Answer {
     Answer { response: problem.into_response(), status: CacheStatus::default().because(reason) }
 }
 
-/// Takes what an answer of the origin says of the session out of it, and carries it out.
+/// Takes the session instructions out of the origin's answer, and carries them out.
 pub(super) async fn settle<E: Env>(app: &App<E>, incoming: &Incoming, headers: &mut HeaderMap) {
     let Some(visit) = &incoming.visit else { return strip(app, headers) };
     let fields = Fields::new(app.config.session.header.clone());
@@ -171,7 +171,7 @@ pub(super) async fn settle<E: Env>(app: &App<E>, incoming: &Incoming, headers: &
     }
 }
 
-/// Finishes the answer: the cookie where there is a new one, and what keeps it from others.
+/// Finishes the answer: sets the cookie if there is a new one, and the fields that keep others from storing it.
 pub(super) fn leave(visit: Option<Rc<Visit>>, answer: Answer) -> Answer {
     let Some(visit) = visit else { return answer };
     let Answer { mut response, mut status } = answer;

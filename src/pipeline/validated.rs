@@ -1,4 +1,4 @@
-//! What the origin says of a stored response: that it is still good, or what has taken its place (RFC 9111 §4.3.3 to §4.3.5).
+//! What the origin says about a stored response: that it is still valid, or what replaces it (RFC 9111 §4.3.3 to §4.3.5).
 
 use super::absorb::date;
 use super::fetch::{Ending, Fetch, Received};
@@ -15,18 +15,18 @@ use http::{HeaderMap, Method};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How a response is stored that the origin said is still good.
+/// A response that the origin validated, as it is stored again.
 pub(super) struct Freshened {
-    /// What it varies on.
+    /// The names of the fields that it varies on.
     pub(super) spec: String,
-    /// Its fields, without those that were for one client.
+    /// Its fields, without those that were for one client only.
     pub(super) headers: HeaderMap,
 }
 
 impl<E: Env> Fetch<'_, E> {
-    /// Another response came in place of what is stored: "none of the stored responses nominated in the conditional
-    /// request are suitable" (RFC 9111 §4.3.3). Where the new one must not be stored the old one goes all the same: it
-    /// would be used again, stale. `refused` is why it is not, if that is known already.
+    /// Another response came in place of the stored one: "none of the stored responses nominated in the conditional
+    /// request are suitable" (RFC 9111 §4.3.3). If the new one must not be stored, the old one is dropped all the same, or it
+    /// would be used again, stale. `refused` is why the new one is not stored, if that is known already.
     pub(super) fn supersede(&self, received: &mut Received, refused: Option<Unstorable>) {
         let (code, headers) = (received.response.status(), received.response.headers());
         let another = matches!(code.as_u16(), 200 | 300..=303 | 307 | 308 | 404 | 410);
@@ -35,38 +35,38 @@ impl<E: Env> Fetch<'_, E> {
         }
         match self.unstorable(code, headers, received.received).or(refused) {
             Some(why) => self.supersede_by(why),
-            // Only its end may show that it is too large.
+            // That it is too large may only show at its end.
             None => received.supersedes = self.speaks_for_all(),
         }
     }
 
-    /// The same where what came is not stored, and that is `why`.
+    /// The same where the response is not stored because of `why`.
     pub(super) fn supersede_by(&self, why: Unstorable) {
         if !why.is_of_request() && self.speaks_for_all() {
             self.forget();
         }
     }
 
-    /// What comes for credentials is not what comes without.
+    /// Returns whether the response stands for all others: a response to credentials does not.
     fn speaks_for_all(&self) -> bool {
         !self.want.incoming.headers.contains_key(AUTHORIZATION)
     }
 
-    /// The origin said 304: what is stored is good again, and takes over what the 304 says (RFC 9111 §4.3.4).
+    /// The origin answered 304: the stored response is valid again, with the fields of the 304 (RFC 9111 §4.3.4).
     pub(super) async fn validated(
         self,
         entry: Entry,
         received: &Received,
         mut status: CacheStatus,
     ) -> Answer {
-        // Pieces of its content may have been evicted while the origin was asked.
+        // Pieces of its content may have been evicted while the origin was being asked.
         let Ok(Some(mut entry)) = self.want.shared.store.whole(entry, &self.want.key).await else {
             return Box::pin(self.missing(status)).await;
         };
         let read = entry.preamble();
         let freshened = self.freshen(&mut entry, received);
         let now = received.received;
-        // Nothing says that it is still good, and it must not be used "until it has been successfully validated" (RFC 9111
+        // Nothing confirms the stored response, and it must not be used "until it has been successfully validated" (RFC 9111
         // §5.2.2.2).
         if let Err(why @ Unstorable::AnotherValidator) = freshened {
             return Box::pin(self.anew(status.because(why.as_str()))).await;
@@ -87,10 +87,10 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// A 200 to HEAD makes what is stored good again, or shows that it is not (RFC 9111 §4.3.5).
+    /// A 200 to HEAD validates the stored response, or shows that it is outdated (RFC 9111 §4.3.5).
     pub(super) async fn described(self, entry: Entry, received: Received, status: CacheStatus) -> Answer {
-        // Not where the origin speaks of another coding, of what was compressed here for one. Only a response "that could
-        // have been chosen for that request" is updated or ended by it.
+        // Not if its coding is another, as that of a response compressed here is. Only a response "that could have been
+        // chosen for that request" is updated or ended by it.
         if received.response.headers().get(CONTENT_ENCODING) != entry.headers.get(CONTENT_ENCODING) {
             return self.absorb(received, status).await;
         }
@@ -101,8 +101,8 @@ impl<E: Env> Fetch<'_, E> {
         self.absorb(received, status).await
     }
 
-    /// Takes over what the origin says of a response that it says is still good: its fields, and what may be done
-    /// with it. The fields in `entry` are then for the client that asked: with what came for it alone, such as cookies.
+    /// Updates a stored response that the origin validated: its fields, and what may be done with it. The fields in `entry`
+    /// are then for the client that asked, including what is for it alone, such as cookies.
     pub(super) fn freshen(&self, entry: &mut Entry, received: &Received) -> Result<Freshened, Unstorable> {
         let mut update = received.response.headers().clone();
         date(&mut update, received.received);
@@ -121,7 +121,7 @@ impl<E: Env> Fetch<'_, E> {
         Ok(Freshened { spec, headers: storable.headers })
     }
 
-    /// Makes `entry` what is stored under `lease`, and gives what it varies on.
+    /// Makes `entry` what is stored under `lease`, and returns the names of the fields that it varies on.
     pub(super) fn kept(&self, entry: &mut Entry, lease: &FillLease, freshened: Freshened) -> String {
         let Freshened { spec, headers } = freshened;
         entry.selecting = self.want.selecting.values(&spec);
@@ -130,8 +130,8 @@ impl<E: Env> Fetch<'_, E> {
         spec
     }
 
-    /// Writes a validated entry back in place of what was read, in the background; `false` without the right to. A 304 that
-    /// was long under way may be older than what has been stored meanwhile.
+    /// Writes a validated entry back in place of what was read, in the background; `false` without the right to store. A 304
+    /// that took long may be older than what has been stored meanwhile.
     pub(super) fn refresh(&self, (read, mut entry): (Vec<u8>, Entry), freshened: Freshened) -> bool {
         let Some(lease) = self.lease.clone().map(|lease| lease.over(read)) else { return false };
         let spec = self.kept(&mut entry, &lease, freshened);

@@ -21,31 +21,31 @@ pub(super) struct Want<'a, E: Env> {
     pub(super) incoming: &'a Incoming,
     pub(super) selecting: Selecting<'a>,
     pub(super) key: ResourceKey,
-    /// Where the route follows `No-Vary-Search`.
+    /// The lookup by `No-Vary-Search`, on a route that follows it.
     pub(super) search: Option<Search>,
 }
 
 impl<E: Env> Want<'_, E> {
-    /// What the client asks of a cache, as far as the route lets it.
+    /// Returns the client's cache directives, as far as the route accepts them.
     pub(super) fn directives(&self) -> RequestDirectives {
         let all = RequestDirectives::of(&self.incoming.headers);
         if self.policy.semantics.client_revalidation { all } else { all.without_revalidation() }
     }
 
-    /// Whether what was found answers it, as far as its query is concerned.
+    /// Returns whether the response that was found answers this request's query.
     pub(super) fn admits(&self, entry: &Entry) -> bool {
         self.search.as_ref().is_none_or(|search| search.admits(entry))
     }
 
-    /// Whether it may wait for the response to another request. One with `Authorization` mostly brings what
-    /// is not for others (RFC 9111 §3.5), one with `If-Range` what is for those who have the rest.
+    /// Returns whether it may wait for the response to another request. The response to one with `Authorization` is mostly
+    /// not for others (RFC 9111 §3.5), and that to one with `If-Range` is for a client that has the rest.
     pub(super) fn may_wait(&self) -> bool {
         let alone = [AUTHORIZATION, IF_RANGE];
         !self.policy.collapse.is_zero() && !alone.iter().any(|name| self.incoming.headers.contains_key(name))
     }
 
-    /// Those who want the same, of those who select `variant`. Who asks the origin for a part alone is with those
-    /// who ask for the same part.
+    /// Returns the flight of all requests that want the same: `variant`, and for a range that is asked of the origin by
+    /// itself, the same range.
     pub(super) fn flight(&self, variant: &str) -> String {
         match &self.incoming.range {
             Some(range) if self.policy.range == RangePolicy::Pass => {
@@ -55,7 +55,7 @@ impl<E: Env> Want<'_, E> {
         }
     }
 
-    /// The same once more.
+    /// Makes a copy for another fetch.
     pub(super) fn again(&self) -> Self {
         Self { key: self.key.clone(), search: self.search.clone(), ..*self }
     }

@@ -14,42 +14,42 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
-/// The most URLs of one request or message.
+/// The most URLs in one request or message.
 pub const MAX_URLS: usize = 1000;
 
-/// How many are fetched at once.
+/// How many URLs are fetched at once.
 const AT_ONCE: usize = 8;
 
-/// The codings that browsers accept: what is fetched is the variant that they are given.
+/// The codings that browsers accept, so that the variant is fetched that they are given.
 const ACCEPTED: &str = "gzip, deflate, br, zstd";
 
 /// What to warm.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Warm {
-    /// Absolute URLs, as clients ask for them.
+    /// Absolute URLs, as clients request them.
     pub urls: Vec<String>,
 }
 
-/// What became of one URL.
+/// The result for one URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warmed {
     /// The URL.
     pub url: String,
-    /// The status code of its response.
+    /// The status code of the response.
     pub status: u16,
-    /// Whether it is stored now, by this or from before.
+    /// Whether it is stored now, by this warm-up or from before.
     pub stored: bool,
-    /// Why not, as one token, or what else is to be said of it.
+    /// Why it is not stored, as one token, or another remark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<&'static str>,
 }
 
 impl Warm {
-    /// The URLs, checked.
+    /// Returns the URLs, checked.
     ///
     /// # Errors
-    /// Every problem, each with its place.
+    /// All problems found, each with its place.
     pub fn targets(&self) -> Result<Vec<Uri>, Vec<String>> {
         let parsed = self.urls.iter().enumerate().map(|(at, text)| {
             let uri: Option<Uri> = text.parse().ok();
@@ -67,13 +67,13 @@ impl Warm {
     }
 }
 
-/// Fetches what is not stored yet, some at once, and says what became of each, in their order.
+/// Fetches what is not stored yet, several URLs at once, and returns the results in the order of the URLs.
 pub async fn warm<E: Env>(app: &Rc<App<E>>, targets: Vec<Uri>) -> Vec<Warmed> {
     let each = targets.into_iter().map(|uri| one(app, uri));
     futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
 }
 
-/// The same, but nothing is begun at `until` or later. Also gives what is left.
+/// The same, but begins no fetch at `until` or later. Returns the URLs that are left, too.
 pub async fn warm_until<E: Env>(
     app: &Rc<App<E>>,
     targets: Vec<Uri>,
@@ -107,7 +107,7 @@ async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {
     let route = app.config.route(incoming.authority(), incoming.uri.path());
     incoming.visit = session::of_nobody(app, route, &incoming.uri);
     let (response, status) = match plan(app, &route.policy, &incoming) {
-        // There is nothing to fetch for what will not be stored.
+        // What will not be stored need not be fetched.
         Plan::Pass(status) => (None, status),
         Plan::Post { .. } => (None, CacheStatus::default()),
         Plan::Cache { shared, policy, key } => {
@@ -124,7 +124,7 @@ async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {
     Warmed { url, status: code, stored: whole && (hit || stored || collapsed), detail }
 }
 
-/// Reads a body to its end, since what is read is stored. `false` when it ends early.
+/// Reads a body to its end, so that all of it is stored. `false` when it ends early.
 async fn read(mut body: Body) -> bool {
     while let Some(piece) = body.chunk().await {
         if piece.is_err() {

@@ -6,14 +6,14 @@
 //! asctime-date  Sun Nov  6 08:49:37 1994
 //! ```
 //! "Although all date formats are specified to be case-sensitive, a cache recipient SHOULD match the field value
-//! case-insensitively" (RFC 9111 §4.2). Beyond that nothing is mended: a date that is not quite one is none, and a zone
-//! other than GMT "SHOULD" make it invalid (§4.2). The name of the day has to be one, and is not held against the date.
+//! case-insensitively" (RFC 9111 §4.2). Beyond that the parser is strict: what deviates from the grammar is no date, and a
+//! zone other than GMT "SHOULD" make it invalid (§4.2). The day name must be a valid one, but need not fit the date.
 
 const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// Seconds since the Unix epoch; `None` for what is no date, and for dates before it.
+/// Parses a date to seconds since the Unix epoch; `None` for what is no date, and for dates before the epoch.
 pub(super) fn parse(text: &str) -> Option<u64> {
     let text = text.to_ascii_lowercase();
     let (day_name, rest) = text.split_at_checked(text.find([',', ' '])?)?;
@@ -36,8 +36,8 @@ fn imf_fixdate(text: &str) -> Option<u64> {
     seconds(number(year, 4)?, month, number(day, 2)?, time)
 }
 
-/// `06-nov-94 08:49:37 gmt`. The year has two digits; what is before the epoch means nothing here, so that 70 to 99
-/// are of the last century.
+/// `06-nov-94 08:49:37 gmt`. The year has two digits; since nothing is older than the epoch, 70 to 99 belong to the
+/// last century.
 fn rfc850(text: &str) -> Option<u64> {
     let [date, time] = split(text.strip_suffix(" gmt")?, ' ')?;
     let [day, month, year] = split(date, '-')?;
@@ -45,7 +45,7 @@ fn rfc850(text: &str) -> Option<u64> {
     seconds(if year < 70 { 2000 + year } else { 1900 + year }, month, number(day, 2)?, time)
 }
 
-/// `nov  6 08:49:37 1994`, or with a day of two digits.
+/// `nov  6 08:49:37 1994`, or with a two-digit day.
 fn asctime(text: &str) -> Option<u64> {
     let (month, rest) = text.split_at_checked(3)?;
     let (day, rest) = rest.strip_prefix(' ')?.split_at_checked(2)?;
@@ -54,7 +54,7 @@ fn asctime(text: &str) -> Option<u64> {
     seconds(number(year, 4)?, month, day, time)
 }
 
-/// Exactly `N` parts.
+/// Splits into exactly `N` parts.
 fn split<const N: usize>(text: &str, separator: char) -> Option<[&str; N]> {
     let mut parts = text.split(separator);
     let mut found = [""; N];
@@ -64,7 +64,7 @@ fn split<const N: usize>(text: &str, separator: char) -> Option<[&str; N]> {
     parts.next().is_none().then_some(found)
 }
 
-/// A number of exactly so many digits.
+/// A number of exactly `digits` digits.
 fn number(text: &str, digits: usize) -> Option<u64> {
     let valid = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
     valid.then(|| text.parse().ok()).flatten()
@@ -81,7 +81,7 @@ fn seconds(year: u64, month: &str, day: u64, time: &str) -> Option<u64> {
     valid.then(|| ((days + day - 1) * 24 + hour) * 3600 + minute * 60 + second)
 }
 
-/// Days from the beginning of the calendar to that of `year`.
+/// Days from year 1 to the beginning of `year`.
 const fn days_before(year: u64) -> Option<u64> {
     match year.checked_sub(1) {
         Some(whole) => Some(whole * 365 + whole / 4 - whole / 100 + whole / 400),

@@ -1,4 +1,4 @@
-//! The session of one request, and what becomes of it.
+//! The session of one request, and how it changes.
 
 use super::DETAIL;
 use crate::app::App;
@@ -17,33 +17,33 @@ pub struct Visit {
     cookie: Cookie,
     on_redis_failure: OnRedisFailure,
     claimed: Option<Verified>,
-    /// What was found, or why Redis could not say.
+    /// What was found, or why Redis could not tell.
     found: Result<Session, &'static str>,
     outcome: RefCell<Outcome>,
 }
 
-/// What the answer needs.
+/// The effects of the session on the answer.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// The origin changed the session, or tried to.
+    /// Whether the origin changed the session, or tried to.
     changed: bool,
-    /// There is no client who would be given the session.
+    /// Whether there is no client to whom a session could be given.
     unattended: bool,
     /// The cookie for the client.
     pub(super) set_cookie: Option<HeaderValue>,
-    /// What to say of it, beside that a session was used.
+    /// The `detail` in `Cache-Status`, if it is more than that a session was used.
     pub(super) detail: Option<&'static str>,
-    /// What is answered in the place of the origin.
+    /// The answer that replaces the origin's.
     pub(super) problem: Option<Problem>,
 }
 
-/// What came of a change.
+/// The outcome of a change.
 enum Done {
     Nothing,
     Cookie(Option<HeaderValue>),
-    /// It was not carried out, and the answer goes on.
+    /// It was not carried out, and the answer is sent all the same.
     Dropped(&'static str),
-    /// It was not carried out, and the answer must say so.
+    /// It was not carried out, and the answer must be an error.
     Refused(&'static str, Problem),
 }
 
@@ -58,7 +58,7 @@ impl Visit {
         Self { cookie, on_redis_failure, claimed, found, outcome: RefCell::new(outcome) }
     }
 
-    /// For a request that a cache sends for itself: there is nobody whose session could change.
+    /// For a request that the cache sends for itself: there is nobody whose session could change.
     pub(super) fn of_nobody(cookie: Cookie, on_redis_failure: OnRedisFailure) -> Self {
         let outcome = Outcome { unattended: true, ..Outcome::default() };
         Self::new(cookie, on_redis_failure, None, Ok(Session::Absent), outcome)
@@ -76,7 +76,7 @@ impl Visit {
         self.outcome.take()
     }
 
-    /// Carries a change out; `None` is one that cannot be. Gives why nothing was changed, where that is so.
+    /// Carries out a change; `None` stands for an invalid one. Returns why nothing was changed, where that is so.
     pub(super) async fn settle<E: Env>(&self, app: &App<E>, change: Option<Change>) -> Option<&'static str> {
         let unattended = self.outcome.borrow().unattended;
         let done = match change {
@@ -100,13 +100,13 @@ impl Visit {
         outcome.detail
     }
 
-    /// Whether the origin read the session or changed it.
+    /// Returns whether the origin read the session or changed it.
     pub(super) fn was_used(&self) -> bool {
         let read = self.found.as_ref().is_ok_and(|session| session.handle().is_some());
         read || self.was_changed()
     }
 
-    /// Whether the origin changed it, or tried to.
+    /// Returns whether the origin changed it, or tried to.
     pub(super) fn was_changed(&self) -> bool {
         self.outcome.borrow().changed
     }
@@ -115,7 +115,7 @@ impl Visit {
         let ends = matches!(change, Change::End);
         let step = match &self.found {
             Ok(session) => decide(session, change),
-            // What the session holds is not known. Whoever logs in or out needs none of it.
+            // The session could not be read. A login or logout needs nothing of it.
             Err(_) if ends => Step::End,
             Err(_) if matches!(change, Change::Write { user: Some(_), .. }) => {
                 decide(&Session::Absent, change)
@@ -128,7 +128,7 @@ impl Visit {
         };
         match result {
             Ok(done) => done,
-            // It has ended meanwhile, and there is nothing left to remember anything in.
+            // The session has ended meanwhile, so nothing can be stored in it.
             Err(SessionError::Gone) => Done::Dropped("session-ended"),
             Err(SessionError::Redis(error)) => self.failed(error.reason(), ends),
             Err(error) => refused(&error),
@@ -162,7 +162,7 @@ impl Visit {
             }
             Step::Write(_, DataChange::None) => return Ok(Done::Nothing),
             Step::Rotate(loaded, data) => match sessions.rotate(loaded, &data).await {
-                // The client has a new id already, from the request that was faster.
+                // The client has a new id already, from a concurrent request that was faster.
                 Err(SessionError::Rotated) if data == DataChange::None => {
                     return Ok(Done::Dropped("session-rotated"));
                 }
@@ -183,7 +183,7 @@ impl Visit {
         self.cookie.set(&app.ring.sign(&new.id)?, max_age)
     }
 
-    /// Redis did not do it. A logout that was not done is never reported as done.
+    /// Redis did not carry it out. A logout that was not carried out is never reported as done.
     fn failed(&self, reason: &'static str, ends: bool) -> Done {
         match self.on_redis_failure {
             OnRedisFailure::Anonymous if !ends => Done::Dropped(reason),
@@ -196,12 +196,12 @@ impl Visit {
     }
 }
 
-/// Where sessions are, or why there are none.
+/// Returns the sessions, or why there are none.
 pub(super) fn sessions<E: Env>(app: &App<E>) -> Result<&Sessions<E>, &'static str> {
     app.shared.as_ref().map(|shared| &shared.sessions).ok_or("redis-disabled")
 }
 
-/// Why an operation was not carried out, as one token.
+/// Returns why an operation was not carried out, as one token.
 pub(super) fn failure(error: &SessionError) -> &'static str {
     match error {
         SessionError::Gone | SessionError::Exists => "session-ended",
