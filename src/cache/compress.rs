@@ -1,9 +1,9 @@
 //! Compressing what is stored, once, for all who accept it.
 //!
-//! A response that the origin sends as it is may be compressed on its way into the store, where the route says so. It
+//! Where the route says so, a response that the origin sends uncompressed may be compressed on its way into the store. It
 //! is another representation then (RFC 9110 §8.4): it varies on `Accept-Encoding`, its entity tag is weak, and the
-//! store keeps one for each coding that clients accept. What is not stored passes as it came: compressing what
-//! is private can tell what is in it.
+//! store keeps one for each coding that clients accept. What is not stored passes through unchanged: the size of
+//! compressed content can reveal what is private in it.
 
 use crate::body::{Body, BodyError};
 use crate::field::cache_control::ResponseDirectives;
@@ -20,10 +20,10 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::io::Write as _;
 
-/// What is smaller than this, in bytes, gains nothing.
+/// Below this size, in bytes, compression gains nothing.
 const SMALLEST: u64 = 860;
 
-/// How hard it is tried: the time of an edge is dearer than the last per cent.
+/// The compression effort: CPU time at the edge is worth more than the last per cent.
 const BROTLI_QUALITY: u32 = 5;
 const BROTLI_WINDOW: u32 = 20;
 const BROTLI_BUFFER: usize = 16 * 1024;
@@ -39,7 +39,7 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// Its name in `Content-Encoding`.
+    /// Returns its name in `Content-Encoding`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,15 +49,15 @@ impl Coding {
     }
 }
 
-/// What becomes of a response that could be compressed.
+/// The decision about a response that could be compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// How it is compressed for this client; not at all where the client accepts none of what we offer.
+    /// The coding for this client; `None` where the client accepts none that we offer.
     pub coding: Option<Coding>,
 }
 
-/// Whether and how a response is compressed, in the order in which the route offers `codings`. `None` where it passes
-/// as it is, whoever asks. `targets` are the fields by which this cache is addressed.
+/// Decides whether and how a response is compressed, preferring `codings` in the order of the route. `None` where it
+/// passes unchanged for every client. `targets` are the targeted fields that address this cache.
 #[must_use]
 pub fn plan(
     codings: &[Coding],
@@ -72,21 +72,21 @@ pub fn plan(
     if codings.is_empty() || status != StatusCode::OK || has(CONTENT_ENCODING) || !gains {
         return None;
     }
-    // RFC 9111 §5.2.2.6: no-transform "indicates that an intermediary ... MUST NOT transform the content". That is said to
-    // all of them, and a targeted field, which is about caching, does not take it back.
+    // RFC 9111 §5.2.2.6: no-transform "indicates that an intermediary ... MUST NOT transform the content". That is addressed
+    // to all intermediaries, and a targeted field, which is about caching, does not revoke it.
     let forbidden = ResponseDirectives::of(response).no_transform
         || Governing::of(response, targets).directives.no_transform;
     if forbidden || !is_compressible(response) {
         return None;
     }
     let accepts = |coding: &&Coding| {
-        // The field was reduced to the codings that are accepted (see `field::accept`).
+        // The field was reduced to the accepted codings before (see `field::accept`).
         list::members(request, ACCEPT_ENCODING).any(|member| member.eq_ignore_ascii_case(coding.name()))
     };
     Some(Plan { coding: codings.iter().find(accepts).copied() })
 }
 
-/// Text, and what is text underneath. Pictures, archives and the like are compressed already.
+/// Returns whether the content is text in some form. Pictures, archives and the like are compressed already.
 fn is_compressible(response: &HeaderMap) -> bool {
     const OTHERS: [&str; 9] = [
         "application/javascript",
@@ -103,7 +103,7 @@ fn is_compressible(response: &HeaderMap) -> bool {
         return false;
     };
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    // An event stream must not wait in a buffer.
+    // The events of a stream must not wait in a buffer.
     (media_type.starts_with("text/") && media_type != "text/event-stream")
         || OTHERS.contains(&media_type.as_str())
         || media_type.ends_with("+json")
@@ -111,7 +111,7 @@ fn is_compressible(response: &HeaderMap) -> bool {
 }
 
 impl Plan {
-    /// The fields of the response that is stored in place of the one that came.
+    /// Changes the fields to those of the response that is stored in place of the one that came.
     pub fn apply_to_fields(self, headers: &mut HeaderMap) {
         vary_on_encoding(headers);
         let Some(coding) = self.coding else { return };
@@ -122,8 +122,8 @@ impl Plan {
         weaken(headers);
     }
 
-    /// The content of it, which breaks where what came is not as long as was declared: what is compressed has no declared
-    /// length by which the store would see that it is incomplete (RFC 9111 §3.3).
+    /// Returns the content that is stored. It breaks off where what came is not as long as was declared: the compressed content
+    /// has no declared length by which the store would notice that it is incomplete (RFC 9111 §3.3).
     #[must_use]
     pub fn apply_to_content(self, body: Body, declared: Option<u64>) -> Body {
         let Some(coding) = self.coding else { return body };
@@ -132,7 +132,7 @@ impl Plan {
             None => body,
         };
         match body {
-            // Nothing, compressed, is something: no bytes at all are no gzip (RFC 1952 §2.2).
+            // Empty content has a compressed form, too: zero bytes are not valid gzip (RFC 1952 §2.2).
             Body::Empty => whole(coding, &Bytes::new()),
             Body::Full(content) => whole(coding, &content),
             body => streamed(coding, body),
@@ -140,7 +140,7 @@ impl Plan {
     }
 }
 
-/// Fields about the very bytes that came. A digest of a representation is of it as it is encoded (RFC 9530 §3).
+/// Fields about the exact bytes that came. The digest of a representation covers its encoded form (RFC 9530 §3).
 fn of_the_bytes() -> impl Iterator<Item = HeaderName> {
     let digests = digest::OF_CONTENT.into_iter().chain(digest::OF_REPRESENTATION);
     [CONTENT_LENGTH, ACCEPT_RANGES].into_iter().chain(digests)
@@ -154,7 +154,7 @@ fn vary_on_encoding(headers: &mut HeaderMap) {
     }
 }
 
-/// Two representations must not have the same strong validator (RFC 9110 §8.8.1); a weak one they may.
+/// Two representations must not share a strong validator (RFC 9110 §8.8.1); they may share a weak one.
 fn weaken(headers: &mut HeaderMap) {
     let tag = headers.get(ETAG).and_then(|tag| tag.to_str().ok());
     let strong = tag.filter(|tag| !tag.starts_with("W/") && EntityTag::parse(tag).is_some());
@@ -163,14 +163,14 @@ fn weaken(headers: &mut HeaderMap) {
     }
 }
 
-/// Fits what a 304 says to the response that was compressed when it was stored.
+/// Adapts the fields of a 304 to a stored response that was compressed here.
 pub fn adapt(update: &mut HeaderMap, stored: &HeaderMap) {
     let varies =
         list::members(stored, VARY).any(|member| member.eq_ignore_ascii_case(ACCEPT_ENCODING.as_str()));
     if varies && update.contains_key(VARY) {
         vary_on_encoding(update);
     }
-    // What was removed when it was compressed does not come back.
+    // Fields that were removed at compression must not come back.
     let encoded = stored.contains_key(CONTENT_ENCODING);
     for name in of_the_bytes().filter(|name| encoded && !stored.contains_key(name)) {
         update.remove(name);
@@ -181,7 +181,7 @@ pub fn adapt(update: &mut HeaderMap, stored: &HeaderMap) {
     }
 }
 
-/// Compresses piece by piece.
+/// A compressor that takes content piece by piece.
 enum Encoder {
     Brotli(Box<CompressorWriter<Vec<u8>>>),
     Gzip(Box<GzEncoder<Vec<u8>>>),
@@ -202,7 +202,7 @@ impl Encoder {
         }
     }
 
-    /// Takes a piece in, and gives what is ready; often nothing yet.
+    /// Takes in a piece, and returns the output that is ready; often none yet.
     fn push(&mut self, piece: &[u8]) -> std::io::Result<Bytes> {
         let ready = match self {
             Self::Brotli(encoder) => {
@@ -217,7 +217,7 @@ impl Encoder {
         Ok(ready.into())
     }
 
-    /// All that is left.
+    /// Returns the rest of the output.
     fn finish(self) -> std::io::Result<Bytes> {
         match self {
             Self::Brotli(encoder) => Ok(encoder.into_inner().into()),

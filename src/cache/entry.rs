@@ -1,4 +1,4 @@
-//! A stored response and how it is written.
+//! A stored response and its encoding.
 
 mod wire;
 
@@ -14,37 +14,37 @@ use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, L
 use http::{HeaderMap, StatusCode};
 
 const VERSION: u8 = 4;
-/// Where the version would be, this is there instead before a record of parts: see [`partial`](super::partial).
+/// The byte in place of the version that marks a record of parts: see [`partial`](super::partial).
 pub(super) const PARTS: u8 = b'Q';
 
 /// What may be done with a stored response, as decided when it was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How long it is fresh.
+    /// The freshness lifetime.
     pub lifetime: DeltaSeconds,
-    /// Never without validation (`no-cache`).
+    /// It must be validated before every use (`no-cache`).
     pub always_validate: bool,
-    /// Never stale (`must-revalidate` and its kin).
+    /// It must not be served stale (`must-revalidate` and its kin).
     pub forbids_stale: bool,
-    /// Does not change while it is fresh (RFC 8246).
+    /// It does not change while it is fresh (RFC 8246).
     pub immutable: bool,
-    /// Stale for so long while the origin fails (RFC 5861 §4).
+    /// For how long it may be served stale while the origin fails (RFC 5861 §4).
     pub stale_if_error: DeltaSeconds,
-    /// Stale for so long while it is refreshed in the background (RFC 5861 §3).
+    /// For how long it may be served stale while it is refreshed in the background (RFC 5861 §3).
     pub stale_while_revalidate: DeltaSeconds,
 }
 
 impl Policy {
-    /// The part of it that is said or not said, as bits.
+    /// The boolean members, as bits.
     const fn flags(&self) -> u8 {
         self.always_validate as u8 | (self.forbids_stale as u8) << 1 | (self.immutable as u8) << 2
     }
 }
 
-/// A point in the life of the purge ledger: which ledger, and how many purges it had seen.
+/// A state of the purge ledger: which ledger, and how many purges it had seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerMark {
-    /// The identity of the ledger. A lost ledger gets another one.
+    /// The identity of the ledger. A ledger that was lost is replaced by one with another identity.
     pub id: String,
     /// The number of its last purge.
     pub seq: u64,
@@ -59,18 +59,18 @@ pub enum Content {
     Chunked {
         /// Names this body among those of the resource.
         body: String,
-        /// How many pieces.
+        /// The number of pieces.
         chunks: u32,
-        /// Bytes in all.
+        /// The length in bytes.
         length: u64,
     },
 }
 
 impl Content {
-    /// Nothing.
+    /// Empty content.
     pub const NONE: Self = Self::Inline(Bytes::new());
 
-    /// Bytes in all.
+    /// Returns the length in bytes.
     #[must_use]
     pub const fn length(&self) -> u64 {
         match self {
@@ -83,21 +83,21 @@ impl Content {
 /// A stored response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The whole resource key it was stored under.
+    /// The whole text of the resource key under which it was stored.
     pub key: String,
     /// The values of the request fields that select it.
     pub selecting: String,
     /// When it was received or last validated (`response_time`, RFC 9111 §4.2.3).
     pub received: Timestamp,
-    /// How old it was then, in seconds (`corrected_initial_age`).
+    /// Its age at that time, in seconds (`corrected_initial_age`).
     pub initial_age: u64,
     /// What may be done with it.
     pub policy: Policy,
-    /// The purge ledger as it was before the response was fetched.
+    /// The state of the purge ledger before the response was fetched.
     pub ledger: LedgerMark,
     /// The status code.
     pub status: StatusCode,
-    /// The fields, without those of one connection.
+    /// The fields, without the hop-by-hop fields.
     pub headers: HeaderMap,
     /// The tags it can be purged by.
     pub tags: Vec<String>,
@@ -106,25 +106,25 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The age now, in seconds (RFC 9111 §4.2.3).
+    /// Returns the age now, in seconds (RFC 9111 §4.2.3).
     #[must_use]
     pub fn age(&self, now: Timestamp) -> u64 {
         self.initial_age.saturating_add(now.since(self.received).as_secs())
     }
 
-    /// Seconds of freshness left; negative once stale.
+    /// Returns the seconds of freshness left; negative once stale.
     #[must_use]
     pub fn ttl(&self, now: Timestamp) -> i64 {
         let signed = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
         signed(self.policy.lifetime.as_secs()).saturating_sub(signed(self.age(now)))
     }
 
-    /// Takes over what a 304, or a 200 to HEAD, says (RFC 9111 §3.2): every field it has but `Content-Length`, and those
-    /// that the stored content depends on. `Age` goes: the origin has just spoken.
+    /// Updates the fields with those of a 304, or of a 200 to HEAD (RFC 9111 §3.2): all but `Content-Length` and those that
+    /// the stored content depends on. `Age` is dropped, since the origin has just answered.
     ///
-    /// `false`, with nothing taken over, when it is about another representation: "If none of the initial set contains at
+    /// Returns `false` and changes nothing if the update is about another representation: "If none of the initial set contains at
     /// least one of the same strong validators, then the cache MUST NOT use the new response to update any stored
-    /// responses" (§4.3.4). `origin` is where it came from, which its groups are scoped to.
+    /// responses" (§4.3.4). `origin` is where it came from, to which its cache groups are scoped.
     #[must_use]
     pub fn freshen(&mut self, update: &HeaderMap, origin: &str) -> bool {
         if !is_about(update, &self.headers) {
@@ -149,7 +149,7 @@ impl Entry {
         true
     }
 
-    /// Whether a 200 to HEAD is about this response: "if the stored response and HEAD response have matching values for
+    /// Returns whether a 200 to HEAD is about this response: "if the stored response and HEAD response have matching values for
     /// any received validator fields (ETag and Last-Modified) and, if the HEAD response has a Content-Length header field,
     /// the value of Content-Length matches" (RFC 9111 §4.3.5).
     #[must_use]

@@ -1,12 +1,12 @@
-//! Storing a response while it passes by: piece after piece, in bounded memory.
+//! Storing a response while it passes through: piece by piece, in bounded memory.
 //!
-//! A body up to [`CHUNK`] is stored in its entry. A larger one goes into pieces of that size, each under a
-//! key of its own, and the entry is written last, once all of them are there and the length is right. From the
+//! A body up to [`CHUNK`] is stored in its entry. A larger one is divided into pieces of that size, each under a
+//! key of its own, and the entry is written last, once all pieces are stored and the length is right. From the
 //! first piece on, those who wait for the response can read it as it comes. A [`Part`] of a response is stored in
-//! the same way, always in pieces, and put together with what is stored already.
+//! the same way, always in pieces, and combined with what is stored already.
 //!
-//! The entry is written before the client has the end of the response, unless that takes too long: who has
-//! read it finds it stored. And it is written even if the client goes away half way.
+//! The entry is written before the client gets the end of the response, unless that takes too long: a client that has
+//! read the response finds it stored. The entry is written even if the client goes away half way.
 
 mod pace;
 mod tee;
@@ -29,7 +29,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long the end of a response waits until it is stored.
+/// How long the end of a response is held back until it is stored.
 const BRIEFLY: Duration = Duration::from_millis(50);
 
 /// A response on its way into the store.
@@ -40,7 +40,7 @@ pub struct Fill<E: Env> {
     entry: Entry,
     declared: Option<u64>,
     limit: u64,
-    /// By [`Clock::elapsed`](crate::env::Clock::elapsed), as the next: the wall clock may be set back.
+    /// By [`Clock::elapsed`](crate::env::Clock::elapsed), like the next: the wall clock may be set back.
     began: Duration,
     renewed: Duration,
     buffer: BytesMut,
@@ -55,7 +55,7 @@ struct Pieces {
     count: u32,
 }
 
-/// Why nothing was stored.
+/// Why a fill ended without storing anything.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Abandoned {
     #[error("{}", .0.as_str())]
@@ -71,11 +71,11 @@ pub(super) enum Abandoned {
 }
 
 impl<E: Env> Fill<E> {
-    /// Begins to store `entry`, whose content is yet to come: at most `limit` bytes, and exactly `declared`
-    /// where the origin declared a length.
+    /// Begins to store `entry`, whose content is yet to come: at most `limit` bytes, and exactly `declared` bytes
+    /// if the origin declared a length.
     ///
     /// # Errors
-    /// [`Unstorable::TooLarge`] when more than `limit` is declared; the lease is given back.
+    /// [`Unstorable::TooLarge`] when more than `limit` is declared; the lease is returned.
     pub fn begin(
         store: Rc<Store<E>>,
         lease: FillLease,
@@ -106,11 +106,11 @@ impl<E: Env> Fill<E> {
         })
     }
 
-    /// Begins to store a part, at most `limit` bytes of it, with the fields in `entry`.
+    /// Begins to store a part of at most `limit` bytes, with the fields in `entry`.
     ///
     /// # Errors
     /// [`Unstorable::TooLarge`] when it is larger, [`Unstorable::NoValidator`] without a strong validator; the lease
-    /// is given back.
+    /// is returned.
     pub fn begin_part(
         store: Rc<Store<E>>,
         lease: FillLease,
@@ -126,14 +126,14 @@ impl<E: Env> Fill<E> {
         Ok(Self { part: Some(part), ..Self::begin(store, lease, spec, entry, length, limit)? })
     }
 
-    /// The same of a response that takes the place of what is stored, if it `supersedes` that: also where it turns out to be
-    /// too large, or what is stored would be used again (RFC 9111 §4.3.3).
+    /// Says whether the response `supersedes` what is stored. That then goes even if the response turns out to be too large,
+    /// or it would be used again (RFC 9111 §4.3.3).
     #[must_use]
     pub fn superseding(self, supersedes: bool) -> Self {
         Self { supersedes, ..self }
     }
 
-    /// The same body, which is stored as it is read: a content that is there as a whole at once.
+    /// Returns the same body, which is stored as it is read; content in memory is stored at once.
     pub async fn pass(self, body: Body) -> Body {
         match body {
             Body::Full(content) => {
@@ -184,7 +184,7 @@ impl<E: Env> Fill<E> {
         let pieces = self.pieces.get_or_insert_with(|| Pieces { body: store.nonces.next(), count: 0 });
         let key = self.store.chunk_key(&self.lease.resource, &pieces.body, pieces.count);
         pieces.count += 1;
-        // Longer than the entry that will name it.
+        // Longer than the entry that will refer to it.
         let ttl = millis(FILL_TIME) + self.store.ttl(&self.entry, self.entry.received).as_millis();
         let arguments = vec![Arg::from(key), Arg::from(seal(&chunk)), Arg::from("PX"), Arg::from(ttl)];
         self.store.redis.call("SET", arguments).await?;
@@ -194,7 +194,7 @@ impl<E: Env> Fill<E> {
         Ok(())
     }
 
-    /// Shows the response to those who wait for it, now that there is a piece to read.
+    /// Shows the response to those who wait for it, once there is a piece to read.
     async fn publish(&mut self) -> Result<(), Abandoned> {
         let Some(pieces) = &self.pieces else { return Ok(()) };
         let (body, length) = (pieces.body.clone(), self.declared.unwrap_or(u64::MAX));
@@ -204,7 +204,7 @@ impl<E: Env> Fill<E> {
         Ok(())
     }
 
-    /// How others read what comes, once there is a piece to read.
+    /// Returns a reader of what is being stored, once there is a piece to read.
     fn followed(&self) -> Option<Following<E>> {
         let (lead, pieces) = (self.lease.lead.as_ref()?, self.pieces.as_ref()?);
         self.part.is_none().then(|| Following {
@@ -216,7 +216,7 @@ impl<E: Env> Fill<E> {
         })
     }
 
-    /// Writes the entry, or ends the lead without one and says why.
+    /// Writes the entry, or ends the lead without one and logs why.
     async fn end(mut self, pushed: Result<(), Abandoned>) {
         let stored = match pushed {
             Ok(()) => self.commit().await,
@@ -237,7 +237,7 @@ impl<E: Env> Fill<E> {
     }
 
     async fn commit(&mut self) -> Result<(), Abandoned> {
-        // RFC 9111 §3.3: an incomplete response is not stored as a complete one. More than was declared is
+        // RFC 9111 §3.3: an incomplete response is not stored as a complete one. One longer than declared is
         // no better (RFC 9112 §6.3).
         if self.declared.is_some_and(|declared| declared != self.length) {
             return Err(Abandoned::Unstorable(Unstorable::Incomplete));
@@ -263,7 +263,7 @@ impl<E: Env> Fill<E> {
     }
 }
 
-/// Waits for `work`, but not for long: then it goes on in the background.
+/// Waits for `work`, but only briefly: after that it continues in the background.
 async fn briefly<E: Env>(env: &E, work: impl Future<Output = ()> + 'static) {
     let mut work = Box::pin(work);
     if let Either::Right(_) = select(&mut work, pin!(env.sleep(BRIEFLY))).await {

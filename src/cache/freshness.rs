@@ -1,4 +1,4 @@
-//! How long a response is fresh and how old it is (RFC 9111 §4.2).
+//! How long a response is fresh, and how old it is (RFC 9111 §4.2).
 
 use crate::config::Fraction;
 use crate::field::cache_control::Seconds;
@@ -10,28 +10,28 @@ use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
 
-/// How freshness is guessed where the origin says nothing (RFC 9111 §4.2.2).
+/// How freshness is estimated where the origin does not specify it (RFC 9111 §4.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heuristic {
-    /// This part of the time since the last modification. "A typical setting of this fraction might be 10%."
+    /// The fraction of the time since the last modification. "A typical setting of this fraction might be 10%."
     pub fraction: Fraction,
-    /// But at most this.
+    /// The upper bound of the estimate.
     pub max: Duration,
 }
 
 /// Where a freshness lifetime comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// The origin said so.
+    /// The origin specified it.
     Explicit(DeltaSeconds),
-    /// Guessed from `Last-Modified`.
+    /// Estimated from `Last-Modified`.
     Heuristic(DeltaSeconds),
-    /// Neither.
+    /// Neither specified nor estimated.
     Unknown,
 }
 
 impl Lifetime {
-    /// In seconds; unknown is none.
+    /// Returns the lifetime in seconds; zero if unknown.
     #[must_use]
     pub const fn seconds(self) -> DeltaSeconds {
         match self {
@@ -41,7 +41,7 @@ impl Lifetime {
     }
 }
 
-/// The freshness lifetime (RFC 9111 §4.2.1). `received` stands in for a missing `Date` (RFC 9110 §6.6.1).
+/// Determines the freshness lifetime (RFC 9111 §4.2.1). `received` stands in for a missing `Date` (RFC 9110 §6.6.1).
 #[must_use]
 pub fn lifetime(
     status: StatusCode,
@@ -86,13 +86,13 @@ fn guess(
     })
 }
 
-/// Status codes "defined as heuristically cacheable" (RFC 9110 §15.1).
+/// Returns whether a status code is one of those "defined as heuristically cacheable" (RFC 9110 §15.1).
 #[must_use]
 pub const fn is_heuristically_cacheable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
-/// `corrected_initial_age` in seconds (RFC 9111 §4.2.3).
+/// Computes `corrected_initial_age` in seconds (RFC 9111 §4.2.3).
 #[must_use]
 pub fn initial_age(headers: &HeaderMap, requested: Timestamp, received: Timestamp) -> u64 {
     let apparent_age = received.since(date_or(headers, received)).as_secs();

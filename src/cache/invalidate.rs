@@ -1,4 +1,4 @@
-//! What an unsafe request makes invalid (RFC 9111 §4.4).
+//! What an unsafe request invalidates (RFC 9111 §4.4).
 
 use super::key::ResourceKey;
 use super::tags::{MAX_TAGS, of_group};
@@ -7,7 +7,7 @@ use crate::field::groups::{CACHE_GROUP_INVALIDATION, named};
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-/// Whether `method` may change what it is sent to. Unknown methods count as unsafe: "A cache MUST
+/// Returns whether `method` may change its target. Unknown methods count as unsafe: "A cache MUST
 /// invalidate ... when it receives a non-error status code in response to an unsafe request method
 /// (including methods whose safety is unknown)".
 #[must_use]
@@ -16,7 +16,7 @@ pub fn is_unsafe(method: &Method) -> bool {
     !(method.is_safe() || query)
 }
 
-/// The URIs to forget after an unsafe request was answered: its target, and those of `Location` and
+/// Returns the URIs to invalidate after an unsafe request was answered: its target, and those of `Location` and
 /// `Content-Location` where they have the same origin, "to prevent denial-of-service attacks". None after
 /// an error.
 #[must_use]
@@ -33,7 +33,7 @@ pub fn targets(target: &Uri, status: StatusCode, response: &HeaderMap) -> Vec<Ur
     targets
 }
 
-/// Whether a response says that its content is what a GET of `target` would bring (RFC 9110 §8.7).
+/// Returns whether a response declares its content to be what a GET of `target` would return (RFC 9110 §8.7).
 #[must_use]
 pub fn is_content_of(target: &Uri, response: &HeaderMap) -> bool {
     let mut lines = response.get_all(CONTENT_LOCATION).iter();
@@ -42,8 +42,8 @@ pub fn is_content_of(target: &Uri, response: &HeaderMap) -> bool {
     named.and_then(|named| key(&named)).is_some_and(|named| Some(named) == key(target))
 }
 
-/// The groups to forget after an unsafe request to `origin` was answered, as tags: those that `Cache-Group-Invalidation`
-/// names (RFC 9875 §3), which are of the same origin. None after an error.
+/// Returns, as tags, the groups to invalidate after an unsafe request to `origin` was answered: those of the same origin
+/// that `Cache-Group-Invalidation` names (RFC 9875 §3). None after an error.
 #[must_use]
 pub fn groups(origin: &str, status: StatusCode, response: &HeaderMap) -> Vec<String> {
     if is_error(status) {
@@ -61,13 +61,13 @@ fn same_origin(one: &Uri, other: &Uri) -> bool {
     key(one).zip(key(other)).is_some_and(|(one, other)| one.origin() == other.origin())
 }
 
-/// A URI as it is compared: with the default port it is the same as without (RFC 9110 §4.2.3).
+/// The key by which URIs are compared: a default port is equal to none (RFC 9110 §4.2.3).
 fn key(uri: &Uri) -> Option<ResourceKey> {
     ResourceKey::of(uri, &KeyRules::default())
 }
 
-/// Resolves a reference against an absolute URI (RFC 3986 §5.2). Dot segments are removed from what is relative only: an
-/// absolute URI is compared as it stands.
+/// Resolves a reference against an absolute URI (RFC 3986 §5.2). Dot segments are removed from relative references only:
+/// an absolute URI is compared as it is.
 fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     let reference = reference.split('#').next()?;
     let (scheme, authority) = (base.scheme_str()?, base.authority()?);
@@ -88,7 +88,7 @@ fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     format!("{scheme}://{authority}{path}{query}").parse().ok()
 }
 
-/// Whether a reference is absolute: a scheme stands before the first colon (RFC 3986 §3.1).
+/// Returns whether a reference is absolute: has a scheme before its first colon (RFC 3986 §3.1).
 fn has_scheme(path: &str) -> bool {
     path.split_once(':').is_some_and(|(scheme, _)| {
         scheme.starts_with(|first: char| first.is_ascii_alphabetic())

@@ -1,8 +1,8 @@
-//! Cache keys: what makes two requests ask for the same thing.
+//! Cache keys: which requests are for the same resource.
 //!
-//! A resource is its effective URI (RFC 9111 §2), written so that no two differ only by how they were put
-//! together: every part stands after its length. Nothing is decoded: `%2F` is not `/`. Everything else
-//! that selects a response, from `Vary` or from the route's configuration, is in [`Selecting`](super::selecting::Selecting).
+//! A resource is identified by its effective URI (RFC 9111 §2). Its key writes the length before each part, so that no two
+//! URIs have the same key. Nothing is decoded: `%2F` is not `/`. Everything else that selects a response, from `Vary` or
+//! from the route's configuration, is in [`Selecting`](super::selecting::Selecting).
 
 use crate::config::{KeyRules, QueryRule};
 use crate::redis::hex;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceKey(Rc<Names>);
 
-/// What a resource is called: to tell it apart, for people and purges, and in Redis.
+/// The names of a resource: the text that identifies it, its URL for people and purges, and its id in Redis.
 #[derive(Debug, PartialEq, Eq)]
 struct Names {
     text: String,
@@ -23,10 +23,10 @@ struct Names {
 }
 
 impl ResourceKey {
-    /// The key of `scheme://authority/path?query`.
+    /// Makes the key of `scheme://authority/path?query`.
     ///
-    /// Scheme and host are compared without case and the scheme's default port is left out (RFC 9110
-    /// §4.2.3); the rest counts byte for byte.
+    /// Scheme and host are compared case-insensitively and the scheme's default port is left out (RFC 9110
+    /// §4.2.3); the rest is compared byte for byte.
     #[must_use]
     pub fn new(scheme: &str, authority: &str, path: &str, query: Option<&str>) -> Self {
         let (scheme, authority) = normal(scheme, authority);
@@ -47,7 +47,7 @@ impl ResourceKey {
         Self(Rc::new(Names { text, url, id }))
     }
 
-    /// The key of an absolute URI under a route's key rules. `None` without scheme or authority.
+    /// Makes the key of an absolute URI under a route's key rules. `None` without scheme or authority.
     #[must_use]
     pub fn of(uri: &Uri, rules: &KeyRules) -> Option<Self> {
         Some(Self::new(
@@ -58,24 +58,24 @@ impl ResourceKey {
         ))
     }
 
-    /// The key of an absolute URI with another query. `None` without scheme or authority.
+    /// Makes the key of an absolute URI with another query. `None` without scheme or authority.
     #[must_use]
     pub fn with_query(uri: &Uri, query: Option<&str>) -> Option<Self> {
         Some(Self::new(uri.scheme_str()?, uri.authority()?.as_str(), uri.path(), query))
     }
 
-    /// The same resource asked for by the other of http and https.
+    /// Makes the key of the same URI with the other scheme of http and https.
     #[must_use]
     pub fn other_scheme(uri: &Uri, rules: &KeyRules) -> Option<Self> {
         let scheme = uri.scheme_str()?;
         let other = if scheme == "https" { "http" } else { "https" };
-        // The default port is that of the scheme that was asked for, and no port of the other.
+        // Only the default port of the URI's own scheme is left out, not that of the other scheme.
         let (_, authority) = normal(scheme, uri.authority()?.as_str());
         Some(Self::new(other, &authority, uri.path(), query(uri, rules).as_deref()))
     }
 
-    /// The key of what QUERY finds at the same URL (RFC 10008); what was asked for selects among it, see
-    /// [`Selecting::with_content`](super::selecting::Selecting::with_content).
+    /// Makes the key of what QUERY finds at the same URL (RFC 10008). The content of the request selects among these responses,
+    /// see [`Selecting::with_content`](super::selecting::Selecting::with_content).
     #[must_use]
     pub fn of_query(&self) -> Self {
         let text = format!("{QUERY}{}", self.text());
@@ -83,13 +83,13 @@ impl ResourceKey {
         Self(Rc::new(Names { text, url: self.url().to_owned(), id }))
     }
 
-    /// The URL it stands for, as purges are matched against it.
+    /// Returns the URL, against which purges are matched.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.0.url
     }
 
-    /// The origin of that URL (RFC 6454): `scheme://authority`.
+    /// Returns the origin of that URL (RFC 6454): `scheme://authority`.
     #[must_use]
     pub fn origin(&self) -> &str {
         let url = self.url();
@@ -98,20 +98,20 @@ impl ResourceKey {
         &url[..end]
     }
 
-    /// The whole key, stored with the response and compared when it is read.
+    /// Returns the whole key, which is stored with the response and compared when it is read.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// The hash in hexadecimal.
+    /// Returns the hash in hexadecimal.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.0.id
     }
 }
 
-/// The URL behind the text of a resource key, as purges are matched against it; `None` when it is none.
+/// Returns the URL of a key's text, against which purges are matched; `None` when the text is no key.
 pub(crate) fn url_of(text: &str) -> Option<String> {
     let (scheme, rest) = take_part(text.strip_prefix(QUERY).unwrap_or(text))?;
     let (authority, rest) = take_part(rest)?;
@@ -124,7 +124,7 @@ pub(crate) fn url_of(text: &str) -> Option<String> {
     })
 }
 
-/// The first part of a key, as [`push_part`] wrote it, and the rest.
+/// Takes the first part off a key, as [`push_part`] wrote it, and returns it with the rest.
 fn take_part(text: &str) -> Option<(Option<&str>, &str)> {
     if let Some(rest) = text.strip_prefix('-') {
         return Some((None, rest));
@@ -134,7 +134,7 @@ fn take_part(text: &str) -> Option<(Option<&str>, &str)> {
     Some((Some(part), rest))
 }
 
-/// The part of the query that counts under `rules`: what is asked of the origin too, since a parameter that
+/// Returns the part of the query that counts under `rules`. The origin is asked with the same: a parameter that
 /// it sees and the key does not would let one client poison the entry of all others.
 #[must_use]
 pub fn query<'a>(uri: &'a Uri, rules: &KeyRules) -> Option<Cow<'a, str>> {
@@ -144,7 +144,7 @@ pub fn query<'a>(uri: &'a Uri, rules: &KeyRules) -> Option<Cow<'a, str>> {
     (is_kept || !counts.is_empty()).then_some(counts)
 }
 
-/// A part after its length, or `-` where there is none.
+/// Appends a part with its length before it, or `-` where there is none.
 fn push_part(text: &mut String, part: Option<&str>) {
     match part {
         Some(part) => {
@@ -156,7 +156,7 @@ fn push_part(text: &mut String, part: Option<&str>) {
     }
 }
 
-/// Scheme and authority in lower case, without the scheme's default port.
+/// Returns scheme and authority in lower case, without the scheme's default port.
 fn normal<'a>(scheme: &'a str, authority: &'a str) -> (Cow<'a, str>, Cow<'a, str>) {
     let (scheme, authority) = (lower(scheme), lower(authority));
     let default_port = match &*scheme {
@@ -182,7 +182,7 @@ fn lower(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What the text of a key begins with that is of QUERY: every other begins with a length.
+/// The first character of the keys for QUERY; all others begin with a length.
 const QUERY: char = 'q';
 
 fn id_of(text: &str) -> String {

@@ -1,10 +1,10 @@
-//! Fetches: the right to store what one brings, and who leads where several want the same.
+//! The right to store what a fetch brings, and which of several equal fetches leads.
 //!
-//! A fetch begins with [`Store::begin`]. It gives a [`FillLease`], which carries the generation of the resource and
-//! the mark of the purge ledger from before the fetch: with these, what was purged meanwhile is not stored, or not
-//! served. It also says whose [`Turn`] it is. Of all that begin at once one leads; the others may wait for what
-//! it brings and look what became of it with [`Store::look_at`]. A lead ends when it is done or has failed; one
-//! that gives no sign of life ([`Store::renew`]) or makes no progress for too long is taken over.
+//! A fetch begins with [`Store::begin`]. It returns a [`FillLease`], which carries the generation of the resource and
+//! the mark of the purge ledger from before the fetch: by these, what was purged meanwhile is not stored, or not
+//! served. It also says whose [`Turn`] it is. Of all that begin at once one leads; the others may wait for its
+//! result and watch it with [`Store::look_at`]. A lead ends when it is done or has failed; one that shows no sign
+//! of life ([`Store::renew`]) or makes no progress for too long is taken over.
 
 mod outcome;
 
@@ -32,27 +32,27 @@ pub const GENERATION: Duration = Duration::from_secs(60);
 /// How long a lead lasts without a sign of life.
 const LEAD_TIME: Duration = Duration::from_secs(3);
 
-/// How often whoever leads gives one.
+/// How often a leader shows a sign of life.
 pub(super) const RENEW_EVERY: Duration = Duration::from_secs(1);
 
-/// How long it is remembered that a lead has ended: longer than any request takes from its lookup to its
-/// beginning of a fetch, or it would fetch again what has just come.
+/// How long the end of a lead is remembered: longer than any request takes from its lookup to the beginning of its
+/// fetch, or it would fetch again what has just been stored.
 const REMEMBERED: Duration = Duration::from_secs(2);
 
-/// The right to store a response, from before its fetch began.
+/// The right to store a response, granted before its fetch began.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct FillLease {
-    /// What will be stored.
+    /// The resource that is fetched.
     pub resource: ResourceKey,
     pub(super) generation: Vec<u8>,
     pub(super) ledger: LedgerMark,
     pub(super) lead: Option<Lead>,
-    /// How the record begins that may be replaced; empty for any.
+    /// The first bytes of the only record that may be replaced; empty for any.
     pub(super) over: Vec<u8>,
 }
 
-/// What whoever leads holds.
+/// What the leader of a fetch holds.
 #[derive(Clone, Debug)]
 pub(super) struct Lead {
     pub(super) key: Key,
@@ -62,60 +62,60 @@ pub(super) struct Lead {
 }
 
 impl FillLease {
-    /// The purge ledger as it was when the fetch began.
+    /// Returns the state of the purge ledger when the fetch began.
     #[must_use]
     pub const fn ledger(&self) -> &LedgerMark {
         &self.ledger
     }
 
-    /// The same right, of what comes after purges that its own request caused. `None` when there were others, too.
-    /// `ledger` is the number of the ledger that the resource is under.
+    /// Carries the right over purges that the request itself caused. `None` if others purged, too. `ledger` is the number of
+    /// the ledger to which the resource belongs.
     pub(crate) fn after(self, written: &Written, ledger: usize) -> Option<Self> {
         let Some(change) = written.changes.get(ledger) else { return Some(self) };
         let ours = change.after.mark.id == self.ledger.id && change.before == self.ledger.seq;
         ours.then(|| Self { ledger: change.after.mark.clone(), ..self })
     }
 
-    /// The same right, of what was made of a record that begins with `preamble`: it is not stored where another stands
-    /// by then.
+    /// Limits the right to replacing the record that begins with `preamble`: nothing is stored if another is there by
+    /// then.
     pub(crate) fn over(self, preamble: Vec<u8>) -> Self {
         Self { over: preamble, ..self }
     }
 
-    /// Whether others may be waiting for what this fetch brings.
+    /// Returns whether others may be waiting for this fetch.
     #[must_use]
     pub const fn leads(&self) -> bool {
         self.lead.is_some()
     }
 }
 
-/// A fetch that may begin.
+/// The result of beginning a fetch.
 #[derive(Debug)]
 pub struct Begun {
     /// Whose turn it is.
     pub turn: Turn,
-    /// The right to store. Only with [`Turn::Lead`] others wait for it.
+    /// The right to store. Others wait for it only with [`Turn::Lead`].
     pub lease: FillLease,
 }
 
 /// Whose turn it is to fetch something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// The caller's.
+    /// The caller's: it leads.
     Lead,
-    /// Somebody else is at it, under this token.
+    /// Another request's, which leads with this token.
     Wait(String),
-    /// Somebody else has just been, under this token. Whoever finds nothing all the same begins again with it.
+    /// Nobody's: a lead with this token has just ended. A caller that still finds nothing begins again with the token.
     LookAgain(String),
-    /// Everybody's own: what came last could not be stored, so waiting would not help.
+    /// Each caller's own: the last response could not be stored, so waiting would not help.
     Solo,
 }
 
 impl<E: Env> Store<E> {
-    /// Begins a fetch of `resource`; what several request fields select is several fetches (`flight`).
+    /// Begins a fetch of `resource`. Requests that select different variants are different fetches (`flight`).
     ///
-    /// `mark` is the purge ledger as a lookup found it, if it found one. `after` is the token of a lead after whose
-    /// end the caller has looked. A lead that made no progress for `patience` is taken over.
+    /// `mark` is the state of the purge ledger that a lookup found, if any. `after` is the token of the lead after whose
+    /// end the caller has looked again. A lead that made no progress for `patience` is taken over.
     ///
     /// # Errors
     /// [`RedisError`]: then nothing can be stored.
@@ -161,7 +161,7 @@ impl<E: Env> Store<E> {
         Ok(Begun { turn, lease })
     }
 
-    /// Gives a sign of life, and says whether there was progress. `false` when the lead was lost, or there was none.
+    /// Shows a sign of life, and whether there was progress. `false` when the lead is lost, or there was none.
     ///
     /// # Errors
     /// [`RedisError`].
@@ -169,7 +169,7 @@ impl<E: Env> Store<E> {
         self.sign_of_life(lease, progress, Vec::new()).await
     }
 
-    /// Waits for `work`. Whoever leads gives signs of life meanwhile.
+    /// Waits for `work`, showing signs of life if the lease leads.
     pub(crate) async fn leading<T>(&self, lease: Option<&FillLease>, work: impl Future<Output = T>) -> T {
         let Some(lease) = lease.filter(|lease| lease.leads()) else { return work.await };
         let mut work = pin!(work);
@@ -177,7 +177,7 @@ impl<E: Env> Store<E> {
             match select(work.as_mut(), pin!(self.env.sleep(RENEW_EVERY))).await {
                 Either::Left((done, _)) => return done,
                 Either::Right(_) => {
-                    // One that cannot renew its lead goes on without: another may then take over.
+                    // If the lead cannot be renewed, the fetch goes on without it, and another may take over.
                     let _ = self.renew(lease, false).await;
                 }
             }
@@ -210,16 +210,16 @@ impl<E: Env> Store<E> {
         Ok(exactly::<1>(self.redis.run(&RENEW, &keys, arguments).await?)?[0].int()? == 1)
     }
 
-    /// Ends a lead without anything stored: those who wait look for themselves. For `marked` from now on, nobody
-    /// waits for the same at all.
+    /// Ends a lead with nothing stored, so that those who wait look again. For the time `marked`, nobody waits for the same
+    /// at all.
     ///
     /// # Errors
-    /// [`RedisError`]: then those who wait find out only when the lead runs out.
+    /// [`RedisError`]: then those who wait notice only when the lead runs out.
     pub async fn give_up(&self, lease: &FillLease, marked: Duration) -> Result<(), RedisError> {
         self.end(lease, "D", "", marked).await
     }
 
-    /// Ends a lead because the origin gave no response; those who wait answer with `status` too.
+    /// Ends a lead because the origin gave no response; those who wait answer with `status`, too.
     ///
     /// # Errors
     /// As [`Store::give_up`].
@@ -245,7 +245,7 @@ impl<E: Env> Store<E> {
         self.redis.run(&DONE, &[&lead.key, &lead.marker], arguments).await.map(|_| ())
     }
 
-    /// What became of the lead `token` of a fetch.
+    /// Returns the state of the lead `token` of a fetch.
     ///
     /// # Errors
     /// [`RedisError`]: then it is unknown.
@@ -261,11 +261,11 @@ impl<E: Env> Store<E> {
         let (Some(lead), Some(generation)) = (lead.bytes()?, generation.bytes()?) else {
             return Ok(Outcome::Gone);
         };
-        // A purge drops the generation: what was begun under it is not for those who come after.
+        // A purge drops the generation: what was begun before it is not for those who come after.
         Ok(Outcome::read(&Bytes::from(lead), token, &generation).unwrap_or(Outcome::Gone))
     }
 
-    /// What a script needs to end the lead of `lease` together with storing what it brought.
+    /// Returns the arguments with which a script ends the lead of `lease` when it stores the response.
     pub(super) fn lead_arguments(&self, lease: &FillLease, more: String) -> (Key, [Arg; 3]) {
         let (key, token) = match &lease.lead {
             Some(lead) => (lead.key.clone(), lead.token.as_str()),

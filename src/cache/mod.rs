@@ -1,11 +1,11 @@
 //! The HTTP cache (RFC 9111): decisions as pure functions, and the store on Redis.
 //!
-//! Life of a stored response: a request makes a [`key::ResourceKey`]; [`store::Store::lookup`] finds what is
+//! The life of a stored response: a request makes a [`key::ResourceKey`]; [`store::Store::lookup`] finds what is
 //! stored; [`reuse::evaluate`] says what may be done with it; [`store::Store::begin`] gives the right to
-//! store what is fetched, a [`lease::FillLease`], to one of all who ask at once; what the origin answers is
+//! store what is fetched, a [`lease::FillLease`], and the lead to one of all who ask at once; the origin's response is
 //! judged by [`storable::judge`], written by [`fill::Fill`], refreshed by [`entry::Entry::freshen`] and dropped as
-//! [`invalidate`] says. Of a response of which only parts came there is a [`partial::Partial`]; what a request for
-//! ranges gets is decided in [`range`] and read by [`slice`](mod@slice).
+//! [`invalidate`] says. A response of which only parts came is a [`partial::Partial`]; what a range request gets is
+//! decided in [`range`] and read by [`slice`](mod@slice).
 
 pub mod compress;
 pub mod entry;

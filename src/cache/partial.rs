@@ -1,12 +1,12 @@
-//! A stored response of which only parts are there (RFC 9111 §3.3, §3.4).
+//! A stored response of which only parts are stored (RFC 9111 §3.3, §3.4).
 //!
 //! ```text
 //! record = "Q" checksum(head)(4) length(head)(4) head
 //! head   = complete count (start end body)* entry
 //! ```
-//! It stands where the response would stand as a whole, so that whatever replaces or purges the one does the
-//! same to the other. Each run of bytes is a body of its own, in pieces like every large body; the entry has
-//! the fields and no content. All runs are of one representation: without a strong validator nothing is kept.
+//! It has the place of the whole response, so that whatever replaces or purges one does the same to the other.
+//! Each run of bytes is a body of its own, in pieces like every large body; the entry has the fields and no
+//! content. All runs are of one representation: without a strong validator no part is stored.
 
 mod join;
 mod judged;
@@ -25,13 +25,13 @@ use crate::field::validator::{StrongValidator, same_representation};
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
-/// The most runs of one response. Beyond it the shortest go, so that many small ones, which cost an attacker
-/// little, do not drive out the long ones.
+/// The most runs of one response. Beyond that the shortest are dropped, so that many small ones, which cost an attacker
+/// little, do not displace long ones.
 pub const MAX_RUNS: usize = 32;
 
 /// A response of which some bytes are stored.
 ///
-/// It cannot answer a request without `Range`, and has nothing that could be taken for a whole content: "A cache
+/// It cannot answer a request without `Range`, and has nothing that could be taken for the whole content: "A cache
 /// MUST NOT use an incomplete response to answer requests unless the response has been made complete, or the
 /// request is partial and specifies a range wholly within the incomplete response" (RFC 9111 §3.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,25 +39,25 @@ pub struct Partial {
     /// The response as a 200, "as if it were an incomplete 200 (OK) response" (RFC 9111 §3.3), without content.
     entry: Entry,
     complete: u64,
-    /// Never empty, none covered by the others, each within `complete`.
+    /// Never empty; none is covered by the others; each ends within `complete`.
     runs: Vec<Run>,
 }
 
-/// What a 206 says it carries.
+/// The range that a 206 carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carried {
-    /// Which bytes.
+    /// The bytes it carries.
     pub span: Span,
-    /// Of how many.
+    /// The complete length of the representation in bytes.
     pub complete: u64,
 }
 
 impl Carried {
-    /// What the fields of a 206 say; `declared` is its `Content-Length`.
+    /// Reads the range from the fields of a 206; `declared` is its `Content-Length`.
     ///
     /// # Errors
-    /// [`Unstorable::ContentRange`] when they do not say it, or contradict each other: no single `Content-Range`
-    /// in bytes with the complete length, or a length that is not that of the range.
+    /// [`Unstorable::ContentRange`] when there is not exactly one `Content-Range` in bytes with the complete length, or when
+    /// the content is `multipart/byteranges` or has another length than the range.
     pub fn of(response: &HeaderMap, declared: Option<u64>) -> Result<Self, Unstorable> {
         let Some(ContentRange::Bytes { span, complete: Some(complete) }) = ContentRange::of(response) else {
             return Err(Unstorable::ContentRange);
@@ -70,7 +70,7 @@ impl Carried {
         Ok(Self { span, complete })
     }
 
-    /// Whether it is everything.
+    /// Returns whether it is the whole representation.
     #[must_use]
     pub const fn is_whole(self) -> bool {
         self.span.length() == self.complete
@@ -78,7 +78,7 @@ impl Carried {
 }
 
 impl Partial {
-    /// A first part of a response whose fields are those of `entry`.
+    /// Makes a partial response of its first part, whose fields are those of `entry`.
     ///
     /// # Errors
     /// [`Unstorable::NoValidator`] without a strong validator: parts could not be told apart from those of
@@ -95,32 +95,32 @@ impl Partial {
         Ok(Self { entry, complete, runs: vec![run] })
     }
 
-    /// The fields, as a 200 would have them, but for `Content-Length`.
+    /// Returns the fields as a 200 would have them, except `Content-Length`.
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
         &self.entry.headers
     }
 
-    /// The length of the whole in bytes.
+    /// Returns the length of the whole in bytes.
     #[must_use]
     pub const fn complete(&self) -> u64 {
         self.complete
     }
 
-    /// Where its bytes are.
+    /// Returns the runs of bytes that are stored.
     #[must_use]
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// The value of `If-Range` that asks for more of the same.
+    /// Returns the value of `If-Range` for requesting more of the same representation.
     #[must_use]
     pub fn if_range(&self) -> Option<&HeaderValue> {
         StrongValidator::value(&self.entry.headers)
     }
 
-    /// The one range that makes it complete: from the first byte that is missing to the last. `None` when
-    /// nothing is.
+    /// Returns the one range that completes it: from the first missing byte to the last. `None` when nothing is
+    /// missing.
     #[must_use]
     pub fn gap(&self) -> Option<Span> {
         let joined = union(self.runs.iter().map(|run| run.span));
@@ -130,16 +130,16 @@ impl Partial {
         Span::new(start, end)
     }
 
-    /// Whether a 206 brings exactly `gap` of the same representation.
+    /// Returns whether a 206 carries exactly `gap` of the same representation.
     #[must_use]
     pub fn is_continued_by(&self, response: &HeaderMap, declared: Option<u64>, gap: Span) -> bool {
         let expected = Carried { span: gap, complete: self.complete };
         Carried::of(response, declared) == Ok(expected) && same_representation(&self.entry.headers, response)
     }
 
-    /// What to store now that `self` came and `stored` was there: both together, where they are of the same
-    /// representation, with the fields of the newer over those of the older (RFC 9110 §15.3.7.3); else the newer
-    /// alone. At most [`MAX_RUNS`] runs and `limit` bytes. `None` when nothing is to change.
+    /// Returns what to store now that `self` came and `stored` was there: both combined if they are of the same
+    /// representation, with the newer fields over the older (RFC 9110 §15.3.7.3); otherwise the newer alone.
+    /// At most [`MAX_RUNS`] runs and `limit` bytes. `None` when nothing changes.
     #[must_use]
     pub fn combined(self, stored: Option<Self>, limit: u64) -> Option<Self> {
         let Some(stored) = stored else { return Some(self.within(limit)) };
@@ -155,7 +155,7 @@ impl Partial {
     }
 
     fn continued(mut self, newer: Self) -> Self {
-        // Both are of the same representation, and of tags the newer's count, if it has any.
+        // Both are of the same representation. The tags are those of the newer part, if it has any.
         let _ = self.entry.freshen(&newer.entry.headers, "");
         if !newer.entry.tags.is_empty() {
             self.entry.tags = newer.entry.tags;
@@ -168,7 +168,7 @@ impl Partial {
         self
     }
 
-    /// Without runs that the others cover, and no more of them than allowed.
+    /// Drops the runs that others cover, and those beyond the limits.
     fn within(mut self, limit: u64) -> Self {
         let mut at = 0;
         while at < self.runs.len() {
@@ -187,25 +187,25 @@ impl Partial {
         self
     }
 
-    /// The same without the runs for which `keep` is false; `None` when none is left.
+    /// Keeps the runs for which `keep` is true; `None` when none is left.
     fn retain(mut self, keep: impl FnMut(&Run) -> bool) -> Option<Self> {
         self.runs.retain(keep);
         (!self.runs.is_empty()).then_some(self)
     }
 
-    /// The entry of the whole, whose content is yet to come: for what is made complete.
+    /// Returns the entry of the whole, without content, for a response that is being completed.
     #[must_use]
     pub fn into_entry(self) -> Entry {
         self.entry
     }
 
-    /// Its fields and what was decided when they were stored. The content there means nothing.
+    /// Returns its fields and policy as an entry, whose content is meaningless.
     #[must_use]
     pub const fn entry(&self) -> &Entry {
         &self.entry
     }
 
-    /// The same, to be changed by what the origin says when it is validated.
+    /// Returns the entry to be updated when the origin validates it.
     #[must_use]
     pub const fn entry_mut(&mut self) -> &mut Entry {
         &mut self.entry

@@ -1,4 +1,4 @@
-//! Bodies in pieces: each under a key of its own, with a checksum behind it.
+//! Bodies in pieces, each under a key of its own and followed by a checksum.
 
 use super::entry::Content;
 use super::key::ResourceKey;
@@ -16,11 +16,11 @@ use std::time::Duration;
 /// The size of a piece, and the largest body that is stored in its entry, in bytes.
 pub const CHUNK: usize = 256 * 1024;
 
-/// How long a reader of a body under way pauses before it looks for the next piece: doubled each time.
+/// How long a reader of a body under way pauses before it looks again for the next piece; doubled each time.
 const PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The content of an entry, as it is sent.
+/// Returns the content of an entry as a body to send.
 pub fn content<E: Env>(store: &Rc<Store<E>>, resource: ResourceKey, content: Content) -> Body {
     match content {
         Content::Inline(bytes) => bytes.into(),
@@ -41,7 +41,7 @@ pub fn content<E: Env>(store: &Rc<Store<E>>, resource: ResourceKey, content: Con
     }
 }
 
-/// A piece of a body; `None` where there is none, or it is damaged.
+/// Reads a piece of a body; `None` where it is missing or damaged.
 pub(super) async fn piece<E: Env>(
     store: &Store<E>,
     resource: &ResourceKey,
@@ -54,8 +54,8 @@ pub(super) async fn piece<E: Env>(
     Ok(value.and_then(|value| value.bytes().ok().flatten()).and_then(unseal))
 }
 
-/// A piece was evicted or damaged since the entry was looked up: then an entry with this body is of no use to anybody, and
-/// goes.
+/// Handles a piece that was evicted or damaged after its entry was looked up: no reader can use an entry with this body,
+/// so it is dropped.
 pub(super) async fn lost<E: Env>(
     store: &Store<E>,
     resource: &ResourceKey,
@@ -72,29 +72,29 @@ fn missing(number: u32) -> BodyError {
     BodyError(format!("piece {number} of the stored body is missing or damaged"))
 }
 
-/// A body that somebody else is still storing, read as it comes.
+/// A body that another request is still storing, to be read as it comes.
 pub struct Following<E: Env> {
-    /// Where it is stored.
+    /// The store.
     pub store: Rc<Store<E>>,
-    /// What it belongs to.
+    /// The resource to which it belongs.
     pub resource: ResourceKey,
-    /// Which fetch brings it.
+    /// The flight of the fetch.
     pub flight: String,
-    /// Who leads that.
+    /// The token of its lead.
     pub token: String,
-    /// Its name.
+    /// The name of the body.
     pub body: String,
 }
 
 impl<E: Env> Following<E> {
-    /// The body, `length` bytes in all where the origin declared that. It breaks off where the fetch does.
+    /// Returns the body, `length` bytes in all if the origin declared that. It breaks off where the fetch does.
     #[must_use]
     pub fn into_body(self, length: Option<u64>) -> Body {
         let pieces = self.into_pieces(0, length);
         Body::from_pieces(length, pieces)
     }
 
-    /// What comes after so many bytes of it.
+    /// Returns what follows the first `after` bytes of it.
     pub(super) fn into_rest(self, after: u64, length: Option<u64>) -> Body {
         let number = u32::try_from(after / CHUNK as u64).unwrap_or(u32::MAX);
         let mut had = usize::try_from(after % CHUNK as u64).unwrap_or_default();
@@ -105,11 +105,11 @@ impl<E: Env> Following<E> {
         Body::from_pieces(length.map(|length| length.saturating_sub(after)), pieces)
     }
 
-    /// From the piece of this number on.
+    /// Returns the pieces from number `first` on.
     fn into_pieces(self, first: u32, length: Option<u64>) -> impl Stream<Item = Result<Bytes, BodyError>> {
         let start = Some((self, first, false));
         futures_util::stream::unfold(start, move |following| async move {
-            // After an error there is nothing more to ask for.
+            // After an error there are no more pieces.
             let (following, number, complete) = following?;
             let next = following.next(number, complete).await?;
             let after = next.as_ref().ok().map(|piece| {
@@ -121,7 +121,7 @@ impl<E: Env> Following<E> {
         })
     }
 
-    /// The piece of this number. Where all that came before is `complete`, the body ends here, as soon as its fetch does.
+    /// Returns piece `number`. If the pieces before it are `complete`, the body ends here once its fetch has ended.
     async fn next(&self, number: u32, complete: bool) -> Option<Result<Bytes, BodyError>> {
         let mut pause = PAUSE;
         loop {
@@ -130,15 +130,15 @@ impl<E: Env> Following<E> {
                 there => return there.transpose(),
             }
             match self.store.look_at(&self.resource, &self.flight, &self.token).await {
-                // It does not come late, it was evicted: to wait for it would be to wait for the end of the fetch.
+                // A later piece exists, so this one was evicted: waiting for it would last until the fetch ends.
                 Ok(Outcome::Streaming(_)) if pause == LONGEST_PAUSE && self.is_past(number).await => {
                     return Some(self.there(number).await);
                 }
                 Ok(Outcome::Streaming(_)) => {}
                 Ok(Outcome::Done { pieces: Some((count, _)) }) if number >= count => return None,
-                // It has ended since the piece was looked for.
+                // The fetch has ended since the piece was looked for.
                 Ok(Outcome::Done { pieces: Some(_) }) => return Some(self.there(number).await),
-                // How it ended is forgotten soon, or did not matter: only the last piece is shorter than the others.
+                // However the fetch ended: a shorter piece or the declared length has shown that this was all.
                 _ if complete => return None,
                 Ok(_) => return Some(Err(BodyError("the fetch it comes from broke off".to_owned()))),
                 Err(error) => return Some(Err(BodyError(error.to_string()))),
@@ -148,13 +148,13 @@ impl<E: Env> Following<E> {
         }
     }
 
-    /// The piece of this number, which has been written.
+    /// Returns piece `number`, which is known to have been written.
     async fn there(&self, number: u32) -> Result<Bytes, BodyError> {
         let piece = piece(&self.store, &self.resource, &self.body, number).await?;
         piece.ok_or_else(|| missing(number))
     }
 
-    /// Whether the piece behind this one has been written.
+    /// Returns whether the piece after this one has been written.
     async fn is_past(&self, number: u32) -> bool {
         let next = self.store.chunk_key(&self.resource, &self.body, number.saturating_add(1));
         let there = self.store.redis.call("EXISTS", vec![Arg::from(next)]).await.and_then(exactly::<1>);
@@ -162,12 +162,12 @@ impl<E: Env> Following<E> {
     }
 }
 
-/// A piece with its checksum behind it: what is in front can be passed on without being moved.
+/// Appends the checksum to a piece. It is at the end, so that the piece can be passed on without being moved.
 pub(super) fn seal(chunk: &[u8]) -> Vec<u8> {
     [chunk, &checksum(chunk).to_be_bytes()].concat()
 }
 
-/// A piece without it; `None` when it does not match.
+/// Removes the checksum from a piece; `None` when it does not match.
 pub(super) fn unseal(mut sealed: Vec<u8>) -> Option<Bytes> {
     let (chunk, sum) = sealed.split_last_chunk()?;
     if checksum(chunk) != u32::from_be_bytes(*sum) {

@@ -1,4 +1,4 @@
-//! Which part of a stored response answers a request for ranges, and how it is written (RFC 9110 §14.2,
+//! Which part of a stored response answers a range request, and how the response is composed (RFC 9110 §14.2,
 //! §15.3.7).
 
 use crate::field::digest;
@@ -9,21 +9,21 @@ use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANG
 use http::{HeaderMap, HeaderValue};
 use std::fmt::Display;
 
-/// What of a representation a request for ranges gets.
+/// What a range request gets of a representation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selected {
-    /// All of it, as if there were no `Range`: 200.
+    /// The whole, as if there were no `Range`: 200.
     Whole,
-    /// One part: 206.
+    /// A single range: 206.
     One(Span),
-    /// Several: 206 with `multipart/byteranges`.
+    /// Several ranges: 206 with `multipart/byteranges`.
     Several(Multipart),
-    /// Nothing, because the representation has none of what is asked for: 416.
+    /// Nothing, because no requested range lies within the representation: 416.
     Unsatisfiable,
 }
 
 impl Selected {
-    /// The bytes that are needed for it; `None` for all of them.
+    /// Returns the spans of content that are needed; `None` for all of it.
     #[must_use]
     pub fn spans(&self) -> Option<Vec<Span>> {
         match self {
@@ -35,10 +35,10 @@ impl Selected {
     }
 }
 
-/// What a request for `ranges` gets of a 200 response with the fields `stored` and `complete` bytes of content.
+/// Selects what a request for `ranges` gets of a 200 with the fields `stored` and `complete` bytes of content.
 ///
-/// Its other conditions must have been evaluated before: `If-Range` comes last (RFC 9110 §13.2.2).
-/// `boundary` gives a word that nobody can have put into the content.
+/// The other conditions must have been evaluated before: `If-Range` comes last (RFC 9110 §13.2.2).
+/// `boundary` returns a delimiter that nobody can have put into the content.
 #[must_use]
 pub fn select(
     ranges: &Ranges,
@@ -47,7 +47,7 @@ pub fn select(
     complete: u64,
     boundary: impl FnOnce() -> String,
 ) -> Selected {
-    // No range of an empty representation can be written as `Content-Range`.
+    // An empty representation has no range that `Content-Range` could express.
     if complete == 0 || !may_be_cut(stored) || !if_range_holds(request, stored) {
         return Selected::Whole;
     }
@@ -57,21 +57,21 @@ pub fn select(
         [span] => Selected::One(span),
         _ => {
             let multipart = Multipart::new(spans, stored.get(CONTENT_TYPE), complete, boundary());
-            // Parts and what stands between them must not cost more than the whole.
+            // The parts and the delimiters between them must not be longer than the whole.
             if multipart.length < complete { Selected::Several(multipart) } else { Selected::Whole }
         }
     }
 }
 
-/// A `multipart/byteranges` content (RFC 9110 §14.6), but for the bytes of its parts.
+/// A `multipart/byteranges` content (RFC 9110 §14.6), without the bytes of its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Multipart {
     boundary: String,
-    /// Each part: what stands before its bytes, and which these are.
+    /// Each part: the delimiter and fields that precede it, and its span.
     pub parts: Vec<(Bytes, Span)>,
-    /// What stands after the last.
+    /// The closing delimiter.
     pub end: Bytes,
-    /// Bytes in all.
+    /// The length of the content in bytes, parts included.
     pub length: u64,
 }
 
@@ -88,7 +88,7 @@ impl Multipart {
     }
 }
 
-/// What stands before the bytes of a part.
+/// Writes the delimiter and the fields that precede a part.
 fn part_head(
     number: usize,
     span: Span,
@@ -108,7 +108,7 @@ fn part_head(
     head.into()
 }
 
-/// Makes the fields of a 200 those of the 206 with what was selected of its `complete` bytes.
+/// Turns the fields of a 200 into those of the 206 with what was selected of its `complete` bytes.
 pub fn describe(headers: &mut HeaderMap, selected: &Selected, complete: u64) {
     if matches!(selected, Selected::One(_) | Selected::Several(_)) {
         for of_the_whole in digest::OF_CONTENT {
@@ -135,26 +135,26 @@ pub fn describe(headers: &mut HeaderMap, selected: &Selected, complete: u64) {
     }
 }
 
-/// The `Content-Range` of a 416.
+/// Returns the `Content-Range` of a 416.
 #[must_use]
 pub fn unsatisfied(complete: u64) -> HeaderValue {
     text(ContentRange::Unsatisfied { complete })
 }
 
-/// Tells clients that ranges of a stored 200 may be asked for, where the origin did not say anything (§14.3).
+/// Announces that ranges of a stored 200 may be requested, unless the origin said otherwise (§14.3).
 pub fn accept(headers: &mut HeaderMap) {
     if may_be_cut(headers) {
         headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
     }
 }
 
-/// Whether parts of a stored 200 make sense: not where the origin says `Accept-Ranges: none`, and not of what was
-/// encoded, by us or by the origin, without the word of a strong validator that it would be the same bytes again.
+/// Returns whether ranges of a stored 200 make sense: not if the origin says `Accept-Ranges: none`, and not of content that
+/// was encoded, by us or by the origin, unless a strong validator guarantees the same bytes each time.
 fn may_be_cut(stored: &HeaderMap) -> bool {
     !refused(stored) && (!stored.contains_key(CONTENT_ENCODING) || StrongValidator::of(stored).is_some())
 }
 
-/// What is written here is visible ASCII.
+/// Makes a field value of text that is always visible ASCII.
 fn text(value: impl Display) -> HeaderValue {
     HeaderValue::try_from(value.to_string()).unwrap_or(HeaderValue::from_static(""))
 }

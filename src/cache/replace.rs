@@ -1,4 +1,4 @@
-//! Storing what an unsafe request brought, in place of what it made invalid (RFC 9110 §9.3.3).
+//! Storing the response to an unsafe request in place of what the request invalidated (RFC 9110 §9.3.3).
 
 use super::lease::{FillLease, GENERATION};
 use super::store::Store;
@@ -9,8 +9,8 @@ use crate::time::millis;
 static REPLACE: Script = Script::new(include_str!("../redis/lua/replace.lua"));
 
 impl<E: Env> Store<E> {
-    /// Drops what is stored for the resource of `lease`, and the right of every other fetch under way to store. `None`
-    /// when it was purged since `lease` began: then nobody may store.
+    /// Drops what is stored for the resource of `lease`, and the right of all other fetches under way to store. `None`
+    /// when it was purged since `lease` was given: then nobody may store.
     ///
     /// # Errors
     /// [`RedisError`]: then it may or may not be dropped.

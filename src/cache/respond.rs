@@ -1,4 +1,4 @@
-//! A response from what is stored (RFC 9111 §4), conditional or not (RFC 9110 §13).
+//! Responses made from what is stored (RFC 9111 §4), conditional or not (RFC 9110 §13).
 
 use super::entry::Entry;
 use crate::field::conditional::not_modified_since_stored;
@@ -8,18 +8,18 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-/// Whether the stored content goes with the head.
+/// Whether the stored content is sent with the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Send {
     /// Head and content.
     Content,
-    /// The head alone: a HEAD request, or 304.
+    /// The head only: for HEAD, or a 304.
     HeadOnly,
 }
 
-/// The head of the response that `entry` gives to a request. It takes the fields out of the entry.
+/// Makes the head of the response to a request from `entry`, and takes the fields out of the entry.
 ///
-/// 304 when the client has it already (RFC 9110 §13.1.2, §13.1.3), which only a 200 can turn into.
+/// It is 304 when the client has the response already (RFC 9110 §13.1.2, §13.1.3); only a 200 can become one.
 #[must_use]
 pub fn head(
     method: &Method,
@@ -38,9 +38,9 @@ pub fn head(
     (entry.status, headers, send)
 }
 
-/// The fields of a 304: those RFC 9110 §15.4.5 requires, and nothing that describes content, "unless said
-/// metadata exists for the purpose of guiding cache updates". A policy describes none, whatever its name begins with:
-/// without it the client would keep the one it has (RFC 9111 §4.3.4).
+/// Returns the fields of a 304: those RFC 9110 §15.4.5 requires, and nothing that describes content, "unless said
+/// metadata exists for the purpose of guiding cache updates". `Content-Security-Policy` does not describe content in spite
+/// of its name: without it the client would keep the policy it has (RFC 9111 §4.3.4).
 #[must_use]
 pub fn only_metadata(headers: &HeaderMap) -> HeaderMap {
     const KEPT: [HeaderName; 3] =

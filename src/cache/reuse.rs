@@ -5,22 +5,22 @@ use crate::field::cache_control::{MaxStale, RequestDirectives};
 use crate::field::cache_status::Forward;
 use crate::time::{DeltaSeconds, Timestamp};
 
-/// What a lookup found, judged for one request. Each case owns the only legal next steps.
+/// What a lookup found, judged for one request. Each variant owns the only permitted next steps.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It answers the request as it is.
+    /// It may answer the request as it is.
     Fresh(Fresh),
-    /// It answers the request as it is, and is refreshed behind the answer (RFC 5861 §3).
+    /// It may answer the request as it is, and is refreshed in the background (RFC 5861 §3).
     Refresh(Stale),
     /// It must be validated first.
     Stale(Stale),
-    /// There is nothing.
+    /// Nothing is stored.
     Missing,
     /// The client wants a stored response or none (`only-if-cached`, RFC 9111 §5.2.1.7).
     Unsatisfiable,
 }
 
-/// A stored response that answers the request as it is.
+/// A stored response that may answer the request as it is.
 #[derive(Debug)]
 pub struct Fresh {
     /// The response.
@@ -44,16 +44,16 @@ struct OnError {
 }
 
 impl Stale {
-    /// The response again, when the origin cannot be reached and it may be used all the same: "A cache MUST
+    /// Returns the response for use while the origin cannot be reached: "A cache MUST
     /// NOT generate a stale response unless it is disconnected or doing so is explicitly permitted" (RFC
-    /// 9111 §4.2.4). `None` when it must not.
+    /// 9111 §4.2.4). `None` when it must not be used even then.
     #[must_use]
     pub fn when_disconnected(self) -> Option<Entry> {
         self.on_error.disconnected.then_some(self.entry)
     }
 
-    /// Seconds of freshness left, for `Cache-Status`. None are where it was purged softly, or must always be validated,
-    /// whatever is left of its lifetime.
+    /// Returns the seconds of freshness left, for `Cache-Status`. There are none if it was soft-purged or must always be
+    /// validated, whatever is left of its lifetime.
     #[must_use]
     pub fn ttl(&self, now: Timestamp) -> i64 {
         match self.reason {
@@ -62,22 +62,22 @@ impl Stale {
         }
     }
 
-    /// Whether what another request brings may answer this one too. Of a response that is "not to be used to
-    /// satisfy any other request without forwarding it for validation" (RFC 9111 §5.2.2.4) it may not.
+    /// Returns whether the response to another request may answer this one too. It may not if it is "not to be used to
+    /// satisfy any other request without forwarding it for validation" (RFC 9111 §5.2.2.4).
     #[must_use]
     pub const fn can_be_shared(&self) -> bool {
         !self.entry.policy.always_validate
     }
 
-    /// Whether it is used in place of a 500, 502, 503 or 504 of the origin (RFC 5861 §4).
+    /// Returns whether it may be used in place of a 500, 502, 503 or 504 of the origin (RFC 5861 §4).
     #[must_use]
     pub const fn covers_error(&self) -> bool {
         self.on_error.error_status
     }
 }
 
-/// Judges what is stored. `soft_purged` makes it stale whatever its freshness. `waited` is when the request came,
-/// if it has waited for others since: what was received after that is as new as the request can ask for.
+/// Judges what is stored. `soft_purged` makes it stale whatever its freshness. `waited` is when the request arrived,
+/// if it has waited for others since: what was received after that is as recent as the request can demand.
 #[must_use]
 pub fn evaluate(
     request: &RequestDirectives,
@@ -105,7 +105,7 @@ pub fn evaluate(
     }
 }
 
-/// Whether a response answers a request as it is, as far as time goes; see [`evaluate`].
+/// Returns whether a response may answer a request as it is, as far as time is concerned; see [`evaluate`].
 #[must_use]
 pub fn answers(
     request: &RequestDirectives,
@@ -136,7 +136,7 @@ fn why_not(
     if waited.is_some_and(|came| entry.received > came) {
         return None;
     }
-    // §5.2.1: what the client prefers beyond that. What is immutable is no other for being newer (RFC 8246 §2).
+    // §5.2.1: what the client demands beyond that. An immutable response would be no different if it were newer (RFC 8246 §2).
     let immutable = entry.policy.immutable && ttl > 0;
     let too_old = !immutable && request.max_age.valid().is_some_and(|max| age > max.as_secs());
     let too_short = request.min_fresh.valid().is_some_and(|min| ttl < i64::from(min));
@@ -144,7 +144,7 @@ fn why_not(
 }
 
 /// RFC 5861 §3: "caches MAY serve the response in which it appears after it becomes stale, up to the indicated
-/// number of seconds". Not against what the response forbids or the client asks for: with `max-age` alone it "does not
+/// number of seconds". Not if the response forbids it or the client objects: with `max-age` alone it "does not
 /// wish to receive a stale response" (RFC 9111 §5.2.1.1), and with a limit to `max-stale` none that is staler.
 fn may_be_refreshed_later(request: &RequestDirectives, entry: &Entry, now: Timestamp) -> bool {
     let staleness = entry.ttl(now).saturating_neg().max(0);
@@ -169,7 +169,7 @@ fn accepts_stale(request: &RequestDirectives, entry: &Entry, ttl: i64) -> bool {
 
 fn on_error(request: &RequestDirectives, entry: &Entry, soft_purged: bool, now: Timestamp) -> OnError {
     let staleness = entry.ttl(now).saturating_neg();
-    // However long it would have been fresh.
+    // After a soft purge it counts as stale from now on at the latest, however long it would have been fresh.
     let staleness = if soft_purged { staleness.max(0) } else { staleness };
     let window = request.stale_if_error.valid().unwrap_or_default().max(entry.policy.stale_if_error);
     let allowed = !entry.policy.forbids_stale;

@@ -1,4 +1,4 @@
-//! Stored content, read from anywhere: only the pieces that are needed, one at a time.
+//! Reading spans of stored content: only the pieces that are needed, one at a time.
 
 use super::entry::Content;
 use super::key::ResourceKey;
@@ -12,18 +12,18 @@ use bytes::Bytes;
 use std::ops::Range;
 use std::rc::Rc;
 
-/// Consecutive bytes of a representation that are stored as one body: in pieces of [`CHUNK`], counted from the
+/// Consecutive bytes of a representation that are stored as one body, in pieces of [`CHUNK`] counted from the
 /// first of these bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Which bytes.
+    /// The bytes of the representation.
     pub span: Span,
     /// The name of the body among those of the resource.
     pub body: String,
 }
 
 impl Run {
-    /// How many pieces it has.
+    /// Returns the number of its pieces.
     #[must_use]
     pub fn pieces(&self) -> u32 {
         u32::try_from(self.span.length().div_ceil(CHUNK as u64)).unwrap_or(u32::MAX)
@@ -33,9 +33,9 @@ impl Run {
 /// Where content can be read from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// All of it is here.
+    /// All of it, in memory.
     Memory(Bytes),
-    /// In Redis. Runs may overlap: then they hold the same bytes.
+    /// In Redis. Where runs overlap, they hold the same bytes.
     Runs(Rc<[Run]>),
 }
 
@@ -50,24 +50,24 @@ impl From<Content> for Source {
     }
 }
 
-/// Whether the runs hold all of `span`.
+/// Returns whether the runs contain all of `span`.
 #[must_use]
 pub fn covers(runs: &[Run], span: Span) -> bool {
     union(runs.iter().map(|run| run.span)).iter().any(|joined| joined.contains(span))
 }
 
-/// What of which piece to read next.
+/// The next bytes to read, and the piece in which they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Piece<'a> {
     body: &'a str,
     number: u32,
     within: Range<usize>,
-    /// The position after it.
+    /// The position after these bytes.
     end: u64,
 }
 
-/// The piece that holds the byte at `at`, as far as it is before `end`. Of several runs the one that reaches
-/// furthest. `None` where no run has that byte.
+/// Returns the piece with the byte at `at`, up to `end` at most, from the run that reaches furthest. `None` where no run
+/// has that byte.
 fn piece_at(runs: &[Run], at: u64, end: u64) -> Option<Piece<'_>> {
     let with = |run: &&Run| run.span.start() <= at && at < run.span.end();
     let run = runs.iter().filter(with).max_by_key(|run| run.span.end())?;
@@ -83,7 +83,7 @@ fn piece_at(runs: &[Run], at: u64, end: u64) -> Option<Piece<'_>> {
     })
 }
 
-/// The bytes of `span`, which `source` must hold; where it does not, the body breaks.
+/// Reads the bytes of `span` from `source`; the body breaks off where they are missing.
 #[must_use]
 pub fn read<E: Env>(store: &Rc<Store<E>>, resource: &ResourceKey, source: &Source, span: Span) -> Body {
     let runs = match source {
@@ -136,7 +136,7 @@ fn missing(at: u64) -> BodyError {
 }
 
 impl<E: Env> Store<E> {
-    /// Whether the pieces that hold `spans` are all there. One round trip.
+    /// Returns whether all pieces with bytes of `spans` are stored, in one round trip.
     ///
     /// # Errors
     /// [`RedisError`]: then nothing can be read.
@@ -163,7 +163,7 @@ impl<E: Env> Store<E> {
         Ok(u64::try_from(there) == Ok(count))
     }
 
-    /// Makes all pieces of a run live for `ttl` milliseconds more; `false` when one of them is gone.
+    /// Lets all pieces of a run live for `ttl` milliseconds from now; `false` when one of them is gone.
     ///
     /// # Errors
     /// [`RedisError`]: then some may live longer.

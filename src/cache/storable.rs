@@ -1,4 +1,4 @@
-//! May a response be stored, and for what use (RFC 9111 §3)?
+//! Whether a response may be stored, and how it may be used (RFC 9111 §3).
 
 mod unstorable;
 
@@ -18,7 +18,7 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, ETAG, EXPIRES, LAST_MODIFIED
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use std::time::Duration;
 
-/// One exchange with the origin, as far as the decision needs it.
+/// One exchange with the origin, as far as the decision depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange<'a> {
     /// The request's method.
@@ -29,7 +29,7 @@ pub struct Exchange<'a> {
     pub status: StatusCode,
     /// The response's fields.
     pub response: &'a HeaderMap,
-    /// When the response came.
+    /// When the response was received.
     pub received: Timestamp,
 }
 
@@ -38,13 +38,13 @@ pub struct Exchange<'a> {
 pub struct Storable {
     /// What may be done with it.
     pub policy: Policy,
-    /// Its fields as they are stored.
+    /// The fields to store.
     pub headers: HeaderMap,
-    /// The fields it varies on.
+    /// The request fields it varies on.
     pub vary: Vec<HeaderName>,
 }
 
-/// Judges a response. Each clause stands below the sentence of RFC 9111 §3 that it translates.
+/// Decides whether a response may be stored. Each clause follows the sentence of RFC 9111 §3 that it implements.
 ///
 /// # Errors
 /// The first reason not to store it.
@@ -80,8 +80,8 @@ pub fn judge(
     })
 }
 
-/// Content that is coded is of no use without the word that it is: where `no-cache` or `private` names that field, it is
-/// taken for all of the response, as many caches take either whatever it names (RFC 9111 §5.2.2.4, §5.2.2.7).
+/// Encoded content is of no use without `Content-Encoding`: where `no-cache` or `private` names that field, it is
+/// taken to mean the whole response, as many caches do whatever is named (RFC 9111 §5.2.2.4, §5.2.2.7).
 fn without_coding_nothing(directives: &mut ResponseDirectives) {
     for scope in [&mut directives.no_cache, &mut directives.private] {
         if scope.fields().contains(&CONTENT_ENCODING) {
@@ -90,9 +90,9 @@ fn without_coding_nothing(directives: &mut ResponseDirectives) {
     }
 }
 
-/// Whether the response to a POST of `target` may answer a later GET: "when they include explicit freshness information
+/// Returns whether the response to a POST of `target` may answer a later GET: "when they include explicit freshness information
 /// ... and a Content-Location header field that has the same value as the POST's target URI" (RFC 9110 §9.3.3). Only a 200
-/// is a representation of the target that an answer to GET would be.
+/// is the representation of the target with which a GET would be answered.
 #[must_use]
 pub fn post_answers_get(target: &Uri, status: StatusCode, response: &HeaderMap, cache: &CacheConfig) -> bool {
     let governing = Governing::of(response, &cache.targets);
@@ -130,9 +130,9 @@ fn permitted(exchange: &Exchange<'_>, directives: &ResponseDirectives) -> Result
     Ok(())
 }
 
-/// Statuses that are about the request they answer. Four of them "MUST NOT be stored by a cache" (RFC 6585 §3 to §6), and one
-/// means that the same request may succeed later (RFC 8470 §5.2). A stored challenge (RFC 9110 §15.5.2, §15.5.8) would
-/// answer those who come with credentials.
+/// Statuses about the particular request that they answer. Four of them "MUST NOT be stored by a cache" (RFC 6585 §3 to §6), and
+/// one means that the same request may succeed later (RFC 8470 §5.2). A stored challenge (RFC 9110 §15.5.2, §15.5.8) would
+/// answer clients that have credentials.
 const fn is_of_one_request(status: u16) -> bool {
     matches!(status, 401 | 407 | 425 | 428 | 429 | 431 | 511)
 }
@@ -157,12 +157,12 @@ fn private_enough(
     }
     // "if the cache is shared: the Authorization header field is not present in the request or a response
     // directive is present that explicitly allows shared caching" (§3.5).
-    // What is no number allows nothing.
+    // An invalid number allows nothing.
     let shared = directives.public || directives.must_revalidate || directives.s_maxage.valid().is_some();
     if exchange.request.contains_key(AUTHORIZATION) && !shared {
         return Err(Unstorable::Authorization);
     }
-    // Not the RFC's: "responses that set cookies" are cacheable (§7.3), but sharing one hands a visitor's
+    // Stricter than the RFC: "responses that set cookies" are cacheable (§7.3), but sharing one hands a visitor's
     // session to everybody.
     let named = directives.private.fields().contains(&SET_COOKIE);
     let refuse = matches!(route.set_cookie, SetCookiePolicy::Refuse);
@@ -172,7 +172,7 @@ fn private_enough(
     Ok(())
 }
 
-/// The route's word on freshness comes before the origin's; `no-cache` and `no-store` stay the origin's.
+/// The route's settings for freshness precede the origin's; `no-cache` and `no-store` of the origin still apply.
 fn route_lifetime(
     exchange: &Exchange<'_>,
     governing: &Governing,
@@ -207,7 +207,7 @@ fn reusable(
         || directives.s_maxage.is_present()
         || matches!(lifetime, Lifetime::Explicit(_))
         || is_heuristically_cacheable(exchange.status);
-    // What is stale at once and cannot be validated would never be used.
+    // A response that is stale at once and cannot be validated would never be used.
     let validator = exchange.response.contains_key(ETAG) || exchange.response.contains_key(LAST_MODIFIED);
     let useful = lifetime.seconds() > DeltaSeconds::ZERO
         || validator
@@ -228,8 +228,8 @@ fn stale_while_revalidate(directives: &ResponseDirectives, route: &CachePolicy) 
 }
 
 /// RFC 9111 §3.1: "Caches MUST include all received response header fields ... when storing a response",
-/// except those of the connection, and those that `no-cache` and `private` name. What the origin says of its rate
-/// limits is of one request, and is left out too.
+/// except those of the connection, and those that `no-cache` and `private` name. The origin's rate limit fields are about
+/// one request, and are left out, too.
 fn stored_fields(
     response: &HeaderMap,
     directives: &ResponseDirectives,

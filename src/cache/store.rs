@@ -2,7 +2,7 @@
 //!
 //! | key | what it holds |
 //! |---|---|
-//! | `{id}` | of a resource that does not vary, `E` and its record; of another, `V` and the index of its variants |
+//! | `{id}` | if the resource does not vary, `E` and its record; otherwise `V` and the index of its variants |
 //! | `{id}:v:<variant>` | the name of the index, and the record of the variant |
 //! | `{id}:g` | the generation, while something is fetched |
 //! | `{id}:f:`, `{id}:m:` | who leads a fetch, and what is not worth waiting for: see [`lease`](super::lease) |
@@ -11,14 +11,14 @@
 //!
 //! A record is a response, or a [`Partial`](super::partial::Partial) of which only parts are there.
 //!
-//! A hit is one `MGET`, which a cluster gets in two parts at the same time: of the resource, of the ledger's head, and, for a request with fields that responses
-//! usually vary on, of the variant these would select. Only for other variants, and when a purge happened
-//! since this instance looked last, a second round trip is needed.
+//! A hit is one `MGET` (in a cluster, two parts of one at the same time): of the resource, of the ledger's head, and, for a
+//! request with fields that responses usually vary on, of the variant that these would select. A second round trip is
+//! needed only for other variants, and when something was purged since this instance last looked.
 //!
-//! A [`FillLease`] carries the generation in which its fetch began, and stores only into that same one. Purging a
-//! resource drops its generation with it, so that what was purged, or lost to eviction, in between is not
-//! brought back. One whose response is what was read and validated stores only where that still stands: a 304 that was
-//! long under way may be older than what has come meanwhile.
+//! A [`FillLease`] carries the generation in which its fetch began, and stores only into that generation. Purging a
+//! resource drops its generation with it, so that what was purged meanwhile, or lost to eviction, is not
+//! brought back. A lease for a validated response stores only if the record that was read is still there: a 304 that
+//! took long may be older than what has been stored meanwhile.
 
 use super::entry::{Content, Entry};
 use super::key::ResourceKey;
@@ -37,25 +37,25 @@ static FORGET: Script = Script::new(include_str!("../redis/lua/forget.lua"));
 static FORGET_BODY: Script = Script::new(include_str!("../redis/lua/forget_body.lua"));
 static STORE: Script = Script::new(include_str!("../redis/lua/store.lua"));
 
-/// How long a fetch may take before what it brings is not stored any more.
+/// How long a fetch may take and still be stored.
 pub const FILL_TIME: Duration = Duration::from_secs(600);
 
-/// How long a stale response is kept for validation and for times when the origin is away.
+/// How long a stale response is kept at least, to be validated, or used while the origin is away.
 const KEEP: Duration = Duration::from_secs(3600);
 
-/// What most responses vary on that vary at all.
+/// What most varying responses vary on.
 const USUAL: &str = "accept-encoding";
 
-/// What bounds the store.
+/// The bounds of the store.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreLimits {
-    /// Nothing lives longer in Redis.
+    /// The longest time to live of any entry.
     pub max_ttl: Duration,
-    /// The most responses of one resource.
+    /// The most variants of one resource.
     pub max_variants: u64,
 }
 
-/// The store, as one instance holds it.
+/// The store of one instance.
 pub struct Store<E: Env> {
     pub(crate) env: E,
     pub(crate) redis: Rc<Client<E>>,
@@ -63,23 +63,23 @@ pub struct Store<E: Env> {
     pub(crate) nonces: Rc<Nonces>,
     pub(crate) books: Books<E>,
     limits: StoreLimits,
-    /// What the last varying response varied on: a good guess for the next.
+    /// The fields that the last varying response varied on: a good guess for the next one.
     pub(super) usual: RefCell<String>,
 }
 
 impl<E: Env> Store<E> {
-    /// A store over `redis`, with its keys made by `keys`.
+    /// Makes a store on `redis`, with the names of its keys from `keys`.
     #[must_use]
     pub fn new(env: E, redis: Rc<Client<E>>, keys: Keys, nonces: Rc<Nonces>, limits: StoreLimits) -> Self {
-        // A ledger outlives every entry that refers to it.
+        // The ledger outlives every entry that refers to it.
         let lifetime = Ttl::new(limits.max_ttl.saturating_mul(2)).unwrap_or(Ttl::MIN);
         let ledger = (keys.ledger(), keys.ledger_entries());
         let books = Books::new(&redis, &nonces, ledger, || keys.ledgers_of_shares(), lifetime);
         Self { env, redis, keys, nonces, books, limits, usual: RefCell::new(USUAL.to_owned()) }
     }
 
-    /// Stores a response that was fetched under `lease`. `false` when its resource was purged meanwhile, or another
-    /// response stands where it may not replace any.
+    /// Stores a response that was fetched under `lease`. `false` when its resource was purged meanwhile, or when another
+    /// record is there than the one that the lease may replace.
     ///
     /// # Errors
     /// [`RedisError`]: then it may or may not be stored.
@@ -93,7 +93,7 @@ impl<E: Env> Store<E> {
         self.write(lease, spec, entry, entry.encode(), now).await
     }
 
-    /// Writes `record`, whose fields are those of `entry`.
+    /// Writes `record`, the encoding of `entry` or of parts with its fields.
     pub(super) async fn write(
         &self,
         lease: &FillLease,
@@ -127,7 +127,7 @@ impl<E: Env> Store<E> {
         Ok(stored)
     }
 
-    /// Writes back an entry that was validated: its pieces, if it has any, live as long as it does.
+    /// Writes back an entry that was validated, and prolongs its pieces, if any, accordingly.
     ///
     /// # Errors
     /// [`RedisError`]: then it may or may not be refreshed.
@@ -148,7 +148,7 @@ impl<E: Env> Store<E> {
         self.store(lease, spec, entry, now).await
     }
 
-    /// Drops a resource with all its variants, and with it the right of every fetch under way to store.
+    /// Drops a resource with all its variants, and the right of all fetches under way to store.
     ///
     /// # Errors
     /// [`RedisError`]: then it may or may not be gone.
@@ -159,8 +159,8 @@ impl<E: Env> Store<E> {
         self.redis.run(&FORGET, &keys, arguments).await.map(|_| ())
     }
 
-    /// Drops what is stored with this body, of which a piece was lost. Others of the resource stay, those that were stored
-    /// since among them.
+    /// Drops the record with this body, of which a piece was lost. Other records of the resource stay, including those that
+    /// were stored since.
     ///
     /// # Errors
     /// [`RedisError`]: then it may or may not be gone.
@@ -170,7 +170,7 @@ impl<E: Env> Store<E> {
         self.redis.run(&FORGET_BODY, &[&self.keys.resource(id)], arguments).await.map(|_| ())
     }
 
-    /// How long an entry stays in Redis: while it is fresh, and then for validation or for times when the
+    /// Returns how long an entry stays in Redis: while it is fresh, and after that for validation or for times when the
     /// origin fails.
     #[must_use]
     pub fn ttl(&self, entry: &Entry, now: Timestamp) -> Ttl {

@@ -1,19 +1,19 @@
-//! What a response can be purged by besides its URL: tags, and the groups of RFC 9875.
+//! What a response can be purged by besides its URL: tags, and the cache groups of RFC 9875.
 
 use crate::field::groups::{self, CACHE_GROUPS};
 use crate::field::list;
 use http::{HeaderMap, HeaderName};
 
-/// A tag's greatest length in bytes; longer ones are passed over.
+/// The greatest length of a tag in bytes; longer ones are ignored.
 pub const MAX_TAG: usize = 1024;
-/// How many tags of a response count, groups among them.
+/// How many tags of a response count, cache groups included.
 pub const MAX_TAGS: usize = 256;
 
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
-/// The tags of a response from `origin` (`scheme://authority`): `Cache-Tag`, separated by commas, `Surrogate-Key`,
-/// separated by spaces, and `Cache-Groups`, each as [`of_group`] has it.
+/// Returns the tags of a response from `origin` (`scheme://authority`): `Cache-Tag`, separated by commas, `Surrogate-Key`,
+/// separated by spaces, and `Cache-Groups`, each in the form of [`of_group`].
 #[must_use]
 pub fn tags(headers: &HeaderMap, origin: &str) -> Vec<String> {
     let lines = |name| headers.get_all(name).iter().filter_map(|line| str::from_utf8(line.as_bytes()).ok());
@@ -29,34 +29,34 @@ pub fn tags(headers: &HeaderMap, origin: &str) -> Vec<String> {
     tags
 }
 
-/// How a group stands among tags. Only responses of one origin share a group (RFC 9875 §2.1), and no field has a tag with
-/// the end of a line in it.
+/// Returns the tag that stands for a cache group. Only responses of one origin share a group (RFC 9875 §2.1). No tag in a
+/// field contains a line end, so that the two cannot be confused.
 #[must_use]
 pub fn of_group(origin: &str, group: &str) -> String {
     format!("\n{origin}\n{group}")
 }
 
-/// Origin and name of the group that stands so among tags.
+/// Returns the origin and the name of the cache group for which a tag stands.
 #[must_use]
 pub fn group_of(tag: &str) -> Option<(&str, &str)> {
     tag.strip_prefix('\n')?.split_once('\n')
 }
 
-/// Whether a response names tags or groups.
+/// Returns whether a response has fields with tags or groups.
 #[must_use]
 pub fn are_named(headers: &HeaderMap) -> bool {
     [CACHE_TAG, SURROGATE_KEY, CACHE_GROUPS].iter().any(|name| headers.contains_key(name))
 }
 
-/// Removes the fields that name them.
+/// Removes the fields with tags and groups.
 pub fn strip(headers: &mut HeaderMap) {
     for name in [CACHE_TAG, SURROGATE_KEY, CACHE_GROUPS] {
         headers.remove(name);
     }
 }
 
-/// The tags of a stored response after an update (RFC 9111 §3.2), where `before` are those it had, and `headers` its fields
-/// now. Where the fields were stripped when it was stored, what they said is not known to be outdated: it stays.
+/// Returns the tags of a stored response after an update (RFC 9111 §3.2): `before` are those it had, and `headers` its fields
+/// now. If the fields were stripped when it was stored, nothing shows the former tags to be outdated: they stay.
 #[must_use]
 pub fn updated(before: Vec<String>, stripped: bool, headers: &HeaderMap, origin: &str) -> Vec<String> {
     let mut tags = tags(headers, origin);

@@ -1,9 +1,9 @@
-//! What of the query makes no difference on which path (`No-Vary-Search`), as the last response from there said.
+//! The query parameters that make no difference (`No-Vary-Search`), by path, as the last response from there declared.
 //!
-//! A response that says so is stored under the query that stands for all that make no difference to it
-//! ([`SearchVariance::canonical`]), and looked up there. To know that query before anything is found, the last that a
-//! response said is kept for each path, in Redis and, for a while, in the instance. It decides where to look and nothing
-//! else: what is found there is used only if it says itself that it answers. "Cache implementations MAY fail to reuse a
+//! A response with such a declaration is stored, and looked up, under a canonical query that stands for all queries that
+//! make no difference to it ([`SearchVariance::canonical`]). To know that query before anything is found, the last
+//! declaration of each path is kept in Redis and, for a while, in the instance. It decides only where to look: what is
+//! found there is used only if its own declaration covers the request. "Cache implementations MAY fail to reuse a
 //! stored response ... if the cache has more recently stored a response which ... has a No-Vary-Search field value
 //! different" (draft-ietf-httpbis-no-vary-search-10 §7).
 
@@ -21,14 +21,14 @@ use std::time::Duration;
 /// How many paths an instance remembers.
 const PATHS: usize = 512;
 
-/// For how long it does, and that nothing was known.
+/// How long an instance remembers a declaration, and that there was none.
 const REMEMBERED: Duration = Duration::from_secs(60);
 const NOTHING: Duration = Duration::from_secs(5);
 
-/// For how long Redis does.
+/// How long Redis keeps a declaration.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
-/// What is known of paths.
+/// The declarations that are known.
 pub struct Variances<E: Env> {
     env: E,
     redis: Rc<Client<E>>,
@@ -44,13 +44,13 @@ struct Known {
 }
 
 impl<E: Env> Variances<E> {
-    /// Nothing is known yet. No key lives for longer than `longest`.
+    /// Makes an empty collection. No key in Redis lives longer than `longest`.
     #[must_use]
     pub fn new(env: E, redis: Rc<Client<E>>, keys: Keys, longest: Duration) -> Self {
         Self { env, redis, keys, longest, known: RefCell::default() }
     }
 
-    /// What the last response from `path`, a resource without query, said. Mostly it is remembered.
+    /// Returns the declaration of the last response from `path`, a resource without a query. It is mostly in memory.
     ///
     /// # Errors
     /// [`RedisError`]: then it is not known.
@@ -64,7 +64,7 @@ impl<E: Env> Variances<E> {
         Ok(variance)
     }
 
-    /// Takes note of what a response from `path` says, for other instances too: `None` where it says nothing any more.
+    /// Records the declaration of a response from `path`, for other instances too; `None` revokes the former one.
     ///
     /// # Errors
     /// [`RedisError`]: then other instances may not know of it.
@@ -106,7 +106,7 @@ impl<E: Env> Variances<E> {
     }
 }
 
-/// Whether a response with these fields, stored under `stored`, answers a request with the query `asked`.
+/// Returns whether a response with these fields, stored under the query `stored`, answers a request with the query `asked`.
 #[must_use]
 pub fn answers(headers: &HeaderMap, stored: Option<&str>, asked: Option<&str>) -> bool {
     stored == asked

@@ -121,7 +121,7 @@ fn a_head_response_is_about_it_when_validators_and_length_match() {
 }
 
 proptest! {
-    /// RFC 9111 §4.2.3, for every clock: an age never shrinks, and what is left of the lifetime never grows.
+    /// RFC 9111 §4.2.3, for every clock: an age never shrinks, and the remaining lifetime never grows.
     #[test]
     fn ages_saturate(initial in any::<u64>(), received in any::<u64>(), now in any::<u64>(), later in any::<u64>(), lifetime in any::<u64>()) {
         let mut entry = sample(Content::NONE);

@@ -1,8 +1,8 @@
-//! The pace of a body that others follow: that of its origin, not that of the client it is fetched for.
+//! The pace of a body that others follow: that of its origin, not that of its own client.
 //!
-//! A body that is stored as it is read is read as fast as its client takes it. One that takes nothing would hold up those
-//! who follow, until its lead runs out and they break off. So such a client is left behind: the rest is read for
-//! the store alone, as if it had gone, and it gets that from there, as the others do.
+//! A body that is stored as it is read would be read at the speed of its client. A client that takes nothing would hold up
+//! those who follow, until its lead runs out and they break off. So such a client is left behind: the rest is read for
+//! the store alone, as if the client had gone, and the client gets it from the store, as the others do.
 
 use super::tee::Tee;
 use crate::body::{Body, BodyError};
@@ -14,29 +14,29 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-/// A client that takes nothing for so long is left behind, well before its lead runs out.
+/// How long a client may take nothing before it is left behind; well before its lead runs out.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often that is looked at.
+/// How often that is checked.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What the client reads.
+/// The body as its client reads it.
 pub(super) struct Paced<E: Env> {
     env: E,
     resting: Rc<Resting<E>>,
     length: Option<u64>,
-    /// How much it has got, in bytes.
+    /// The bytes that the client has got.
     had: u64,
-    /// From when others can follow.
+    /// Set once others can follow.
     watch: Option<Watch<E>>,
-    /// What it reads once it was left behind.
+    /// The rest of the body, read from the store, once the client was left behind.
     rest: Option<Body>,
 }
 
-/// A tee, while nobody reads it.
+/// The place of the tee while the client is not reading it.
 struct Resting<E: Env> {
     tee: RefCell<Option<Tee<E>>>,
-    /// By [`Clock::elapsed`](crate::env::Clock::elapsed).
+    /// Since when the client has not been reading, by [`Clock::elapsed`](crate::env::Clock::elapsed).
     since: Cell<Duration>,
 }
 
@@ -45,7 +45,7 @@ struct Watch<E: Env> {
     _task: Task,
 }
 
-/// Background work that ends with the reader.
+/// A background task that ends when this is dropped.
 struct Task(AbortHandle);
 
 impl Drop for Task {
@@ -55,7 +55,7 @@ impl Drop for Task {
 }
 
 impl<E: Env> Paced<E> {
-    /// A reader of `tee`, whose body has `length` bytes where that is known.
+    /// Makes a reader of `tee`, whose body has `length` bytes where that is known.
     pub(super) fn new(env: E, tee: Tee<E>, length: Option<u64>) -> Self {
         let resting = Rc::new(Resting { tee: RefCell::new(Some(tee)), since: Cell::default() });
         Self { env, resting, length, had: 0, watch: None, rest: None }
@@ -75,7 +75,7 @@ impl<E: Env> Paced<E> {
         piece
     }
 
-    /// It was left behind: what comes after what it has got.
+    /// Returns what follows the bytes the client has got, once it was left behind.
     fn rest(&mut self) -> Option<&mut Body> {
         if let Some(Watch { following, .. }) = self.watch.take() {
             self.rest = Some(following.into_rest(self.had, self.length));
@@ -96,16 +96,16 @@ impl<E: Env> Paced<E> {
     }
 }
 
-/// Leaves the reader behind where it takes nothing, until there is nothing more to leave behind.
+/// Leaves the client behind when it takes nothing, until nobody can follow any more.
 async fn watch<E: Env>(env: E, resting: Weak<Resting<E>>) {
     loop {
         env.sleep(LOOK).await;
         let Some(resting) = resting.upgrade() else { return };
         let is_idle = env.elapsed().saturating_sub(resting.since.get()) >= PATIENCE;
-        // While it is read, the origin is waited for.
+        // No tee here means that it is being read, and the origin is awaited.
         let is_followed = resting.tee.borrow().as_ref().map(|tee| tee.followed().is_some());
         if is_followed == Some(true) && is_idle {
-            // What is dropped reads on for the store.
+            // When dropped, it reads on for the store.
             return drop(resting.tee.take());
         }
         if is_followed == Some(false) {

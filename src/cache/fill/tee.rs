@@ -9,7 +9,7 @@ use crate::env::Env;
 use bytes::Bytes;
 
 impl<E: Env> Fill<E> {
-    /// The same body; each of its pieces goes into the store before the client has it.
+    /// Returns the same body; each piece is stored before the client gets it.
     pub(super) fn tee(self, body: Body) -> Body {
         let length = body.length().or(self.declared);
         let env = self.store.env.clone();
@@ -30,7 +30,7 @@ pub(super) struct Tee<E: Env> {
 }
 
 impl<E: Env> Tee<E> {
-    /// How others read what comes; `None` before there is anything to read, and when nothing is stored any more.
+    /// Returns a reader for others; `None` before there is anything to read, and after storing has ended.
     pub(super) fn followed(&self) -> Option<Following<E>> {
         self.fill.as_ref().and_then(Fill::followed)
     }
@@ -62,7 +62,7 @@ impl<E: Env> Tee<E> {
     async fn push(&mut self, piece: Bytes) {
         let Some(fill) = &mut self.fill else { return };
         match fill.push(piece).await {
-            // The client takes what it has by the declared length for the whole.
+            // By the declared length, the client knows that it has the whole.
             Ok(()) if fill.declared == Some(fill.length) => self.end(Ok(())).await,
             Ok(()) => {}
             Err(abandoned) => self.end(Err(abandoned)).await,
@@ -77,7 +77,7 @@ impl<E: Env> Tee<E> {
     }
 }
 
-/// A client that goes away half way does not spoil the entry: the rest is read for the store alone.
+/// If the client goes away half way, the rest is read for the store alone.
 impl<E: Env> Drop for Tee<E> {
     fn drop(&mut self) {
         let Some(fill) = self.fill.take() else { return };

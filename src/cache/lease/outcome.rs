@@ -1,37 +1,37 @@
-//! What became of a lead, as those who wait for it find out.
+//! The state of a lead, as seen by those who wait for it.
 
 use crate::cache::entry::Entry;
 use bytes::Bytes;
 
-/// What became of a lead.
+/// The state of a lead.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// It goes on.
+    /// It is still going on.
     Leading,
-    /// It has published a body under way, and goes on.
+    /// It is still going on, and has published its body under way.
     Streaming(Box<Streaming>),
     /// It has ended. If something was stored, it can be found.
     Done {
-        /// The pieces of the body and its bytes, where it was published while under way.
+        /// The number of pieces and of bytes of the body, where it was published while under way.
         pieces: Option<(u32, u64)>,
     },
-    /// The origin gave no response; the status code that says so.
+    /// The origin gave no response; this is the status code to answer with.
     Failed(u16),
-    /// It gave no sign of life, or another has taken over.
+    /// It showed no sign of life, or another has taken over.
     Gone,
 }
 
-/// A response whose body is still on its way.
+/// A response whose body is still being received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Streaming {
-    /// The fields it varies on, as they stand in an index.
+    /// The names of the fields it varies on, as an index has them.
     pub spec: String,
-    /// The response. The length of its content is not known yet.
+    /// The response; its length is known only if it was declared.
     pub entry: Entry,
 }
 
 impl Outcome {
-    /// Reads a lead: state, token, generation, time, and more. `None` when it is another's.
+    /// Parses a lead: state, token, generation, time, and more. `None` when it is another's.
     pub(super) fn read(lead: &Bytes, token: &str, generation: &[u8]) -> Option<Self> {
         let mut words = lead.splitn(4, |byte| *byte == b' ');
         let (state, holder) = words.next()?.split_at_checked(1)?;
@@ -58,14 +58,14 @@ impl Outcome {
 }
 
 impl Streaming {
-    /// How it stands in the lead that publishes it: the fields and the entry.
+    /// Encodes it for the lead that publishes it: the field names and the entry.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut shown = format!("{} ", self.spec).into_bytes();
         shown.extend(self.entry.encode());
         shown
     }
 
-    /// Reads `more`, a slice of `lead`, as [`Streaming::encode`] wrote it.
+    /// Decodes `more`, a slice of `lead`, as [`Streaming::encode`] wrote it.
     fn decode(lead: &Bytes, more: &[u8]) -> Option<Self> {
         let space = more.iter().position(|byte| *byte == b' ')?;
         let spec = std::str::from_utf8(&more[..space]).ok()?.to_owned();

@@ -1,4 +1,4 @@
-//! A part that came, put together with what is stored already.
+//! Combining a part that came with the parts that are stored.
 
 use super::{Carried, Partial};
 use crate::cache::entry::Entry;
@@ -18,26 +18,26 @@ use crate::time::{Timestamp, millis};
 use http::HeaderMap;
 use std::rc::Rc;
 
-/// A part on its way into the store, and the request it came for.
+/// A part on its way into the store, and the request for which it came.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// Which part.
+    /// The bytes it carries.
     pub carried: Carried,
     /// The fields of the request.
     pub request: HeaderMap,
     /// The key rules of its route.
     pub rules: KeyRules,
-    /// Who asked, where the route tells visitors apart.
+    /// The visitor who asked, where the route tells visitors apart.
     pub visitor: Option<Digest>,
-    /// Whether the request had `If-Range`. Then the 206 need not have the fields that the client is known to have
-    /// (RFC 9110 §15.3.7), and only adds to what is stored.
+    /// Whether the request had `If-Range`. If so, the 206 may lack the fields that the client is known to have
+    /// (RFC 9110 §15.3.7), so that the part can only be added to stored ones.
     pub for_if_range: bool,
 }
 
 impl Part {
     /// Stores the part, whose fields are in `entry` and whose bytes are `run`, together with what is there.
     ///
-    /// Two that do this at once may lose one of their parts, and never more: each writes what it read, all of the
+    /// Two that do this at once may lose one of their parts, but nothing else: each writes what it read, all of the
     /// same representation.
     pub(in crate::cache) async fn join<E: Env>(
         &self,
@@ -72,19 +72,19 @@ impl Part {
 }
 
 impl Partial {
-    /// Whether a whole response that was stored meanwhile stays: it is newer, or has all of this.
+    /// Returns whether a whole response that was stored meanwhile stays, because it is newer or contains all of this.
     fn yields_to(&self, whole: &Entry) -> bool {
         whole.received > self.entry.received || same_representation(&whole.headers, self.headers())
     }
 }
 
-/// Makes a whole of what has all its parts: "If the union consists of the entire range of the representation,
+/// Stores a whole response if all parts are there: "If the union consists of the entire range of the representation,
 /// then the client MUST process the combined response as if it were a complete 200 (OK) response" (RFC 9110
 /// §15.3.7.3).
 async fn complete<E: Env>(store: &Rc<Store<E>>, lease: &FillLease, spec: &str, partial: Partial, limit: u64) {
     let Some(span) = Span::new(0, partial.complete).filter(|_| partial.gap().is_none()) else { return };
     let body = read(store, &lease.resource, &Source::Runs(partial.runs.into()), span);
-    // The lead has ended with the part.
+    // The lead ended when the part was stored.
     let lease = FillLease { lead: None, ..lease.clone() };
     let fill =
         Fill::begin(Rc::clone(store), lease, spec.to_owned(), partial.entry, Some(span.length()), limit);
@@ -95,7 +95,7 @@ async fn complete<E: Env>(store: &Rc<Store<E>>, lease: &FillLease, spec: &str, p
 }
 
 impl<E: Env> Store<E> {
-    /// Stores what there is of a response in place of what is stored; its pieces are there already. `false` when
+    /// Stores a partial response, whose pieces are there already, in place of what is stored. `false` when
     /// its resource was purged meanwhile.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl<E: Env> Store<E> {
         self.write(lease, spec, &partial.entry, partial.encode(), now).await
     }
 
-    /// Writes back parts that were validated: their pieces live as long as they do.
+    /// Writes back parts that were validated, and prolongs their pieces accordingly.
     ///
     /// # Errors
     /// [`RedisError`]: then they may or may not be refreshed.
@@ -128,7 +128,7 @@ impl<E: Env> Store<E> {
         }
     }
 
-    /// The same with runs that live for `ttl` milliseconds more, without those of which a piece is gone; `None`
+    /// Returns the same with runs that live for `ttl` milliseconds from now, without those that lost a piece; `None`
     /// when none is left.
     async fn prolonged(
         &self,
@@ -145,7 +145,7 @@ impl<E: Env> Store<E> {
         Ok(partial.retain(|run| !gone.contains(run)))
     }
 
-    /// How long the pieces of a part live, in milliseconds: longer than the record that names them.
+    /// Returns how long the pieces of a part live, in milliseconds: longer than the record that refers to them.
     fn lifetime(&self, entry: &Entry) -> u64 {
         millis(FILL_TIME) + self.ttl(entry, entry.received).as_millis()
     }

@@ -1,4 +1,4 @@
-//! A response of which only parts are there, and whether it may be used as it is.
+//! What may be done with a response of which only parts are stored.
 
 use super::Partial;
 use crate::cache::reuse::{Fresh, Stale, Verdict, evaluate};
@@ -8,14 +8,14 @@ use crate::field::cache_status::Forward;
 use crate::time::Timestamp;
 use http::HeaderMap;
 
-/// What may be done with a partial response, as far as freshness goes.
+/// A partial response, judged by its freshness.
 #[derive(Debug)]
 pub enum Judged {
-    /// It answers for the bytes it has.
+    /// It may answer for the bytes it has.
     Fresh(Partial),
     /// It must be validated first.
     Stale(StalePartial),
-    /// The client wants a stored response or none, and this one is stale.
+    /// The client wants a stored response or none (`only-if-cached`), and this one is stale.
     Unsatisfiable,
 }
 
@@ -28,56 +28,56 @@ pub struct StalePartial {
 }
 
 impl StalePartial {
-    /// Whether what another request brings may answer this one too; see [`Stale::can_be_shared`].
+    /// Returns whether the response to another request may answer this one too; see [`Stale::can_be_shared`].
     #[must_use]
     pub const fn can_be_shared(&self) -> bool {
         self.stale.can_be_shared()
     }
 
-    /// Why it cannot be used as it is.
+    /// Returns why it cannot be used as it is.
     #[must_use]
     pub const fn reason(&self) -> Forward {
         self.stale.reason
     }
 
-    /// Seconds of freshness left; see [`Stale::ttl`].
+    /// Returns the seconds of freshness left; see [`Stale::ttl`].
     #[must_use]
     pub fn ttl(&self, now: Timestamp) -> i64 {
         self.stale.ttl(now)
     }
 
-    /// The fields, as [`Partial::headers`] has them.
+    /// Returns the fields, as [`Partial::headers`] does.
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
         &self.stale.entry.headers
     }
 
-    /// The length of the whole in bytes.
+    /// Returns the length of the whole in bytes.
     #[must_use]
     pub const fn complete(&self) -> u64 {
         self.complete
     }
 
-    /// Where its bytes are.
+    /// Returns the runs of bytes that are stored.
     #[must_use]
     pub fn runs(&self) -> &[Run] {
         &self.runs
     }
 
-    /// Whether it is used in place of a 500, 502, 503 or 504 of the origin (RFC 5861 §4).
+    /// Returns whether it may be used in place of a 500, 502, 503 or 504 of the origin (RFC 5861 §4).
     #[must_use]
     pub const fn covers_error(&self) -> bool {
         self.stale.covers_error()
     }
 
-    /// The response again, when the origin cannot be reached; `None` when it must not be used even then.
+    /// Returns it for use while the origin cannot be reached; `None` when it must not be used even then.
     #[must_use]
     pub fn when_disconnected(self) -> Option<Partial> {
         let (complete, runs) = (self.complete, self.runs);
         self.stale.when_disconnected().map(|entry| Partial { entry, complete, runs })
     }
 
-    /// The response again, to be validated.
+    /// Returns it to be validated.
     #[must_use]
     pub fn into_partial(self) -> Partial {
         Partial { entry: self.stale.entry, complete: self.complete, runs: self.runs }
@@ -97,7 +97,7 @@ impl Partial {
         let Self { entry, complete, runs } = self;
         match evaluate(request, Some(entry), soft_purged, waited, now) {
             Verdict::Fresh(Fresh { entry }) => Judged::Fresh(Self { entry, complete, runs }),
-            // Parts are not refreshed behind an answer (RFC 5861 §3): they are validated first, by those who let them be.
+            // Parts are not refreshed behind an answer (RFC 5861 §3): they are validated first, if the client permits that.
             Verdict::Refresh(_) if request.only_if_cached => Judged::Unsatisfiable,
             Verdict::Refresh(stale) | Verdict::Stale(stale) => {
                 Judged::Stale(StalePartial { stale, complete, runs })

@@ -1,4 +1,4 @@
-//! How a partial response is written, and what stands under the key of a response.
+//! The encoding of a partial response, and of the record under the key of a response.
 
 use super::Partial;
 use crate::cache::entry::{Content, Corrupt, Entry, PARTS};
@@ -9,13 +9,13 @@ use crate::field::validator::StrongValidator;
 use bytes::Bytes;
 
 impl Partial {
-    /// The bytes for Redis.
+    /// Encodes it for Redis.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         record(PARTS, &self.head(), &[])
     }
 
-    /// What [`Partial::encode`] begins with: enough to tell whether it still stands where it was read.
+    /// Returns the first bytes of its encoding, which tell whether the record that was read is still in its place.
     pub(crate) fn preamble(&self) -> Vec<u8> {
         preamble(PARTS, &self.head())
     }
@@ -33,7 +33,7 @@ impl Partial {
         head.into_bytes()
     }
 
-    /// Reads what [`Partial::encode`] wrote.
+    /// Decodes what [`Partial::encode`] wrote.
     ///
     /// # Errors
     /// [`Corrupt`] for anything else.
@@ -57,17 +57,17 @@ fn read_run(head: &mut Reader<'_>, complete: u64) -> Result<Run, Corrupt> {
     Ok(Run { span: span.ok_or(Corrupt::Damaged)?, body: head.text()? })
 }
 
-/// What stands under the key of a response.
+/// The record under the key of a response.
 #[derive(Debug)]
 pub(crate) enum Record {
     /// A whole response.
     Whole(Entry),
-    /// Parts of one.
+    /// Parts of a response.
     Part(Box<Partial>),
 }
 
 impl Record {
-    /// Reads what [`Entry::encode`] or [`Partial::encode`] wrote.
+    /// Decodes what [`Entry::encode`] or [`Partial::encode`] wrote.
     pub(crate) fn decode(bytes: &Bytes) -> Result<Self, Corrupt> {
         if bytes.first() == Some(&PARTS) {
             return Partial::decode(bytes).map(Box::new).map(Self::Part);
@@ -75,7 +75,7 @@ impl Record {
         Entry::decode(bytes).map(Self::Whole)
     }
 
-    /// Reads the same from preamble and head alone; inline content counts as empty. Parts are all head.
+    /// Decodes preamble and head only, with inline content left empty. A record of parts has nothing but a head.
     pub(crate) fn decode_head(bytes: &Bytes) -> Result<Self, Corrupt> {
         if bytes.first() == Some(&PARTS) {
             return Partial::decode(bytes).map(Box::new).map(Self::Part);
@@ -83,7 +83,7 @@ impl Record {
         Entry::decode_head(bytes).map(Self::Whole)
     }
 
-    /// The fields and what was decided when they were stored.
+    /// Returns its fields and policy.
     pub(crate) const fn entry(&self) -> &Entry {
         match self {
             Self::Whole(entry) => entry,
@@ -91,7 +91,7 @@ impl Record {
         }
     }
 
-    /// The bodies in pieces that it names, and how many pieces each has.
+    /// Returns the bodies in pieces that it refers to, each with the number of its pieces.
     pub(crate) fn bodies(&self) -> Vec<(&str, u32)> {
         match self {
             Self::Whole(entry) => match &entry.content {

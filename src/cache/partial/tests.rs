@@ -39,12 +39,12 @@ fn run(start: u64, end: u64) -> Run {
     Run { span: span(start, end), body: format!("{start}-{end}") }
 }
 
-/// A part of 100 bytes that came `after` seconds.
+/// A part of a representation of 100 bytes, received after `after` seconds.
 fn part(tag: &str, after: u64, (start, end): (u64, u64)) -> Partial {
     Partial::new(entry(after, &[("etag", tag)]), 100, run(start, end)).unwrap()
 }
 
-/// Parts of one representation, put together one after the other.
+/// Parts of one representation, combined one after the other.
 fn parts(all: &[(u64, u64)]) -> Partial {
     let mut all = all.iter().enumerate();
     let (_, first) = all.next().unwrap();

@@ -1,59 +1,59 @@
 //! The reasons not to store a response.
 
-/// Why a response is not stored. The same word goes to Cache-Status, metrics and the log.
+/// Why a response is not stored. The same word appears in Cache-Status, metrics and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unstorable {
-    /// Only responses to GET and QUERY are.
+    /// The response is not to a GET, a QUERY, or a POST that may answer a GET.
     Method,
-    /// 206 and 304 need a stored response to be combined with; 401, 429 and some others are about one request.
+    /// The status code: a 206 or 304 has nothing to be combined with, and 401, 429 and others are about one request.
     Status,
-    /// `no-store` in the response.
+    /// The response has `no-store`.
     NoStore,
-    /// `no-store` in the request.
+    /// The request has `no-store`.
     RequestNoStore,
-    /// `private`.
+    /// The response is `private`.
     Private,
     /// The request carried `Authorization` and the response does not permit sharing (RFC 9111 §3.5).
     Authorization,
-    /// It sets a cookie, which would be handed to others.
+    /// The response sets a cookie, which others would receive, too.
     SetCookie,
-    /// It used a session: it is for one visitor.
+    /// The response depends on a session, so it is for one visitor.
     Session,
-    /// The route stores other media types.
+    /// The route does not store this media type.
     ContentType,
-    /// It varies on `*` or on something that must not select.
+    /// The response varies on `*` or on a field that must not select.
     Vary,
-    /// Nothing says that it may be reused, and nothing can validate it.
+    /// Nothing says that the response may be reused, and nothing can validate it.
     NoFreshness,
-    /// What it says of its query is at odds with where it was looked up.
+    /// The response's `No-Vary-Search` does not fit the place where it was looked up.
     NoVarySearch,
-    /// It is larger than the configured limit.
+    /// The content is larger than the configured limit.
     TooLarge,
-    /// Its content ended early or was longer than declared.
+    /// The content ended early or was longer than declared.
     Incomplete,
-    /// A part whose `Content-Range` is missing, or at odds with its length.
+    /// A part whose `Content-Range` is missing, or inconsistent with its length.
     ContentRange,
     /// A part without a strong validator.
     NoValidator,
-    /// A part for a request with `If-Range`, which may lack fields, and nothing that it adds to.
+    /// A part for a request with `If-Range`, which may lack fields, and no stored part to add it to.
     IfRange,
-    /// A part of what is compressed when it is stored as a whole.
+    /// A part of a response that is compressed when it is stored as a whole.
     Compress,
-    /// A 304 about another representation than what is stored.
+    /// A 304 about another representation than the stored one.
     AnotherValidator,
-    /// Redis gave no right to store: it is read-only, full or away.
+    /// Redis gave no lease: it is read-only, full or away.
     NoLease,
 }
 
 impl Unstorable {
-    /// Whether it is about one request or one client, and nothing against what is stored for others: what a cookie came with
-    /// is mostly for all.
+    /// Returns whether the reason concerns one request or client only, and not what is stored for others: the body that came
+    /// with a cookie is mostly for all.
     #[must_use]
     pub const fn is_of_request(self) -> bool {
         matches!(self, Self::RequestNoStore | Self::Authorization | Self::SetCookie | Self::Session)
     }
 
-    /// The reason as one token.
+    /// Returns the reason as one token.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
