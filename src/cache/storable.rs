@@ -130,9 +130,9 @@ fn permitted(exchange: &Exchange<'_>, directives: &ResponseDirectives) -> Result
     Ok(())
 }
 
-/// Statuses about the particular request that they answer. Four of them "MUST NOT be stored by a cache" (RFC 6585 §3 to §6), and
-/// one means that the same request may succeed later (RFC 8470 §5.2). A stored challenge (RFC 9110 §15.5.2, §15.5.8) would
-/// answer clients that have credentials.
+/// Statuses about one particular request. Four of them "MUST NOT be stored by a cache" (RFC 6585 §3 to §6), and
+/// one means that the same request may succeed later (RFC 8470 §5.2). A stored challenge (RFC 9110 §15.5.2, §15.5.8)
+/// would answer clients that have credentials.
 const fn is_of_one_request(status: u16) -> bool {
     matches!(status, 401 | 407 | 425 | 428 | 429 | 431 | 511)
 }

@@ -4,25 +4,25 @@
 //! Cache-Control   = #cache-directive
 //! cache-directive = token [ "=" ( token / quoted-string ) ]
 //! ```
-//! Unknown directives are ignored (§5.2.3). An argument in either form is accepted (§5.2). Where a directive
-//! comes more than once with a number, the first counts (§4.2.1).
+//! Unknown directives are ignored (§5.2.3). An argument is accepted in either form (§5.2). Of several directives
+//! of one name with a number, the first counts (§4.2.1).
 
 use super::list;
 use crate::time::DeltaSeconds;
 use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{HeaderMap, HeaderName};
 
-/// A directive that carries seconds.
+/// A directive with a number of seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Seconds {
-    /// It is not there.
+    /// The directive is absent.
     #[default]
     Absent,
-    /// It is there with an argument that is no number. "Caches are encouraged to consider responses that
+    /// The argument is not a number. "Caches are encouraged to consider responses that
     /// have invalid freshness information (e.g., a max-age directive with non-integer content) to be
     /// stale" (RFC 9111 §4.2.1).
     Invalid,
-    /// The number.
+    /// The number of seconds.
     Is(DeltaSeconds),
 }
 
@@ -37,13 +37,13 @@ impl Seconds {
         }
     }
 
-    /// Whether the directive is there, valid or not.
+    /// Returns whether the directive is present, valid or not.
     #[must_use]
     pub const fn is_present(self) -> bool {
         !matches!(self, Self::Absent)
     }
 
-    /// The number, if there is a valid one.
+    /// Returns the number, if it is valid.
     #[must_use]
     pub const fn valid(self) -> Option<DeltaSeconds> {
         match self {
@@ -53,10 +53,10 @@ impl Seconds {
     }
 }
 
-/// `no-cache` and `private` of a response: they may name fields (RFC 9111 §5.2.2.4, §5.2.2.7).
+/// The scope of `no-cache` or `private` in a response, which may name fields (RFC 9111 §5.2.2.4, §5.2.2.7).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// It is not there.
+    /// The directive is absent.
     #[default]
     Absent,
     /// It covers these fields only.
@@ -66,7 +66,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// An argument that is not a list of field names covers everything: the safe reading.
+    /// Adds a directive. An argument that is not a list of field names covers everything: the safe reading.
     fn add(&mut self, argument: Option<&str>) {
         *self = match (std::mem::take(self), argument.and_then(field_names)) {
             (Self::All, _) | (_, None) => Self::All,
@@ -78,7 +78,7 @@ impl Scope {
         };
     }
 
-    /// The fields it names, where it names any.
+    /// Returns the fields that it names, if any.
     #[must_use]
     pub fn fields(&self) -> &[HeaderName] {
         match self {
@@ -88,7 +88,7 @@ impl Scope {
     }
 }
 
-/// A list of at least one field name; `None` for anything else.
+/// Parses a list of at least one field name; `None` for anything else.
 pub(super) fn field_names(text: &str) -> Option<Vec<HeaderName>> {
     let names: Option<Vec<_>> =
         list::split(text).map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect();
@@ -98,31 +98,31 @@ pub(super) fn field_names(text: &str) -> Option<Vec<HeaderName>> {
 /// Cache directives of a response (RFC 9111 §5.2.2, RFC 5861, RFC 8246).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseDirectives {
-    /// Fresh for so long (§5.2.2.1).
+    /// How long it is fresh (§5.2.2.1).
     pub max_age: Seconds,
-    /// The same for shared caches, which it binds as `proxy-revalidate` does (§5.2.2.10).
+    /// The same for shared caches; it also forbids them to reuse it stale, as `proxy-revalidate` does (§5.2.2.10).
     pub s_maxage: Seconds,
-    /// Never reuse stale (§5.2.2.2).
+    /// It must not be reused stale (§5.2.2.2).
     pub must_revalidate: bool,
-    /// Never reuse stale, for shared caches (§5.2.2.8).
+    /// It must not be reused stale by shared caches (§5.2.2.8).
     pub proxy_revalidate: bool,
-    /// Store only if the status code is understood (§5.2.2.3).
+    /// It may be stored only if the status code is understood (§5.2.2.3).
     pub must_understand: bool,
-    /// Never reuse without validation (§5.2.2.4).
+    /// It must not be reused without validation (§5.2.2.4).
     pub no_cache: Scope,
-    /// Never store (§5.2.2.5).
+    /// It must not be stored (§5.2.2.5).
     pub no_store: bool,
-    /// Not for shared caches (§5.2.2.7).
+    /// It is not for shared caches (§5.2.2.7).
     pub private: Scope,
-    /// May be stored even where it otherwise could not (§5.2.2.9).
+    /// It may be stored even where it otherwise might not (§5.2.2.9).
     pub public: bool,
-    /// Its content must stay as it is (§5.2.2.6).
+    /// Its content must not be transformed (§5.2.2.6).
     pub no_transform: bool,
-    /// Does not change while it is fresh (RFC 8246).
+    /// It does not change while it is fresh (RFC 8246).
     pub immutable: bool,
-    /// May be reused stale for so long while it is refreshed (RFC 5861 §3).
+    /// For how long it may be reused stale while it is refreshed (RFC 5861 §3).
     pub stale_while_revalidate: Seconds,
-    /// May be reused stale for so long while the origin fails (RFC 5861 §4).
+    /// For how long it may be reused stale while the origin fails (RFC 5861 §4).
     pub stale_if_error: Seconds,
 }
 
@@ -154,7 +154,7 @@ impl ResponseDirectives {
         }
     }
 
-    /// Whether a shared cache must not reuse it stale, whatever fails (RFC 9111 §4.2.4).
+    /// Returns whether a shared cache must not reuse it stale, whatever fails (RFC 9111 §4.2.4).
     #[must_use]
     pub fn forbids_stale(&self) -> bool {
         self.must_revalidate
@@ -164,13 +164,13 @@ impl ResponseDirectives {
     }
 }
 
-/// How stale a response a client accepts (RFC 9111 §5.2.1.2).
+/// How stale a response the client accepts (RFC 9111 §5.2.1.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MaxStale {
     /// Not stale at all.
     #[default]
     No,
-    /// Stale by no more than this.
+    /// Stale by at most this.
     Within(DeltaSeconds),
     /// However stale.
     Any,
@@ -179,19 +179,19 @@ pub enum MaxStale {
 /// Cache directives of a request (RFC 9111 §5.2.1, RFC 5861 §4).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestDirectives {
-    /// No older than this (§5.2.1.1).
+    /// The greatest age that the client accepts (§5.2.1.1).
     pub max_age: Seconds,
-    /// Stale is accepted (§5.2.1.2).
+    /// Whether the client accepts stale responses (§5.2.1.2).
     pub max_stale: MaxStale,
-    /// Still fresh for at least this (§5.2.1.3).
+    /// How much longer the response must be fresh (§5.2.1.3).
     pub min_fresh: Seconds,
-    /// Not without validation (§5.2.1.4, and `Pragma: no-cache`, §5.4).
+    /// The client wants no response without validation (§5.2.1.4, and `Pragma: no-cache`, §5.4).
     pub no_cache: bool,
-    /// Store nothing of this exchange (§5.2.1.5).
+    /// Nothing of this exchange may be stored (§5.2.1.5).
     pub no_store: bool,
-    /// From the cache or not at all (§5.2.1.7).
+    /// The client wants a stored response or none (§5.2.1.7).
     pub only_if_cached: bool,
-    /// Stale is accepted for so long while the origin fails (RFC 5861 §4).
+    /// For how long the client accepts a stale response while the origin fails (RFC 5861 §4).
     pub stale_if_error: Seconds,
 }
 
@@ -209,8 +209,8 @@ impl RequestDirectives {
         found
     }
 
-    /// The same without what has a fresh response validated: "They are advisory; caches MAY implement them, but are not
-    /// required to" (RFC 9111 §5.2.1).
+    /// Drops the directives that would have a fresh response validated: "They are advisory; caches MAY implement them, but are
+    /// not required to" (RFC 9111 §5.2.1).
     #[must_use]
     pub fn without_revalidation(self) -> Self {
         Self { max_age: Seconds::Absent, min_fresh: Seconds::Absent, no_cache: false, ..self }
@@ -235,11 +235,11 @@ impl RequestDirectives {
     }
 }
 
-/// Calls `each` with every directive's name, in lower case, and its argument, without quotes.
+/// Calls `each` with the name of every directive, in lower case, and its argument, without quotes.
 ///
-/// Bytes that are not text, which a quoted string may have, do not hide the other directives of their line, and neither
-/// does a quoted string without an end: then its quote is a character like others. White
-/// space before the `=` is not allowed; it makes the argument invalid and leaves the name, so that `private =x` is
+/// Bytes that are not text, which a quoted string may contain, do not hide the other directives of their line, and neither
+/// does a quoted string without an end: its quote is then taken as an ordinary character. White
+/// space before the `=` is not allowed; it makes the argument invalid but not the name, so that `private =x` is
 /// private and `max-age =60` stale.
 fn each_directive(headers: &HeaderMap, mut each: impl FnMut(&str, Option<&str>)) {
     for line in headers.get_all(CACHE_CONTROL) {

@@ -6,22 +6,22 @@ use std::fmt::Write as _;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Why a request went forward (RFC 9211 §2.2).
+/// Why a request was forwarded (RFC 9211 §2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forward {
-    /// The cache was told not to handle it.
+    /// The cache was configured not to handle the request.
     Bypass,
-    /// Its method.
+    /// The method of the request requires it.
     Method,
     /// Nothing is stored for the URI.
     UriMiss,
     /// Something is stored for the URI, but nothing that the request's fields select.
     VaryMiss,
-    /// Fresh, but the request asks for more.
+    /// The stored response is fresh, but the request demands more.
     Request,
-    /// What is stored is stale.
+    /// The stored response is stale.
     Stale,
-    /// Parts are stored, and not all that is asked for.
+    /// Parts are stored, but not all of the requested bytes.
     Partial,
 }
 
@@ -39,46 +39,46 @@ impl Forward {
     }
 }
 
-/// What happened to one request. Every answer carries one.
+/// How one request was handled. Every answer carries one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheStatus {
-    /// Answered without going forward.
+    /// Whether it was answered without being forwarded.
     pub hit: bool,
-    /// Why it went forward.
+    /// Why it was forwarded.
     pub forward: Option<Forward>,
-    /// The status code of the forwarded request's response, where it differs from what the client gets.
+    /// The status code of the response to the forwarded request, where it differs from the client's.
     pub forward_status: Option<u16>,
-    /// What came back is being stored.
+    /// Whether the response is being stored.
     pub stored: bool,
-    /// Another request was forwarded, and its response answers this one too.
+    /// Whether another request was forwarded, whose response answers this one, too.
     pub collapsed: bool,
-    /// Seconds of freshness left; negative when stale.
+    /// The seconds of freshness left; negative when stale.
     pub ttl: Option<i64>,
-    /// More about it, as one token: why it was not stored, or what failed.
+    /// A detail as one token: why it was not stored, or what failed.
     pub detail: Option<&'static str>,
 }
 
 impl CacheStatus {
-    /// Answered from what is stored, fresh for `ttl` more seconds.
+    /// A request answered from the store, fresh for `ttl` more seconds.
     #[must_use]
     pub fn hit(ttl: i64) -> Self {
         Self { hit: true, ttl: Some(ttl), ..Self::default() }
     }
 
-    /// Answered with what another request brought, fresh for `ttl` more seconds.
+    /// A request answered with the response to another one, fresh for `ttl` more seconds.
     #[must_use]
     pub fn collapsed(reason: Forward, ttl: i64) -> Self {
         Self { forward: Some(reason), collapsed: true, ttl: Some(ttl), ..Self::default() }
     }
 
-    /// Sent forward because of `reason`.
+    /// A request forwarded because of `reason`.
     #[must_use]
     pub fn forward(reason: Forward) -> Self {
         Self { forward: Some(reason), ..Self::default() }
     }
 
-    /// The same where the client gets another status code than this, with which the origin answered: without a word about it
-    /// both are taken for the same (RFC 9211 §2.3).
+    /// Adds the status code with which the origin answered, where the client gets another: without `fwd-status` both would be
+    /// taken to be the same (RFC 9211 §2.3).
     #[must_use]
     pub const fn made_of(mut self, code: StatusCode) -> Self {
         if self.forward_status.is_none() {
@@ -87,15 +87,15 @@ impl CacheStatus {
         self
     }
 
-    /// The same with a detail.
+    /// Adds a detail.
     #[must_use]
     pub const fn because(mut self, detail: &'static str) -> Self {
         self.detail = Some(detail);
         self
     }
 
-    /// Adds our member at the end: the cache closest to the client comes last (RFC 9211 §2). `key` is what was looked up,
-    /// for those who may know it (§2.8, §6).
+    /// Appends our member to the field: the cache closest to the client comes last (RFC 9211 §2). `key` is the key of the
+    /// lookup, for clients that may know it (§2.8, §6).
     pub fn write(&self, headers: &mut HeaderMap, name: &str, key: Option<&str>) {
         let mut member = self.member(name);
         if let Some(key) = key {
@@ -133,7 +133,7 @@ impl CacheStatus {
     }
 }
 
-/// A string of structured fields (RFC 9651 §3.3.3). What is not visible ASCII, which no URL has, becomes `?`.
+/// Writes a string of structured fields (RFC 9651 §3.3.3). A character that is not visible ASCII, which no URL has, becomes `?`.
 fn push_string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {

@@ -1,10 +1,10 @@
-//! The cookies of a request (RFC 6265 §4.2.1), byte for byte: what is no text for us may well be a cookie for the origin.
+//! The cookies of a request (RFC 6265 §4.2.1), as bytes: what is not text may still be a cookie to the origin.
 
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
-/// Name and value of every cookie, over all lines and in their order, without white space around them. What has no `=` is
-/// no cookie.
+/// Returns name and value of every cookie, over all lines in their order, without white space around them. What has no `=`
+/// is not a cookie.
 pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).filter_map(
         |pair| {
@@ -14,8 +14,8 @@ pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     )
 }
 
-/// All values of one cookie, as text that is equal exactly when they are; `None` where it is not there. Origins differ on
-/// which of several counts.
+/// Returns all values of one cookie, as text that is equal exactly when the values are; `None` if the cookie is absent.
+/// Origins differ on which of several cookies of one name counts.
 #[must_use]
 pub fn values(headers: &HeaderMap, name: &str) -> Option<String> {
     let mut all = pairs(headers).filter(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value);
@@ -27,14 +27,14 @@ pub fn values(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(text)
 }
 
-/// The first value of a cookie, if it is text.
+/// Returns the first value of a cookie, if that is text.
 #[must_use]
 pub fn first<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let (_, value) = pairs(headers).find(|(found, _)| *found == name.as_bytes())?;
     std::str::from_utf8(value).ok()
 }
 
-/// Leaves of all cookies those with these names, in one line.
+/// Keeps only the cookies with these names, in one line.
 pub fn retain(headers: &mut HeaderMap, names: &[String]) {
     let kept: Vec<Vec<u8>> = pairs(headers)
         .filter(|(found, _)| names.iter().any(|name| name.as_bytes() == *found))
@@ -46,7 +46,7 @@ pub fn retain(headers: &mut HeaderMap, names: &[String]) {
     }
 }
 
-/// A character for each byte.
+/// Maps each byte to one character.
 fn latin(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }

@@ -3,13 +3,13 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sfv::{BareItem, List, ListEntry, Parser};
 
-/// The groups a response is in.
+/// The groups to which a response belongs.
 pub const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 
 /// The groups that the response to an unsafe request invalidates.
 pub const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
 
-/// The groups that a field names. None where it is no list of strings; parameters are passed over (RFC 9875 §2, §3).
+/// Returns the groups that a field names; none if it is not a list of strings. Parameters are ignored (RFC 9875 §2, §3).
 #[must_use]
 pub fn named(headers: &HeaderMap, field: &HeaderName) -> Vec<String> {
     if !headers.contains_key(field) {

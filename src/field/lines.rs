@@ -1,8 +1,8 @@
-//! Header sections as tests write them down.
+//! Header fields for tests.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The fields of these lines, of which several may have one name.
+/// Makes a map of these field lines, several of which may have the same name.
 pub(crate) fn map(lines: &[(&str, &str)]) -> HeaderMap {
     let field = |(name, value): &(&str, &str)| {
         (HeaderName::try_from(*name).unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap())

@@ -1,11 +1,11 @@
-//! Comma-separated lists over all lines of a field (RFC 9110 §5.6.1), aware of quoted strings.
+//! Comma-separated lists over all lines of a field (RFC 9110 §5.6.1), with regard to quoted strings.
 
 use http::HeaderMap;
 use http::header::AsHeaderName;
 
-/// The members of the list field `name`, over all its lines, without white space around them.
+/// Returns the members of the list field `name`, over all its lines, without white space around them.
 ///
-/// Empty members are passed over. Lines that are not visible ASCII are passed over too.
+/// Empty members are skipped, and so are lines that are not visible ASCII.
 pub fn members(headers: &HeaderMap, name: impl AsHeaderName) -> impl Iterator<Item = &str> {
     headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).flat_map(split)
 }
@@ -15,12 +15,12 @@ pub fn split(line: &str) -> impl Iterator<Item = &str> {
     split_at(line, b',')
 }
 
-/// Splits at `separator` outside of quoted strings; white space around a piece and empty pieces go.
+/// Splits at `separator` outside of quoted strings, without white space around the pieces, and without empty pieces.
 pub fn split_at(line: &str, separator: u8) -> impl Iterator<Item = &str> {
     pieces(line, separator).filter(|piece| !piece.is_empty())
 }
 
-/// The same with the empty pieces.
+/// The same with empty pieces.
 pub fn pieces(line: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -31,8 +31,8 @@ pub fn pieces(line: &str, separator: u8) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The members of one line, the last first. Who adds one at the end writes a whole one, and so it is read whatever others
-/// have written before it: a quoted string that they did not end, or bytes that are no text.
+/// Returns the members of one line, the last one first. Whoever appends a member appends a complete one, so it is read
+/// correctly whatever stands before it: a quoted string without an end, or bytes that are not text.
 pub fn from_end(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -44,10 +44,10 @@ pub fn from_end(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|member| !member.is_empty())
 }
 
-/// Where the last comma stands that is not inside of a quoted string, read from the end.
+/// Returns the position of the last comma that is not in a quoted string, reading from the end.
 fn last_comma(line: &[u8]) -> Option<usize> {
     let mut quoted = false;
-    // Behind a backslash that is not itself escaped, a quote is a character of its string.
+    // After a backslash that is not itself escaped, a quote belongs to its string.
     let escapes = |at: usize| line[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
     (0..line.len()).rev().find(|&at| {
         quoted ^= line[at] == b'"' && escapes(at) % 2 == 0;
@@ -55,7 +55,7 @@ fn last_comma(line: &[u8]) -> Option<usize> {
     })
 }
 
-/// Whether every quoted string in `text` ends there.
+/// Returns whether every quoted string in `text` has its end there.
 #[must_use]
 pub fn is_closed(text: &str) -> bool {
     scan(text, None).is_ok()
@@ -65,7 +65,7 @@ fn end_of_piece(line: &str, separator: u8) -> usize {
     scan(line, Some(separator)).unwrap_or(line.len())
 }
 
-/// Where `separator` stands first outside of quoted strings, or the end of `line`; an error where a quoted string has no end.
+/// Finds the first `separator` outside of quoted strings, or the end of `line`; an error if a quoted string has no end.
 fn scan(line: &str, separator: Option<u8>) -> Result<usize, Unclosed> {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in line.bytes().enumerate() {
@@ -82,7 +82,7 @@ fn scan(line: &str, separator: Option<u8>) -> Result<usize, Unclosed> {
 
 struct Unclosed;
 
-/// The content of a quoted string (RFC 9110 §5.6.4); `None` when `text` is not one whole.
+/// Returns the content of a quoted string (RFC 9110 §5.6.4); `None` when `text` is not exactly one.
 #[must_use]
 pub fn unquote(text: &str) -> Option<String> {
     let inner = text.strip_prefix('"')?.strip_suffix('"').filter(|_| text.len() >= 2)?;

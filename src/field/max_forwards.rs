@@ -1,11 +1,11 @@
-//! `Max-Forwards` (RFC 9110 §7.6.2): through how many hands a request for the way it goes may pass.
+//! `Max-Forwards` (RFC 9110 §7.6.2): how often a request may be forwarded on its way.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 const MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
 
-/// How often a request may still be forwarded. `None` where it does not say: other methods than OPTIONS and TRACE, for which
-/// the field means nothing, no single number, or none at all.
+/// Returns how often a request may still be forwarded. `None` where that is not limited: the method is not OPTIONS or TRACE,
+/// so that the field has no meaning, or the field is absent or not a single number.
 #[must_use]
 pub fn left(method: &Method, request: &HeaderMap) -> Option<u64> {
     let counts = matches!(*method, Method::OPTIONS | Method::TRACE);
@@ -15,7 +15,7 @@ pub fn left(method: &Method, request: &HeaderMap) -> Option<u64> {
     (!digits.is_empty()).then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// Counts one more: "the lesser of a) the received value decremented by one (1) or b) the recipient's maximum supported
+/// Counts one forwarding: "the lesser of a) the received value decremented by one (1) or b) the recipient's maximum supported
 /// value for Max-Forwards".
 pub fn count(method: &Method, request: &mut HeaderMap) {
     if let Some(left) = left(method, request) {

@@ -1,7 +1,7 @@
 //! Header fields as typed values: the only code that reads raw field lines.
 //!
-//! Each file is one field or one rule, with its RFC section. Fields with several lines are always read as
-//! the one list that they are (RFC 9110 §5.3).
+//! Each file is one field or one rule, with its RFC section. A field of several lines is always read as
+//! the one list that they form (RFC 9110 §5.3).
 
 pub mod accept;
 pub mod cache_control;

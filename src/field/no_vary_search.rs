@@ -7,17 +7,17 @@ use std::collections::BTreeSet;
 
 const NO_VARY_SEARCH: HeaderName = HeaderName::from_static("no-vary-search");
 
-/// The longest field that is followed, in bytes.
+/// The longest field that is considered, in bytes.
 const LONGEST: usize = 1024;
 
-/// What of a query makes a difference.
+/// Which parts of a query make a difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchVariance {
     parameters: Parameters,
     key_order: bool,
 }
 
-/// Names are percent-decoded.
+/// The parameters that count. Names are percent-decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Parameters {
     AllBut(BTreeSet<Vec<u8>>),
@@ -25,8 +25,8 @@ enum Parameters {
 }
 
 impl SearchVariance {
-    /// What a response says. `None` where everything makes a difference: where it says nothing else, or not well, or
-    /// at too great a length.
+    /// Reads the field of a response. `None` where everything makes a difference: because the field says so, or is missing,
+    /// invalid, or too long.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let lines: Vec<&[u8]> = headers.get_all(&NO_VARY_SEARCH).iter().map(HeaderValue::as_bytes).collect();
@@ -36,7 +36,7 @@ impl SearchVariance {
         Self::parse(&lines.join(&b", "[..]))
     }
 
-    /// Reads the value of the field (§5.1): "it tends to return the default URL search variance whenever it sees
+    /// Parses the value of the field (§5.1): "it tends to return the default URL search variance whenever it sees
     /// something it doesn't recognize".
     fn parse(value: &[u8]) -> Option<Self> {
         let members: Dictionary = Parser::new(value).parse().ok().filter(|_| value.len() <= LONGEST)?;
@@ -59,11 +59,11 @@ impl SearchVariance {
         (!default).then_some(Self { parameters, key_order })
     }
 
-    /// The query that stands for all that make no difference to it: what counts of it, in order of the names where that
-    /// makes none. `None` where nothing counts, which is the same as no query at all (§6).
+    /// Returns the canonical query among all that make no difference: only the parameters that count, sorted by name if
+    /// their order does not matter. `None` if nothing counts, which equals no query at all (§6).
     ///
-    /// What counts stays byte for byte. So a few queries that the draft takes for the same (`a` and `a=`) are not, which it
-    /// permits: "Caches aren't required to reuse stored responses".
+    /// What counts is kept byte for byte. So a few queries that the draft considers equal (`a` and `a=`) stay different, which
+    /// it permits: "Caches aren't required to reuse stored responses".
     #[must_use]
     pub fn canonical(&self, query: Option<&str>) -> Option<String> {
         let pieces = query?.split('&').filter(|piece| !piece.is_empty()).map(Parameter::new);
@@ -82,7 +82,7 @@ impl SearchVariance {
         }
     }
 
-    /// The value of a field that says the same.
+    /// Returns a field value with the same meaning.
     #[must_use]
     pub fn to_field(&self) -> String {
         let list = |names: &BTreeSet<Vec<u8>>| {
@@ -113,7 +113,7 @@ fn boolean(value: &ListEntry) -> Option<bool> {
     }
 }
 
-/// Names as a form writes them (§5.3): `+` is a blank, and they are percent-decoded.
+/// Decodes names as in a form (§5.3): `+` is a blank, and the rest is percent-decoded.
 fn names(list: &InnerList) -> Option<BTreeSet<Vec<u8>>> {
     let name = |item: &sfv::Item| match &item.bare_item {
         BareItem::String(text) => Some(decode(text.as_str()).into_owned()),

@@ -1,14 +1,14 @@
 //! Byte ranges (RFC 9110 §14): `Range`, `Content-Range` and `Accept-Ranges`.
 //!
-//! Every parser is total. What is malformed, of another unit, or too much is no range at all, and the request
-//! counts as one without: "A server MAY ignore the Range header field" (§14.2).
+//! No parser fails: a range that is malformed or of another unit, or too many of them, count as none, and the request
+//! as one without: "A server MAY ignore the Range header field" (§14.2).
 
 use super::list;
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, Method};
 use std::fmt;
 
-/// Consecutive bytes of a representation, at least one: from `start` up to, not including, `end`.
+/// Consecutive bytes of a representation, at least one: from `start` up to, but not including, `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     start: u64,
@@ -16,51 +16,51 @@ pub struct Span {
 }
 
 impl Span {
-    /// The bytes from `start` up to, not including, `end`; `None` when there are none.
+    /// Makes the span from `start` up to, but not including, `end`; `None` if that is empty.
     #[must_use]
     pub const fn new(start: u64, end: u64) -> Option<Self> {
         if start < end { Some(Self { start, end }) } else { None }
     }
 
-    /// The position of the first byte.
+    /// Returns the position of the first byte.
     #[must_use]
     pub const fn start(self) -> u64 {
         self.start
     }
 
-    /// The position after the last byte.
+    /// Returns the position after the last byte.
     #[must_use]
     pub const fn end(self) -> u64 {
         self.end
     }
 
-    /// How many bytes.
+    /// Returns the number of bytes.
     #[must_use]
     pub const fn length(self) -> u64 {
         self.end - self.start
     }
 
-    /// Whether all of `other` is in it.
+    /// Returns whether it contains all of `other`.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.start <= other.start && other.end <= self.end
     }
 
-    /// What is in both.
+    /// Returns the bytes that both have.
     #[must_use]
     pub fn common(self, other: Self) -> Option<Self> {
         Self::new(self.start.max(other.start), self.end.min(other.end))
     }
 }
 
-/// As the two positions of a range, the last one included.
+/// Formats it as the first and the last position of the range.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.start, self.end - 1)
     }
 }
 
-/// The same bytes in as few spans as possible, in ascending order: what overlaps or touches is one.
+/// Joins spans that overlap or touch, and returns them in ascending order.
 #[must_use]
 pub fn union(spans: impl IntoIterator<Item = Span>) -> Vec<Span> {
     let mut sorted: Vec<Span> = spans.into_iter().collect();
@@ -74,7 +74,7 @@ pub fn union(spans: impl IntoIterator<Item = Span>) -> Vec<Span> {
     })
 }
 
-/// The same, in the order in which the first of each was given: parts are sent "in the same order that the
+/// The same, in the order in which the first span of each was given: parts are sent "in the same order that the
 /// corresponding range-spec appeared in the received Range header field" (§15.3.7.2).
 fn coalesced(spans: &[Span]) -> Vec<Span> {
     let mut joined = union(spans.iter().copied());
@@ -82,14 +82,14 @@ fn coalesced(spans: &[Span]) -> Vec<Span> {
     joined
 }
 
-/// One range as it is asked for (`range-spec`, §14.1.2).
+/// One requested range (`range-spec`, §14.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RangeSpec {
     /// `first-last`, both included.
     FromTo(u64, u64),
     /// `first-`: the rest.
     From(u64),
-    /// `-length`: so many at the end.
+    /// `-length`: this many bytes at the end.
     Suffix(u64),
 }
 
@@ -107,7 +107,7 @@ impl RangeSpec {
         }
     }
 
-    /// The bytes of a representation of `complete` bytes; `None` when it has none of them.
+    /// Resolves it for a representation of `complete` bytes; `None` when that has no byte of it.
     fn of(self, complete: u64) -> Option<Span> {
         match self {
             Self::FromTo(first, last) => Span::new(first, complete.min(last + 1)),
@@ -129,10 +129,10 @@ impl fmt::Display for RangeSpec {
     }
 }
 
-/// The last position there can be: a number beyond it is as good, since no representation reaches that far.
+/// The greatest position. Greater numbers are reduced to it, which makes no difference: no representation is that long.
 const LAST: u64 = u64::MAX - 1;
 
-/// Digits, at most [`LAST`].
+/// Parses digits, to at most [`LAST`].
 fn number(digits: &str) -> Option<u64> {
     is_number(digits).then(|| digits.parse().unwrap_or(LAST).min(LAST))
 }
@@ -141,13 +141,13 @@ fn is_number(digits: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The byte ranges that a request asks for, at least one.
+/// The byte ranges of a request, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranges(Vec<RangeSpec>);
 
 impl Ranges {
-    /// Reads `Range` of a request. `None` where it is missing or does not count: another method than GET, for
-    /// which "range handling is not defined" (§14.2), another unit, a mistake in any of them, several field
+    /// Reads `Range` of a request. `None` if it is missing or does not count: the method is not GET, for others
+    /// "range handling is not defined" (§14.2), the unit is another, a range is invalid, there are several field
     /// lines, or more than `max` ranges (§17.15).
     #[must_use]
     pub fn of(method: &Method, request: &HeaderMap, max: u16) -> Option<Self> {
@@ -155,7 +155,7 @@ impl Ranges {
         Self::parse(text, usize::from(max))
     }
 
-    /// Parses `bytes=`, in any case, and at most `max` ranges.
+    /// Parses `bytes=`, case-insensitively, and at most `max` ranges.
     #[must_use]
     pub fn parse(text: &str, max: usize) -> Option<Self> {
         let (unit, set) = text.split_once('=')?;
@@ -164,16 +164,16 @@ impl Ranges {
         (unit.eq_ignore_ascii_case("bytes") && (1..=max).contains(&specs.len())).then_some(Self(specs))
     }
 
-    /// What is asked for of a representation of `complete` bytes: no byte twice, what touches as one. Empty
-    /// when it has nothing of that.
+    /// Resolves the ranges for a representation of `complete` bytes, with overlapping and touching ones joined. Empty
+    /// when the representation has no byte of them.
     #[must_use]
     pub fn of_representation(&self, complete: u64) -> Vec<Span> {
         let spans: Vec<_> = self.0.iter().filter_map(|spec| spec.of(complete)).collect();
         coalesced(&spans)
     }
 
-    /// The same ranges for the origin, of which we do not know how long the representation is: what overlaps
-    /// or touches is one, and of several at the end the longest is left. So no byte is asked for more than
+    /// Returns the same ranges for a representation of unknown length, to ask the origin for: ranges that overlap or
+    /// touch are joined, and of several suffixes the longest is kept. So no byte is requested more than
     /// twice, however often the client named it (RangeAmp, "overlapping byte ranges").
     #[must_use]
     pub fn coalesced(&self) -> Self {
@@ -196,14 +196,14 @@ impl Ranges {
         Self(specs.chain(suffixes.into_iter().max().map(RangeSpec::Suffix)).collect())
     }
 
-    /// How many ranges.
+    /// Returns the number of ranges.
     #[must_use]
     pub const fn count(&self) -> usize {
         self.0.len()
     }
 }
 
-/// As `Range` has it.
+/// Formats them as the value of `Range`.
 impl fmt::Display for Ranges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let specs: Vec<String> = self.0.iter().map(ToString::to_string).collect();
@@ -211,17 +211,17 @@ impl fmt::Display for Ranges {
     }
 }
 
-/// What part of a representation a response carries, or why none (`Content-Range`, §14.4).
+/// The value of `Content-Range` (§14.4): which part of a representation a response carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentRange {
-    /// These bytes; of how many in all, where that is known.
+    /// The response carries this part.
     Bytes {
-        /// Which.
+        /// The bytes.
         span: Span,
-        /// The length of the whole in bytes, greater than every position in `span`.
+        /// The length of the whole in bytes, if known; greater than every position in `span`.
         complete: Option<u64>,
     },
-    /// None: the representation has only so many bytes (416).
+    /// The response (416) carries no part, because none of the requested ranges lies within the representation.
     Unsatisfied {
         /// The length of the whole in bytes.
         complete: u64,
@@ -229,7 +229,7 @@ pub enum ContentRange {
 }
 
 impl ContentRange {
-    /// Reads the field; `None` where it is missing, malformed, of another unit, or there several times.
+    /// Reads the field; `None` if it is missing, malformed, of another unit, or present several times.
     #[must_use]
     pub fn of(response: &HeaderMap) -> Option<Self> {
         Self::parse(only(response, &CONTENT_RANGE)?)
@@ -266,13 +266,13 @@ impl fmt::Display for ContentRange {
     }
 }
 
-/// Whether the origin wants no ranges to be asked for: `Accept-Ranges: none` (§14.3).
+/// Returns whether the origin does not support ranges: `Accept-Ranges: none` (§14.3).
 #[must_use]
 pub fn refused(response: &HeaderMap) -> bool {
     list::members(response, ACCEPT_RANGES).any(|unit| unit.eq_ignore_ascii_case("none"))
 }
 
-/// The value of a field that may have one line only, without white space around it.
+/// Returns the value of a field that must have exactly one line, without white space around it.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut lines = headers.get_all(name).iter();
     let first = lines.next().filter(|_| lines.next().is_none())?;

@@ -1,4 +1,4 @@
-//! `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10): what a client may still ask for.
+//! `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10): the quota that a client has left.
 //!
 //! ```text
 //! RateLimit-Policy: "per-client";q=100;w=60, "uploads";q=5;qu="concurrent-requests"
@@ -12,9 +12,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sfv::{Integer, KeyRef, ListSerializer, StringRef};
 use std::time::Duration;
 
-/// The field with the quotas that are left.
+/// The field with the remaining quotas.
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-/// The field with the quotas that there are.
+/// The field with the quota policies.
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 const QUOTA: &KeyRef = KeyRef::constant("q");
@@ -24,7 +24,7 @@ const REMAINING: &KeyRef = KeyRef::constant("r");
 const MORE_IN: &KeyRef = KeyRef::constant("t");
 const CONCURRENT: &StringRef = StringRef::constant("concurrent-requests");
 
-/// Writes both fields in the place of those that are there. A policy whose level is not known says its quota only.
+/// Writes both fields, replacing any that are there. A policy whose level is unknown appears in `RateLimit-Policy` only.
 pub fn write<'a>(headers: &mut HeaderMap, all: impl Iterator<Item = (&'a Policy, &'a Standing)> + Clone) {
     set(headers, RATE_LIMIT_POLICY, policies(all.clone().map(|(policy, _)| policy)));
     set(headers, RATE_LIMIT, levels(all));
@@ -59,7 +59,7 @@ fn levels<'a>(all: impl Iterator<Item = (&'a Policy, &'a Standing)>) -> Option<S
     for (policy, standing) in all {
         let (Ok(name), Some(level)) = (StringRef::from_str(policy.name()), standing.level) else { continue };
         let item = list.bare_item(name).parameter(REMAINING, integer(level.remaining));
-        // When a slot becomes free nobody knows.
+        // Nobody knows when a slot becomes free.
         if !level.more_after.is_zero() && policy.algorithm() != Algorithm::Concurrency {
             let _ = item.parameter(MORE_IN, integer(seconds(level.more_after)));
         }
@@ -67,19 +67,19 @@ fn levels<'a>(all: impl Iterator<Item = (&'a Policy, &'a Standing)>) -> Option<S
     list.finish()
 }
 
-/// What a structured field can say at the most is 15 digits.
+/// Clamps a number to the 15 digits of an integer in structured fields.
 fn integer(number: u64) -> Integer {
     Integer::try_from(number).unwrap_or(Integer::MAX)
 }
 
-/// Whole seconds, rounded up: whoever comes then does not come too early.
+/// Returns whole seconds, rounded up, so that a client that waits as long does not come too early.
 #[must_use]
 pub fn seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
-/// Removes what an upstream says of its limits, in any of the names in use. It is of the request that was sent to
-/// it, and nobody else's: a stored response does not keep it.
+/// Removes the rate limit fields of an upstream, under all names in use. They are about the one request that was sent
+/// to it, so a stored response must not keep them.
 pub fn strip(headers: &mut HeaderMap) {
     let says = |name: &HeaderName| {
         let name = name.as_str();

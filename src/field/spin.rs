@@ -1,7 +1,7 @@
 //! The `spin-*` fields, in which the host tells a component about its route and its client.
 //!
-//! The host appends them after whatever a client sent under the same names. A component that reads the first
-//! of several believes the client, and a cache before it would serve what comes of that to everybody.
+//! The host appends them after those that a client sent under the same names. A component that reads the first
+//! of several believes the client, and a cache in front of it would serve the outcome to everybody.
 
 use super::forward::is_spin;
 use http::uri::PathAndQuery;
@@ -11,7 +11,7 @@ const PATH_MATCH: &str = "spin-path-match-";
 const ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
 
-/// What the host says: of each field the last line, and of `spin-path-match-*` those that the route has.
+/// Returns what the host says: the last line of each field, and of `spin-path-match-*` only those that the route has.
 #[must_use]
 pub fn said_by_host(headers: &HeaderMap) -> HeaderMap {
     let route = headers.get_all(ROUTE).iter().next_back().and_then(|route| route.to_str().ok());
@@ -25,13 +25,13 @@ pub fn said_by_host(headers: &HeaderMap) -> HeaderMap {
     said
 }
 
-/// Whether `route` has a segment `:name` whose field ends in `matched`.
+/// Returns whether `route` has a segment `:name` for the field whose name ends in `matched`.
 fn captures(route: &str, matched: &str) -> bool {
     let names = route.split('/').filter_map(|segment| segment.strip_prefix(':'));
     names.map(|name| name.replace('_', "-")).any(|name| name.eq_ignore_ascii_case(matched))
 }
 
-/// Makes `spin-full-url` end as the request does now: what the key leaves out, nobody behind may see.
+/// Gives `spin-full-url` the query of the forwarded request: no component behind may see what the key leaves out.
 pub fn follow(said: &mut HeaderMap, target: &PathAndQuery) {
     let Some(url) = said.get(FULL_URL).and_then(|url| url.to_str().ok()) else { return };
     let before = url.split_once('?').map_or(url, |(before, _)| before);
@@ -44,7 +44,7 @@ pub fn follow(said: &mut HeaderMap, target: &PathAndQuery) {
     }
 }
 
-/// What Spin says of a request inside the app: that it matched `/...`, and came from nowhere.
+/// Returns the fields that Spin sets for a request from within the app, which matched `/...` and has no client.
 #[must_use]
 pub fn inside(uri: &Uri) -> HeaderMap {
     let url = uri.to_string();

@@ -1,4 +1,4 @@
-//! Targeted cache control (RFC 9213): directives for some caches only, in place of `Cache-Control` and `Expires`.
+//! Targeted cache control (RFC 9213): directives for certain caches, in place of `Cache-Control` and `Expires`.
 //!
 //! "When a cache that implements this specification receives a response with one or more of the header field names on
 //! its target list, the cache MUST select the first (in target-list order) field with a valid, non-empty value and use
@@ -15,17 +15,17 @@ use crate::time::DeltaSeconds;
 use http::{HeaderMap, HeaderName};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-/// Which surrogates a request comes through, and what they understand.
+/// The field that tells the origin which surrogates a request passes, and what they understand.
 const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
 
-/// `Surrogate-Control`, the one target that is no structured field.
+/// The one target field that is not a structured field.
 const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
 
-/// The fields this cache is addressed by, in their order.
+/// The target list: the fields that address this cache, in order of precedence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Targets {
     fields: Vec<HeaderName>,
-    /// What `Surrogate-Control` calls this cache.
+    /// The name of this cache in `Surrogate-Control`.
     device: String,
 }
 
@@ -40,20 +40,20 @@ impl Default for Targets {
 }
 
 impl Targets {
-    /// These fields, for the cache of this name.
+    /// Makes the target list of the cache with this name.
     #[must_use]
     pub fn new(fields: Vec<HeaderName>, name: &str) -> Self {
         Self { fields, device: name.to_owned() }
     }
 
-    /// Tells the origin that `Surrogate-Control` is understood, where it is: an origin may send it only then.
+    /// Tells the origin that `Surrogate-Control` is understood, if it is: an origin may send it only then.
     pub fn announce(&self, request: &mut HeaderMap) {
         if self.fields.contains(&SURROGATE_CONTROL) {
             append_member(request, &SURROGATE_CAPABILITY, &format!("{}=\"Surrogate/1.0\"", self.device));
         }
     }
 
-    /// The directives of the first field that has any; `None` where `Cache-Control` counts.
+    /// Returns the directives of the first target field that is valid and not empty; `None` where `Cache-Control` counts.
     fn select(&self, headers: &HeaderMap) -> Option<ResponseDirectives> {
         self.fields.iter().filter(|name| headers.contains_key(*name)).find_map(|name| {
             if *name == SURROGATE_CONTROL {
@@ -65,17 +65,17 @@ impl Targets {
     }
 }
 
-/// What governs a response.
+/// The directives that govern a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Governing {
     /// The directives.
     pub directives: ResponseDirectives,
-    /// They are those of a targeted field: `Expires` does not count.
+    /// Whether they come from a targeted field, so that `Expires` does not count.
     pub targeted: bool,
 }
 
 impl Governing {
-    /// Reads what governs a response, for a cache with these targets.
+    /// Determines what governs a response, for a cache with these targets.
     #[must_use]
     pub fn of(headers: &HeaderMap, targets: &Targets) -> Self {
         match targets.select(headers) {
@@ -85,9 +85,9 @@ impl Governing {
     }
 }
 
-/// A targeted field, a dictionary (RFC 9651 §3.2) of which each member is a directive. "If a targeted field in a given
-/// response is empty, or a parsing error is encountered, that field MUST be ignored by the cache" (RFC 9213 §2.1); so it
-/// is where a directive has a value of another type than it should. Parameters and unknown directives are passed over.
+/// Parses a targeted field: a dictionary (RFC 9651 §3.2) of which each member is a directive. "If a targeted field in a given
+/// response is empty, or a parsing error is encountered, that field MUST be ignored by the cache" (RFC 9213 §2.1); the same
+/// applies if the value of a directive has the wrong type. Parameters and unknown directives are ignored.
 fn structured(headers: &HeaderMap, name: &HeaderName) -> Option<ResponseDirectives> {
     let lines: Vec<&[u8]> = headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
     let members: Dictionary = Parser::new(&lines.join(&b", "[..])).parse().ok()?;
@@ -105,8 +105,8 @@ fn structured(headers: &HeaderMap, name: &HeaderName) -> Option<ResponseDirectiv
     Some(found)
 }
 
-/// `None` for a value of the wrong type: an integer for what has seconds, true for what is said or not said, and true
-/// or a string with field names for `no-cache` and `private` (RFC 9213 §2.1).
+/// Sets one directive; `None` for a value of the wrong type. Seconds must be an integer, other directives true, and
+/// `no-cache` and `private` true or a string with field names (RFC 9213 §2.1).
 fn set(found: &mut ResponseDirectives, name: &str, value: Option<&BareItem>) -> Option<()> {
     match name {
         "max-age" => found.max_age = seconds(value)?,
@@ -127,7 +127,7 @@ fn set(found: &mut ResponseDirectives, name: &str, value: Option<&BareItem>) -> 
     Some(())
 }
 
-/// A number of seconds that is negative is no number of seconds: the response is stale.
+/// Converts a number of seconds. A negative one is invalid, which makes the response stale.
 fn seconds(value: Option<&BareItem>) -> Option<Seconds> {
     let BareItem::Integer(number) = value? else { return None };
     let seconds = u64::try_from(i64::from(*number)).ok();
@@ -146,14 +146,14 @@ fn scope(value: Option<&BareItem>) -> Option<Scope> {
     }
 }
 
-/// `Surrogate-Control`, as far as it is about caching:
+/// Parses `Surrogate-Control`, as far as it concerns caching:
 ///
 /// ```text
 /// Surrogate-Control = 1#( directive *( ";" device ) )
 /// directive         = "no-store" | "max-age=" seconds [ "+" seconds ] | ...
 /// ```
-/// A directive with devices is for those only. What stands after the `+` is for how long the response may be used after
-/// that, while it is asked for again. Others, such as `content="ESI/1.0"`, do not govern caching.
+/// A directive with devices is for these only. The seconds after the `+` are how much longer the response may be used
+/// while it is refreshed. Other directives, such as `content="ESI/1.0"`, do not concern caching.
 fn surrogate(headers: &HeaderMap, device: &str) -> Option<ResponseDirectives> {
     let mut found = ResponseDirectives::default();
     for member in list::members(headers, SURROGATE_CONTROL) {

@@ -7,12 +7,12 @@ use http::header::{CONTENT_ENCODING, DATE, ETAG, IF_RANGE, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue};
 use std::time::Duration;
 
-/// So much later than `Last-Modified` a `Date` must be for the former to count as strong. §8.8.2.2 asks for
+/// How much later than `Last-Modified` the `Date` must be for `Last-Modified` to be strong. §8.8.2.2 asks for
 /// "enough difference between the Last-Modified and Date values to make clock synchronization issues
 /// unlikely"; RFC 7232 said 60 seconds.
 const ENOUGH: Duration = Duration::from_secs(60);
 
-/// What changes whenever a byte of the representation does (§8.8.1).
+/// A validator that changes whenever a byte of the representation does (§8.8.1).
 #[derive(Clone, Copy, Debug)]
 pub enum StrongValidator<'a> {
     /// An entity tag that is not weak.
@@ -22,8 +22,8 @@ pub enum StrongValidator<'a> {
 }
 
 impl<'a> StrongValidator<'a> {
-    /// The strong validator of a response. A weak entity tag is the origin's word that there is none, and
-    /// `Last-Modified` does not change that.
+    /// Returns the strong validator of a response. If its entity tag is weak it has none: `Last-Modified` does not make
+    /// up for that.
     #[must_use]
     pub fn of(response: &'a HeaderMap) -> Option<Self> {
         if response.contains_key(ETAG) {
@@ -32,7 +32,7 @@ impl<'a> StrongValidator<'a> {
         strong_date(response).map(Self::Modified)
     }
 
-    /// Whether both are of the same representation.
+    /// Returns whether both identify the same representation.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
         match (self, other) {
@@ -42,7 +42,7 @@ impl<'a> StrongValidator<'a> {
         }
     }
 
-    /// The field value that asks for this representation and no other, as `If-Range` takes it.
+    /// Returns the value of `If-Range` that asks for this representation only.
     #[must_use]
     pub fn value(response: &HeaderMap) -> Option<&HeaderValue> {
         match StrongValidator::of(response)? {
@@ -52,7 +52,7 @@ impl<'a> StrongValidator<'a> {
     }
 }
 
-/// Whether two responses carry bytes of the same representation (RFC 9110 §15.3.7.3).
+/// Returns whether two responses carry bytes of the same representation (RFC 9110 §15.3.7.3).
 #[must_use]
 pub fn same_representation(one: &HeaderMap, other: &HeaderMap) -> bool {
     match (StrongValidator::of(one), StrongValidator::of(other)) {
@@ -61,8 +61,8 @@ pub fn same_representation(one: &HeaderMap, other: &HeaderMap) -> bool {
     }
 }
 
-/// The condition of `If-Range`, which a request without it meets (§13.1.5). Where it is not met, `Range` is
-/// ignored: also for a tag that is weak, a date that is not strong, and for what is neither.
+/// Evaluates `If-Range`, which is true for a request without it (§13.1.5). If it is false, `Range` is
+/// ignored: also for a weak tag, a date that is not strong, and a value that is neither.
 #[must_use]
 pub fn if_range_holds(request: &HeaderMap, response: &HeaderMap) -> bool {
     if !request.contains_key(IF_RANGE) {
@@ -89,7 +89,7 @@ fn tag(response: &HeaderMap) -> Option<EntityTag<'_>> {
     response.get(ETAG)?.to_str().ok().and_then(EntityTag::parse)
 }
 
-/// The date of what is encoded is that of what was encoded, and the same for every coding of it: it does not tell their
+/// The date of encoded content is that of the original, and so is the same for all its codings: it does not tell their
 /// bytes apart.
 fn strong_date(response: &HeaderMap) -> Option<Timestamp> {
     if response.contains_key(CONTENT_ENCODING) {

@@ -1,4 +1,4 @@
-//! Carrying out a purge.
+//! Carrying out purges.
 
 use super::{Change, Target, ledger};
 use crate::cache::key::ResourceKey;
@@ -10,45 +10,45 @@ use serde::Serialize;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Purges what a [`Purge`](super::Purge) names.
+/// Carries out purges of one store.
 #[derive(Clone)]
 pub struct Purger<E: Env> {
     store: Rc<Store<E>>,
     config: Rc<Config>,
 }
 
-/// What a purge did.
+/// The result of a purge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// URLs purged at their own key.
+    /// The number of URLs purged at their own keys.
     pub urls: usize,
-    /// Targets written into the ledger.
+    /// The number of targets written to the ledger.
     pub ledger: usize,
 }
 
-/// What an invalidation wrote into the ledger.
+/// The ledger entries written by an invalidation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// What that changed of it, in a cluster of each; empty where nothing was written.
+    /// The change of the ledger, or of each ledger of a cluster; empty if nothing was written.
     pub changes: Vec<Change>,
 }
 
 impl<E: Env> Purger<E> {
-    /// A purger of `store`, with the key rules of the routes in `config`.
+    /// Makes a purger of `store`, with the key rules of the routes in `config`.
     #[must_use]
     pub const fn new(store: Rc<Store<E>>, config: Rc<Config>) -> Self {
         Self { store, config }
     }
 
-    /// Purges. Once this returns, every later request on any instance finds it done.
+    /// Purges `targets`. Once this returns, every later request on any instance sees the purge.
     ///
     /// # Errors
-    /// [`RedisError`]: then some of the targets may not be purged. Purging again is safe.
+    /// [`RedisError`]: then some of the targets may not be purged. Repeating the purge is safe.
     pub async fn purge(&self, targets: &[Target], soft: bool) -> Result<Report, RedisError> {
         self.purge_but(targets, soft, None).await.map(|(report, _)| report)
     }
 
-    /// Purges what an unsafe request made invalid, but for `kept`, which was replaced. Says what was written for that.
+    /// Purges what an unsafe request made invalid, except `kept`, which was replaced, and returns the ledger entries written.
     ///
     /// # Errors
     /// As for [`Purger::purge`].
@@ -81,7 +81,7 @@ impl<E: Env> Purger<E> {
         Ok((report, Written { changes: self.store.books.write(members).await? }))
     }
 
-    /// A URL is purged as http and as https: behind a proxy that ends TLS, users see another scheme than
+    /// Returns the keys of a URL as http and as https: behind a proxy that terminates TLS, users see another scheme than
     /// Spindrift does.
     fn resources(&self, target: &Target) -> Vec<ResourceKey> {
         let Target::Url(uri) = target else { return Vec::new() };
@@ -96,8 +96,8 @@ impl<E: Env> Purger<E> {
         keys.flat_map(|key| [queries.then(|| key.of_query()), Some(key)]).flatten().collect()
     }
 
-    /// Where `No-Vary-Search` is followed, a URL may have been answered by what is stored under another query: it is purged
-    /// with every query.
+    /// Returns the ledger entry for a URL where `No-Vary-Search` is followed. A response stored under another query may have
+    /// answered the URL, so it is purged with every query.
     fn of_any_query(&self, target: &Target, soft: bool) -> Option<String> {
         let follows = |policy: &RoutePolicy| matches!(policy, RoutePolicy::Cache(policy) if policy.semantics.no_vary_search);
         match target {
@@ -116,13 +116,13 @@ impl<E: Env> Purger<E> {
         }
     }
 
-    /// Whether a sweep is to be had for what was just purged: nobody asked for one that has not begun.
+    /// Requests a sweep for what was just purged; `true` if no earlier request is pending, so that the caller has to start it.
     pub(crate) async fn ask_for_sweep(&self) -> bool {
         self.store.ask_for_sweep().await.unwrap_or(false)
     }
 
-    /// Gives back the space of what was purged by tag, prefix, pattern or path, for no longer than `budget`. Nobody
-    /// waits for it: what goes wrong is logged.
+    /// Frees the space of what was purged by tag, prefix, pattern or path, for at most `budget`. Nobody waits for the
+    /// result: errors are logged.
     pub async fn sweep(&self, budget: Duration) {
         let env = &self.store.env;
         match self.store.sweep(budget).await {

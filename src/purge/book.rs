@@ -11,20 +11,20 @@ use std::rc::Rc;
 static BEGIN: Script = Script::new(include_str!("../redis/lua/begin_ledger.lua"));
 static LEDGER: Script = Script::new(include_str!("../redis/lua/ledger.lua"));
 
-/// The most entries of a ledger: beyond, the oldest are dropped, and what is older than those counts as
+/// The most entries of a ledger. Beyond that the oldest are dropped, and responses older than these count as
 /// purged.
 const MAX_ENTRIES: u64 = 10_000;
 
-/// What purges changed of a ledger.
+/// A change of a ledger by one or more purges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The number of the last purge before them.
+    /// The number of the last purge before the change.
     pub before: u64,
-    /// The head after them.
+    /// The head after the change.
     pub after: Head,
 }
 
-/// One ledger, and what this instance has read of it.
+/// A ledger, and what this instance has read of it.
 pub struct Book<E: Env> {
     redis: Rc<Client<E>>,
     nonces: Rc<Nonces>,
@@ -35,20 +35,20 @@ pub struct Book<E: Env> {
 }
 
 impl<E: Env> Book<E> {
-    /// What was purged, scored by when in the ledger's own count.
+    /// Returns the key of the entries, which are scored by their number.
     pub(super) const fn entries(&self) -> &Key {
         &self.entries
     }
 
-    /// The ledger at the keys `head` and `entries`, which share a hash tag. It lives for `lifetime` after it was
-    /// last used, which must be longer than anything that refers to it.
+    /// Makes the ledger at the keys `head` and `entries`, which share a hash tag. It lives for `lifetime` after its last
+    /// use, which must be longer than anything that refers to it.
     #[must_use]
     pub fn new(redis: Rc<Client<E>>, nonces: Rc<Nonces>, keys: (Key, Key), lifetime: Ttl) -> Self {
         let (head, entries) = keys;
         Self { redis, nonces, head, entries, lifetime, known: RefCell::default() }
     }
 
-    /// The key of its head, which is read together with what it may have purged.
+    /// Returns the key of the head, which is read together with what it may have purged.
     #[must_use]
     pub const fn head_key(&self) -> &Key {
         &self.head
@@ -58,8 +58,8 @@ impl<E: Env> Book<E> {
         format!("{}:0:0", self.nonces.next())
     }
 
-    /// The head as it is now; the ledger begins here where there is none. At least three quarters of its lifetime
-    /// are left, so what is stored right after this may refer to it.
+    /// Returns the current head, and begins a ledger if there is none. At least three quarters of its lifetime
+    /// are left, so that what is stored right after this may refer to it.
     ///
     /// # Errors
     /// [`RedisError`].
@@ -69,29 +69,29 @@ impl<E: Env> Book<E> {
         Self::parse(&head.bytes()?.unwrap_or_default())
     }
 
-    /// Reads a head as it stands in Redis.
+    /// Parses a head as it is stored in Redis.
     ///
     /// # Errors
-    /// [`RedisError::Reply`] when it is none.
+    /// [`RedisError::Reply`] when it is not a head.
     pub fn parse(bytes: &[u8]) -> Result<Head, RedisError> {
         let text = String::from_utf8_lossy(bytes);
         Head::parse(&text)
             .ok_or_else(|| RedisError::reply("a purge ledger id:seq:floor", &format!("{text:?}")))
     }
 
-    /// Whether `subject` was purged, by the ledger whose head is `head` now. Reads what this instance has not
-    /// read yet.
+    /// Returns whether `subject` was purged, by the ledger whose current head is `head`. Reads the entries that this
+    /// instance has not read yet.
     ///
     /// # Errors
-    /// [`RedisError`]: then it is unknown.
+    /// [`RedisError`]: then the answer is unknown.
     pub async fn judge(&self, head: &Head, subject: Subject<'_>) -> Result<Purged, RedisError> {
         let missing = self.known.borrow().missing(head, subject.mark);
         let Some(from) = missing else { return Ok(self.known.borrow().judge(head, subject)) };
         let entries = self.read(from).await?;
         let mut head = head.clone();
         if entries.len() as u64 >= MAX_ENTRIES {
-            // A purge may have dropped the oldest entry of a full ledger just before: then the floor says so by now. What
-            // was purged after the others were read is for the next to read.
+            // A purge may just have dropped the oldest entry of a full ledger: then the floor now shows that. What
+            // was purged after the entries were read is left to the next reader.
             let Some(now) = self.read_head().await?.filter(|now| now.mark.id == head.mark.id) else {
                 return Ok(Purged::Hard);
             };
@@ -124,8 +124,8 @@ impl<E: Env> Book<E> {
         Ok(entries)
     }
 
-    /// Writes purges, as [`member`](super::ledger::member) makes them, and says what that changed; `None` where there are
-    /// none.
+    /// Writes purges, in the form of [`member`](super::ledger::member), and returns the change of the ledger; `None` if there
+    /// are none.
     ///
     /// # Errors
     /// [`RedisError`]: then some of them may not be written. Writing them again is safe.
@@ -144,10 +144,10 @@ impl<E: Env> Book<E> {
         Ok(Some(Change { before, after }))
     }
 
-    /// Makes it outlive what was just stored under it.
+    /// Prolongs the ledger, so that it outlives what was just stored with its mark.
     ///
     /// # Errors
-    /// [`RedisError`]: then it may end too early, which counts as a purge of everything.
+    /// [`RedisError`]: then it may end too early, which has the effect of a purge of everything.
     pub async fn prolong(&self) -> Result<(), RedisError> {
         let prolong = |key: &Key| self.redis.call("PEXPIRE", vec![Arg::from(key), Arg::from(self.lifetime)]);
         together::both(prolong(&self.head), prolong(&self.entries)).await.map(|_| ())

@@ -1,9 +1,9 @@
 //! The purge ledgers of a cache: one, or in a cluster one for each share of the slots.
 //!
-//! Every lookup reads the head of a ledger. With a single one, the node that has it would be asked at every lookup
-//! on all nodes, and nothing could be served while it is away. So a cluster has sixteen, each for what is in a
-//! sixteenth of the slots and itself in one of these: mostly on the node that has the other. A purge by tag or
-//! pattern is written into all of them.
+//! Every lookup reads the head of a ledger. If there were only one, its node would be asked at every lookup on any node,
+//! and nothing could be served while it is away. So a cluster has sixteen, each for what is in a sixteenth of the
+//! slots, and with its own keys in one of these, mostly on the same node. A purge by tag or pattern is written into
+//! all of them.
 
 use super::{Book, Change};
 use crate::env::Env;
@@ -13,15 +13,15 @@ use crate::time::Ttl;
 use futures_util::future::join_all;
 use std::rc::Rc;
 
-/// All ledgers of a cache.
+/// All purge ledgers of a cache.
 pub struct Books<E: Env> {
     first: Book<E>,
-    /// Those of the other shares of a cluster.
+    /// The ledgers of the other shares of a cluster.
     others: Vec<Book<E>>,
 }
 
 impl<E: Env> Books<E> {
-    /// The ledgers of what is stored in `redis`, each as [`Book::new`] has it: the one at `keys`, or those for the
+    /// Makes the ledgers of what is stored in `redis`, each as by [`Book::new`]: the one at `keys`, or those of the
     /// shares of a cluster.
     #[must_use]
     pub fn new(
@@ -37,34 +37,34 @@ impl<E: Env> Books<E> {
         Self { first: book(first), others: shares.map(book).collect() }
     }
 
-    /// Which of them is for what stands at a key, by that or by its hash tag.
+    /// Returns the number of the ledger for what is stored at `key`, which may be just its hash tag.
     #[must_use]
     pub fn number_of(&self, key: &str) -> usize {
         if self.others.is_empty() { 0 } else { Slot::of(key.as_bytes()).share() }
     }
 
-    /// The ledger with this number.
+    /// Returns the ledger with this number.
     #[must_use]
     pub fn numbered(&self, number: usize) -> &Book<E> {
         number.checked_sub(1).and_then(|at| self.others.get(at)).unwrap_or(&self.first)
     }
 
-    /// The ledger for what stands at a key, by that or by its hash tag.
+    /// Returns the ledger for what is stored at `key`, which may be just its hash tag.
     #[must_use]
     pub fn of(&self, key: &str) -> &Book<E> {
         self.numbered(self.number_of(key))
     }
 
-    /// The entries of one of them: all have the same.
+    /// Returns the key of the entries of one ledger: all have the same entries.
     #[must_use]
     pub fn entries(&self) -> &Key {
         self.first.entries()
     }
 
-    /// Writes purges into all of them, and says what that changed of each; nothing where there are no purges.
+    /// Writes purges into all of them, and returns the change of each; none if there are no purges.
     ///
     /// # Errors
-    /// [`RedisError`]: then some of them may not be written everywhere. Writing them again is safe.
+    /// [`RedisError`]: then some of the purges may not be written everywhere. Writing them again is safe.
     pub async fn write(&self, members: Vec<String>) -> Result<Vec<Change>, RedisError> {
         if self.others.is_empty() {
             return Ok(self.first.write(members).await?.into_iter().collect());

@@ -1,14 +1,14 @@
-//! Many globs, found by how they begin: a text is compared with those only whose literal beginning it has.
+//! A collection of many globs, indexed by their literal beginning, so that a text is compared with few of them.
 
 use crate::config::glob;
 use std::collections::{BTreeSet, HashMap};
 
-/// Globs, each with something that is known of it.
+/// Globs, each with a value.
 #[derive(Debug)]
 pub(super) struct Globs<T> {
-    /// By what stands before their first wildcard.
+    /// The globs by the text before their first wildcard.
     by_beginning: HashMap<String, Vec<(String, T)>>,
-    /// How long these beginnings are, in bytes: few different lengths, however many globs.
+    /// The lengths of these beginnings, in bytes: few different ones, however many globs.
     lengths: BTreeSet<usize>,
 }
 
@@ -19,7 +19,7 @@ impl<T> Default for Globs<T> {
 }
 
 impl<T: Default> Globs<T> {
-    /// What is known of `pattern`.
+    /// Returns the value of `pattern`, adding it if necessary.
     pub(super) fn entry(&mut self, pattern: &str) -> &mut T {
         let beginning = &pattern[..pattern.find(['*', '?']).unwrap_or(pattern.len())];
         self.lengths.insert(beginning.len());
@@ -31,7 +31,7 @@ impl<T: Default> Globs<T> {
         &mut globs[at].1
     }
 
-    /// Leaves those of which `keep` is true.
+    /// Keeps only the globs for whose value `keep` is true.
     pub(super) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         self.by_beginning.retain(|_, globs| {
             globs.retain(|(_, known)| keep(known));
@@ -40,7 +40,7 @@ impl<T: Default> Globs<T> {
         self.lengths = self.by_beginning.keys().map(String::len).collect();
     }
 
-    /// What is known of the globs that match `text` and are `wanted`.
+    /// Returns the values of the globs that match `text` and whose value is `wanted`.
     pub(super) fn matching<'a>(
         &'a self,
         text: &'a str,

@@ -1,10 +1,10 @@
 //! The purge ledger, as one instance knows it.
 //!
-//! Redis holds its head (`id:seq:floor`) and, scored by their number, the targets purged. A stored response
-//! carries the head's `id` and `seq` from before it was fetched ([`LedgerMark`]). It was purged when a later
-//! entry of the ledger matches it, and also when that cannot be known any more: another `id` means that the
-//! ledger was lost, a `seq` below `floor` that entries were dropped to keep the ledger short, and without the
-//! entry of its last purge it has lost its entries.
+//! Redis holds its head (`id:seq:floor`) and the purged targets, scored by their number. A stored response
+//! carries the head's `id` and `seq` from before it was fetched ([`LedgerMark`]). It is purged if a later
+//! entry of the ledger matches it, and also if that cannot be known any more: another `id` means that the
+//! ledger was lost; a `seq` below `floor`, that entries were dropped to keep the ledger short; and if the
+//! entry of its last purge is missing, the ledger has lost its entries.
 
 use super::Target;
 use super::globs::Globs;
@@ -15,9 +15,9 @@ use std::collections::HashMap;
 /// The head of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Which ledger, and how many purges it has seen.
+    /// The identity of the ledger, and the number of its last purge.
     pub mark: LedgerMark,
-    /// What is older than this may have been purged by an entry that was dropped.
+    /// Anything older may have been purged by an entry that was dropped.
     pub floor: u64,
 }
 
@@ -35,7 +35,7 @@ impl Head {
 /// Whether a stored response was purged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purged {
-    /// No.
+    /// It was not.
     No,
     /// It counts as stale.
     Soft,
@@ -43,10 +43,10 @@ pub enum Purged {
     Hard,
 }
 
-/// A stored response, or a value, as its ledger sees it.
+/// What is judged by a ledger: a stored response, or a value.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// When it was fetched, in the ledger's count.
+    /// The mark of the ledger from before it was fetched.
     pub mark: &'a LedgerMark,
     /// `scheme://authority/path?query`, or the key of a value.
     pub url: &'a str,
@@ -54,7 +54,7 @@ pub struct Subject<'a> {
     pub tags: &'a [String],
 }
 
-/// What an instance has read of the ledger.
+/// The entries of the ledger that an instance has read.
 #[derive(Debug, Default)]
 pub struct Ledger {
     known: LedgerMark,
@@ -62,19 +62,19 @@ pub struct Ledger {
     patterns: HashMap<String, Numbers>,
     prefixes: HashMap<String, Numbers>,
     keys: Globs<Numbers>,
-    /// Whether any entry is for a URL with every query.
+    /// Whether any entry purges a URL with every query.
     any_query: bool,
-    /// What is older than this may have been purged by an entry that is not known here: Redis lost it, or it has left the
-    /// ledger.
+    /// Anything older may have been purged by an entry that is not known here, because Redis lost it or it was dropped from
+    /// the ledger.
     lost: u64,
-    /// How many entries were read since what has left the ledger was forgotten here.
+    /// The number of entries read since dropped entries were last forgotten here.
     read: usize,
 }
 
-/// After so many entries that were read, what has left the ledger is forgotten here too.
+/// After this many entries read, entries that were dropped from the ledger are forgotten here, too.
 const FORGET_EVERY: usize = 1000;
 
-/// The number of the last purge of a target, by its kind.
+/// The numbers of the last soft and the last hard purge of a target.
 #[derive(Clone, Copy, Debug, Default)]
 struct Numbers {
     soft: u64,
@@ -82,8 +82,8 @@ struct Numbers {
 }
 
 impl Ledger {
-    /// From which number on the ledger must be read before an entry with `mark` can be judged against
-    /// `head`; `None` when nothing is missing.
+    /// Returns the number from which the ledger must be read before an entry with `mark` can be judged against
+    /// `head`; `None` if nothing is missing.
     #[must_use]
     pub fn missing(&self, head: &Head, mark: &LedgerMark) -> Option<u64> {
         if mark.id != head.mark.id || mark.seq >= head.mark.seq {
@@ -93,13 +93,13 @@ impl Ledger {
         (known < head.mark.seq).then_some(known)
     }
 
-    /// Takes in what was read: `entries` of the ledger of `head`, each with its number.
+    /// Adds the `entries` that were read, each with its number, of the ledger with this `head`.
     pub fn learn(&mut self, head: &Head, entries: Vec<(String, u64)>) {
         if self.known.id != head.mark.id {
             *self = Self { known: LedgerMark { id: head.mark.id.clone(), seq: 0 }, ..Self::default() };
         }
         self.known.seq = self.known.seq.max(head.mark.seq);
-        // The entry of the last purge is always among those read, unless Redis has evicted them.
+        // The entry of the last purge is always among those read, unless Redis has evicted the entries.
         if entries.iter().all(|&(_, number)| number < head.mark.seq) {
             self.lost = head.mark.seq;
         }
@@ -111,7 +111,7 @@ impl Ledger {
         self.forget(head.floor);
     }
 
-    /// Forgets targets that have left the ledger: all that they may mean is older than its floor.
+    /// Forgets targets that were dropped from the ledger: whatever they purged is older than its floor.
     fn forget(&mut self, floor: u64) {
         if self.read < FORGET_EVERY || floor <= self.lost {
             return;
@@ -140,7 +140,7 @@ impl Ledger {
         *slot = number.max(*slot);
     }
 
-    /// Judges a stored response against `head`, once nothing is [`Ledger::missing`].
+    /// Judges `subject` against `head`, once nothing is [`Ledger::missing`].
     #[must_use]
     pub fn judge(&self, head: &Head, subject: Subject<'_>) -> Purged {
         let mark = subject.mark;
@@ -169,7 +169,7 @@ impl Ledger {
 }
 
 impl Ledger {
-    /// Purges of `url` with every query, on its host or on all.
+    /// Returns the purges of `url` with every query, on its host or on all.
     fn of_any_query(&self, url: &str) -> impl Iterator<Item = &Numbers> {
         let bare = without_scheme(url).split('?').next().unwrap_or_default();
         [format!("q{bare}"), format!("q{}", path_of(bare))].into_iter().filter_map(|key| self.exact.get(&key))
@@ -188,8 +188,8 @@ impl Numbers {
     }
 }
 
-/// How a target stands in the ledger: its kind, `h` for hard or `s` for soft, its text. `None` for a URL:
-/// purged hard, it goes at its own key; for soft there is [`soft_url`].
+/// Returns the ledger entry of a target: its kind, `h` for hard or `s` for soft, its text. `None` for a URL:
+/// a hard purge drops its own key; for a soft one there is [`soft_url`].
 #[must_use]
 pub fn member(target: &Target, soft: bool) -> Option<String> {
     let (kind, text) = match target {
@@ -202,26 +202,26 @@ pub fn member(target: &Target, soft: bool) -> Option<String> {
     Some(format!("{kind}{}{text}", if soft { 's' } else { 'h' }))
 }
 
-/// How a glob over the keys of values stands in their ledger.
+/// Returns the ledger entry for a glob over the keys of values.
 #[must_use]
 pub fn key_pattern(pattern: &str) -> String {
     format!("kh{pattern}")
 }
 
-/// How a URL that is purged softly stands in the ledger, whichever of http and https it has.
+/// Returns the ledger entry for a soft purge of a URL, under http and https alike.
 #[must_use]
 pub fn soft_url(url: &str) -> String {
     format!("us{}", without_scheme(url))
 }
 
-/// How a URL, or a path on every host, stands in the ledger that is purged with every query.
+/// Returns the ledger entry that purges a URL, or a path on every host, with every query.
 #[must_use]
 pub fn any_query(url: &str, soft: bool) -> String {
     let bare = without_scheme(url).split('?').next().unwrap_or_default();
     format!("q{}{bare}", if soft { 's' } else { 'h' })
 }
 
-/// Whether a pattern matches a URL, whichever of http and https it was asked by: behind a proxy that ends
+/// Returns whether a pattern matches a URL, under http or https: behind a proxy that terminates
 /// TLS, users see another scheme than Spindrift does.
 fn pattern_matches(pattern: &str, url: &str) -> bool {
     ["http", "https"]

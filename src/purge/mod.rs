@@ -1,7 +1,7 @@
-//! Purging: what is purged, and how it is proved that a stored response was not.
+//! Purging: what is purged, and how to tell whether a stored response was.
 //!
-//! A URL names one resource, whose hash is dropped; a fetch under way for it cannot store any more, since
-//! its generation is gone with it. Tags, patterns, prefixes and paths of every host are written into the
+//! A URL names one resource, whose key is dropped; a fetch under way for it cannot be stored any more, since
+//! its generation is dropped as well. Tags, patterns, prefixes and paths of every host are written into the
 //! [`ledger`], a short list that every lookup is checked against: one write purges any number of entries,
 //! nothing has to be found or counted, and losing the ledger loses the entries rather than the purge.
 
@@ -23,7 +23,7 @@ use crate::cache::key::ResourceKey;
 use crate::cache::tags::{self, MAX_TAG};
 use serde::{Deserialize, Serialize};
 
-/// The most targets of one purge.
+/// The most targets in one purge.
 pub const MAX_TARGETS: usize = 1000;
 /// The longest target, in bytes.
 pub const MAX_TARGET: usize = 8 * 1024;
@@ -32,38 +32,38 @@ pub const MAX_TARGET: usize = 8 * 1024;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Purge {
-    /// Absolute URLs, or paths with their query beginning with `/`, which mean every host.
+    /// Absolute URLs, or paths (with query) that begin with `/` and apply to every host.
     #[serde(default)]
     pub urls: Vec<String>,
-    /// Tags, compared whole.
+    /// Tags, compared as a whole.
     #[serde(default)]
     pub tags: Vec<String>,
     /// Globs (`*`, `?`) over the whole URL.
     #[serde(default)]
     pub patterns: Vec<String>,
-    /// Beginnings of URLs; beginning with `/` they mean every host.
+    /// Beginnings of URLs; those that begin with `/` apply to every host.
     #[serde(default)]
     pub prefixes: Vec<String>,
-    /// Groups (RFC 9875), each of one origin.
+    /// Cache groups (RFC 9875), each of one origin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
-    /// Stale rather than gone: the next request validates it.
+    /// Makes entries stale rather than dropping them, so that the next request validates them.
     #[serde(default)]
     pub soft: bool,
 }
 
-/// A group of responses of one origin.
+/// A cache group of one origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// `https://example.com`; http and https are the same here.
+    /// The origin, such as `https://example.com`; http and https are equivalent here.
     pub origin: String,
-    /// Its name in `Cache-Groups`.
+    /// The name of the group in `Cache-Groups`.
     pub group: String,
 }
 
 impl Group {
-    /// Its tags: behind a proxy that ends TLS, users see another scheme than Spindrift does.
+    /// Returns its tags for http and https: behind a proxy that terminates TLS, users see another scheme than Spindrift does.
     fn targets(&self) -> Result<[Target; 2], String> {
         let Target::Url(uri) = bounded(&self.origin).and_then(url)? else {
             return Err(format!("origin: expected https://host, found {:?}", self.origin));
@@ -82,7 +82,7 @@ impl Group {
 /// One thing to purge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// This resource, by its absolute URL.
+    /// The resource with this absolute URL.
     Url(http::Uri),
     /// This path and query on every host.
     Path(String),
@@ -90,15 +90,15 @@ pub enum Target {
     Tag(String),
     /// Every URL this glob matches.
     Pattern(String),
-    /// Every URL that begins so.
+    /// Every URL that begins with this.
     Prefix(String),
 }
 
 impl Purge {
-    /// The targets, checked.
+    /// Returns the targets, checked.
     ///
     /// # Errors
-    /// Every problem, each with the place of its target.
+    /// All problems found, each with the place of its target.
     pub fn targets(&self) -> Result<Vec<Target>, Vec<String>> {
         let mut found = Vec::new();
         let mut problems = Vec::new();
@@ -134,7 +134,7 @@ impl Purge {
     }
 }
 
-/// Reads one target of a list.
+/// Parses one target of a list.
 type Parse = fn(&str) -> Result<Target, String>;
 
 fn bounded(text: &str) -> Result<&str, String> {
@@ -158,7 +158,7 @@ fn absolute_expected(text: &str) -> String {
     format!("expected an http:// or https:// URL, or a path beginning with /, found {text:?}")
 }
 
-/// A tag as a field can have it: with another, such as a line read with its end, nothing would be purged.
+/// A tag that a field can have. Any other, such as a line read with its line end, would purge nothing.
 fn tag(text: &str) -> Result<Target, String> {
     let is_around = text.trim_matches([' ', '\t']) != text;
     if is_around || text.len() > MAX_TAG || text.chars().any(|it| it.is_ascii_control() && it != '\t') {
@@ -169,7 +169,7 @@ fn tag(text: &str) -> Result<Target, String> {
     Ok(Target::Tag(text.to_owned()))
 }
 
-/// A glob that may match a whole URL: what stands before its first wildcard begins as a URL does.
+/// A glob that can match a whole URL: the part before its first wildcard begins as a URL does.
 fn pattern(text: &str) -> Result<Target, String> {
     let beginning = &text[..text.find(['*', '?']).unwrap_or(text.len())];
     if !["http://", "https://"].iter().any(|it| it.starts_with(beginning) || beginning.starts_with(it)) {
@@ -180,7 +180,7 @@ fn pattern(text: &str) -> Result<Target, String> {
     plain(text).map(Target::Pattern)
 }
 
-/// The same, if a URL can have it.
+/// Checks that the text could be part of a URL.
 fn plain(text: &str) -> Result<String, String> {
     if text.bytes().any(|byte| byte == b' ' || byte.is_ascii_control()) {
         return Err(format!("expected no blanks and control characters, which no URL has, found {text:?}"));

@@ -1,23 +1,23 @@
-//! The last purges, as the ledger has them.
+//! The last purges, read from the ledger.
 
 use crate::cache::tags;
 use crate::env::Env;
 use crate::redis::{Arg, Client, Key, RedisError};
 use serde::Serialize;
 
-/// A target of a purge. URLs that were purged hard are not in the ledger.
+/// The target of a purge. Hard purges of URLs are not in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Recent {
     /// `path`, `tag`, `group`, `pattern`, `prefix` or `url`.
     pub kind: &'static str,
-    /// Its text; of a group its origin and its name.
+    /// The target as text; for a group, its origin and name.
     pub target: String,
-    /// Stale rather than gone.
+    /// Whether entries became stale rather than gone.
     pub soft: bool,
 }
 
 impl Recent {
-    /// From how a target stands in the ledger; `None` for what is not purged by people.
+    /// Parses a ledger entry; `None` for those that no operator writes.
     fn parse(member: &str) -> Option<Self> {
         let kind = match member.get(..1)? {
             "p" => "path",
@@ -37,7 +37,7 @@ impl Recent {
     }
 }
 
-/// The targets of the last purges, the newest first, at most `count`, of the entries of a ledger.
+/// Returns the targets of the last purges, newest first, at most `count`, from the entries of a ledger.
 ///
 /// # Errors
 /// [`RedisError`].

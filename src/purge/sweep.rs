@@ -1,9 +1,9 @@
-//! Giving back the space of what was purged.
+//! Freeing the space of purged responses.
 //!
-//! A purge is a line in the ledger, or drops one key: what it means can be served no more, but most of it still
-//! stands in Redis until its time is up. A sweep goes through the keys in small steps, judges each stored
-//! response as a lookup would, and drops those that were purged. Nothing depends on it: one that is broken off
-//! leaves the rest to the next, or to the end of its time. One sweeps at a time, on whatever instance.
+//! A purge is a line in the ledger, or drops one key: what it covers is not served any more, but most of it remains
+//! in Redis until it expires. A sweep goes through the keys in small steps, judges each stored response as a
+//! lookup would, and drops those that were purged. Nothing depends on it: what an interrupted sweep leaves is
+//! dropped by the next, or expires. One sweep runs at a time, over all instances.
 
 use super::ledger::{Head, Purged, Subject};
 use crate::cache::entry::head_length;
@@ -24,46 +24,46 @@ static LET_GO: Script = Script::new(include_str!("../redis/lua/let_go.lua"));
 /// How many keys Redis looks at in one step.
 const STEP: u64 = 200;
 
-/// How much of a stored response is read to judge it, in bytes: mostly its whole head.
+/// How much of a stored response is read to judge it, in bytes: mostly enough for its whole head.
 const PEEK: usize = 2048;
 
-/// How long a sweep may be without a sign of life before another may begin.
+/// How long a sweep may show no sign of life before another may begin.
 const HELD: Duration = Duration::from_secs(10);
 
-/// For how long a sweep that was asked for is waited for: then somebody may ask again.
+/// How long a requested sweep may fail to begin before another may be requested.
 const ASKED: Duration = Duration::from_secs(60);
 
-/// How long pieces of a body stay after their entry: responses that began before it was purged are read from them.
+/// How long the pieces of a body outlive its entry: responses begun before the purge are read from them.
 const READERS: Duration = Duration::from_secs(60);
 
-/// How many pieces are let go in one call: the loop of the script is bounded.
+/// How many pieces are given their time to live in one call, so that the loop of the script is bounded.
 const PIECES: usize = 500;
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Stored responses looked at.
+    /// The number of stored responses that were judged.
     pub seen: u64,
-    /// Of these, how many were purged and are gone now.
+    /// How many of these were purged and are dropped now.
     pub dropped: u64,
-    /// Whether it came to the end of all keys.
+    /// Whether it went through all keys.
     pub finished: bool,
 }
 
 /// A stored response, as far as a sweep reads it.
 struct Peeked {
     key: Key,
-    /// Its beginning, by which it is recognised when it is dropped.
+    /// Its first bytes, by which it is recognised when it is dropped.
     beginning: Bytes,
     record: Record,
 }
 
 impl<E: Env> Store<E> {
-    /// Drops what was purged, for no longer than `budget`. `None` when somebody else is at it: then they go through the keys
+    /// Drops what was purged, for at most `budget`. `None` while another sweep is running, which then goes through the keys
     /// once more.
     ///
     /// # Errors
-    /// [`RedisError`]: then the rest stays.
+    /// [`RedisError`]: then the rest is not dropped.
     pub async fn sweep(&self, budget: Duration) -> Result<Option<Swept>, RedisError> {
         let (key, token) = (self.keys.sweep(), self.nonces.next());
         if !self.redis.set_new(&key, &token, HELD).await? {
@@ -71,12 +71,12 @@ impl<E: Env> Store<E> {
             return Ok(None);
         }
         let swept = self.sweep_while_asked(self.env.elapsed().saturating_add(budget), &key).await;
-        // Somebody else may have begun meanwhile, if this one was held up.
+        // If this one was held up, another may have begun, which must keep its lock.
         self.redis.run(&DROP, &[&key], vec![Arg::from(token)]).await?;
         swept.map(Some)
     }
 
-    /// What is purged behind the place where a sweep has come to is for the next.
+    /// Sweeps until no further sweep is requested: what is purged behind the position of a sweep needs another.
     async fn sweep_while_asked(&self, until: Duration, held: &Key) -> Result<Swept, RedisError> {
         self.was_asked().await?;
         let mut all = Swept::default();
@@ -89,13 +89,13 @@ impl<E: Env> Store<E> {
         }
     }
 
-    /// Whether somebody asked for a sweep since this was last asked.
+    /// Returns whether a sweep was requested since this was last called.
     async fn was_asked(&self) -> Result<bool, RedisError> {
         let removed = self.redis.call("UNLINK", vec![Arg::from(&self.keys.sweep_asked())]).await?;
         Ok(exactly::<1>(removed)?[0].int()? == 1)
     }
 
-    /// Whether a sweep is to be had: nobody asked for one that has not begun.
+    /// Requests a sweep; `true` if no earlier request is pending.
     ///
     /// # Errors
     /// [`RedisError`]: then it is unknown.
