@@ -1,17 +1,17 @@
-//! Commands after `ASKING`, each on a connection that is its own for as long.
+//! Commands after `ASKING`, each on a connection of its own while it lasts.
 
 use super::node::{Care, Link, Node};
 use super::{Arg, RedisError, Value};
 use crate::env::{Connection, Env};
 
-/// How many connections for `ASKING` are kept open while nobody uses them.
+/// How many idle connections for `ASKING` are kept open.
 const SPARE: usize = 4;
 
 impl<E: Env> Node<E> {
     /// Carries out a command after `ASKING`.
     ///
-    /// `ASKING` counts for the next command on the same connection, whoever sends it. The connection that
-    /// requests share will not do, then: another's command could come in between. So this one belongs to
+    /// `ASKING` counts for the next command on the same connection, whoever sends it. On the connection that
+    /// requests share, the command of another could come in between. So this connection belongs to
     /// nobody else until the command is answered.
     pub(super) async fn ask(
         &self,
@@ -32,7 +32,7 @@ impl<E: Env> Node<E> {
         result
     }
 
-    /// A connection that has said `ASKING`.
+    /// Returns a connection on which `ASKING` was sent.
     async fn asking(&self) -> Result<E::Connection, RedisError> {
         if let Link::Down(outage) = &*self.link.borrow()
             && outage.lasts(self.env.elapsed())
@@ -48,7 +48,7 @@ impl<E: Env> Node<E> {
             };
             match self.within(self.limits.command, connection.execute("ASKING", Vec::new())).await {
                 Ok(_) => return Ok(connection),
-                // One that was kept may have been closed since. Nothing has been done yet.
+                // An idle connection may have been closed since. Nothing was carried out yet.
                 Err(RedisError::Unreachable(_)) if !fresh => {}
                 Err(error) => {
                     self.rest(&error);
@@ -58,7 +58,7 @@ impl<E: Env> Node<E> {
         }
     }
 
-    /// Closes what is kept for `ASKING`.
+    /// Closes the idle connections for `ASKING`.
     pub(super) fn settle(&self) {
         self.spare.borrow_mut().clear();
     }

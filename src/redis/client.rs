@@ -1,4 +1,4 @@
-//! The client: commands and scripts to one Redis server, or to the nodes of a cluster that have their keys.
+//! The client: commands and scripts for one Redis server, or for the nodes of a cluster that own their keys.
 
 use super::cluster::{Cluster, ClusterState};
 use super::node::{Care, Node, Observer};
@@ -10,16 +10,16 @@ use crate::metrics::Metrics;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long Redis may take.
+/// The deadlines of Redis.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For one command.
+    /// The deadline of one command.
     pub command: Duration,
-    /// For opening the connection.
+    /// The deadline of opening a connection.
     pub connect: Duration,
 }
 
-/// A client of one Redis server, or of a cluster. It opens a connection when it is first needed.
+/// A client of one Redis server, or of a cluster. It connects when it is first used.
 pub struct Client<E: Env> {
     servers: Servers<E>,
     observer: Observer<E>,
@@ -31,7 +31,7 @@ enum Servers<E: Env> {
 }
 
 impl<E: Env> Client<E> {
-    /// A client for the server at `address`, a `redis://` or `rediss://` URL. Does nothing yet.
+    /// Makes a client for the server at `address`, a `redis://` or `rediss://` URL, without connecting yet.
     #[must_use]
     pub fn new(env: E, address: String, limits: Limits) -> Self {
         let observer = Observer::default();
@@ -39,7 +39,7 @@ impl<E: Env> Client<E> {
         Self { servers: Servers::One(node), observer }
     }
 
-    /// A client for what the variables say: one server, or a cluster where they name nodes.
+    /// Makes a client for the configured address: one server, or a cluster if nodes are named.
     #[must_use]
     pub fn at(env: E, address: &RedisAddress, limits: Limits) -> Self {
         if address.nodes().is_empty() {
@@ -50,22 +50,22 @@ impl<E: Env> Client<E> {
         Self { servers: Servers::Cluster(Rc::new(cluster)), observer }
     }
 
-    /// Whether keys are on several servers.
+    /// Returns whether the keys are on several servers.
     #[must_use]
     pub const fn is_cluster(&self) -> bool {
         matches!(self.servers, Servers::Cluster(_))
     }
 
-    /// From now on every command is counted.
+    /// Counts every command from now on.
     pub fn observe(&self, metrics: &Rc<Metrics<E>>) {
         let _ = self.observer.set(Rc::downgrade(metrics));
     }
 
-    /// Carries out a command that may safely be sent twice: when a connection that was open turns out to
-    /// be broken, it is opened anew and the command sent once more.
+    /// Carries out a command that may safely be sent twice: if a connection that was open turns out to
+    /// be broken, it is reopened and the command sent once more.
     ///
     /// In a cluster it goes to the owner of its key; `MGET`, `EXISTS` and `UNLINK` go to the owners of all their
-    /// keys at the same time. There they see each slot at a time of its own.
+    /// keys at once, so that each slot is read at a slightly different time.
     ///
     /// # Errors
     /// [`RedisError`]; after [`RedisError::TimedOut`] or [`RedisError::Unreachable`] the outcome is unknown.
@@ -81,7 +81,7 @@ impl<E: Env> Client<E> {
         self.send(Care::Once, command, arguments).await
     }
 
-    /// Sets a key that is not there to a value that nobody else gives it, for so long. `false` when it was there.
+    /// Sets a key that does not exist, for the time `life`, to a value that nobody else gives it. `false` if it existed.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -90,12 +90,11 @@ impl<E: Env> Client<E> {
         let how = [Arg::from("NX"), Arg::from("GET"), Arg::from("PX"), life];
         let words = [Arg::from(key), Arg::from(value)].into_iter().chain(how).collect();
         let [found] = exactly(self.call("SET", words).await?)?;
-        // Sent twice, it finds what it has set itself.
+        // Sent twice, it finds the value that it has set itself.
         Ok(found.bytes()?.is_none_or(|found| found == value.as_bytes()))
     }
 
-    /// Carries out a command that has no key where `key` is, so that it speaks of that server: its clock, above
-    /// all.
+    /// Carries out a command without a key on the server that owns `key`, mainly to read the clock of that server.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -111,7 +110,7 @@ impl<E: Env> Client<E> {
         }
     }
 
-    /// Runs a script that may safely run twice: by its digest, and by its text where the server does not
+    /// Runs a script that may safely run twice: by its digest, or by its source if the server does not
     /// know it yet.
     ///
     /// # Errors
@@ -138,7 +137,7 @@ impl<E: Env> Client<E> {
         self.run_with(Care::Once, script, keys, arguments).await
     }
 
-    /// Runs a script that must not run twice, and is not counted: it is what counts.
+    /// Runs a script that must not run twice and is not counted: it writes the counters.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -160,7 +159,7 @@ impl<E: Env> Client<E> {
     ) -> Result<Vec<Value>, RedisError> {
         let by_digest = script_call(script.digest(), keys, arguments.iter().cloned());
         match self.send(care, "EVALSHA", by_digest).await {
-            // It did not run. Each node of a cluster learns it by itself.
+            // It did not run. Each node of a cluster has to learn the script by itself.
             Err(RedisError::NoScript(before)) => {
                 let result = self.send(care, "EVAL", script_call(script.source(), keys, arguments)).await;
                 result.map_err(|error| match &before {
@@ -175,12 +174,12 @@ impl<E: Env> Client<E> {
     async fn send(&self, care: Care, command: &str, arguments: Vec<Arg>) -> Result<Vec<Value>, RedisError> {
         match &self.servers {
             Servers::One(node) => node.send(care, command, arguments).await,
-            // Boxed, so that a call to a single server is no larger for it.
+            // Boxed, so that the future of a call to a single server is no larger for it.
             Servers::Cluster(cluster) => Box::pin(cluster.send(care, command, arguments)).await,
         }
     }
 
-    /// One step of `SCAN`, on the master at `place` or on the only server.
+    /// Carries out one step of `SCAN`, on the master at `place` or on the only server.
     pub(super) async fn scan(
         &self,
         place: Option<&HostPort>,
@@ -195,8 +194,8 @@ impl<E: Env> Client<E> {
         }
     }
 
-    /// How many listen on a channel at the masters of a cluster, as far as they say so. None at a single server: what is
-    /// published there tells how many got it.
+    /// Returns how many subscribers a channel has at the masters of a cluster, as far as these answer. Zero for a single
+    /// server, where `PUBLISH` itself returns the number of receivers.
     pub async fn subscribers(&self, channel: &str) -> i64 {
         match &self.servers {
             Servers::One(_) => 0,
@@ -204,7 +203,7 @@ impl<E: Env> Client<E> {
         }
     }
 
-    /// The masters of the cluster; `None` for a single server.
+    /// Returns the masters of the cluster; `None` for a single server.
     pub(super) async fn masters(&self) -> Result<Option<Vec<HostPort>>, RedisError> {
         match &self.servers {
             Servers::One(_) => Ok(None),
@@ -220,7 +219,7 @@ impl<E: Env> Client<E> {
         }
     }
 
-    /// What this instance knows of the nodes of a cluster without asking them, by their addresses; empty for a
+    /// Returns what this instance knows about the nodes of a cluster without asking them, by their addresses; empty for a
     /// single server.
     #[must_use]
     pub fn nodes(&self) -> Vec<(HostPort, Condition)> {
@@ -231,7 +230,7 @@ impl<E: Env> Client<E> {
     }
 }
 
-/// The arguments of `EVAL` and `EVALSHA`.
+/// Makes the arguments of `EVAL` and `EVALSHA`.
 fn script_call(code: &str, keys: &[&Key], arguments: impl IntoIterator<Item = Arg>) -> Vec<Arg> {
     let head = [Arg::from(code), Arg::from(keys.len() as u64)];
     head.into_iter().chain(keys.iter().map(|key| Arg::from(*key))).chain(arguments).collect()

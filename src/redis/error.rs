@@ -1,45 +1,45 @@
-//! Why Redis gave no answer. Spin gives errors as text only; this is the one place that reads it.
+//! Why Redis gave no answer. Spin's errors are text; this is the only place that parses it.
 
 use super::cluster::Redirect;
 use std::time::Duration;
 
-/// What went wrong, by what can be done about it.
+/// An error of Redis or of the connection, by what can be done about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedisError {
-    /// Not tried: the server failed a moment ago and is given time.
+    /// Not tried: the server failed a moment ago and is left alone for a while.
     #[error("Redis is down (last failure: {last}); next try in {} ms", .retry_in.as_millis())]
     Down {
-        /// What failed last.
+        /// The last failure.
         last: String,
-        /// Until it is tried again.
+        /// The time until it is tried again.
         retry_in: Duration,
     },
-    /// No answer within the deadline. Whether the command was carried out is unknown.
+    /// No answer within the deadline. It is unknown whether the command was carried out.
     #[error("Redis did not answer within {} ms", .0.as_millis())]
     TimedOut(Duration),
-    /// The connection broke. Whether a command under way was carried out is unknown.
+    /// The connection broke. It is unknown whether a command under way was carried out.
     #[error("Redis cannot be reached: {0}")]
     Unreachable(String),
-    /// No connection was made, for one of these two reasons: nothing has been sent.
+    /// No connection was made, for one of the two reasons above: nothing was sent.
     #[error("{0}")]
     NotConnected(Box<Self>),
-    /// Of what was asked of several servers a part failed like this; another was carried out, or may have been.
+    /// One part of a command that was divided among servers failed with this; another was, or may have been, carried out.
     #[error("a part was not carried out: {0}")]
     InPart(Box<Self>),
-    /// The host does not allow the address: it is missing in `allowed_outbound_hosts`.
+    /// The host forbids the address: it is missing in `allowed_outbound_hosts`.
     #[error(
         "the host does not allow this Redis address: check that redis_host agrees with redis_url, and that \
          a middleware inherits allowed_outbound_hosts"
     )]
     Denied,
-    /// The host does not allow a node of a cluster: it is missing in `allowed_outbound_hosts`.
+    /// The host forbids a node of a cluster: it is missing in `allowed_outbound_hosts`.
     #[error(
         "the host does not allow {0}, a node of the cluster: add it to allowed_outbound_hosts, or write a \
          wildcard that covers it into redis_host; the nodes themselves say where they are (cluster-announce-ip, \
          cluster-announce-hostname)"
     )]
     NodeDenied(String),
-    /// A node of a cluster says that another one has the key.
+    /// A node of a cluster redirects to the node that owns the key.
     #[error(
         "the Redis server is a node of a cluster and another one has the key ({0}): set redis_cluster_nodes; if \
          it is set, the nodes do not agree"
@@ -48,11 +48,11 @@ pub enum RedisError {
     /// The keys of a command are in several slots of a cluster.
     #[error("the Redis server is a node of a cluster: set redis_cluster_nodes ({0})")]
     CrossSlot(String),
-    /// The server does not know the script (`NOSCRIPT`). With a reason, it was sent before on a connection that broke for
-    /// that, perhaps to another server, which may have run it.
+    /// The server does not know the script (`NOSCRIPT`). With a reason, the script was sent before on a connection that broke
+    /// for that reason, perhaps to another server, which may have run it.
     #[error("Redis does not know the script")]
     NoScript(Option<String>),
-    /// The server cannot serve now: loading, failing over, read-only, out of memory.
+    /// The server cannot serve the command now: loading, failing over, read-only, out of memory.
     #[error("Redis cannot serve this now: {0}")]
     Unavailable(String),
     /// The server refused the command.
@@ -63,7 +63,7 @@ pub enum RedisError {
     Reply(String),
 }
 
-/// Server codes that mean "not now" rather than "never", in redis-rs's names and in Redis's own.
+/// Error codes that mean "not now" rather than "never", in redis-rs's names and in Redis's own.
 const UNAVAILABLE: [&str; 14] = [
     "BusyLoadingError",
     "LOADING",
@@ -81,11 +81,11 @@ const UNAVAILABLE: [&str; 14] = [
     "NOREPLICAS",
 ];
 
-/// Server codes that refuse a command for good.
+/// Error codes that refuse a command for good.
 const REFUSED: [&str; 12] = [
     "ResponseError",
     "ExecAbortError",
-    // What redis-rs makes of a wrong password.
+    // The code that redis-rs gives a wrong password.
     "Password authentication failed",
     "WRONGTYPE",
     "NOAUTH",
@@ -99,7 +99,7 @@ const REFUSED: [&str; 12] = [
 ];
 
 impl RedisError {
-    /// Reads the text of an error as Spin's host gives it.
+    /// Parses the text of an error from Spin's host.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let code = code(text);
@@ -107,7 +107,7 @@ impl RedisError {
         if text.contains("NoScript") || text.contains("NOSCRIPT") {
             Self::NoScript(None)
         } else if text.ends_with("is not permitted") {
-            // What a middleware is told that does not inherit the right to connect.
+            // A middleware that does not inherit the right to connect gets this text.
             Self::Denied
         } else if let Some(redirect) = redirect(code) {
             Self::Redirected(redirect)
@@ -126,13 +126,13 @@ impl RedisError {
         Self::Reply(format!("expected {expected}, found {found}"))
     }
 
-    /// Whether the connection cannot be used any more.
+    /// Returns whether the connection cannot be used any more.
     #[must_use]
     pub const fn breaks_connection(&self) -> bool {
         matches!(self, Self::TimedOut(_) | Self::Unreachable(_) | Self::Denied | Self::NodeDenied(_))
     }
 
-    /// The same, of who wanted to connect and has sent nothing yet.
+    /// Marks an error of connecting, before which nothing was sent.
     pub(super) fn before_sending(self) -> Self {
         match self {
             Self::TimedOut(_) | Self::Unreachable(_) => Self::NotConnected(Box::new(self)),
@@ -140,27 +140,27 @@ impl RedisError {
         }
     }
 
-    /// The same of one part, where another was carried out or may have been.
+    /// Marks the error of one part of a command of which another part was or may have been carried out.
     pub(crate) fn in_part(self) -> Self {
         if self.was_not_carried_out() { Self::InPart(Box::new(self)) } else { self }
     }
 
-    /// Keys of one command are in a slot that migrates, some here and some there.
+    /// Returns whether the keys of one command are in a migrating slot, some here and some there.
     pub(super) fn is_try_again(&self) -> bool {
         self.is_unavailable(&["TryAgain", "TRYAGAIN"])
     }
 
-    /// The node says that the cluster, or the slot, is not served by anybody.
+    /// Returns whether the node says that nobody serves the cluster, or the slot.
     pub(super) fn is_cluster_down(&self) -> bool {
         self.is_unavailable(&["ClusterDown", "CLUSTERDOWN", "MasterDown", "MASTERDOWN"])
     }
 
-    /// The server is a replica, or became one.
+    /// Returns whether the server is a replica, or has become one.
     pub(super) fn is_read_only(&self) -> bool {
         self.is_unavailable(&["ReadOnly", "READONLY"])
     }
 
-    /// That holds for one slot only, which nobody serves.
+    /// Returns whether that is so for one slot only.
     pub(super) fn is_slot_down(&self) -> bool {
         matches!(self, Self::Unavailable(text) if text.contains("Hash slot not served"))
     }
@@ -169,26 +169,26 @@ impl RedisError {
         matches!(self, Self::Unavailable(text) if codes.iter().any(|known| code(text).starts_with(known)))
     }
 
-    /// It is about the node that was asked, and another one may do.
+    /// Returns whether it concerns the node that was asked, so that another may do.
     pub(super) const fn is_of_node(&self) -> bool {
         self.breaks_connection() || matches!(self, Self::NotConnected(_) | Self::Down { .. })
     }
 
-    /// Part of how things are, and not counted as an error.
+    /// Returns whether it is part of normal operation, and not counted as an error.
     pub(super) const fn is_expected(&self) -> bool {
         matches!(self, Self::NoScript(_) | Self::Redirected(_))
     }
 
-    /// Whether somebody has to mend it: the server answers, and will go on refusing.
+    /// Returns whether the operator has to act: the server answers, and will go on refusing.
     pub(super) const fn is_for_the_operator(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::CrossSlot(_) | Self::Unavailable(_) | Self::Reply(_))
     }
 
-    /// This is what came when a command was sent again, because the connection broke when it was sent first. That it cannot
-    /// be served now says nothing of the first, which may have been carried out before a failover perhaps.
+    /// Converts the error of a command that was sent again because its first connection broke. That the command cannot be
+    /// served now says nothing about the first time, when it may have been carried out, perhaps before a failover.
     pub(super) fn after_broken(self, why: &str) -> Self {
         match self {
-            // In a cluster it is tried again yet.
+            // In a cluster these are tried again.
             error if error.is_try_again() || error.is_cluster_down() => error,
             Self::Unavailable(text) => Self::Unreachable(format!("{why}; and then: {text}")),
             Self::NoScript(_) => Self::NoScript(Some(why.to_owned())),
@@ -196,13 +196,13 @@ impl RedisError {
         }
     }
 
-    /// This is what came when a script was sent whole that had been sent before, on a connection that broke: it says nothing
-    /// of the first either.
+    /// Converts the error of a script sent as text, after it had been sent on a connection that broke: it says nothing about
+    /// the first time either.
     pub(super) fn after_sent(self, why: &str) -> Self {
         if self.was_not_carried_out() { Self::Unreachable(format!("{why}; and then: {self}")) } else { self }
     }
 
-    /// Whether the command was surely not carried out.
+    /// Returns whether the command was surely not carried out.
     #[must_use]
     pub const fn was_not_carried_out(&self) -> bool {
         match self {
@@ -223,7 +223,7 @@ impl RedisError {
         }
     }
 
-    /// The reason as one token, for Cache-Status, metrics and the log alike.
+    /// Returns the reason as one token, for Cache-Status, metrics and the log alike.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -241,7 +241,7 @@ impl RedisError {
     }
 }
 
-/// The part of the text where the error code stands: `An error was signalled by the server - Code: detail`
+/// Returns the text from the error code on: `An error was signalled by the server - Code: detail`
 /// for codes that redis-rs knows, `CODE: detail` for others.
 fn code(text: &str) -> &str {
     text.split_once("signalled by the server")
@@ -249,7 +249,7 @@ fn code(text: &str) -> &str {
         .trim_start_matches([' ', '-', '"'])
 }
 
-/// `Moved: 3999 10.0.0.1:6381` or `ASK 3999 10.0.0.1:6381`, in redis-rs's names and in Redis's own.
+/// Parses `Moved: 3999 10.0.0.1:6381` or `ASK 3999 10.0.0.1:6381`, in redis-rs's names and in Redis's own.
 fn redirect(code: &str) -> Option<Redirect> {
     let (kind, rest) = code.split_once([':', ' '])?;
     match kind.trim_end_matches('"') {

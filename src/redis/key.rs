@@ -1,4 +1,4 @@
-//! Redis keys: a type that only named constructors build, so that none is made of raw input.
+//! Redis keys: a type that only named constructors build, so that no key is made of unchecked input.
 
 mod services;
 
@@ -12,7 +12,7 @@ use std::fmt;
 pub struct Key(String);
 
 impl Key {
-    /// The key as Redis knows it.
+    /// Returns the key as Redis knows it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -20,7 +20,7 @@ impl Key {
 }
 
 impl Key {
-    /// The resource it belongs to, where it belongs to one.
+    /// Returns the id of the resource to which it belongs, if any.
     #[must_use]
     pub fn resource(&self) -> Option<&str> {
         let (_, rest) = self.0.split_once(":{")?;
@@ -29,7 +29,7 @@ impl Key {
     }
 }
 
-/// Whether this names a resource: 128 bits in hexadecimal.
+/// Returns whether this is the id of a resource: 128 bits in hexadecimal.
 fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
@@ -46,36 +46,36 @@ impl From<Key> for super::Arg {
     }
 }
 
-/// Builds every key Spindrift uses, below one prefix.
+/// Builds every key that Spindrift uses, below one prefix.
 ///
-/// Keys of one aggregate share a hash tag (`{...}`), so that a script may touch them together on a cluster.
-/// The prefix carries no braces (the configuration sees to it). The rest is hexadecimal, constant, or text
-/// of a user's, percent-encoded.
+/// Keys that belong together share a hash tag (`{...}`), so that one script may touch them in a cluster.
+/// The prefix has no braces (the configuration ensures that). The rest is hexadecimal, constant, or
+/// percent-encoded text from users.
 #[derive(Clone, Debug)]
 pub struct Keys {
     prefix: String,
 }
 
 impl Keys {
-    /// Keys below `prefix`.
+    /// Makes keys below `prefix`.
     #[must_use]
     pub fn new(prefix: &str) -> Self {
         Self { prefix: prefix.to_owned() }
     }
 
-    /// What of the query makes no difference to responses from a path, which is named by its resource without query.
+    /// The `No-Vary-Search` declaration for a path, which is identified by its resource without a query.
     #[must_use]
     pub fn variance(&self, id: &str) -> Key {
         self.join(&[":{", id, "}:n"])
     }
 
-    /// What is stored for a resource: its response, or an index of its variants.
+    /// The stored response of a resource, or the index of its variants.
     #[must_use]
     pub fn resource(&self, id: &str) -> Key {
         self.join(&[":{", id, "}"])
     }
 
-    /// The prefix and these parts. Every hit makes some: `format!` would cost several times as much.
+    /// Joins the prefix and `parts`. Every hit makes some keys, and `format!` would cost several times as much.
     fn join(&self, parts: &[&str]) -> Key {
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         let mut key = String::with_capacity(self.prefix.len() + length);
@@ -84,19 +84,19 @@ impl Keys {
         Key(key)
     }
 
-    /// The generation of a resource: who began a fetch under it may store what comes.
+    /// The generation of a resource: a fetch that began under it may store its response.
     #[must_use]
     pub fn generation(&self, id: &str) -> Key {
         Key(format!("{}:{{{id}}}:g", self.prefix))
     }
 
-    /// What the keys of resources match (`SCAN`), those of other things too.
+    /// The `SCAN` pattern for the keys of resources, which also matches keys of other things.
     #[must_use]
     pub fn pattern_of_resources(&self) -> String {
         format!("{}:{{????????????????????????????????}}*", self.prefix)
     }
 
-    /// A key that `SCAN` found, if a response may stand there: of a resource or of a variant.
+    /// Returns a key that `SCAN` found, if it may hold a response: that of a resource or of a variant.
     #[must_use]
     pub fn of_response(&self, found: &str) -> Option<Key> {
         let rest = found.strip_prefix(&self.prefix)?.strip_prefix(":{")?;
@@ -105,19 +105,19 @@ impl Keys {
         (is_id(id) && is_response).then(|| Key(found.to_owned()))
     }
 
-    /// Who is sweeping.
+    /// The lock of the running sweep.
     #[must_use]
     pub fn sweep(&self) -> Key {
         self.join(&[":{sweep}"])
     }
 
-    /// Somebody asked for a sweep that has not begun.
+    /// The request for a sweep that has not begun.
     #[must_use]
     pub fn sweep_asked(&self) -> Key {
         self.join(&[":{sweep}:a"])
     }
 
-    /// Who leads the fetch of a resource, or of what certain request fields select of it.
+    /// The lead of a fetch of a resource, or of one of its variants.
     #[must_use]
     pub fn lead(&self, id: &str, flight: &str) -> Key {
         self.join(&[":{", id, "}:f:", flight])
@@ -129,46 +129,46 @@ impl Keys {
         self.join(&[":{", id, "}:m:", flight])
     }
 
-    /// A stored response of a resource that varies; without `variant`, what these keys begin with.
+    /// A stored variant of a resource; without `variant`, the prefix of these keys.
     #[must_use]
     pub fn variant(&self, id: &str, variant: &str) -> Key {
         self.join(&[":{", id, "}:v:", variant])
     }
 
-    /// One piece of a body that is too large for its resource's hash.
+    /// One piece of a body that is too large for its entry.
     #[must_use]
     pub fn chunk(&self, resource: &str, body: &str, number: u32) -> Key {
         Key(format!("{}:{{{resource}}}:{body}:{number}", self.prefix))
     }
 
-    /// The head of the purge ledger: its identity and how many purges it has seen.
+    /// The head of the purge ledger: its identity, the number of its last purge, and its floor.
     #[must_use]
     pub fn ledger(&self) -> Key {
         Key(format!("{}:{{purge}}", self.prefix))
     }
 
-    /// What was purged, scored by when in the ledger's own count.
+    /// The entries of the purge ledger, scored by their number.
     #[must_use]
     pub fn ledger_entries(&self) -> Key {
         Key(format!("{}:{{purge}}:z", self.prefix))
     }
 
-    /// In a cluster: head and entries of the purge ledger for each share of the slots, in their order.
+    /// The heads and entries of the purge ledgers of a cluster, one for each share of the slots, in their order.
     #[must_use]
     pub(crate) fn ledgers_of_shares(&self) -> Vec<(Key, Key)> {
         self.in_shares("purge")
     }
 
-    /// In a cluster: the same of the ledger of invalidated values.
+    /// The same for the ledgers of invalidated values.
     #[must_use]
     pub(crate) fn values_of_shares(&self) -> Vec<(Key, Key)> {
         self.in_shares("values")
     }
 
-    /// For each share of the slots a head in a slot of it, and the entries that belong there.
+    /// Makes a head with a slot in each share, and the entries that belong to it.
     fn in_shares(&self, name: &'static str) -> Vec<(Key, Key)> {
         let of_share = |share: usize| {
-            // One number in sixteen falls into a share: far fewer than these are needed.
+            // One number in sixteen falls into a given share: far fewer numbers than these are needed.
             let mut heads = (0..10_000_u32).map(|number| Key(format!("{}:{{{name}:{number}}}", self.prefix)));
             let head = heads.find(|head| Slot::of(head.as_str().as_bytes()).share() == share)?;
             let entries = Key(format!("{}:z", head.0));
@@ -178,8 +178,8 @@ impl Keys {
     }
 }
 
-/// Text of a user's as it may stand in a key: what is neither a letter, a digit nor one of `-._~:/@,=+` is
-/// percent-encoded, so that it can neither end the tag nor be mistaken for another text.
+/// Encodes text from users for a key: all but letters, digits and `-._~:/@,=+` is
+/// percent-encoded, so that the text can neither end the hash tag nor be mistaken for another.
 pub(crate) fn readable(text: &str) -> Cow<'_, str> {
     const PLAIN: AsciiSet = NON_ALPHANUMERIC
         .remove(b'-')

@@ -1,8 +1,8 @@
-//! Redis: commands and replies as Spin gives them, connections that mend themselves, and scripts.
+//! Redis: commands and replies as in Spin's interface, connections that recover by themselves, and scripts.
 //!
-//! Spin's outbound Redis has no deadline and never reconnects. [`Client`] adds both: every call races a
+//! Spin's outbound Redis has no deadlines and never reconnects. [`Client`] adds both: every call races a
 //! deadline, a broken connection is reopened with exponential backoff and jitter, and while the server is
-//! known to be down calls fail at once. It knows no clusters either: there the client finds the owner of each key.
+//! known to be down, calls fail at once. Nor does Spin know clusters: the client finds the owner of each key.
 
 mod asking;
 mod client;
@@ -86,7 +86,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Bytes, or `None` for nothing.
+    /// Returns the bytes, or `None` for nothing.
     ///
     /// # Errors
     /// [`RedisError::Reply`] when it is a number.
@@ -99,7 +99,7 @@ impl Value {
         }
     }
 
-    /// A number, given as one or as decimal digits.
+    /// Returns the number, which may also be given in decimal digits.
     ///
     /// # Errors
     /// [`RedisError::Reply`] when it is anything else.
@@ -122,7 +122,7 @@ impl Value {
     }
 }
 
-/// Takes the reply apart when it has exactly `N` elements.
+/// Unpacks a reply with exactly `N` elements.
 ///
 /// # Errors
 /// [`RedisError::Reply`] when it has more or fewer.

@@ -1,19 +1,19 @@
-//! Lines of the log about what will go on failing: one now and then, not one for every request.
+//! Log lines about lasting problems: one now and then, not one for every request.
 
 use std::cell::Cell;
 use std::time::Duration;
 
-/// How often the log says the same.
+/// How often the same line is logged.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// When something was last said.
+/// When something was last logged.
 #[derive(Debug, Default)]
 pub(crate) struct Nagging {
     last: Cell<Option<Duration>>,
 }
 
 impl Nagging {
-    /// Whether it is time to say it again, by [`Clock::elapsed`](crate::env::Clock::elapsed). Whoever is told so says it.
+    /// Returns whether the line is due, by [`Clock::elapsed`](crate::env::Clock::elapsed), and counts it as logged if so.
     pub(crate) fn is_due(&self, now: Duration) -> bool {
         let is_due = self.last.get().is_none_or(|last| now.saturating_sub(last) >= EVERY);
         if is_due {

@@ -13,10 +13,10 @@ use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-/// Who counts commands, once there is somebody. Weak: it holds the client.
+/// The metrics that count commands, once they are set. Weak, because they hold the client.
 pub(super) type Observer<E> = Rc<OnceCell<Weak<Metrics<E>>>>;
 
-/// How a command is to be handled.
+/// Whether a command may be sent twice, and is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Care {
     /// It may safely be sent twice.
@@ -27,29 +27,29 @@ pub(super) enum Care {
     Uncounted,
 }
 
-/// One server. It opens its connection when it is first needed.
+/// One server. It connects when it is first used.
 pub(super) struct Node<E: Env> {
     pub(super) env: E,
     address: Secret,
-    /// What to call it where the host does not allow its address; without, it is the one that the operator gave.
+    /// The address to name when the host forbids it, for a node that the cluster announced; `None` for the operator's own.
     announced: Option<String>,
     pub(super) limits: Limits,
     pub(super) link: RefCell<Link<E::Connection>>,
-    /// Open connections that nobody uses, for commands that `ASKING` precedes.
+    /// Idle connections for commands that follow `ASKING`.
     pub(super) spare: RefCell<Vec<E::Connection>>,
-    /// When the log says that the server refuses something.
+    /// Limits how often the log says that the server refuses something.
     complaints: Nagging,
     observer: Observer<E>,
 }
 
 pub(super) enum Link<C> {
     Closed,
-    /// Somebody is opening it; `after` is the outage that this try may end.
+    /// A task is opening it; `after` is the outage that this try may end.
     Opening {
         after: Option<Outage>,
     },
-    /// `failures` in a row before it: forgotten once a command is answered, so that a server which accepts
-    /// connections and never answers is left alone for longer and longer. It was opened at `since`.
+    /// It was opened at `since`, after `failures` in a row. These are forgotten only once a command is answered, so that a
+    /// server that accepts connections and never answers is left alone for longer and longer.
     Open {
         connection: Rc<C>,
         failures: u32,
@@ -58,27 +58,27 @@ pub(super) enum Link<C> {
     Down(Outage),
 }
 
-/// How often a call looks whether another one's connection stands. Tasks of a wasm instance cannot wake
-/// one another, so it has to look; it happens only at the start of an instance.
+/// How often a task checks whether the connection that another one opens is there. Tasks of a wasm instance cannot wake
+/// one another, so it has to poll; that happens only at the start of an instance.
 pub(super) const OPENING_POLL: Duration = Duration::from_millis(1);
 
-/// How long a connection to a read-only server is kept at least: a replica may also be all there is.
+/// How long a connection to a read-only server is kept at least: there may be no other server than the replica.
 const READ_ONLY_PAUSE: Duration = Duration::from_secs(1);
 
 impl<E: Env> Node<E> {
-    /// The server at `address`. Does nothing yet.
+    /// Makes the node for the server at `address`, without connecting yet.
     pub(super) fn new(env: E, address: Secret, limits: Limits, observer: Observer<E>) -> Self {
         let (link, spare) = (RefCell::new(Link::Closed), RefCell::new(Vec::new()));
         Self { env, address, announced: None, limits, link, spare, complaints: Nagging::default(), observer }
     }
 
-    /// The same, found by itself and not given by the operator.
+    /// Marks it as announced by the cluster, rather than given by the operator.
     pub(super) fn announced(self, place: String) -> Self {
         Self { announced: Some(place), ..self }
     }
 
-    /// Carries out a command. Where it may be sent twice and a connection that was open turns out to be
-    /// broken, it is opened anew and the command sent once more.
+    /// Carries out a command. If it may be sent twice and a connection that was open turns out to be
+    /// broken, the connection is reopened and the command sent once more.
     pub(super) async fn send(
         &self,
         care: Care,
@@ -89,7 +89,7 @@ impl<E: Env> Node<E> {
         let again = (care == Care::Repeatable && !fresh).then(|| arguments.clone());
         match (self.execute(&connection, care, command, arguments).await, again) {
             (Err(RedisError::Unreachable(why)), Some(arguments)) => {
-                // Whatever becomes of the second, the first may have been carried out.
+                // Whatever happens to the second, the first may have been carried out.
                 let Ok((connection, _)) = self.reopen(&connection).await else {
                     return Err(RedisError::Unreachable(why));
                 };
@@ -100,12 +100,12 @@ impl<E: Env> Node<E> {
         }
     }
 
-    /// What is known of it now.
+    /// Returns what is known about it now.
     pub(super) fn condition(&self) -> Condition {
         match &*self.link.borrow() {
             Link::Closed | Link::Opening { after: None } => Condition::Unused,
             Link::Open { failures: 0, .. } => Condition::Connected,
-            // It stands and has not been answered on yet.
+            // It is open, but nothing was answered on it yet.
             Link::Open { failures, .. } => {
                 Condition::Down { last: "redis-timeout".to_owned(), failures: *failures }
             }
@@ -113,12 +113,12 @@ impl<E: Env> Node<E> {
         }
     }
 
-    /// From now on it counts as down for a while.
+    /// Counts it as down for a while.
     pub(super) fn rest(&self, error: &RedisError) {
         let failures = match &*self.link.borrow() {
             Link::Closed | Link::Opening { after: None } => 0,
             Link::Open { failures, .. } => *failures,
-            // Somebody else has noticed, or is trying just now.
+            // Another task has noticed, or is trying right now.
             Link::Down(_) | Link::Opening { after: Some(_) } => return,
         };
         *self.link.borrow_mut() = Link::Down(self.outage(failures, error));
@@ -135,7 +135,7 @@ impl<E: Env> Node<E> {
         let result = self.within(self.limits.command, connection.execute(command, arguments)).await;
         match &result {
             Err(error) if error.breaks_connection() => self.drop_connection(connection, error),
-            // It answers, but cannot do what it is there for.
+            // It answers, but cannot do its job.
             Err(error) if error.is_cluster_down() => {}
             Err(error) if error.is_read_only() => self.leave_replica(connection),
             _ => self.answered(),
@@ -147,14 +147,14 @@ impl<E: Env> Node<E> {
         result
     }
 
-    /// Tells the operator of what will go on failing, now and then.
+    /// Logs lasting problems for the operator, now and then.
     fn complain(&self, error: &RedisError) {
         if error.is_for_the_operator() && self.complaints.is_due(self.env.elapsed()) {
             self.say(&error.to_string());
         }
     }
 
-    /// Writes a line, in a cluster with the node that it is of.
+    /// Logs a line, in a cluster with the node's address.
     fn say(&self, line: &str) {
         match &self.announced {
             Some(place) => self.env.log(&format!("{place}: {line}")),
@@ -179,7 +179,7 @@ impl<E: Env> Node<E> {
         }
     }
 
-    /// A broken connection is closed. One that timed out means that the server hangs: calls then fail at
+    /// Closes a broken connection. After a timeout the server seems to hang: calls then fail at
     /// once for a while rather than wait one after the other.
     fn drop_connection(&self, broken: &Rc<E::Connection>, error: &RedisError) {
         let mut link = self.link.borrow_mut();
@@ -193,8 +193,8 @@ impl<E: Env> Node<E> {
         }
     }
 
-    /// Behind the address there may be another server by now, as after a failover, which made this one its replica: the next
-    /// command connects anew.
+    /// Closes the connection to a read-only server, so that the next command connects anew: after a failover another server
+    /// may have its address.
     fn leave_replica(&self, replica: &Rc<E::Connection>) {
         self.answered();
         let mut link = self.link.borrow_mut();
@@ -211,7 +211,7 @@ impl<E: Env> Node<E> {
         self.connection().await
     }
 
-    /// The open connection, and whether this call opened it.
+    /// Returns the open connection, and whether this call opened it.
     async fn connection(&self) -> Result<(Rc<E::Connection>, bool), RedisError> {
         if let Link::Open { connection, .. } = &*self.link.borrow() {
             return Ok((Rc::clone(connection), false));
@@ -285,7 +285,7 @@ impl<E: Env> Node<E> {
     }
 }
 
-/// Frees the link when the task that was opening it goes away half way. The outage that it would have ended goes on.
+/// Frees the link when the task that opens it is dropped half way. The outage that it would have ended continues.
 struct Attempt<'a, E: Env> {
     node: &'a Node<E>,
 }

@@ -1,9 +1,9 @@
-//! A server that failed: how long it is left alone, and what is said meanwhile.
+//! The outage of a server: how long it is left alone, and which error is returned meanwhile.
 
 use super::RedisError;
 use std::time::Duration;
 
-/// So many failures in a row, and when the next try may be.
+/// A number of failures in a row, and when the next try may be.
 #[derive(Clone, Debug)]
 pub(super) struct Outage {
     failures: u32,
@@ -13,57 +13,57 @@ pub(super) struct Outage {
 }
 
 impl Outage {
-    /// The outage that `error` begins or prolongs, after so many failures in a row before it.
+    /// Makes the outage that `error` begins or prolongs, after `failures` in a row before it.
     pub(super) fn after(failures: u32, error: &RedisError, now: Duration, random: u8) -> Self {
         let failures = failures.saturating_add(1);
         let until = now.saturating_add(backoff(failures, random));
         Self { failures, until, last: error.reason().to_owned() }
     }
 
-    /// How often in a row it failed.
+    /// Returns the number of failures in a row.
     pub(super) const fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Whether the server is left alone still.
+    /// Returns whether the server is still left alone.
     pub(super) fn lasts(&self, now: Duration) -> bool {
         now < self.until
     }
 
-    /// For how long.
+    /// Returns for how much longer.
     pub(super) fn left(&self, now: Duration) -> Duration {
         self.until.saturating_sub(now)
     }
 
-    /// What is answered in its place.
+    /// Returns the error for a command meanwhile.
     pub(super) fn error(&self, now: Duration) -> RedisError {
         RedisError::Down { last: self.last.clone(), retry_in: self.left(now) }
     }
 
-    /// The same for who only looks.
+    /// Returns the condition of the server, for monitoring.
     pub(super) fn condition(&self) -> Condition {
         Condition::Down { last: self.last.clone(), failures: self.failures }
     }
 }
 
-/// What is known of a server without asking it.
+/// What is known about a server without asking it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// It has not been needed yet.
+    /// It was not used yet.
     Unused,
-    /// Its connection stands.
+    /// Its connection is open.
     Connected,
     /// It failed, and is left alone for a while.
     Down {
-        /// What failed last.
+        /// The last failure.
         last: String,
-        /// How often in a row.
+        /// The number of failures in a row.
         failures: u32,
     },
 }
 
 impl Condition {
-    /// Who is to be asked first: the least.
+    /// Returns the order of preference: the least is asked first.
     pub(super) const fn rank(&self) -> u32 {
         match self {
             Self::Connected => 0,
@@ -72,7 +72,7 @@ impl Condition {
         }
     }
 
-    /// How often in a row it failed.
+    /// Returns the number of failures in a row.
     pub(super) const fn failures(&self) -> u32 {
         match self {
             Self::Connected | Self::Unused => 0,
@@ -81,8 +81,8 @@ impl Condition {
     }
 }
 
-/// How long to leave the server alone after so many failures in a row: 50 ms doubled each time up to 5 s,
-/// and up to 200 ms more so that instances do not come back all at once.
+/// Returns how long to leave the server alone after `failures` in a row: 50 ms, doubled each time up to 5 s,
+/// and up to 200 ms more, so that instances do not come back all at once.
 fn backoff(failures: u32, random: u8) -> Duration {
     let doubled = 50u64.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(5_000);
     Duration::from_millis(doubled + u64::from(random) * 200 / 256)

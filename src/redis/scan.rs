@@ -1,10 +1,10 @@
-//! Going through all keys, step by step, on every master there is.
+//! Iterating over all keys, step by step, on every master.
 
 use super::{Arg, Client, RedisError, Value};
 use crate::config::HostPort;
 use crate::env::Env;
 
-/// A walk through the keys that match a pattern. Keys that are there all the time are found, some perhaps
+/// An iteration over the keys that match a pattern. Keys that exist throughout are found, some perhaps
 /// twice; in a cluster, not those of a slot that migrates meanwhile.
 #[derive(Debug)]
 pub struct Scan {
@@ -12,7 +12,7 @@ pub struct Scan {
     /// How many keys a server looks at in one step.
     step: u64,
     place: Place,
-    /// Whether any step was carried out, and whether any master was left out.
+    /// Whether any step was carried out, and whether any master was skipped.
     stepped: bool,
     skipped: bool,
 }
@@ -20,7 +20,7 @@ pub struct Scan {
 #[derive(Debug)]
 enum Place {
     Start,
-    /// On the master at `on`, or on the only server; the others of `rest` come after it.
+    /// On the master at `on`, or on the only server; the masters in `rest` follow.
     Within {
         on: Option<HostPort>,
         cursor: String,
@@ -30,25 +30,25 @@ enum Place {
 }
 
 impl Scan {
-    /// A walk from the beginning, for keys that match `pattern` (a glob of Redis).
+    /// Begins an iteration over the keys that match `pattern` (a glob of Redis).
     #[must_use]
     pub const fn new(pattern: String, step: u64) -> Self {
         Self { pattern, step, place: Place::Start, stepped: false, skipped: false }
     }
 
-    /// Whether there is nothing more to come.
+    /// Returns whether nothing more will come.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
         matches!(self.place, Place::End)
     }
 
-    /// Whether it has come to the end of all keys: no master had to be left out.
+    /// Returns whether it has gone through all keys, without skipping a master.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.is_finished() && !self.skipped
     }
 
-    /// The next keys; mostly few, often none. A master that cannot be read is left out, if there are others.
+    /// Returns the next keys; mostly few, often none. A master that cannot be read is skipped, if there are others.
     ///
     /// # Errors
     /// [`RedisError`] when nothing could be read at all.
@@ -84,7 +84,7 @@ impl Scan {
     }
 }
 
-/// The cursor that a walk begins with, and that a server gives at its end.
+/// The cursor with which an iteration begins, and which a server returns at its end.
 const BEGINNING: &str = "0";
 
 impl Place {

@@ -3,7 +3,7 @@
 use sha1::{Digest, Sha1};
 use std::sync::OnceLock;
 
-/// A script and the digest Redis knows it by.
+/// A script, and the digest by which Redis knows it.
 #[derive(Debug)]
 pub struct Script {
     source: &'static str,
@@ -11,25 +11,25 @@ pub struct Script {
 }
 
 impl Script {
-    /// A script from its source.
+    /// Makes a script from its source.
     #[must_use]
     pub const fn new(source: &'static str) -> Self {
         Self { source, digest: OnceLock::new() }
     }
 
-    /// The Lua text.
+    /// Returns the Lua text.
     #[must_use]
     pub const fn source(&self) -> &'static str {
         self.source
     }
 
-    /// The SHA-1 of the text in hexadecimal, as `EVALSHA` takes it.
+    /// Returns the SHA-1 of the text in hexadecimal, as `EVALSHA` takes it.
     pub fn digest(&self) -> &str {
         self.digest.get_or_init(|| hex(&Sha1::digest(self.source.as_bytes())))
     }
 }
 
-/// Lower-case hexadecimal.
+/// Formats bytes in lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];

@@ -1,4 +1,4 @@
-//! Who owns which slot.
+//! The map of slots and their owners.
 
 use super::redirect::{announced, port_alone};
 use super::slot::{SLOTS, Slot};
@@ -9,7 +9,7 @@ use crate::redis::RedisError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SlotMap {
     masters: Vec<HostPort>,
-    /// For each slot the number of its owner among `masters`, or [`NOBODY`].
+    /// For each slot the index of its owner in `masters`, or [`NOBODY`].
     owners: Vec<u16>,
 }
 
@@ -32,14 +32,14 @@ struct Line<'a> {
 }
 
 impl SlotMap {
-    /// Reads the answer to `CLUSTER NODES` by the node at `asked`. It is one text, so nothing of it is lost where
-    /// replies are flattened, as those of `CLUSTER SLOTS` and `CLUSTER SHARDS` would be.
+    /// Parses the answer to `CLUSTER NODES` from the node at `asked`. It is a single text, so nothing is lost by flattening,
+    /// as it would be with the replies to `CLUSTER SLOTS` and `CLUSTER SHARDS`.
     ///
-    /// A slot that two masters claim belongs to the one with the greater epoch. Slots that migrate belong to the
-    /// one they come from until they have arrived.
+    /// A slot that two masters claim belongs to the one with the greater epoch. A slot that is migrating belongs to its
+    /// source until it has arrived.
     ///
     /// # Errors
-    /// [`RedisError::Reply`] when it is something else.
+    /// [`RedisError::Reply`] when it is anything else.
     pub(super) fn parse(text: &str, asked: &HostPort, naming: Naming) -> Result<Self, RedisError> {
         let mut lines = Vec::new();
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -62,14 +62,14 @@ impl SlotMap {
         Ok(map)
     }
 
-    /// The master of a slot.
+    /// Returns the master of a slot.
     #[must_use]
     pub(super) fn owner(&self, slot: Slot) -> Option<&HostPort> {
         let number = self.owners.get(usize::from(slot.number()))?;
         self.masters.get(usize::from(*number))
     }
 
-    /// From now on `slot` belongs to the master at `place`.
+    /// Makes the master at `place` the owner of `slot`.
     pub(super) fn assign(&mut self, slot: Slot, place: HostPort) {
         let number = self.number_of(place);
         if let Some(owner) = self.owners.get_mut(usize::from(slot.number())) {
@@ -77,13 +77,13 @@ impl SlotMap {
         }
     }
 
-    /// All masters that own slots.
+    /// Returns all masters that own slots.
     #[must_use]
     pub(super) fn masters(&self) -> &[HostPort] {
         &self.masters
     }
 
-    /// How many slots nobody owns.
+    /// Returns how many slots have no owner.
     #[must_use]
     pub(super) fn unowned(&self) -> usize {
         self.owners.iter().filter(|owner| **owner == NOBODY).count()
@@ -99,15 +99,15 @@ impl SlotMap {
     }
 }
 
-/// `<id> <ip:port@cport[,hostname]> <flags> <master> <ping> <pong> <epoch> <link> <slot> ...`: `None` where it is no
-/// master with slots.
+/// Parses `<id> <ip:port@cport[,hostname]> <flags> <master> <ping> <pong> <epoch> <link> <slot> ...`; `None` if the node
+/// is not a master with slots.
 fn parse_line<'a>(line: &'a str, asked: &HostPort, naming: Naming) -> Result<Option<Line<'a>>, RedisError> {
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let [_, place, flags, _, _, _, epoch, _, slots @ ..] = &words[..] else {
         return Err(RedisError::reply("a line of CLUSTER NODES", &format!("{line:?}")));
     };
     let flag = |name: &str| flags.split(',').any(|flag| flag == name);
-    // In brackets is what migrates: that node owns it still, or does not own it yet.
+    // Slots in brackets are migrating: this node still owns them, or does not own them yet.
     let slots: Vec<&str> = slots.iter().filter(|slots| !slots.starts_with('[')).copied().collect();
     if !flag("master") || flag("noaddr") || flag("handshake") || slots.is_empty() {
         return Ok(None);
@@ -120,18 +120,18 @@ fn parse_line<'a>(line: &'a str, asked: &HostPort, naming: Naming) -> Result<Opt
 
 fn place_of(text: &str, asked: &HostPort, naming: Naming) -> Option<HostPort> {
     let (address, more) = text.split_once(',').unwrap_or((text, ""));
-    // Without a bus port, as servers before 4.0 have it, all of it is the address.
+    // Servers before 4.0 announce no bus port: then all of it is the address.
     let address = address.split_once('@').map_or(address, |(address, _)| address);
     let hostname = more.split(',').next().unwrap_or_default();
     let port = address.rsplit_once(':')?.1;
     if naming == Naming::Hostname && !hostname.is_empty() && !hostname.contains('=') {
         return HostPort::parse(&format!("{hostname}:{port}"));
     }
-    // A node that does not know its own address yet is where it was asked.
+    // A node that does not know its own address yet is at the address where it was asked.
     port_alone(address).map(|port| asked.with_port(port)).or_else(|| announced(address))
 }
 
-/// `5` or `0-5460`, as positions.
+/// Parses `5` or `0-5460` to a range of indices.
 fn range(text: &str) -> Option<std::ops::Range<usize>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (Slot::new(first.parse().ok()?)?, Slot::new(last.parse().ok()?)?);

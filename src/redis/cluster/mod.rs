@@ -1,11 +1,11 @@
-//! Redis Cluster: which node has a key, and how to go on when it is another one by now.
+//! Redis Cluster: which node owns a key, and how to continue when another one owns it by now.
 //!
-//! The host has no part in this: its interface knows one connection to one address. So this is the whole client
-//! of a cluster. What it decides is in pure functions ([`slot`], [`route`](mod@route), [`map`], [`redirect`]).
+//! The host takes no part in this: its interface is one connection to one address. So this is the whole client
+//! of a cluster. Its decisions are pure functions ([`slot`], [`route`](mod@route), [`map`], [`redirect`]).
 //!
 //! Each command goes to the owner of its slot. The map of owners comes from any node, first from those that the
-//! operator named, in their order. It is corrected by each `MOVED`, and read anew in the background after one, when a
-//! node fails, and when it is old: never more than once a second.
+//! operator named, in their order. Each `MOVED` corrects it, and it is read anew in the background after a `MOVED`, when
+//! a node fails, and when it is old: never more than once a second.
 
 mod map;
 mod redirect;
@@ -34,13 +34,13 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use view::View;
 
-/// How many nodes are tried with a command that any of them can carry out.
+/// How many nodes are tried with a command that any node can carry out.
 const ANYWHERE: usize = 3;
 
 /// The client of a cluster.
 pub(super) struct Cluster<E: Env> {
     env: E,
-    /// The nodes to begin with, and what is the same for all: credentials, encryption.
+    /// The seed nodes, and what is the same for all nodes: credentials, encryption.
     address: RedisAddress,
     limits: Limits,
     observer: Observer<E>,
@@ -49,13 +49,13 @@ pub(super) struct Cluster<E: Env> {
 }
 
 impl<E: Env> Cluster<E> {
-    /// A client of the cluster that the nodes in `address` belong to. Does nothing yet.
+    /// Makes a client of the cluster to which the nodes in `address` belong, without connecting yet.
     pub(super) fn new(env: E, address: RedisAddress, limits: Limits, observer: Observer<E>) -> Self {
         let (nodes, view) = (RefCell::default(), RefCell::default());
         Self { env, address, limits, observer, nodes, view }
     }
 
-    /// Carries out a command where its keys are.
+    /// Carries out a command on the nodes that own its keys.
     pub(super) async fn send(
         self: &Rc<Self>,
         care: Care,
@@ -72,7 +72,7 @@ impl<E: Env> Cluster<E> {
         }
     }
 
-    /// Carries out a command without a key where `key` is.
+    /// Carries out a command without a key on the node that owns `key`.
     pub(super) async fn beside(
         self: &Rc<Self>,
         key: &Key,
@@ -95,13 +95,13 @@ impl<E: Env> Cluster<E> {
         result.inspect_err(|error| self.failed(&node, error))
     }
 
-    /// All masters that have slots.
+    /// Returns all masters that own slots.
     pub(super) async fn masters(self: &Rc<Self>) -> Result<Vec<HostPort>, RedisError> {
         self.known().await?;
         Ok(self.view.borrow().map.as_ref().map(|map| map.masters().to_vec()).unwrap_or_default())
     }
 
-    /// How many listen on a channel, at all masters that say so.
+    /// Returns how many subscribers a channel has, over all masters that answer.
     pub(super) async fn subscribers(self: &Rc<Self>, channel: &str) -> Result<i64, RedisError> {
         let masters = self.masters().await?;
         let counts = join_all(masters.iter().map(async |place| {
@@ -112,7 +112,7 @@ impl<E: Env> Cluster<E> {
         Ok(counts.await.into_iter().filter_map(Result::ok).sum())
     }
 
-    /// Each part at the same time. What is under way is not broken off where another part has failed.
+    /// Sends all parts at the same time. A part that fails does not interrupt the others.
     async fn split(
         self: &Rc<Self>,
         care: Care,
@@ -128,7 +128,7 @@ impl<E: Env> Cluster<E> {
         Ok(merged(command, keys.len(), replies))
     }
 
-    /// The keys of one slot. While that migrates, no node may have all of them: then each is asked for by itself.
+    /// Sends the keys of one slot. While that is migrating, no node may have all of them: then each is sent by itself.
     async fn part(
         self: &Rc<Self>,
         care: Care,
@@ -147,8 +147,8 @@ impl<E: Env> Cluster<E> {
         Ok(merged(command, count, replies.await.into_iter().collect::<Result<Vec<_>, RedisError>>()?))
     }
 
-    /// Carries out a command where `slot` is, wherever that may turn out to be. After the time that a command
-    /// has, nothing is begun any more; so it takes less than twice as long.
+    /// Carries out a command where `slot` is, following redirects. After the time limit of one command, no further try
+    /// begins; so it takes less than twice as long.
     async fn at(
         self: &Rc<Self>,
         slot: Slot,
@@ -194,7 +194,7 @@ impl<E: Env> Cluster<E> {
         }
     }
 
-    /// Carries out a command on any master, first on one whose connection stands. Another is tried where it was
+    /// Carries out a command on any master, preferably one whose connection is open. Another one is tried if the command was
     /// surely not carried out, or may be carried out twice.
     async fn anywhere(
         self: &Rc<Self>,
@@ -216,13 +216,13 @@ impl<E: Env> Cluster<E> {
             if !undone || !in_time || !error.is_of_node() {
                 return Err(error);
             }
-            // What may have been carried out is said rather than what was surely not.
+            // An error that leaves the outcome open takes precedence over one after which surely nothing was done.
             last = last.filter(|last: &RedisError| !last.was_not_carried_out()).or(Some(error));
         }
         Err(last.unwrap_or_else(|| RedisError::Unavailable("the cluster has no master".to_owned())))
     }
 
-    /// The master of a slot, as far as is known.
+    /// Returns the master of a slot, as far as is known.
     async fn owner(self: &Rc<Self>, slot: Slot) -> Result<HostPort, RedisError> {
         self.known().await?;
         let owner = self.view.borrow().map.as_ref().and_then(|map| map.owner(slot).cloned());
@@ -246,8 +246,8 @@ impl<E: Env> Cluster<E> {
         self.refresh_soon();
     }
 
-    /// A node that serves nothing is left alone, as one that does not answer is. And perhaps another has its slots
-    /// by now.
+    /// Handles a failed command. A node that serves nothing is left alone for a while, like one that does not answer; and
+    /// another may own its slots by now, so the map is read anew.
     fn failed(self: &Rc<Self>, node: &Node<E>, error: &RedisError) {
         if error.is_cluster_down() && !error.is_slot_down() {
             node.rest(error);
@@ -257,7 +257,7 @@ impl<E: Env> Cluster<E> {
         }
     }
 
-    /// The node at `place`, with the credentials of all.
+    /// Returns the node at `place`, with the credentials of the cluster.
     fn node(&self, place: &HostPort) -> Rc<Node<E>> {
         let mut nodes = self.nodes.borrow_mut();
         if let Some(node) = nodes.get(place) {

@@ -1,4 +1,4 @@
-//! What a node says when another one has the key, and what to do about its errors.
+//! Redirects to the node that owns a key, and what to do about the errors of nodes.
 
 use super::slot::Slot;
 use crate::config::HostPort;
@@ -6,20 +6,20 @@ use crate::redis::RedisError;
 use std::fmt;
 use std::time::Duration;
 
-/// How often one command is sent on. Nodes that agree send it on once; one more while a slot migrates.
+/// How often one command is redirected. Nodes that agree do so once; one more while a slot is migrating.
 const REDIRECTS: u32 = 5;
 
-/// How often one command is tried again where a node says that it cannot serve it now.
+/// How often one command is tried again when a node cannot serve it now.
 const TRIES: u32 = 6;
 
-/// A node sends a command on to another.
+/// The redirect of a command to another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
-    /// For this command alone, which `ASKING` has to precede (`ASK`); else for all of the slot (`MOVED`).
+    /// Whether it is for this command only, which must follow `ASKING` (`ASK`), or for the whole slot (`MOVED`).
     pub once: bool,
     /// The slot.
     pub slot: Slot,
-    /// Where to; without a host, the one of the node that said it.
+    /// The target; if it has no host, that of the node which sent the redirect.
     to: Target,
 }
 
@@ -30,7 +30,7 @@ enum Target {
 }
 
 impl Redirect {
-    /// Reads `3999 10.0.0.1:6381`, as it stands behind `MOVED` or `ASK`; `None` for anything else.
+    /// Parses `3999 10.0.0.1:6381`, the text after `MOVED` or `ASK`; `None` for anything else.
     #[must_use]
     pub fn parse(once: bool, text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
@@ -43,7 +43,7 @@ impl Redirect {
         Some(Self { once, slot, to })
     }
 
-    /// Where the command goes, if `from` said so.
+    /// Returns where the command goes, if `from` sent this.
     #[must_use]
     pub fn target(&self, from: &HostPort) -> HostPort {
         match &self.to {
@@ -64,12 +64,12 @@ impl fmt::Display for Redirect {
     }
 }
 
-/// `:7001`, from a node that does not know under which address others see it.
+/// Parses `:7001`, from a node that does not know the address under which others see it.
 pub(super) fn port_alone(text: &str) -> Option<u16> {
     text.strip_prefix(':')?.parse().ok().filter(|port| *port > 0)
 }
 
-/// An address as a node announces it: a port behind the last colon, an IPv6 address without brackets.
+/// Parses an address as a node announces it: the port follows the last colon, and an IPv6 address has no brackets.
 pub(super) fn announced(text: &str) -> Option<HostPort> {
     let (host, port) = text.rsplit_once(':')?;
     let bare = host.contains(':') && !host.starts_with('[');
@@ -77,20 +77,20 @@ pub(super) fn announced(text: &str) -> Option<HostPort> {
     HostPort::parse(&place).filter(|place| place.port().is_some())
 }
 
-/// What comes after an error.
+/// What to do after an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The slot has moved: the command goes there, and others after it.
+    /// Send the command there, as all later ones for the slot.
     Move(Redirect),
-    /// This command goes there, after `ASKING`.
+    /// Send this command there, after `ASKING`.
     Ask(Redirect),
-    /// The same again after a pause.
+    /// Repeat the command after a pause.
     Again(Duration),
-    /// Nothing: the error is the answer.
+    /// Give up: the error is the answer.
     Fail,
 }
 
-/// What one command has been through.
+/// The history of one command.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Course {
     redirects: u32,
@@ -99,15 +99,14 @@ pub(super) struct Course {
 }
 
 impl Course {
-    /// Of a command that can be sent for each of its keys by itself: it need not wait until a slot that migrates
+    /// The course of a command that can be sent for each of its keys by itself: it need not wait until a migrating slot
     /// has all of them in one place.
     #[must_use]
     pub(super) fn dividable() -> Self {
         Self { dividable: true, ..Self::default() }
     }
 
-    /// What comes after `error`, which was the last answer. Nothing is tried any more where the time for it
-    /// has passed.
+    /// Decides what to do after `error`, the last answer. Nothing more is tried unless `in_time`.
     pub(super) fn after(&mut self, error: &RedisError, in_time: bool) -> Next {
         match error {
             RedisError::Redirected(redirect) if in_time && self.redirects < REDIRECTS => {
@@ -124,8 +123,8 @@ impl Course {
     }
 }
 
-/// 10 ms before the first try again, then doubled up to 80 ms: six are within the 250 ms that a command has by
-/// default.
+/// The pause before a try: 10 ms before the first repetition, then doubled up to 80 ms. Six are within the 250 ms that a
+/// command has by default.
 fn pause(tries: u32) -> Duration {
     Duration::from_millis(10 << tries.saturating_sub(1).min(3))
 }

@@ -1,18 +1,18 @@
-//! Where a command goes in a cluster, by its keys.
+//! Routing commands in a cluster by their keys.
 
 use super::slot::Slot;
 use crate::redis::{Arg, Value};
 
-/// Where a command goes.
+/// The destination of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// To any node: it has no key.
+    /// Any node: it has no key.
     Anywhere,
-    /// To the owner of a slot.
+    /// The owner of a slot.
     Slot(Slot),
-    /// To the owners of the slots of its keys, a part to each.
+    /// The owners of the slots of its keys, a part to each.
     Split(Vec<Part>),
-    /// Nowhere: its keys are in several slots, and it must see all of them at once.
+    /// None: its keys are in several slots, and it must see all of them at once.
     Apart,
 }
 
@@ -21,11 +21,11 @@ pub enum Route {
 pub struct Part {
     /// The slot.
     pub slot: Slot,
-    /// Where they stand among the arguments.
+    /// The positions of the keys among the arguments.
     pub at: Vec<usize>,
 }
 
-/// Where `command` goes with these arguments. Its name is in capital letters. What has not been listed here is
+/// Decides where `command` goes, whose name is in upper case. A command that is not listed here is
 /// taken to have one key, its first argument.
 #[must_use]
 pub fn route(command: &str, arguments: &[Arg]) -> Route {
@@ -68,7 +68,7 @@ fn slot(key: &Arg) -> Slot {
     }
 }
 
-/// The reply to a command from those to its parts: values in the place of their keys, or a sum.
+/// Merges the replies to the parts of a command: values in the order of the keys, or a sum.
 #[must_use]
 pub(super) fn merged(command: &str, keys: usize, parts: Vec<(Vec<usize>, Vec<Value>)>) -> Vec<Value> {
     if command != "MGET" {

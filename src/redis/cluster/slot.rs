@@ -1,9 +1,9 @@
-//! Slots: the 16,384 parts that a cluster divides its keys into.
+//! Slots: the 16,384 parts into which a cluster divides its keys.
 
-/// How many slots there are.
+/// The number of slots.
 pub(super) const SLOTS: u16 = 16_384;
 
-/// How many shares of neighbouring slots are told apart, where something is kept for each.
+/// The number of shares of neighbouring slots, where something is kept for each share.
 pub(in crate::redis) const SHARES: u16 = 16;
 
 /// A part of the keys of a cluster, which one master owns.
@@ -11,33 +11,33 @@ pub(in crate::redis) const SHARES: u16 = 16;
 pub struct Slot(u16);
 
 impl Slot {
-    /// The slot of a key: CRC16 of its hash tag, or of all of it where it has none (Redis Cluster specification,
+    /// Returns the slot of a key: CRC16 of its hash tag, or of the whole key if it has none (Redis Cluster specification,
     /// "Key distribution model" and "Hash tags").
     #[must_use]
     pub fn of(key: &[u8]) -> Self {
         Self(crc16(tag(key)) % SLOTS)
     }
 
-    /// The slot with this number; `None` where there is none.
+    /// Returns the slot with this number; `None` if there is none.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
         if number < SLOTS { Some(Self(number)) } else { None }
     }
 
-    /// Which of the sixteen shares it is in.
+    /// Returns which of the sixteen shares it is in.
     #[must_use]
     pub fn share(self) -> usize {
         usize::from(self.0 / (SLOTS / SHARES))
     }
 
-    /// Its number, less than 16,384.
+    /// Returns its number, less than 16,384.
     #[must_use]
     pub const fn number(self) -> u16 {
         self.0
     }
 }
 
-/// What stands between the first `{` and the first `}` behind it, unless that is nothing; else the whole key.
+/// The text between the first `{` and the next `}`, unless it is empty; otherwise the whole key.
 fn tag(key: &[u8]) -> &[u8] {
     let Some(open) = key.iter().position(|byte| *byte == b'{') else { return key };
     let rest = key.get(open + 1..).unwrap_or_default();
@@ -47,7 +47,7 @@ fn tag(key: &[u8]) -> &[u8] {
     }
 }
 
-/// CRC-16/XMODEM: polynomial 0x1021, nothing reflected, begins with 0.
+/// CRC-16/XMODEM: polynomial 0x1021, not reflected, initial value 0.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
         let [high, low] = crc.to_be_bytes();

@@ -1,4 +1,4 @@
-//! Whether every master serves, for who watches over the cluster.
+//! Whether every master serves, for monitoring.
 
 use super::map::SlotMap;
 use super::{Cluster, explained};
@@ -10,32 +10,32 @@ use futures_util::future::join_all;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A cluster, as it is just now.
+/// The state of a cluster at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterState {
-    /// Its masters; where these are unknown, the nodes that the operator named.
+    /// Its masters; if these are unknown, the nodes that the operator named.
     pub nodes: Vec<NodeState>,
-    /// How many slots nobody owns.
+    /// How many slots have no owner.
     pub unowned: usize,
 }
 
-/// A node, as it is just now.
+/// The state of a node at this moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeState {
-    /// Where it is.
+    /// Its address.
     pub place: HostPort,
-    /// How long its answer took, or why it serves nothing.
+    /// How long its answer took, or why it does not serve.
     pub answer: Result<Duration, RedisError>,
 }
 
 impl ClusterState {
-    /// Whether every slot is served.
+    /// Returns whether every slot is served.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.unowned == 0 && self.nodes.iter().all(|node| node.answer.is_ok())
     }
 
-    /// Whether any slot is.
+    /// Returns whether any slot is served.
     #[must_use]
     pub fn serves_some(&self) -> bool {
         self.nodes.iter().any(|node| node.answer.is_ok())

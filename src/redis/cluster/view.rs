@@ -1,4 +1,4 @@
-//! What is known of the cluster: learning who owns which slot, and keeping that up to date.
+//! What is known about the cluster: which master owns which slot, and keeping that up to date.
 
 use super::map::{Naming, SlotMap};
 use super::{Cluster, explained};
@@ -10,29 +10,29 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A map older than this is read anew, though nothing contradicts it.
+/// The age at which the map is read anew, even if nothing contradicts it.
 const OLD: Duration = Duration::from_secs(30);
 
-/// The map of owners is read no more often than this.
+/// The shortest time between two readings of the map.
 const REFRESH_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is known of the cluster.
+/// What is known about the cluster.
 #[derive(Default)]
 pub(super) struct View {
     pub(super) map: Option<SlotMap>,
-    /// When it was asked for last, by [`Clock::elapsed`](crate::env::Clock::elapsed).
+    /// When it was last asked for, by [`Clock::elapsed`](crate::env::Clock::elapsed).
     asked: Option<Duration>,
-    /// Somebody is asking.
+    /// Whether the map is being read.
     learning: bool,
-    /// Which of the nodes is asked first, so that one with an old view is not asked for ever.
+    /// Rotates which node is asked first, so that one with an old view is not asked for ever.
     turn: usize,
-    /// What was logged last, so that it is said once.
+    /// The last line that was logged, so that it is not repeated.
     said: String,
 }
 
 impl<E: Env> Cluster<E> {
-    /// Returns once there is a map. Tasks of a wasm instance cannot wake one another, so who waits for another's
-    /// answer has to look; that happens only at the start of an instance.
+    /// Returns once there is a map. Tasks of a wasm instance cannot wake one another, so a task that waits for another's
+    /// answer has to poll; that happens only at the start of an instance.
     pub(super) async fn known(self: &Rc<Self>) -> Result<(), RedisError> {
         let (began, patience) = (self.env.elapsed(), self.limits.connect + self.limits.command);
         loop {
@@ -58,7 +58,7 @@ impl<E: Env> Cluster<E> {
         }
     }
 
-    /// Reads the map anew in the background, unless that is being done or was a moment ago.
+    /// Reads the map anew in the background, unless that is being done or was done a moment ago.
     pub(super) fn refresh_soon(self: &Rc<Self>) {
         let now = self.env.elapsed();
         let recent = |asked: Duration| now.saturating_sub(asked) < REFRESH_PAUSE;
@@ -69,13 +69,13 @@ impl<E: Env> Cluster<E> {
         let cluster = Rc::clone(self);
         self.env.spawn(async move {
             if !cluster.view.borrow().learning {
-                // What was known stays, and the nodes log what is wrong with them.
+                // The previous map stays, and the nodes log what is wrong with them.
                 let _ = cluster.learn().await;
             }
         });
     }
 
-    /// Reads the map from the first node that gives one.
+    /// Reads the map from the first node that returns one.
     async fn learn(&self) -> Result<(), RedisError> {
         let began = self.env.elapsed();
         let _learning = Learning::begin(&self.view, began);
@@ -86,7 +86,7 @@ impl<E: Env> Cluster<E> {
                     self.adopt(map);
                     return Ok(());
                 }
-                // What is wrong is said rather than that it was wrong before.
+                // A current problem is reported rather than that a node was down before.
                 Err(error @ RedisError::Down { .. }) => problem = problem.or(Some(error)),
                 Err(error) => problem = Some(error),
             }
@@ -96,7 +96,7 @@ impl<E: Env> Cluster<E> {
         }
         let problem =
             problem.unwrap_or_else(|| RedisError::Unavailable("the cluster has no node".to_owned()));
-        // What is about a node alone, it has said itself.
+        // Problems with a single node are logged by the node itself.
         if !problem.is_of_node() {
             self.say(format!("the Redis cluster cannot be used: {problem}"));
         }
@@ -110,7 +110,7 @@ impl<E: Env> Cluster<E> {
         }
     }
 
-    /// The nodes that may know the map. Those that failed before come last.
+    /// Returns the nodes that may know the map. Those that failed before come last.
     fn to_ask(&self) -> Vec<HostPort> {
         let mut view = self.view.borrow_mut();
         let mut places: Vec<HostPort> =
@@ -134,7 +134,7 @@ impl<E: Env> Cluster<E> {
         SlotMap::parse(&String::from_utf8_lossy(&text), place, self.naming())
     }
 
-    /// A certificate is checked against a name; and who named the nodes by names means names.
+    /// Host names are used if TLS checks certificates against them, or if the operator named nodes by host names.
     fn naming(&self) -> Naming {
         let by_name = self.address.nodes().iter().any(|seed| !seed.is_ip());
         if by_name || self.address.is_tls() { Naming::Hostname } else { Naming::Address }
@@ -153,7 +153,7 @@ impl<E: Env> Cluster<E> {
         self.view.borrow_mut().map = Some(map);
     }
 
-    /// What is known of each master without asking it.
+    /// Returns what is known about each master without asking it.
     pub(in crate::redis) fn nodes(&self) -> Vec<(HostPort, Condition)> {
         let view = self.view.borrow();
         let places = view.map.as_ref().map_or_else(|| self.address.nodes(), SlotMap::masters);
@@ -161,7 +161,7 @@ impl<E: Env> Cluster<E> {
     }
 }
 
-/// Says so while the map is being read; no longer, should that be broken off.
+/// Marks the map as being read; the mark ends with this, even if the reading is cancelled.
 struct Learning<'a>(&'a RefCell<View>);
 
 impl<'a> Learning<'a> {

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
 impl Keys {
-    /// What is counted of an identity under a policy, by an algorithm.
+    /// The count of an identity under a policy, by algorithm.
     ///
     /// All policies of an identity share its hash tag, so that one script asks them all. `policy` is a name of
     /// letters, digits, `-`, `_` and `.`, as [`is_name`](crate::limit::is_name) has it.
@@ -14,7 +14,7 @@ impl Keys {
         Key(format!("{}:{{limit:{identity}}}:{algorithm}:{policy}", self.prefix))
     }
 
-    /// Stands while an identity is blocked under a policy.
+    /// Exists while an identity is blocked under a policy.
     #[must_use]
     pub fn limit_block(&self, identity: &str, policy: &str) -> Key {
         Key(format!("{}:{{limit:{identity}}}:block:{policy}", self.prefix))
@@ -26,56 +26,56 @@ impl Keys {
         Key(format!("{}:{{message:{id}}}", self.prefix))
     }
 
-    /// A queue as a whole. It shares its hash tag with its parts and items; its name stands there
-    /// percent-encoded, so that no name can end the tag or be taken for another.
+    /// A queue. It shares its hash tag with its parts and items; the name in it is
+    /// percent-encoded, so that it can neither end the tag nor be mistaken for another.
     #[must_use]
     pub fn queue(&self, name: &str) -> Key {
         Key(format!("{}:{{q:{}}}", self.prefix, readable(name)))
     }
 
-    /// One part of a queue, such as the jobs that are ready.
+    /// One part of a queue, such as the set of ready jobs.
     #[must_use]
     pub fn queue_part(&self, name: &str, part: &'static str) -> Key {
         Key(format!("{}:{part}", self.queue(name).0))
     }
 
-    /// One of many of a kind in a queue, such as a job; without `item`, what these keys begin with.
+    /// One of many items of a kind in a queue, such as a job; without `item`, the prefix of these keys.
     #[must_use]
     pub fn queue_item(&self, name: &str, kind: &'static str, item: &str) -> Key {
         Key(format!("{}:{kind}:{}", self.queue(name).0, readable(item)))
     }
 
-    /// The names of all queues, scored by when they were used last.
+    /// The names of all queues, scored by when they were last used.
     #[must_use]
     pub fn queues(&self) -> Key {
         Key(format!("{}:{{queues}}", self.prefix))
     }
 
-    /// The names of the queues that have schedules, scored by when one was set last.
+    /// The names of the queues with schedules, scored by when a schedule was last set.
     #[must_use]
     pub fn scheduled_queues(&self) -> Key {
         Key(format!("{}:{{queues}}:c", self.prefix))
     }
 
-    /// Says that somebody looked after the queues a moment ago.
+    /// Exists after a recent tick of the queues.
     #[must_use]
     pub fn queues_tick(&self) -> Key {
         Key(format!("{}:{{queues}}:t", self.prefix))
     }
 
-    /// A session, by the hash tag of its owner and its name; without `name`, what these keys begin with.
+    /// A session, by the hash tag of its owner and its name; without `name`, the prefix of these keys.
     #[must_use]
     pub fn session(&self, tag: &str, name: &str) -> Key {
         Key(format!("{}:{{s:{tag}}}:{name}", self.prefix))
     }
 
-    /// What the keys of a session's past begin with: what its earlier secrets still read, by the hash of each.
+    /// The prefix of the keys with a session's past: what its earlier secrets may still read, by the hash of each.
     #[must_use]
     pub fn session_past(&self, tag: &str, name: &str) -> Key {
         Key(format!("{}:{{s:{tag}}}:{name}:", self.prefix))
     }
 
-    /// The epoch of a user: a session of another epoch is none.
+    /// The epoch of a user: sessions of another epoch do not count.
     #[must_use]
     pub fn session_epoch(&self, tag: &str) -> Key {
         Key(format!("{}:{{s:{tag}}}:e", self.prefix))
@@ -93,7 +93,7 @@ impl Keys {
         Key(format!("{}:{{topic:{}}}", self.prefix, readable(name)))
     }
 
-    /// What is known of a topic beside its events: the last one there was, and where its consumers stand.
+    /// The state of a topic beside its events: the last event id, and the positions of its consumers.
     #[must_use]
     pub fn topic_state(&self, name: &str) -> Key {
         Key(format!("{}:{{topic:{}}}:s", self.prefix, readable(name)))
@@ -105,13 +105,13 @@ impl Keys {
         Key(format!("{}:{{topic:{}}}:m:{request}", self.prefix, readable(name)))
     }
 
-    /// The topics that may hold something for their consumers, by when that was published.
+    /// The topics that may have events for their consumers, scored by when these were published.
     #[must_use]
     pub fn topics_pending(&self) -> Key {
         Key(format!("{}:{{topics}}", self.prefix))
     }
 
-    /// Says that somebody swept the topics a moment ago.
+    /// Exists after a recent sweep of the topics.
     #[must_use]
     pub fn topics_swept(&self) -> Key {
         Key(format!("{}:{{topics}}:t", self.prefix))
@@ -123,7 +123,7 @@ impl Keys {
         Key(format!("{}:{{counters}}", self.prefix))
     }
 
-    /// Who holds a lock.
+    /// The owners of a lock.
     #[must_use]
     pub fn lock(&self, name: &str) -> Key {
         self.join(&[":{lock:", &readable(name), "}"])
@@ -153,32 +153,32 @@ impl Keys {
         self.join(&[":{value:", &readable(key), "}:l"])
     }
 
-    /// A pattern of `SCAN` for all values, and the leases to fill them.
+    /// The `SCAN` pattern for all values, and the leases to fill them.
     #[must_use]
     pub fn all_values(&self) -> String {
         format!("{}:{{value:*", self.prefix)
     }
 
-    /// The key of the value that stands at `key`; `None` when no value stands there.
+    /// Returns the key of the value that is stored at the Redis key `key`; `None` if that is not the key of a value.
     #[must_use]
     pub fn value_at(&self, key: &str) -> Option<String> {
         let encoded = key.strip_prefix(self.prefix.as_str())?.strip_prefix(":{value:")?.strip_suffix('}')?;
         percent_decode_str(encoded).decode_utf8().ok().map(Cow::into_owned)
     }
 
-    /// Who is sweeping values, or did so a moment ago.
+    /// Exists while values are being swept, and for a moment after.
     #[must_use]
     pub fn values_sweep(&self) -> Key {
         self.join(&[":{values-sweep}"])
     }
 
-    /// The head of the ledger of invalidations of values.
+    /// The head of the ledger of invalidated values.
     #[must_use]
     pub fn values(&self) -> Key {
         self.join(&[":{values}"])
     }
 
-    /// What was invalidated of values, scored by when in the ledger's own count.
+    /// The entries of that ledger, scored by their number.
     #[must_use]
     pub fn values_entries(&self) -> Key {
         self.join(&[":{values}:z"])
