@@ -1,11 +1,11 @@
-//! Where the origin and Redis are.
+//! The addresses of the origin and of Redis.
 
 use super::secret::Secret;
 use http::uri::{Authority, Scheme};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// A host and perhaps a port, without anything else.
+/// A host and optionally a port, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostPort {
     host: String,
@@ -29,25 +29,25 @@ impl HostPort {
         is_host(host).then(|| Self { host: host.to_ascii_lowercase(), port })
     }
 
-    /// The host in lower case, an IPv6 address in brackets.
+    /// Returns the host in lower case, an IPv6 address in brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, where one was given.
+    /// Returns the port, if one was given.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// The same host with another port.
+    /// Returns the same host with another port.
     #[must_use]
     pub fn with_port(&self, port: u16) -> Self {
         Self { host: self.host.clone(), port: Some(port) }
     }
 
-    /// Whether the host is an IP address rather than a name.
+    /// Returns whether the host is an IP address rather than a name.
     #[must_use]
     pub fn is_ip(&self) -> bool {
         self.host.starts_with('[') || self.host.parse::<Ipv4Addr>().is_ok()
@@ -68,7 +68,7 @@ fn is_host(host: &str) -> bool {
         Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
         None => {
             let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            // What ends in a number is an address in a URL, or no host: one such entry makes the host refuse all.
+            // A name that ends in a number is an address to URL parsers, or invalid: one such entry makes the host refuse all.
             let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
             let is_name = !last.is_empty() && !last.bytes().all(|byte| byte.is_ascii_digit());
             host.bytes().all(valid) && (is_name || host.parse::<Ipv4Addr>().is_ok())
@@ -83,7 +83,7 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// Where requests go that the cache cannot answer: a scheme and an authority, nothing else.
+/// Where requests go that the cache does not answer: a scheme and an authority, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     scheme: Scheme,
@@ -91,13 +91,13 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Parses `http://host[:port]` or `https://host[:port]`; one `/` may end it.
+    /// Parses `http://host[:port]` or `https://host[:port]`, with at most one `/` after it.
     ///
-    /// `None` for anything else: user information, a path, a query and a fragment included.
+    /// `None` for anything else, including user information, a path, a query or a fragment.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
-        // In this case alone: hosts compare the scheme of an allowed address as it is written.
+        // Lower case only: hosts compare the scheme of an allowed address as it is written.
         let scheme = match scheme {
             "http" => Scheme::HTTP,
             "https" => Scheme::HTTPS,
@@ -113,7 +113,7 @@ impl Origin {
         &self.scheme
     }
 
-    /// Host and perhaps port, without user information.
+    /// Host and optionally port, without user information.
     #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
@@ -133,7 +133,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Where Redis is, and who we are there.
+/// The address of Redis, and the credentials for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisAddress {
     url: Secret,
@@ -146,11 +146,11 @@ pub struct RedisAddress {
     nodes: Vec<HostPort>,
 }
 
-/// Why a `redis_url` is none. Says nothing of what was found: a part of it may be the password.
+/// Why a `redis_url` is invalid. It does not show what was found, because a part of that may be the password.
 pub(super) struct NotRedis(pub(super) &'static str);
 
 impl RedisAddress {
-    /// Parses `redis://[user][:password]@host[:port][/database]`, or the same with `rediss://`, for TLS.
+    /// Parses `redis://[user][:password]@host[:port][/database]`, or with `rediss://` the same over TLS.
     pub(super) fn parse(text: &str) -> Result<Self, NotRedis> {
         let (tls, rest) = match text.split_once("://") {
             Some(("redis", rest)) => (false, rest),
@@ -182,55 +182,55 @@ impl RedisAddress {
         })
     }
 
-    /// The same with cluster nodes.
+    /// Adds the seed nodes of a cluster.
     pub(super) fn with_nodes(self, nodes: Vec<HostPort>) -> Self {
         Self { nodes, ..self }
     }
 
-    /// The URL as it was given, credentials included.
+    /// Returns the URL as it was given, including credentials.
     #[must_use]
     pub fn url(&self) -> &Secret {
         &self.url
     }
 
-    /// The nodes of a cluster to begin with; empty for a single Redis.
+    /// Returns the seed nodes of a cluster; empty for a single Redis.
     #[must_use]
     pub fn nodes(&self) -> &[HostPort] {
         &self.nodes
     }
 
-    /// The URL of another node of the same cluster: the same scheme, credentials and options.
+    /// Returns the URL of another node of the same cluster: with the same scheme, credentials and options.
     #[must_use]
     pub fn url_of(&self, node: &HostPort) -> Secret {
         let node = node.clone().or_port(self.place.port);
         Secret::new(format!("{}://{}{node}{}", self.scheme(), self.userinfo.expose(), self.tail))
     }
 
-    /// The address without credentials and path, as `allowed_outbound_hosts` must have it.
+    /// Returns the address without credentials and path, as `allowed_outbound_hosts` must contain it.
     #[must_use]
     pub fn outbound_host(&self) -> String {
         format!("{}://{}", self.scheme(), self.place)
     }
 
-    /// The same of a cluster node.
+    /// The same for a cluster node.
     #[must_use]
     pub fn outbound_host_of(&self, node: &HostPort) -> String {
         format!("{}://{node}", self.scheme())
     }
 
-    /// Host and port.
+    /// Returns host and port.
     #[must_use]
     pub fn place(&self) -> &HostPort {
         &self.place
     }
 
-    /// Whether the URL selects a database other than 0, which a cluster does not have.
+    /// Returns whether the URL selects a database other than 0, the only one of a cluster.
     pub(super) fn selects_database(&self) -> bool {
         let path = self.tail.split(['?', '#']).next().unwrap_or_default();
         path.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
     }
 
-    /// Whether connections are encrypted.
+    /// Returns whether connections are encrypted.
     #[must_use]
     pub const fn is_tls(&self) -> bool {
         self.tls
@@ -241,7 +241,7 @@ impl RedisAddress {
     }
 }
 
-/// The port of `redis://` where none is given.
+/// The default port of `redis://`.
 pub(super) const DEFAULT_PORT: u16 = 6379;
 
 fn check_tail(tail: &str, tls: bool) -> Result<(), NotRedis> {

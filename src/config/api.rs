@@ -1,4 +1,4 @@
-//! `[api]`: who may use the management API from where, and how often.
+//! `[api]`: who may use the management API, from which pages, and how often.
 
 use super::limit::{self, Limit};
 use super::table::Table;
@@ -9,13 +9,13 @@ use std::rc::Rc;
 /// `[api]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiConfig {
-    /// Whether there is a dashboard. Default true.
+    /// Whether the dashboard is served. Default true.
     pub dashboard: bool,
-    /// Origins (RFC 6454) whose pages may use the API across origins; `*` is any. Default none.
+    /// Origins (RFC 6454) whose pages may make cross-origin requests to the API; `*` is any. Default none.
     pub allow_origins: Vec<String>,
-    /// How many wrong tokens a client address may bring in a minute; 0 is any number. Default 100.
+    /// How many wrong tokens a client address may send in a minute; 0 is any number. Default 100.
     pub failures: u32,
-    /// The limits of all requests to the API, but for those for health. Default none.
+    /// The limits of all requests to the API except the health checks. Default none.
     pub limits: Vec<Rc<Limit>>,
 }
 

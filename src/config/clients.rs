@@ -1,11 +1,11 @@
-//! Who sees what the cache says of itself.
+//! Who sees what the cache reveals about itself.
 
 use super::table::Table;
 use super::value::{one_of, string};
 use ipnet::{IpNet, Ipv4Net};
 use std::net::IpAddr;
 
-/// Who sees `Cache-Status` (RFC 9211). Whoever sees it learns what others have asked for (RFC 9211 §6).
+/// Who sees `Cache-Status` (RFC 9211), which shows what others have requested (RFC 9211 §6).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusAudience {
     see: See,
@@ -20,25 +20,25 @@ enum See {
     None,
 }
 
-/// What one client sees.
+/// How much of it one client sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     /// Nothing.
     Nothing,
-    /// What became of the request.
+    /// How the request was handled.
     Outcome,
-    /// Also the key that was looked up.
+    /// The same, and the key of the lookup.
     Everything,
 }
 
 impl StatusAudience {
-    /// What the client at this address sees; one without an address is not trusted.
+    /// Returns what the client at this address sees; one without an address is not trusted.
     #[must_use]
     pub fn shows(&self, client: Option<IpAddr>) -> Shown {
         if self.see == See::None {
             return Shown::Nothing;
         }
-        // Of the usual configuration nothing has to be compared.
+        // In the usual configuration there is nothing to compare.
         let trusted = !self.trusted.is_empty() && client.is_some_and(|client| self.trusts(client));
         match (self.see, trusted) {
             (_, true) => Shown::Everything,
@@ -77,8 +77,8 @@ fn network(text: &str) -> Option<IpNet> {
     network.map(canonical)
 }
 
-/// A network of IPv4 addresses that are written as IPv6 (`::ffff:10.0.0.0/104`) as what it is: so the addresses of
-/// clients are compared.
+/// Converts a network of IPv4-mapped IPv6 addresses (`::ffff:10.0.0.0/104`) to the IPv4 network, since the addresses of
+/// clients are compared in that form.
 pub(super) fn canonical(network: IpNet) -> IpNet {
     let IpNet::V6(mapped) = network else { return network };
     let bits = mapped.prefix_len().checked_sub(96);

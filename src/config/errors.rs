@@ -1,8 +1,8 @@
-//! What is wrong with a configuration, and where: every problem at once.
+//! What is wrong with a configuration, and where: all problems at once.
 
 use std::fmt;
 
-/// One problem: its place, the key it is about, and what was expected and found.
+/// One problem: its place, the key that it concerns, and what was expected and found.
 ///
 /// Its `Display` is one line, such as
 /// `spindrift.toml:12:9: route[2].cache.ttl: expected a duration like "30s", "5m" or "1h", found "5 minutes"`.
@@ -14,7 +14,7 @@ pub struct ConfigError {
     message: String,
 }
 
-/// Where a problem is. Ordered as a reader meets them.
+/// The place of a problem, in reading order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     /// A Spin variable.
@@ -24,30 +24,30 @@ enum Place {
 }
 
 impl ConfigError {
-    /// A problem at a position of TOML text. `key` is empty for a syntax error.
+    /// Makes a problem at a position of TOML text. `key` is empty for a syntax error.
     pub(super) fn in_text(file: &str, at: (usize, usize), key: String, message: String) -> Self {
         Self { place: Place::Text { file: file.to_owned(), line: at.0, column: at.1 }, key, message }
     }
 
-    /// A problem with the Spin variable `name`.
+    /// Makes a problem of the Spin variable `name`.
     pub(super) fn in_variable(name: &str, message: String) -> Self {
         Self { place: Place::Variable, key: name.to_owned(), message }
     }
 
-    /// The path of the key, such as `route[2].cache.ttl`, or the name of the variable; empty for a syntax
+    /// Returns the path of the key, such as `route[2].cache.ttl`, or the name of the variable; empty for a syntax
     /// error.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// What was expected and what was found instead.
+    /// Returns what was expected and what was found instead.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Line and column, both counted from 1; `None` for a variable.
+    /// Returns line and column, both counted from 1; `None` for a variable.
     #[must_use]
     pub fn line_column(&self) -> Option<(usize, usize)> {
         match self.place {
@@ -77,7 +77,7 @@ impl std::error::Error for ConfigError {}
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// `value` when nothing is wrong, else all of `problems`.
+    /// Returns `value` if there are no problems, or else all of `problems`.
     pub(super) fn check<T>(value: T, mut problems: Vec<ConfigError>) -> Result<T, Self> {
         if problems.is_empty() {
             return Ok(value);
@@ -87,7 +87,7 @@ impl ConfigErrors {
         Err(Self(problems))
     }
 
-    /// Two results as one, so that the problems of both are reported together: those of variables and those
+    /// Combines two results, so that the problems of both are reported together: those of the variables and those
     /// of the text.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl ConfigErrors {
         }
     }
 
-    /// The problems in reading order.
+    /// Returns the problems in reading order.
     pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
         self.0.iter()
     }

@@ -1,21 +1,21 @@
-//! Globs: `*` is any number of bytes, `?` is exactly one, everything else is itself.
+//! Globs: `*` matches any number of bytes, `?` exactly one, everything else itself.
 
-/// Whether `pattern` matches the whole of `text`. In `text`, `*` and `?` are ordinary bytes.
+/// Returns whether `pattern` matches the whole of `text`, in which `*` and `?` are ordinary bytes.
 pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     walk(pattern.as_bytes(), text.as_bytes(), |expected, found| expected == b'?' || expected == found)
 }
 
-/// Whether `pattern` surely matches everything that the pattern `other` matches.
+/// Returns whether `pattern` surely matches everything that the pattern `other` matches.
 ///
-/// Never wrongly true; false for a few coverings that are hard to see, such as `*?` over `?*`.
+/// Never wrongly true; false in a few cases that are hard to detect, such as `*?` over `?*`.
 pub(super) fn covers(pattern: &str, other: &str) -> bool {
     walk(pattern.as_bytes(), other.as_bytes(), |expected, found| {
-        // What the other pattern's `*` stands for, only a `*` can match.
+        // Only a `*` can match whatever the other pattern's `*` stands for.
         found != b'*' && (expected == b'?' || expected == found)
     })
 }
 
-/// Matches with a single point to come back to, the last `*`: linear memory, no recursion.
+/// Matches with a single backtracking point, the last `*`, without recursion.
 fn walk(pattern: &[u8], text: &[u8], one: impl Fn(u8, u8) -> bool) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

@@ -1,4 +1,4 @@
-//! `[[limit]]`: rate limits; `[client]`: who a client is.
+//! `[[limit]]`: rate limits; `[client]`: how clients are identified.
 
 use super::clients::canonical;
 use super::suggest;
@@ -14,14 +14,14 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A policy, and what of a route's requests it counts.
+/// A rate limit: its policy, and which requests of a route it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// The policy.
     pub policy: Policy,
-    /// What requests have to have in common to be counted together; empty: nothing, they all are.
+    /// What requests must have in common to be counted together; empty: all are counted together.
     pub key: Vec<KeyPart>,
-    /// The units that a request takes.
+    /// The units that one request takes.
     pub cost: NonZeroU32,
     /// The methods that are counted; empty: all.
     pub methods: Vec<Method>,
@@ -32,10 +32,10 @@ pub struct Limit {
 /// Which requests a limit counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Counts {
-    /// All of them, those too that are answered from the cache.
+    /// All requests, including those answered from the cache.
     #[default]
     Requests,
-    /// Those that go to the origin.
+    /// Requests that go to the origin.
     Misses,
 }
 
@@ -56,7 +56,7 @@ pub(super) const KEYS: [&str; 13] = [
     "shadow",
 ];
 
-/// How long a slot of a concurrency limit is held without being renewed, unless said otherwise.
+/// The default time for which a slot of a concurrency limit is held without being renewed.
 const LEASE: Duration = Duration::from_secs(30);
 
 /// Reads all `[[limit]]` tables.
@@ -107,7 +107,7 @@ fn read(table: &mut Table<'_, '_>) -> Option<Limit> {
     Some(Limit { policy, key, cost, methods, counts: counts.unwrap_or_default() })
 }
 
-/// In place of a policy that is wrong, which is reported: who names it is right to do so.
+/// Stands in for an invalid policy, which is reported, so that the name itself is not reported as unknown.
 fn stand_in(name: &str) -> Option<Policy> {
     let quota = Quota::new(NonZeroU32::MIN, LEASE).ok()?;
     Policy::new(name, Algorithm::default(), quota).ok()
@@ -194,7 +194,7 @@ fn units(most: u32) -> impl Fn(&toml::de::DeValue<'_>) -> Result<NonZeroU32, Str
     }
 }
 
-/// Parts that only a route with sessions has.
+/// The parts of a key that exist only on routes with sessions.
 const OF_SESSIONS: [KeyPart; 2] = [KeyPart::Session, KeyPart::User];
 
 fn part(value: &toml::de::DeValue<'_>) -> Result<KeyPart, String> {
@@ -208,8 +208,8 @@ fn method(text: &str) -> Option<Method> {
     Method::from_bytes(text.as_bytes()).ok().filter(|_| upper)
 }
 
-/// Reads the key `limits`, names of `all`; `None` when it is missing. `sessions` says whether requests here have
-/// some.
+/// Reads the key `limits`, a list of names from `all`; `None` when it is missing. `sessions` says whether the requests
+/// here have sessions.
 pub(super) fn read_names(
     table: &mut Table<'_, '_>,
     all: &[Rc<Limit>],

@@ -1,13 +1,13 @@
 //! The configuration: `spindrift.toml` and the Spin variables, validated as a whole.
 //!
-//! Two inputs, two results. [`Config::parse`] turns TOML text into what the cache does; [`Settings::load`]
-//! turns Spin variables into where it does it, secrets included. Both report every problem at once, each with
-//! its place, as [`ConfigErrors`]; what they return needs no further checks. Nothing here reads a clock, a file
-//! or the environment.
+//! There are two inputs and two results. [`Config::parse`] reads from TOML text what the cache does;
+//! [`Settings::load`] reads from Spin variables where it does that, including secrets. Both report all problems at once,
+//! each with its place, as [`ConfigErrors`]; what they return needs no further checks. Nothing here reads a clock, a
+//! file or the environment.
 //!
 //! 1. A key that is missing has its default; empty text is a complete configuration.
 //! 2. An unknown key is an error, and so is a value that would have no effect.
-//! 3. `[cache]` says for all routes what `[route.cache]` may say for one; the route wins, key by key.
+//! 3. `[cache]` sets for all routes what `[route.cache]` may set for one; the route takes precedence, key by key.
 //! 4. Routes are tried in the order of the file, and the first that matches is taken.
 //! 5. No error contains a secret.
 //!
@@ -84,7 +84,7 @@ use route::Common;
 use std::rc::Rc;
 use table::{Report, Table};
 
-/// What `spindrift.toml` says: how the cache behaves.
+/// The configuration in `spindrift.toml`: how the cache behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The name of this cache in `Cache-Status` and `Via`.
@@ -93,23 +93,23 @@ pub struct Config {
     pub redis: RedisConfig,
     /// How requests go to the origin.
     pub origin: OriginConfig,
-    /// What holds for the cache as a whole.
+    /// The settings for the cache as a whole.
     pub cache: CacheConfig,
     /// What is counted.
     pub metrics: MetricsConfig,
-    /// Who may use the management API from where, and how often.
+    /// Who may use the management API, from which pages, and how often.
     pub api: ApiConfig,
-    /// What holds for the jobs of single queues.
+    /// The settings of single queues.
     pub queues: Vec<QueueConfig>,
     /// How sessions live, and how clients and the origin see them.
     pub session: SessionConfig,
-    /// What bounds the values of the key-value cache.
+    /// The limits of values in the key-value cache.
     pub values: ValueLimits,
     /// How topics are kept and streamed.
     pub topics: TopicsConfig,
-    /// Whom events are pushed to.
+    /// The targets to which events are pushed.
     pub webhooks: Vec<WebhookConfig>,
-    /// Who a client is.
+    /// How the address of a client is determined.
     pub client: AddressRules,
     limits: Vec<Rc<Limit>>,
     routes: Vec<Route>,
@@ -139,12 +139,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Parses TOML text; `file` is what errors call it.
+    /// Parses TOML text; `file` is its name in errors.
     ///
-    /// Text without a single key is not even parsed.
+    /// Text without a single key is not parsed at all.
     ///
     /// # Errors
-    /// Every problem in the text. If it is not valid TOML, only the syntax errors.
+    /// All problems in the text. If it is not valid TOML, only the syntax errors.
     pub fn parse(text: &str, file: &str) -> Result<Self, ConfigErrors> {
         if text.lines().all(table::is_blank_or_comment) {
             return Ok(Self::default());
@@ -159,7 +159,7 @@ impl Config {
         report.finish(config)
     }
 
-    /// The text of the variable `config` if it has any, else `file`, the content of `spindrift.toml`.
+    /// Reads the variable `config` if it has any text, otherwise `file`, the content of `spindrift.toml`.
     ///
     /// # Errors
     /// As for [`Config::parse`], and where the file is not UTF-8.
@@ -222,21 +222,21 @@ impl Config {
         }
     }
 
-    /// The limit of this name.
+    /// Returns the limit with this name.
     #[must_use]
     pub fn limit(&self, name: &str) -> Option<&Rc<Limit>> {
         self.limits.iter().find(|limit| limit.policy.name() == name)
     }
 
-    /// All limits in their order.
+    /// Returns all limits in their order.
     pub fn limits(&self) -> impl Iterator<Item = &Rc<Limit>> {
         self.limits.iter()
     }
 
-    /// Checks what the text says against the variables.
+    /// Checks the file against the variables.
     ///
     /// # Errors
-    /// Every ring of keys that a queue names and `webhook_keys` does not have; no `session_keys` where a route has
+    /// Every key ring that a queue names and `webhook_keys` lacks; and a missing `session_keys`, if a route has
     /// sessions.
     pub fn check(&self, settings: &Settings, variables: &impl Strings) -> Result<(), ConfigErrors> {
         let webhooks = queue::check_keys(&self.queues, settings, variables);
@@ -244,16 +244,16 @@ impl Config {
         ConfigErrors::check((), webhooks.chain(sessions).collect())
     }
 
-    /// The route of a request: the first in the order of the file that matches, else the default one.
+    /// Returns the route of a request: the first in the order of the file that matches, or else the default one.
     ///
-    /// `host` is the authority of the request, with or without port; `path` its path without query, as the
+    /// `host` is the authority of the request, with or without port; `path` is its path without query, as the
     /// client sent it.
     #[must_use]
     pub fn route(&self, host: &str, path: &str) -> &Route {
         self.route_number(host, path).1
     }
 
-    /// The same, with its place among [`Config::routes`].
+    /// The same, with its index in [`Config::routes`].
     #[must_use]
     pub fn route_number(&self, host: &str, path: &str) -> (usize, &Route) {
         if self.routes.is_empty() {
@@ -264,13 +264,13 @@ impl Config {
         found.unwrap_or((self.routes.len(), &self.default_route))
     }
 
-    /// Whether any route has sessions.
+    /// Returns whether any route has sessions.
     #[must_use]
     pub fn uses_sessions(&self) -> bool {
         self.routes.iter().any(|route| route.session.is_some())
     }
 
-    /// The routes that a request for `path` may have at one host or another, in their order.
+    /// Returns the routes that a request for `path` may have, depending on its host, in their order.
     #[must_use]
     pub fn routes_of_path(&self, path: &str) -> Vec<&Route> {
         let path = route::normal(path);
@@ -280,13 +280,13 @@ impl Config {
         all
     }
 
-    /// All routes in their order, the default one last.
+    /// Returns all routes in their order, the default one last.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter().chain([&self.default_route])
     }
 }
 
-/// Where a key belongs that is not known at the top.
+/// Returns where an unknown key at the top belongs.
 fn elsewhere(key: &str) -> Option<&'static str> {
     if VARIABLES.contains(&key) {
         return Some("it is a Spin variable (--variable or SPIN_VARIABLE_...)");

@@ -1,10 +1,10 @@
-//! Whether an entry of `allowed_outbound_hosts` covers a node of Redis, as the host decides it.
+//! Whether an entry of `allowed_outbound_hosts` covers a node of Redis, by the rules of the host.
 
 use super::address::{DEFAULT_PORT, HostPort, RedisAddress};
 use std::net::IpAddr;
 
 impl RedisAddress {
-    /// Whether `entry`, one of `allowed_outbound_hosts`, allows connections to `node` with our scheme.
+    /// Returns whether `entry`, one of `allowed_outbound_hosts`, allows connections to `node` with our scheme.
     pub(super) fn is_allowed_by(&self, entry: &str, node: &HostPort) -> bool {
         let Some((scheme, rest)) = entry.split_once("://") else { return false };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -24,7 +24,7 @@ fn host_allows(pattern: &str, host: &str) -> bool {
     }
 }
 
-/// Whether an address is in a network such as `10.0.0.0/8`.
+/// Returns whether an address is in a network such as `10.0.0.0/8`.
 fn in_network(network: &str, host: &str) -> bool {
     let ip = |text: &str| text.trim_matches(['[', ']']).parse::<IpAddr>().ok();
     let Some((base, bits)) = network.split_once('/') else { return false };

@@ -1,4 +1,4 @@
-//! The query of a URL: which of its parameters count.
+//! Which parameters of a query count.
 
 use super::table::Table;
 use super::value::{expected, string};
@@ -11,15 +11,15 @@ pub enum QueryRule {
     /// All of them; the query is used byte for byte.
     #[default]
     All,
-    /// None: the query does not matter.
+    /// None: the query makes no difference.
     None,
-    /// These and no others.
+    /// Only these.
     Only(NameSet),
     /// All but these.
     Except(NameSet),
 }
 
-/// A set of parameter names, some of them written with a trailing `*` for every name that begins so.
+/// A set of parameter names; a trailing `*` stands for every name with this prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameSet {
     names: BTreeSet<String>,
@@ -27,7 +27,7 @@ pub struct NameSet {
 }
 
 impl NameSet {
-    /// A set of names as the configuration has them: a `*` at the end makes a prefix.
+    /// Makes a set of names as they are in the configuration: a `*` at the end makes a prefix.
     #[must_use]
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut set = Self::default();
@@ -40,13 +40,13 @@ impl NameSet {
         set
     }
 
-    /// Whether it has no name at all.
+    /// Returns whether it contains no names.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty() && self.prefixes.is_empty()
     }
 
-    /// Whether the set has this decoded name.
+    /// Returns whether the set contains this decoded name.
     #[must_use]
     pub fn contains(&self, name: &[u8]) -> bool {
         self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
@@ -57,7 +57,7 @@ impl NameSet {
 const QUERY: &str = "\"all\", \"none\", { only = [names] } or { except = [names] }";
 
 impl QueryRule {
-    /// Whether parameters with this decoded name count.
+    /// Returns whether parameters with this decoded name count.
     pub(super) fn keeps(&self, name: &[u8]) -> bool {
         match self {
             Self::All => true,
@@ -67,7 +67,7 @@ impl QueryRule {
         }
     }
 
-    /// Reads the key `query`; `None` when it is missing or wrong.
+    /// Reads the key `query`; `None` when it is missing or invalid.
     pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Self> {
         let value = table.value("query")?;
         if let Some(word) = value.get_ref().as_str() {
@@ -115,23 +115,23 @@ fn parameter_name(text: &str) -> Option<String> {
     valid.then(|| text.to_owned())
 }
 
-/// One piece of a query between two `&`.
+/// One piece of a query, between two `&`.
 pub(crate) struct Parameter<'a> {
-    /// As it is.
+    /// The piece as it is.
     pub(crate) raw: &'a str,
     /// The decoded name.
     pub(crate) name: Cow<'a, [u8]>,
 }
 
 impl<'a> Parameter<'a> {
-    /// Takes the name, up to the first `=`, from a piece.
+    /// Splits the name, up to the first `=`, off a piece.
     pub(crate) fn new(raw: &'a str) -> Self {
         let name = raw.split('=').next().unwrap_or_default();
         Self { raw, name: decode(name) }
     }
 }
 
-/// Decodes `%XX` and `+` as forms write them; a `%` without two hexadecimal digits stays.
+/// Decodes `%XX` and `+` as in forms; a `%` without two hexadecimal digits is kept.
 pub(crate) fn decode(name: &str) -> Cow<'_, [u8]> {
     let bytes = name.as_bytes();
     if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
@@ -151,7 +151,7 @@ pub(crate) fn decode(name: &str) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
-/// The byte that a `%XX` at the start of `text` stands for.
+/// Returns the byte for which a `%XX` at the start of `text` stands.
 pub(super) fn escaped(text: &[u8]) -> Option<u8> {
     let [b'%', high, low, ..] = text else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);

@@ -1,4 +1,4 @@
-//! Queues: what holds for the jobs of one, and where they are pushed to.
+//! `[[queue]]`: the settings of queues, and the targets to which their jobs are pushed.
 
 use super::address::HostPort;
 use super::errors::ConfigError;
@@ -11,19 +11,19 @@ use http::Uri;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-/// The keys that only a queue with a target has.
+/// The keys that only a queue with a target may have.
 const PUSH_KEYS: [&str; 3] = ["keys", "concurrency", "timeout"];
 
-/// `[[queue]]`: what holds for the jobs of one queue, where they do not say otherwise.
+/// `[[queue]]`: the settings for the jobs of one queue, unless a job has its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// Which queue.
+    /// The name of the queue.
     pub name: QueueName,
-    /// How often a job is tried. Default 10.
+    /// How often a job is attempted. Default 10.
     pub max_attempts: u16,
-    /// How long it waits in between. Default from 10 s to 1 h.
+    /// How long a job waits between attempts. Default from 10 s to 1 h.
     pub backoff: Backoff,
-    /// Where its jobs are pushed to; `None` when they wait to be claimed.
+    /// Where its jobs are pushed to; `None` if they wait to be claimed.
     pub push: Option<Push>,
 }
 
@@ -32,7 +32,7 @@ pub struct QueueConfig {
 pub struct Push {
     /// An absolute `http://` or `https://` URI without user information.
     pub target: Uri,
-    /// The ring in `webhook_keys` that signs; empty for the one without a name.
+    /// The key ring in `webhook_keys` that signs; empty for the one without a name.
     pub keys: String,
     /// How many deliveries may be under way at once, over all instances. Default 4.
     pub concurrency: NonZeroU16,
@@ -40,9 +40,9 @@ pub struct Push {
     pub timeout: Duration,
 }
 
-/// How often a job is tried where nothing says otherwise.
+/// The default number of attempts of a job.
 pub const MAX_ATTEMPTS: u16 = 10;
-/// The most that can be asked for.
+/// The greatest number of attempts.
 pub const MOST_ATTEMPTS: u16 = 1000;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -57,7 +57,7 @@ pub(super) fn read_all(tables: Vec<Table<'_, '_>>) -> Vec<QueueConfig> {
     queues
 }
 
-/// Reads one queue, which must have another name than `others`.
+/// Reads one queue, whose name must differ from those of `others`.
 pub(super) fn read_one(table: &mut Table<'_, '_>, others: &[QueueConfig]) -> Option<QueueConfig> {
     let queue = read(table)?;
     if others.iter().any(|other| other.name == queue.name) {
@@ -66,7 +66,7 @@ pub(super) fn read_one(table: &mut Table<'_, '_>, others: &[QueueConfig]) -> Opt
     Some(queue)
 }
 
-/// Where a key belongs that a queue does not have.
+/// Returns what to use instead of a key that a queue does not have.
 pub(super) fn elsewhere(key: &str) -> Option<&'static str> {
     match key {
         "url" => Some("where jobs are pushed to is `target`"),
@@ -136,7 +136,7 @@ fn ring(text: &str) -> Option<String> {
     is_name(text).then(|| text.to_owned())
 }
 
-/// A target: its query may hold a secret of the receiver's, so that what was found is shown without.
+/// Parses a target. Its query may contain a secret of the receiver, so errors show it without the query.
 fn target(text: &str) -> Result<Uri, String> {
     let what = "an absolute http:// or https:// URL without user information and fragment";
     let uri = text.parse::<Uri>().ok().filter(|uri| {
@@ -148,7 +148,7 @@ fn target(text: &str) -> Result<Uri, String> {
     })
 }
 
-/// Checks that what is pushed can be signed. Gives what is wrong.
+/// Checks that pushed jobs can be signed, and returns the problems.
 pub(super) fn check_keys(
     queues: &[QueueConfig],
     settings: &Settings,

@@ -13,17 +13,17 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A part of the site with its own rules.
+/// A part of the site with its own settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// What metrics and limits call it; the pattern where the configuration gives no name, and `default` for the
+    /// Its name in metrics and limits: the pattern, if the configuration gives no name, and `default` for the
     /// requests that no route matches.
     pub name: String,
-    /// What happens to its requests.
+    /// How its requests are cached.
     pub policy: RoutePolicy,
-    /// Whether its requests have sessions, and what happens where these cannot be had.
+    /// Whether its requests have sessions, and what happens if these cannot be loaded.
     pub session: Option<RouteSession>,
-    /// The limits that hold for them.
+    /// The limits that apply to them.
     pub limits: Vec<Rc<Limit>>,
     matcher: Matcher,
 }
@@ -39,25 +39,25 @@ struct Matcher {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HostPattern {
     Any,
-    /// Lower case.
+    /// A name in lower case.
     Exact(String),
-    /// Every name that ends so: lower case, beginning with a dot.
+    /// Every name with this suffix: lower case, beginning with a dot.
     Below(String),
 }
 
 impl Route {
-    /// The route of all requests that no other matches.
+    /// Makes the route of all requests that no other route matches.
     pub(super) fn default(policy: RoutePolicy, limits: Vec<Rc<Limit>>) -> Self {
         let matcher = Matcher { host: HostPattern::Any, path: "*".to_owned() };
         Self { name: DEFAULT.to_owned(), policy, session: None, limits, matcher }
     }
 
-    /// Whether a request for `path` (in [`normal`] form) at `host` (a name without port) belongs here.
+    /// Returns whether it matches a request for `path` (in [`normal`] form) at `host` (a name without port).
     pub(super) fn matches(&self, host: &str, path: &str) -> bool {
         self.matcher.host.matches(host) && self.matches_path(path)
     }
 
-    /// The same, at a host that it is for.
+    /// Returns whether it matches `path`, at a host that it matches.
     pub(super) fn matches_path(&self, path: &str) -> bool {
         glob::matches(&self.matcher.path, path)
     }
@@ -119,8 +119,8 @@ impl fmt::Display for Matcher {
     }
 }
 
-/// The host of an authority: without port, without the dot that may end a name, and without a user before it (RFC 9110
-/// §4.2.4), which some servers pass over and which must not lead past a route.
+/// Returns the host of an authority: without port, without the dot that may end a name, and without user information (RFC
+/// 9110 §4.2.4), which some servers ignore and which must not bypass a route.
 pub(crate) fn host_name(authority: &str) -> &str {
     let place = authority.rsplit('@').next().unwrap_or_default();
     let host = match place.rfind(']') {
@@ -130,8 +130,8 @@ pub(crate) fn host_name(authority: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
-/// A path as routes compare it: an unreserved character is never percent-encoded, and the digits of what
-/// remains encoded are upper case (RFC 3986 §6.2.2). So `/%61dmin` does not slip past a rule for `/admin`.
+/// Returns a path in the form that routes compare: unreserved characters are not percent-encoded, and the digits of what
+/// remains encoded are upper case (RFC 3986 §6.2.2). So `/%61dmin` does not bypass a rule for `/admin`.
 pub(crate) fn normal(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);
@@ -154,7 +154,7 @@ pub(crate) fn normal(path: &str) -> Cow<'_, str> {
     Cow::Owned(normal)
 }
 
-/// What holds for all routes, unless they say otherwise, and what they can name.
+/// The settings for all routes, unless they have their own, and what routes can refer to.
 pub(super) struct Common<'a> {
     pub(super) base: &'a Draft,
     pub(super) max_ttl: Duration,
@@ -209,7 +209,7 @@ fn read(table: &mut Table<'_, '_>, common: &Common<'_>) -> Option<Route> {
     Some(Route { name, policy: draft.into(), session, limits, matcher })
 }
 
-/// A key that may be missing, which is something else than wrong.
+/// A key that may be missing, as distinct from invalid.
 enum Given<T> {
     No,
     Wrong,

@@ -1,21 +1,21 @@
-//! Text that must not be seen.
+//! Text that must not be shown.
 
 use std::fmt;
 
-/// A secret: a password, a token, a key, or a URL that holds one.
+/// A secret: a password, a token, a key, or a URL that contains one.
 ///
 /// `Debug` and `Display` never show it; only [`Secret::expose`] does.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text` from being shown.
+    /// Wraps `text` so that it is not shown.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The secret itself. Compare tokens in constant time, and write it nowhere.
+    /// Returns the secret itself. Compare tokens in constant time, and never write it anywhere.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! The sections of `spindrift.toml` that are about the whole cache, and the values only they have.
+//! The sections of `spindrift.toml` about the cache as a whole, and the types that only they use.
 
 use super::clients::StatusAudience;
 use super::policy::above_max;
@@ -19,12 +19,12 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// The name of this cache in `Cache-Status` (RFC 9211 §2) and as pseudonym in `Via` (RFC 9110 §7.6.3).
 ///
-/// A token of both: it begins with a letter, and has letters, digits and ``!#$%&'*+-.^_`|~`` only.
+/// A token in both: it begins with a letter, and has letters, digits and ``!#$%&'*+-.^_`|~`` only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheName(String);
 
 impl CacheName {
-    /// `text` as a name of at most 64 characters; `None` if it is not one.
+    /// Makes a name of `text`; `None` if that is not a valid name of at most 64 characters.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let rest = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -32,7 +32,7 @@ impl CacheName {
         (valid && text.len() <= 64).then(|| Self(text.to_owned()))
     }
 
-    /// The name as it is written into fields.
+    /// Returns the name as it is written into fields.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -57,14 +57,14 @@ pub(super) fn read_name(table: &mut Table<'_, '_>) -> CacheName {
     table.read("name", string(what, CacheName::new)).unwrap_or_default()
 }
 
-/// `[redis]`: how Redis is used. Where it is, the variables say.
+/// `[redis]`: how Redis is used. The variables say where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// What every key begins with, so that several caches can share one Redis. Default `sd`.
+    /// The prefix of every key, so that several caches can share one Redis. Default `sd`.
     pub prefix: String,
-    /// Deadline of one command. Default 250 ms.
+    /// The deadline of one command. Default 250 ms.
     pub timeout: Duration,
-    /// Deadline of opening a connection. Default 500 ms.
+    /// The deadline of opening a connection. Default 500 ms.
     pub connect_timeout: Duration,
 }
 
@@ -104,18 +104,18 @@ fn prefix(text: &str) -> Option<String> {
     ((1..=32).contains(&text.len()) && text.bytes().all(valid)).then(|| text.to_owned())
 }
 
-/// `[origin]`: how requests go to the origin. Where it is, the variable `origin_url` says.
+/// `[origin]`: how requests go to the origin. The variable `origin_url` says where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginConfig {
-    /// Until the connection stands. Default 5 s.
+    /// The time until the connection is established. Default 5 s.
     pub connect_timeout: Duration,
-    /// From then until the first byte of the response. Default 30 s.
+    /// The time from then until the first byte of the response. Default 30 s.
     pub first_byte_timeout: Duration,
-    /// Between two pieces of the response body. Default 30 s.
+    /// The time between two pieces of the response body. Default 30 s.
     pub between_bytes_timeout: Duration,
-    /// Whether `Forwarded` (RFC 7239) is sent beside `X-Forwarded-*`. Default true.
+    /// Whether `Forwarded` (RFC 7239) is sent besides `X-Forwarded-*`. Default true.
     pub forwarded: bool,
-    /// Whether `Forwarded` and `X-Forwarded-*` of the client are believed, and appended to; otherwise they are
+    /// Whether `Forwarded` and `X-Forwarded-*` of the client are trusted and extended; otherwise they are
     /// dropped, because anybody can write them. Default false.
     pub trust_forwarded: bool,
 }
@@ -152,7 +152,7 @@ impl OriginConfig {
 /// `[metrics]`: what is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsConfig {
-    /// Whether requests, times and errors are counted, in Redis over all instances. Default true.
+    /// Whether requests, latencies and errors are counted, in Redis over all instances. Default true.
     pub enabled: bool,
 }
 
@@ -170,29 +170,29 @@ impl MetricsConfig {
     }
 }
 
-/// `[cache]`, as far as it is about the whole cache. What it says for single responses is in the
+/// `[cache]`, as far as it concerns the whole cache. Its settings for single responses are in the
 /// [`CachePolicy`](super::CachePolicy) of every route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheConfig {
     /// The largest body that is stored, in bytes. Default 32 MiB.
     pub max_object_size: u64,
-    /// The longest that anything stays in Redis, at least one second. Default 30 days.
+    /// The longest time that anything stays in Redis, at least one second. Default 30 days.
     pub max_ttl: Duration,
-    /// The part of the time since `Last-Modified` for which a response is fresh that has no explicit
-    /// lifetime (RFC 9111 §4.2.2). Default a tenth.
+    /// The fraction of the time since `Last-Modified` for which a response without an explicit lifetime is fresh
+    /// (RFC 9111 §4.2.2). Default a tenth.
     pub heuristic_fraction: Fraction,
-    /// The longest lifetime by that rule. Default one day, or `max_ttl` if that is less.
+    /// The longest heuristic lifetime. Default one day, or `max_ttl` if that is less.
     pub heuristic_max: Duration,
     /// How many variants (`Vary`) of one URL are stored. Default 32.
     pub max_variants: NonZeroU16,
-    /// How many ranges a request may ask for; with more, its `Range` is ignored. Default 16.
+    /// How many ranges a request may have; with more, its `Range` is ignored. Default 16.
     pub max_ranges: u16,
-    /// The response fields with directives for this cache in place of `Cache-Control` (RFC 9213). Default
+    /// The targeted fields with directives for this cache in place of `Cache-Control` (RFC 9213). Default
     /// `Spindrift-Cache-Control`, then `CDN-Cache-Control`.
     pub targets: Targets,
-    /// The largest content of a QUERY that is looked up, in bytes; 0 for none at all. Default 64 KiB.
+    /// The largest content of a QUERY that is looked up, in bytes; 0: QUERY is never looked up. Default 64 KiB.
     pub max_query_content: usize,
-    /// Whether the fields with tags (`Cache-Tag`, `Surrogate-Key`, `Cache-Groups`) are kept from clients. Default false.
+    /// Whether the fields with tags (`Cache-Tag`, `Surrogate-Key`, `Cache-Groups`) are hidden from clients. Default false.
     pub strip_tags: bool,
     /// Which clients see `Cache-Status`. Default all, without the key.
     pub cache_status: StatusAudience,
@@ -216,7 +216,7 @@ impl Default for CacheConfig {
 }
 
 impl CacheConfig {
-    /// Reads the keys that are not those of a policy; leaves it to the caller to finish the table.
+    /// Reads the keys that are not those of a policy. The caller must finish the table.
     pub(super) fn read(table: &mut Table<'_, '_>, name: &CacheName) -> Self {
         let default = Self::default();
         let longest = Duration::from_secs(1)..=365 * DAY;
@@ -260,7 +260,7 @@ fn heuristic_max(table: &mut Table<'_, '_>, max_ttl: Duration) -> Option<Duratio
     Some(time)
 }
 
-/// A part of a whole, from 0 to 1 in thousandths.
+/// A fraction from 0 to 1, in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fraction(u16);
 
@@ -268,7 +268,7 @@ impl Fraction {
     /// A tenth.
     pub const TENTH: Self = Self(100);
 
-    /// This part of `whole`.
+    /// Returns this fraction of `whole`.
     #[must_use]
     pub fn of(self, whole: Duration) -> Duration {
         whole / 1000 * u32::from(self.0)

@@ -1,18 +1,18 @@
-//! What of HTTP's finer points holds for a route, where there is a choice.
+//! Details of HTTP that a route may choose.
 
 use super::table::Table;
 use super::value::boolean;
 
-/// Choices for the responses and requests of a route.
+/// Choices for the requests and responses of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Semantics {
-    /// Whether a client may have a fresh response validated: `no-cache`, `max-age` and `min-fresh` of a request, and
+    /// Whether a client may demand that a fresh response be validated, by `no-cache`, `max-age`, `min-fresh` or
     /// `Pragma`. RFC 9111 §5.2.1 leaves it to the cache. Default true.
     pub client_revalidation: bool,
     /// Whether the response to a POST may answer a later GET (RFC 9110 §9.3.3). Default false: it costs every POST two
     /// round trips to Redis.
     pub store_post: bool,
-    /// Whether `No-Vary-Search` is followed. Default false: a URL with a query that an instance has not seen the path of
+    /// Whether `No-Vary-Search` is followed. Default false: the first URL with a query on a path that is new to an instance
     /// costs more than one round trip to Redis.
     pub no_vary_search: bool,
 }
@@ -23,7 +23,7 @@ impl Default for Semantics {
     }
 }
 
-/// The keys, in the table of a policy.
+/// The keys of these choices, in the table of a policy.
 pub(super) const KEYS: [&str; 3] = ["client_revalidation", "store_post", "no_vary_search"];
 
 impl Semantics {

@@ -35,37 +35,37 @@ pub(super) const KEYS: [&str; 12] = [
 /// `[session]`: how sessions live, and how clients and the origin see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionConfig {
-    /// The name of the cookie, behind `__Host-`. Default `sid`.
+    /// The name of the cookie, without the prefix `__Host-`. Default `sid`.
     pub cookie: String,
-    /// The path of the cookie. Default `/`; another one costs the prefix `__Host-`.
+    /// The path of the cookie. Default `/`; with another path the name has no prefix `__Host-`.
     pub path: String,
-    /// Whether requests that other sites cause carry the cookie. Default [`SameSite::Lax`].
+    /// Whether cross-site requests carry the cookie. Default [`SameSite::Lax`].
     pub same_site: SameSite,
-    /// Whether the cookie outlives the browser, until the session ends at the latest. Default false.
+    /// Whether the cookie outlives the browser session, at most until the session ends. Default false.
     pub persistent: bool,
-    /// How long a session may go unused. Default 30 minutes.
+    /// How long a session may be idle. Default 30 minutes.
     pub idle: Duration,
-    /// How long a session lives at the most. Default 8 hours.
+    /// How long a session lives at most. Default 8 hours.
     pub absolute: Duration,
-    /// By how much a use must prolong a session to be worth a write. Default a tenth of `idle`. A session with an
-    /// idle time of its own needs no more than a tenth of that.
+    /// By how much a use must prolong a session to be worth a write. Default a tenth of `idle`. For a session with its own
+    /// idle time, a tenth of that is always enough.
     pub touch: Duration,
-    /// How long an id that was given up still reads. Default 30 s.
+    /// How long an id that was rotated away can still read. Default 30 s.
     pub rotation_grace: Duration,
-    /// The most data of a session, in bytes of JSON text. Default 4 KiB.
+    /// The greatest size of a session's data, in bytes of JSON text. Default 4 KiB.
     pub max_size: usize,
     /// The most sessions of a user. Default 100.
     pub max_per_user: NonZeroU16,
-    /// What the names of the fields to and from the origin begin with. Default `spindrift-session`.
+    /// The prefix of the names of the fields to and from the origin. Default `spindrift-session`.
     pub header: HeaderName,
-    /// What happens without Redis, where a route does not say it. Default [`OnRedisFailure::Anonymous`].
+    /// What happens if Redis fails, unless a route has its own setting. Default [`OnRedisFailure::Anonymous`].
     pub on_redis_failure: OnRedisFailure,
 }
 
-/// Whether requests that other sites cause carry the cookie.
+/// Whether cross-site requests carry the cookie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SameSite {
-    /// Only where the visitor follows a link, by GET.
+    /// Only if the visitor follows a link, by GET.
     #[default]
     Lax,
     /// Never.
@@ -77,17 +77,17 @@ pub enum SameSite {
 /// What happens to a request whose session cannot be read or written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnRedisFailure {
-    /// It goes on as if there were none, and what it changes is lost.
+    /// It continues as if there were no session, and its changes are lost.
     #[default]
     Anonymous,
     /// It is answered with 503.
     Refuse,
 }
 
-/// What a route says of sessions.
+/// The settings of a route with sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteSession {
-    /// What happens without Redis.
+    /// What happens if Redis fails.
     pub on_redis_failure: OnRedisFailure,
 }
 
@@ -114,7 +114,7 @@ impl Default for SessionConfig {
     }
 }
 
-/// A least one would be all of a short `idle`, and no use would prolong its sessions.
+/// There is no lower bound: it could be all of a short `idle`, and then no use would prolong a session.
 fn touch_of(idle: Duration) -> Duration {
     idle / 10
 }
@@ -196,8 +196,8 @@ impl RouteSession {
     }
 }
 
-/// Checks that sessions can be signed where a route has them. A component without the variable, as the
-/// subscriber is one, serves no routes. Gives what is wrong.
+/// Checks that sessions can be signed if a route has them, and returns the problem. A component without the variable, such
+/// as the subscriber, serves no routes.
 pub(super) fn check_keys(
     config: &Config,
     settings: &Settings,
@@ -218,7 +218,7 @@ pub(super) fn check_keys(
 const COOKIE: &str = "a cookie name of at most 64 characters, without its prefix";
 const PATH: &str = "a path that begins with \"/\", of at most 200 visible ASCII characters without \";\"";
 
-/// A token (RFC 6265 §4.1.1). The prefix is ours to choose.
+/// A token (RFC 6265 §4.1.1), without a prefix, which we choose.
 fn cookie(text: &str) -> Option<String> {
     let token = http::Method::from_bytes(text.as_bytes()).is_ok() && text.len() <= 64;
     (token && !text.starts_with("__")).then(|| text.to_owned())
@@ -229,7 +229,7 @@ fn path(text: &str) -> Option<String> {
     (valid && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';')).then(|| text.to_owned())
 }
 
-/// All fields that begin so are taken from clients: a name too short would take those of others.
+/// All fields with this prefix are removed from client requests: a name too short would remove unrelated ones.
 fn header(text: &str) -> Result<HeaderName, String> {
     let name = HeaderName::try_from(text).ok().filter(|name| {
         let name = name.as_str();

@@ -1,4 +1,4 @@
-//! Settings from Spin variables: where the origin and Redis are, and the secrets.
+//! Settings in Spin variables: where the origin and Redis are, and the secrets.
 
 use super::address::{HostPort, Origin, RedisAddress};
 use super::errors::{ConfigError, ConfigErrors};
@@ -6,12 +6,12 @@ use super::secret::Secret;
 use super::value::shown;
 use crate::webhook::KeyRings;
 
-/// Where variables come from: Spin in a component, anything in a test.
+/// The source of variables: Spin in a component, anything in a test.
 pub trait Strings {
-    /// The value of the variable `name`; `None` if there is no such variable.
+    /// Returns the value of the variable `name`; `None` if it does not exist.
     fn get(&self, name: &str) -> Option<String>;
 
-    /// What the operator calls the variable `name`, for messages.
+    /// Returns the name that the operator uses for the variable `name`, for messages.
     fn called(&self, name: &str) -> String {
         name.to_owned()
     }
@@ -41,34 +41,34 @@ pub const VARIABLES: [&str; 11] = [
 const REDIS: &str = "redis://127.0.0.1:6379";
 const CHANNEL: &str = "spindrift";
 
-/// A token or key shorter than this can be guessed, in bytes.
+/// The length in bytes below which a token or key can be guessed.
 const SHORT_SECRET: usize = 16;
 
-/// What the Spin variables say. A variable that is missing has the default of `spin.toml`; blanks around a
-/// value do not count, so that it may come from a file.
+/// The settings in the Spin variables. A missing variable has the default of `spin.toml`; white space around a
+/// value is ignored, so that the value may come from a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `origin_url`: where requests go that the cache cannot answer. Default: the demo origin.
+    /// `origin_url`: where requests go that the cache does not answer. Default: the demo origin.
     pub origin: Origin,
     /// `redis_url`, `redis_cluster_nodes`: where Redis is. `None` when `redis_enabled` is `false`.
     pub redis: Option<RedisAddress>,
     /// `redis_channel`: the channel of purges and other messages. Default `spindrift`.
     pub channel: String,
-    /// `admin_token`: the bearer tokens of the management API, any of which is good. Empty: the API answers 403.
+    /// `admin_token`: the bearer tokens of the management API, any of which is valid. Empty: the API answers 403.
     pub admin_tokens: Vec<Secret>,
     /// `session_keys`: keys that sign sessions and tokens for streams, the newest first.
     pub session_keys: Vec<Secret>,
-    /// `webhook_keys`: keys that sign what is pushed.
+    /// `webhook_keys`: keys that sign pushed messages.
     pub webhook_keys: KeyRings,
-    /// What is allowed, but probably not meant: one line each, for the log at the start.
+    /// Settings that are allowed but probably not intended: one line each, to be logged at the start.
     pub warnings: Vec<String>,
 }
 
 impl Settings {
-    /// Reads all variables but `config`, which [`Config::load`](super::Config::load) reads.
+    /// Reads all variables except `config`, which [`Config::load`](super::Config::load) reads.
     ///
     /// # Errors
-    /// Every problem of every variable. What was found is shown unless it can be secret.
+    /// All problems of all variables. Values are shown unless they may be secret.
     pub fn load(variables: &impl Strings) -> Result<Self, ConfigErrors> {
         let mut reader = Reader { variables, problems: Vec::new(), warnings: Vec::new() };
         let origin = reader.origin();
@@ -84,7 +84,7 @@ impl Settings {
     }
 }
 
-/// Reads variables one by one and collects what is wrong with them.
+/// Reads variables one by one and collects their problems.
 struct Reader<'a, V> {
     variables: &'a V,
     problems: Vec<ConfigError>,
@@ -148,7 +148,7 @@ impl<V: Strings> Reader<'_, V> {
                 Some(node) if nodes.contains(&node) => {}
                 Some(node) => nodes.push(node),
                 None => {
-                    // Somebody may have put the credentials here as well, with commas in them: what is found must
+                    // The text may contain credentials by mistake, with commas in them: what was found must
                     // not be shown.
                     let found = if text.contains('@') { "\"***\"".to_owned() } else { shown(item) };
                     let message = format!("expected host:port, separated by commas, found {found}");
@@ -159,7 +159,7 @@ impl<V: Strings> Reader<'_, V> {
         nodes
     }
 
-    /// Without a `redis_host` there is nothing to compare: the manifest allows the host in another way.
+    /// Without a `redis_host` there is nothing to compare: the manifest must allow the address in another way.
     fn check_redis_host(&mut self, address: &RedisAddress) {
         let Some(entry) = self.get("redis_host") else { return };
         let expected = address.outbound_host();
@@ -237,7 +237,7 @@ impl<V: Strings> Reader<'_, V> {
         })
     }
 
-    /// It is used in the manifest alone, where one wrong entry of `allowed_outbound_hosts` disables all.
+    /// The variable is used only in the manifest, where one invalid entry of `allowed_outbound_hosts` disables all.
     fn check_webhook_host(&mut self) {
         let text = self.get("webhook_host").unwrap_or_default();
         let place = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));

@@ -1,8 +1,8 @@
 //! "Did you mean": the known word that is closest to a mistyped one.
 
-/// The candidate that `word` is most likely a misspelling of, if any is close enough.
+/// Returns the candidate of which `word` is most likely a misspelling, if any is close enough.
 pub(super) fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    // A third of the word may be wrong, and never more than three letters of it.
+    // A third of the letters may differ, but at most three.
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     candidates
         .iter()
@@ -12,7 +12,7 @@ pub(super) fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be inserted, removed, replaced or swapped with their neighbour; `-` and `_` are
+/// Counts the letters to be inserted, removed, replaced or swapped with their neighbour; `-` and `_` are
 /// the same letter.
 fn distance(a: &str, b: &str) -> usize {
     let letters = |text: &str| -> Vec<char> {

@@ -1,6 +1,6 @@
-//! Walks the tables of a TOML document by hand, so that every problem is found, each with its place.
+//! Reads the tables of a TOML document by hand, so that all problems are found, each with its place.
 //!
-//! Reading a key makes it known; [`Table::finish`] reports all keys that nobody read.
+//! Reading a key marks it as known; [`Table::finish`] reports all keys that were not read.
 
 use super::errors::{ConfigError, ConfigErrors};
 use super::suggest;
@@ -22,23 +22,23 @@ pub(super) struct Report<'d> {
 }
 
 impl<'d> Report<'d> {
-    /// No problems yet in `text`, which people know as `file`.
+    /// Makes an empty report for `text`, whose name in errors is `file`.
     pub(super) fn new(file: &'d str, text: &'d str) -> Self {
         Self { file, text, problems: RefCell::default() }
     }
 
-    /// Notes a problem with `key` at byte `at`.
+    /// Adds a problem of `key` at byte `at`.
     pub(super) fn add(&self, at: usize, key: String, message: String) {
         let problem = ConfigError::in_text(self.file, line_column(self.text, at), key, message);
         self.problems.borrow_mut().push(problem);
     }
 
-    /// The line of byte `at`, from 1.
+    /// Returns the line of byte `at`, from 1.
     pub(super) fn line(&self, at: usize) -> usize {
         line_column(self.text, at).0
     }
 
-    /// `value` unless there were problems.
+    /// Returns `value` unless there were problems.
     pub(super) fn finish<T>(self, value: T) -> Result<T, ConfigErrors> {
         ConfigErrors::check(value, self.problems.into_inner())
     }
@@ -52,13 +52,13 @@ fn line_column(text: &str, at: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-/// What people know the file as.
+/// The name of the file in errors.
 pub(super) const FILE: &str = "spindrift.toml";
 
-/// The text of the file, which TOML has in UTF-8.
+/// Returns the content of the file as text, which TOML requires to be UTF-8.
 ///
 /// # Errors
-/// Where it first is something else.
+/// The position of the first byte that is not UTF-8.
 pub(super) fn utf8(content: &[u8]) -> Result<&str, ConfigErrors> {
     match std::str::from_utf8(content) {
         Ok(text) => Ok(text),
@@ -71,16 +71,16 @@ pub(super) fn utf8(content: &[u8]) -> Result<&str, ConfigErrors> {
     }
 }
 
-/// A line that says nothing. Control characters make it the parser's business.
+/// Returns whether a line has no content. If it has control characters, the parser must look at it.
 pub(super) fn is_blank_or_comment(line: &str) -> bool {
     let content = line.trim_matches([' ', '\t']);
     content.is_empty()
         || (content.starts_with('#') && !content.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t'))
 }
 
-/// Parses the document; its syntax errors, the first of each line, go to `report`.
+/// Parses the document; its syntax errors, the first in each line, are added to `report`.
 ///
-/// After a syntax error nothing else about the document is said: it could be wrong.
+/// After a syntax error no other problems are reported, because they could be wrong.
 pub(super) fn parse<'d>(text: &'d str, report: &Report<'d>) -> Option<Spanned<DeTable<'d>>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut places: Vec<(usize, String)> = errors
@@ -105,7 +105,7 @@ pub(super) struct Table<'r, 'd> {
 }
 
 impl<'r, 'd> Table<'r, 'd> {
-    /// The table at `path`, which is empty for the whole document; `span` is its place.
+    /// Makes the table at `path`, which is empty for the whole document; `span` is its place.
     pub(super) fn new(
         report: &'r Report<'d>,
         path: String,
@@ -115,12 +115,12 @@ impl<'r, 'd> Table<'r, 'd> {
         Self { report, path, at: span.start, entries, known: Vec::new() }
     }
 
-    /// The path of this table.
+    /// Returns the path of this table.
     pub(super) fn path(&self) -> &str {
         &self.path
     }
 
-    /// The path of `key` in this table.
+    /// Returns the path of `key` in this table.
     fn path_of(&self, key: &str) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let key = if !key.is_empty() && key.chars().all(plain) {
@@ -131,18 +131,18 @@ impl<'r, 'd> Table<'r, 'd> {
         if self.path.is_empty() { key.into_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// The line where this table begins, from 1.
+    /// Returns the line where this table begins, from 1.
     pub(super) fn line(&self) -> usize {
         self.report.line(self.at)
     }
 
-    /// The value of `key`, which is known from now on.
+    /// Returns the value of `key`, and marks the key as known.
     pub(super) fn value(&mut self, key: &'static str) -> Option<&'r Value<'d>> {
         self.known.push(key);
         self.entries.get(key)
     }
 
-    /// Reads `key` by `parse`. `None` when it is missing or wrong; the latter is reported.
+    /// Reads `key` with `parse`. `None` when it is missing or invalid; the latter is reported.
     pub(super) fn read<T>(
         &mut self,
         key: &'static str,
@@ -152,29 +152,29 @@ impl<'r, 'd> Table<'r, 'd> {
         self.check(key, value, parse(value.get_ref()))
     }
 
-    /// Reports the error of `key`, whose value is `value`.
+    /// Reports the error in `result`, if any, for `key`, whose value is `value`.
     pub(super) fn check<T>(&self, key: &str, value: &Value<'d>, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.report.add(value.span().start, self.path_of(key), message)).ok()
     }
 
-    /// Reports a problem with `key`, at its value if it has one.
+    /// Reports a problem of `key`, at its value if it has one.
     pub(super) fn fail(&self, key: &str, message: impl Into<String>) {
         let at = self.entries.get(key).map_or(self.at, |value| value.span().start);
         self.report.add(at, self.path_of(key), message.into());
     }
 
-    /// Reports a problem with this table as a whole.
+    /// Reports a problem of this table as a whole.
     pub(super) fn fail_all(&self, message: impl Into<String>) {
         self.report.add(self.at, self.path.clone(), message.into());
     }
 
-    /// The table below `key`.
+    /// Returns the table below `key`.
     pub(super) fn table(&mut self, key: &'static str) -> Option<Table<'r, 'd>> {
         let value = self.value(key)?;
         self.sub(self.path_of(key), value)
     }
 
-    /// The tables of the array of tables `key`, written `[[key]]`.
+    /// Returns the tables of the array of tables `key`, written `[[key]]`.
     pub(super) fn tables(&mut self, key: &'static str) -> Vec<Table<'r, 'd>> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let Some(items) = value.get_ref().as_array() else {
@@ -196,7 +196,7 @@ impl<'r, 'd> Table<'r, 'd> {
         Some(Table::new(self.report, path, &value.span(), entries))
     }
 
-    /// Reads an array of strings, each by `parse`; `None` when it is missing or any of it is wrong.
+    /// Reads an array of strings, each with `parse`; `None` when it is missing or any string is invalid.
     pub(super) fn strings<T>(
         &mut self,
         key: &'static str,
@@ -219,18 +219,18 @@ impl<'r, 'd> Table<'r, 'd> {
         (parsed.len() == items.len()).then_some(parsed)
     }
 
-    /// Every key with its value, for tables whose keys are data; none of them is unknown then.
+    /// Returns every key with its value, for tables whose keys are data, so that none is unknown.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'r str, &'r Value<'d>)> {
         self.entries.iter().map(|(key, value)| (key.get_ref().as_ref(), value))
     }
 
-    /// Reports a key itself, rather than its value.
+    /// Reports a problem of a key itself, rather than of its value.
     pub(super) fn fail_key(&self, key: &str, message: String) {
         let at = self.entries.get_key_value(key).map_or(self.at, |(key, _)| key.span().start);
         self.report.add(at, self.path_of(key), message);
     }
 
-    /// Reports every key that was not read. `elsewhere` may know where such a key belongs.
+    /// Reports every key that was not read. `elsewhere` may say where such a key belongs.
     pub(super) fn finish(self, elsewhere: impl Fn(&str) -> Option<&'static str>) {
         for (key, _) in self.entries() {
             if !self.known.contains(&key) {

@@ -14,26 +14,26 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// `[topics]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicsConfig {
-    /// How many events a topic keeps, or a few more. Default 10,000.
+    /// How many events a topic keeps; it may be a few more. Default 10,000.
     pub max_length: u64,
-    /// How long it keeps an event, or a little longer; a topic without events for so long is gone. Default
+    /// How long a topic keeps an event, or a little longer. A topic without events for this time is dropped. Default
     /// one day.
     pub max_age: Duration,
     /// The largest event, type and data together, in bytes. Default 64 KiB.
     pub max_event: u64,
-    /// What the Redis channel of a topic begins with, before its name. Default: `redis.prefix` and `:`.
+    /// The prefix of the Redis channel of a topic, before its name. Default: `redis.prefix` and `:`.
     pub channel_prefix: Option<String>,
-    /// The topics whose events go to their Redis channels as well. Default none.
+    /// The topics whose events are also published on their Redis channels. Default none.
     pub mirror: Vec<Pattern>,
-    /// How long a stream to a client lasts at most. Default 25 s, because some hosts end requests after 30 s.
+    /// The longest time that a stream to a client lasts. Default 25 s, because some hosts end requests after 30 s.
     pub stream_time: Duration,
-    /// How long such a stream is silent at most. Default 10 s.
+    /// The longest silence of such a stream. Default 10 s.
     pub keep_alive: Duration,
-    /// After how long clients are told to come back. Default 1 s.
+    /// How long clients are told to wait before they reconnect. Default 1 s.
     pub retry: Duration,
-    /// How long a stream waits at most before it looks for events again. Default 1 s.
+    /// The longest time that a stream waits before it looks for events again. Default 1 s.
     pub max_delay: Duration,
-    /// Origins (RFC 6454) whose pages may read the API of topics across origins; `*` is any. Default none.
+    /// Origins (RFC 6454) whose pages may make cross-origin requests to read topics; `*` is any. Default none.
     pub allow_origins: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ fn channel_prefix(text: &str) -> Option<String> {
     (text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| text.to_owned())
 }
 
-/// An origin as browsers send it: scheme and authority, no path, and no port that the scheme has anyway.
+/// Parses an origin as browsers send it: scheme and authority, no path, and no default port.
 pub(super) fn allowed_origin(text: &str) -> Option<String> {
     let is_origin = text.split_once("://").is_some_and(|(scheme, authority)| {
         let own = match scheme {

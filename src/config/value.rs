@@ -1,15 +1,15 @@
-//! Small total parsers for the values of single keys, with messages that say what was expected and found.
+//! Small parsers for the values of single keys, with messages that say what was expected and found.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// Units of durations and the milliseconds of each, longest first.
+/// Units of time with their milliseconds, longest first.
 const TIME_UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
-/// Units of sizes and the bytes of each.
+/// Units of size with their bytes.
 const SIZE_UNITS: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
     ("GB", 1_000_000_000),
@@ -22,7 +22,7 @@ const SIZE_UNITS: [(&str, u64); 7] = [
 
 /// Parses a whole number with a unit: `250ms`, `30s`, `5m`, `1h` or `30d`.
 ///
-/// `None` for anything else, a sign, a fraction, a blank and more than 2^64 ms included.
+/// `None` for anything else, including a sign, a fraction, a blank, or more than 2^64 ms.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     scaled(text, &TIME_UNITS).map(Duration::from_millis)
@@ -43,7 +43,7 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
-/// A duration as it is written in the configuration, in the longest unit that divides it.
+/// Formats a duration as in the configuration, in the longest unit that divides it.
 #[must_use]
 pub fn format_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
@@ -108,7 +108,7 @@ pub(super) fn text<'v>(what: &str, value: &'v DeValue<'_>) -> Result<&'v str, St
     value.as_str().ok_or_else(|| expected(what, value))
 }
 
-/// Reads one word of a fixed set.
+/// Reads one of a fixed set of words.
 pub(super) fn one_of<T: Copy>(choices: &[(&str, T)]) -> impl Fn(&DeValue<'_>) -> Result<T, String> {
     move |value| {
         let chosen = value.as_str().and_then(|text| choices.iter().find(|(word, _)| *word == text));
@@ -124,7 +124,7 @@ pub(super) fn expected(what: &str, found: &DeValue<'_>) -> String {
     format!("expected {what}, found {}", describe(found))
 }
 
-/// What a value is, for people: short, and without credentials.
+/// Describes a value for people: briefly, and without credentials.
 fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => shown(text),
@@ -137,8 +137,8 @@ fn describe(value: &DeValue<'_>) -> String {
     }
 }
 
-/// Text from outside in quotes: escaped, cut to a readable length, and without what may be credentials,
-/// which is everything before an `@` if there is a `:` in it.
+/// Quotes text from outside: escaped, cut to a readable length, and without possible credentials,
+/// which are everything before an `@` if that contains a `:`.
 pub(super) fn shown(text: &str) -> String {
     let Some((before, after)) = text.rsplit_once('@').filter(|(before, _)| before.contains(':')) else {
         return format!("{:?}", cut(text));

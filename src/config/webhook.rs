@@ -1,4 +1,4 @@
-//! `[[webhook]]`: whom events of some topics are pushed to.
+//! `[[webhook]]`: targets to which the events of some topics are pushed.
 
 use super::queue::{self, QueueConfig};
 use super::table::Table;
@@ -9,24 +9,24 @@ use crate::topic::{Pattern, TopicName};
 /// `[[webhook]]`: a queue with a target, and the topics whose events become its jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookConfig {
-    /// The queue, which has the name of the webhook.
+    /// The queue, which has the same name as the webhook.
     pub queue: QueueName,
     /// The topics.
     pub topics: Vec<Pattern>,
 }
 
 impl WebhookConfig {
-    /// Whether it gets the events of this topic.
+    /// Returns whether it receives the events of this topic.
     #[must_use]
     pub fn wants(&self, topic: &TopicName) -> bool {
         self.topics.iter().any(|pattern| pattern.matches(topic))
     }
 }
 
-/// The most webhooks: publishing and looking after topics ask each.
+/// The most webhooks: publishing an event and sweeping the topics check each of them.
 const MOST: usize = 100;
 
-/// Reads all `[[webhook]]` tables; their queues join the others.
+/// Reads all `[[webhook]]` tables, and adds their queues to `queues`.
 pub(super) fn read_all(tables: Vec<Table<'_, '_>>, queues: &mut Vec<QueueConfig>) -> Vec<WebhookConfig> {
     let mut webhooks = Vec::with_capacity(tables.len());
     for (number, mut table) in tables.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Lifetimes by the status of a response.
+//! Freshness lifetimes by status code.
 
 use crate::config::table::Table;
 use crate::config::value::{duration, shown};
@@ -6,7 +6,7 @@ use http::StatusCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Lifetimes by status, such as `404`, or by class, such as `5xx`.
+/// Lifetimes by status code, such as `404`, or by class, such as `5xx`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct StatusTtls {
     exact: BTreeMap<u16, Duration>,
@@ -15,13 +15,13 @@ pub(super) struct StatusTtls {
 }
 
 impl StatusTtls {
-    /// The lifetime of this status, which decides before its class.
+    /// Returns the lifetime for this status, which takes precedence over that for its class.
     pub(super) fn get(&self, status: StatusCode) -> Option<Duration> {
         let status = status.as_u16();
         self.exact.get(&status).or_else(|| self.classes.get(&(status / 100))).copied()
     }
 
-    /// Reads `ttl_by_status` of `table`, where it is there.
+    /// Reads `ttl_by_status` of `table`, if present.
     pub(super) fn read(table: &mut Table<'_, '_>, max_ttl: Duration) -> Option<Self> {
         let inner = table.table("ttl_by_status")?;
         let mut ttls = Self::default();
@@ -47,7 +47,7 @@ enum Status {
     Class(u16),
 }
 
-/// `404` or `4xx`. Not 1xx, which is not final, and not 304, which is never stored.
+/// Parses `404` or `4xx`. Not 1xx, which is not final, and not 304, which is never stored.
 fn parse_status(key: &str) -> Option<Status> {
     let (first, rest) = key.split_at_checked(1)?;
     let class = first.parse().ok().filter(|class| (2..=5).contains(class))?;
