@@ -35,9 +35,9 @@ pub(super) const KEYS: [&str; 12] = [
 /// `[session]`: how sessions live, and how clients and the origin see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionConfig {
-    /// The name of the cookie, without the prefix `__Host-`. Default `sid`.
+    /// The name of the cookie, without its prefix. Default `sid`.
     pub cookie: String,
-    /// The path of the cookie. Default `/`; with another path the name has no prefix `__Host-`.
+    /// The path of the cookie. Default `/`; with any other, the prefix of the name is `__Secure-` in place of `__Host-`.
     pub path: String,
     /// Whether cross-site requests carry the cookie. Default [`SameSite::Lax`].
     pub same_site: SameSite,

@@ -1,8 +1,8 @@
-//! Who a request comes from: the address of the client, or of whom a trusted proxy speaks for.
+//! Who sent a request: the address of the client, or of the one for whom a trusted proxy speaks.
 //!
-//! Anybody can write a forwarding field. Only what a trusted proxy added to it is believed: the list is read from
-//! its end, and the first address that is no trusted proxy's is the client. What stands before it, the client may
-//! have written itself: it hides nothing that stands behind it, neither by a quote without end nor by bytes that are no
+//! Anybody can write a forwarding field, and only what a trusted proxy added to it is believed: the list is read from
+//! its end, and the first address that is not a trusted proxy's is the client's. What precedes it may have been written
+//! by the client. It must not hide what follows, neither by a quote without an end nor by bytes that are not
 //! text.
 
 use crate::field::list;
@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The field in which trusted proxies say who they speak for.
+/// The field in which trusted proxies forward the client's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardingField {
     /// `X-Forwarded-For`: addresses, separated by commas.
@@ -21,12 +21,12 @@ pub enum ForwardingField {
     Forwarded,
 }
 
-/// How the client's address is found, and how much of it counts.
+/// How the client's address is determined, and how much of it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressRules {
-    /// The networks of proxies whose word is taken. None by default.
+    /// The networks of proxies that are trusted. None by default.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where they give it.
+    /// The field that they write.
     pub field: ForwardingField,
     /// How many bits of an IPv6 address count, 1 to 128. Default 64: whoever has one address of such a network has
     /// all of them (RFC 6177).
@@ -40,7 +40,7 @@ impl Default for AddressRules {
 }
 
 impl AddressRules {
-    /// The client of a request that came from `peer` with these fields. `None` where the host knows no peer.
+    /// Returns the client of a request from `peer` with these fields. `None` if the host knows no peer.
     #[must_use]
     pub fn client(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
         let mut client = peer?.to_canonical();
@@ -52,7 +52,7 @@ impl AddressRules {
             ForwardingField::Forwarded => (FORWARDED, forwarded_for),
         };
         for claim in headers.get_all(name).iter().rev().flat_map(|line| list::from_end(line.as_bytes())) {
-            // Something that is no address ends what can be known: it is the last proxy's client.
+            // What is not an address ends the search: the client is whoever the last proxy saw.
             let Some(address) = str::from_utf8(claim).ok().and_then(address) else { break };
             client = address.to_canonical();
             if !self.trusts(client) {
@@ -66,7 +66,7 @@ impl AddressRules {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
-    /// The part of an address that counts. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is that IPv4
+    /// Returns the part of an address that counts. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is that IPv4
     /// address.
     #[must_use]
     pub fn counted(&self, address: IpAddr) -> IpAddr {
@@ -80,14 +80,14 @@ impl AddressRules {
     }
 }
 
-/// `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
+/// Parses `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
 fn node(text: &str) -> Option<IpAddr> {
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
     let plain = || text.parse::<IpAddr>().ok();
     plain().or_else(bracketed).or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
-/// The `for` of an element of `Forwarded`; `None` for `unknown` and for names that hide the address.
+/// Returns the `for` of an element of `Forwarded`; `None` for `unknown` and for names that hide the address.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let value = list::split_at(element, b';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;

@@ -1,33 +1,33 @@
-//! What a limiter answers.
+//! The answers of a limiter.
 
 use crate::time::Timestamp;
 use std::time::Duration;
 
-/// What one policy says of a request.
+/// The verdict of one policy on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// There is room for it.
     Allowed,
     /// Not now: the units are used up.
     Exhausted {
-        /// Until there is room, if nobody else takes it.
+        /// The time until there is room, if nobody else takes it.
         retry_after: Duration,
     },
-    /// Not now: somebody blocked this identity.
+    /// Not now: the identity was blocked.
     Blocked {
-        /// Until the block ends.
+        /// The time until the block ends.
         retry_after: Duration,
     },
-    /// Never: the cost is larger than what the policy ever lets through at once.
+    /// Never: the cost is larger than what the policy lets through at once.
     Impossible,
-    /// Unknown, and the policy is closed then: Redis did not answer.
+    /// Unknown, because Redis did not answer, and the policy refuses then.
     Unavailable,
-    /// Not asked: another policy refused before.
+    /// Not asked, because another policy refused before.
     Unasked,
 }
 
 impl Verdict {
-    /// How long to wait, where waiting helps.
+    /// Returns how long to wait, if waiting helps.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -36,13 +36,13 @@ impl Verdict {
         }
     }
 
-    /// Whether this policy stands in the way of the request.
+    /// Returns whether this policy refuses the request.
     #[must_use]
     pub const fn refuses(&self) -> bool {
         !matches!(self, Self::Allowed | Self::Unasked)
     }
 
-    /// The verdict as one word.
+    /// Returns the verdict as one word.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -56,21 +56,21 @@ impl Verdict {
     }
 }
 
-/// Who gave a verdict.
+/// The origin of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Redis.
     Redis,
-    /// This instance remembers that Redis refused a moment ago.
+    /// The memory of this instance: Redis refused the same a moment ago.
     Memory,
-    /// This instance on its own, within its share.
+    /// This instance alone, within its share.
     Local,
-    /// Nobody: Redis is away, and the mode decides.
+    /// The mode of the policy, because Redis is away.
     Mode,
 }
 
 impl Source {
-    /// The source as one word.
+    /// Returns the source as one word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -82,25 +82,25 @@ impl Source {
     }
 }
 
-/// Units as they stand after the request.
+/// The units after the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
-    /// Units left.
+    /// The units left.
     pub remaining: u64,
-    /// Until there is one more; zero when all are there.
+    /// The time until there is one more; zero when all are there.
     pub more_after: Duration,
-    /// When all are there, if nothing is taken, by the clock of whoever counts.
+    /// When all units are there, if nothing is taken, by the clock of whoever counts.
     pub reset_at: Timestamp,
 }
 
-/// How an identity stands under one policy.
+/// The state of an identity under one policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Whether there is room for the cost.
     pub verdict: Verdict,
-    /// Its units, where they are known.
+    /// The units, if they are known.
     pub level: Option<Level>,
-    /// Who says so.
+    /// Who decided.
     pub source: Source,
 }
 
@@ -110,19 +110,19 @@ impl Standing {
     }
 }
 
-/// What becomes of a request.
+/// The decision on a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether it is let through. If not, no policy was charged.
+    /// Whether the request is let through. If not, no policy was charged.
     pub allowed: bool,
-    /// What each policy says, in the order in which they were asked.
+    /// The result of each policy, in the order in which they were asked.
     pub standings: Vec<Standing>,
-    /// The name of the request: leases are renewed and given back by it.
+    /// The name of the request, by which leases are renewed and given back.
     pub request: String,
 }
 
 impl Decision {
-    /// How long to wait until all policies that refused may have room.
+    /// Returns how long to wait until all policies that refused may have room.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.standings.iter().filter_map(|standing| standing.verdict.retry_after()).max()

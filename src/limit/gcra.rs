@@ -1,11 +1,11 @@
-//! The generic cell rate algorithm (GCRA, ITU-T I.371): a meter that runs empty at an even rate. One point in
-//! time is all that is kept, the theoretical arrival time (TAT).
+//! The generic cell rate algorithm (GCRA, ITU-T I.371): a meter that drains at an even rate. It keeps only one point in
+//! time, the theoretical arrival time (TAT).
 
 use super::meter::{Meter, State};
 use super::quota::Quota;
 
-/// A point in time, or a span: whole microseconds and a fraction of one, in n-ths, n being the limit. So a
-/// unit's share of the period needs no rounding, and exactly the limit fits into it.
+/// A point in time, or a span: whole microseconds and a fraction of one in n-ths, n being the limit. So the share of
+/// the period that belongs to one unit needs no rounding, and exactly `limit` units fit into the period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Exact {
     us: u64,
@@ -26,8 +26,8 @@ pub struct Gcra {
 }
 
 impl Gcra {
-    /// The meter at `now`, in microseconds. A TAT that lies further ahead than the burst allows is of a higher
-    /// limit, or of a clock that was ahead: it counts as the furthest there can be.
+    /// Opens the meter at `now`, in microseconds. A TAT further ahead than the burst allows comes from a higher
+    /// limit, or a clock that was ahead: it counts as the furthest possible.
     #[must_use]
     pub fn open(quota: Quota, state: Option<GcraState>, now: u64) -> Self {
         let empty = Exact { us: now, part: 0 };
@@ -44,7 +44,7 @@ impl Gcra {
         u64::from(self.quota.limit().get())
     }
 
-    /// How long `units` take to come back.
+    /// Returns how long `units` take to become free again.
     fn span(&self, units: u64) -> Exact {
         let (period, limit) = (self.quota.micros(), self.limit());
         let parts = units * (period % limit);
@@ -57,7 +57,7 @@ impl Gcra {
         Exact { us: at.us + span.us + parts / self.limit(), part: parts % self.limit() }
     }
 
-    /// The difference, if `at` is not before `earlier`.
+    /// Returns the difference, unless `at` is before `earlier`.
     fn since(&self, at: Exact, earlier: Exact) -> Option<Exact> {
         let (borrow, part) = match at.part.checked_sub(earlier.part) {
             Some(part) => (0, part),
@@ -66,7 +66,7 @@ impl Gcra {
         Some(Exact { us: at.us.checked_sub(earlier.us)?.checked_sub(borrow)?, part })
     }
 
-    /// The latest TAT there can be: the burst is used up.
+    /// Returns the latest possible TAT, with the burst used up.
     fn most(&self) -> Exact {
         self.later(Exact { us: self.now, part: 0 }, self.burst())
     }

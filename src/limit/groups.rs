@@ -1,4 +1,4 @@
-//! What is asked together: the demands of one identity, in one script.
+//! Groups of demands that one script can answer: those of one identity.
 
 use super::limiter::Demand;
 use crate::redis::Key;
@@ -9,17 +9,17 @@ pub(super) struct Asked<'a, 'd> {
     pub(super) keys: [Key; 2],
 }
 
-/// Demands that one script can answer, each with its place among all.
+/// Demands that one script can answer, each with its index among all.
 pub(super) type Group<'a, 'd, 'x> = [(usize, &'x Asked<'a, 'd>)];
 
-/// What a group is asked as. A log counts what has a name once, and here is the same policy again; a slot that is asked for
-/// again is the same one.
+/// Returns the name under which a group is asked. A log counts each name only once, and a later group has the same policy
+/// again, so its name differs; for leases it must not, because a slot that is asked for again is the same one.
 pub(super) fn named(request: &str, number: usize, group: &Group<'_, '_, '_>) -> String {
     let leases = group.iter().any(|(_, one)| one.demand.policy.leases());
     if number == 0 || leases { request.to_owned() } else { format!("{request}.{number}") }
 }
 
-/// Demands that one script can answer: of one identity, each policy once.
+/// Divides the demands into groups that one script can answer: of one identity, each policy once.
 pub(super) fn groups<'a, 'd, 'x>(asked: &'x [Asked<'a, 'd>]) -> Vec<Vec<(usize, &'x Asked<'a, 'd>)>> {
     let mut groups: Vec<Vec<(usize, &Asked<'a, 'd>)>> = Vec::new();
     for (at, one) in asked.iter().enumerate() {

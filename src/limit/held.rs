@@ -10,7 +10,7 @@ use crate::env::Env;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A slot that is held. It is given back when this goes away, and ends by itself when that does not happen.
+/// A slot that is held. It is given back on drop, and ends by itself if that does not happen.
 #[must_use]
 pub struct Held {
     slot: Rc<dyn Slot>,
@@ -18,7 +18,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// How often it has to be renewed.
+    /// Returns how often it has to be renewed.
     #[must_use]
     pub const fn every(&self) -> Duration {
         self.every
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Held {
     }
 }
 
-/// A slot, whatever it was taken with.
+/// A slot, independent of the environment.
 trait Slot {
     fn renew(self: Rc<Self>);
     fn release(self: Rc<Self>);
@@ -69,7 +69,7 @@ impl<E: Env> Lease<E> {
             let mut memory = self.limiter.memory.borrow_mut();
             memory.ask(act, &[(&keys[0], &demand)], &self.request, self.limiter.env.now());
         } else if let Ok(redis) = self.limiter.redis() {
-            // Both may be done twice: a lease is known by its name.
+            // Both may be done twice: a lease is identified by its name.
             let _ = redis.run(&LIMIT, &[&keys[0], &keys[1]], arguments).await;
         }
     }
@@ -88,7 +88,7 @@ impl<E: Env> Slot for Lease<E> {
 }
 
 impl<E: Env> Limiter<E> {
-    /// The slots that a decision gave, each of them to be held until the request is over.
+    /// Returns the slots that a decision granted, each to be held until the request is over.
     pub fn hold(self: &Rc<Self>, demands: &[Demand<'_>], decision: &Decision) -> Vec<Held> {
         let taken = |(demand, standing): &(&Demand<'_>, &super::Standing)| {
             let counted = matches!(standing.source, Source::Redis | Source::Local);

@@ -1,7 +1,7 @@
-//! Whom a policy counts: the values that a request has for the parts of its key.
+//! Identities: whom a policy counts, from the values that a request has for the parts of the policy's key.
 //!
-//! Values may be personal: addresses, tokens, names of users. What goes to Redis is a hash of them, keyed with the
-//! prefix of this cache, so that what stands there cannot be read, nor compared with another cache's. Who knows the
+//! Values may be personal: addresses, tokens, user names. Redis gets a hash of them, keyed with the
+//! prefix of this cache, so that it cannot be read, nor compared with that of another cache. Somebody who knows the
 //! prefix and can read Redis can still try values one by one.
 
 use super::address::AddressRules;
@@ -10,10 +10,10 @@ use http::{HeaderMap, HeaderName};
 use std::fmt;
 use std::net::IpAddr;
 
-/// A part of what a policy counts by.
+/// A part of the key by which a policy counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KeyPart {
-    /// The client's address; of IPv6, its network.
+    /// The client's address; for IPv6, its network.
     Client,
     /// All values of a request field.
     Header(HeaderName),
@@ -23,7 +23,7 @@ pub enum KeyPart {
     Session,
     /// The user of the session.
     User,
-    /// The host that was asked, without port.
+    /// The requested host, without port.
     Host,
     /// The path, without query.
     Path,
@@ -34,7 +34,7 @@ pub enum KeyPart {
 }
 
 impl KeyPart {
-    /// The part that the configuration calls so: `client`, `header:x-api-key`, `cookie:sid`, `session`, `user`,
+    /// Parses a part as it is configured: `client`, `header:x-api-key`, `cookie:sid`, `session`, `user`,
     /// `host`, `path`, `method` or `route`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -58,7 +58,7 @@ impl KeyPart {
         })
     }
 
-    /// Its kind and, of a field or a cookie, the name.
+    /// Returns its kind and, for a field or a cookie, the name.
     fn label(&self) -> (&'static str, &str) {
         match self {
             Self::Client => ("client", ""),
@@ -83,10 +83,10 @@ impl fmt::Display for KeyPart {
     }
 }
 
-/// A request, as far as it can be counted by.
+/// The properties of a request by which it can be counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The client's address, as [`AddressRules::client`] finds it.
+    /// The client's address, as [`AddressRules::client`] determines it.
     pub client: Option<IpAddr>,
     /// The request fields.
     pub headers: &'a HeaderMap,
@@ -94,29 +94,29 @@ pub struct Subject<'a> {
     pub method: &'a str,
     /// The host, without port and in lower case.
     pub host: &'a str,
-    /// The path, as routes compare it.
+    /// The path, in the form that routes compare.
     pub path: &'a str,
     /// The name of the route.
     pub route: &'a str,
-    /// The session, if the request has one that was proved to be its own: whoever can invent one is not bound.
+    /// The session, if the request has proved that it is its own: otherwise anybody could evade the limit with invented ones.
     pub session: Option<&'a str>,
     /// The user of that session.
     pub user: Option<&'a str>,
 }
 
-/// Whom a policy counts, as 128 bits in hexadecimal.
+/// An identity, as 128 bits in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity(String);
 
 impl Identity {
-    /// What stands in Redis keys.
+    /// Returns the text in Redis keys.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Makes identities: the same of the same values, for one cache.
+/// Makes identities, for one cache: equal for equal values.
 #[derive(Clone)]
 pub struct Identifier {
     key: [u8; 32],
@@ -124,14 +124,14 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    /// For the cache whose keys begin with `prefix`.
+    /// Makes identities for the cache whose keys have this `prefix`.
     #[must_use]
     pub fn new(prefix: &str, rules: AddressRules) -> Self {
         Self { key: blake3::derive_key("spindrift rate limit identity v1", prefix.as_bytes()), rules }
     }
 
-    /// The identity of a request under a key. What a request does not have is a value of its own: all requests
-    /// without it are one.
+    /// Returns the identity of a request under a key. A missing value is a value of its own: all requests
+    /// without it have one identity.
     #[must_use]
     pub fn of(&self, key: &[KeyPart], subject: &Subject<'_>) -> Identity {
         let mut writer = self.writer();
@@ -153,8 +153,8 @@ impl Identifier {
         writer.finish()
     }
 
-    /// The identity that a request with these values would have; `None` unless there is one for each part. An
-    /// address is taken as the client's would be.
+    /// Returns the identity of a request with these values; `None` unless there is one for each part. An
+    /// address is treated like the client's.
     #[must_use]
     pub fn of_values(&self, key: &[KeyPart], values: &[String]) -> Option<Identity> {
         if key.len() != values.len() {
@@ -169,7 +169,7 @@ impl Identifier {
         Some(writer.finish())
     }
 
-    /// The identity that a caller of the API names for a policy of its own.
+    /// Returns the identity that a caller of the API names for a policy of its own.
     #[must_use]
     pub fn of_caller(&self, values: &[String]) -> Identity {
         let mut writer = self.writer();
@@ -195,7 +195,7 @@ impl fmt::Debug for Identifier {
     }
 }
 
-/// Each text stands after its length, so that no two keys are written alike.
+/// Writes each text after its length, so that no two keys have the same encoding.
 struct Writer(blake3::Hasher);
 
 impl Writer {
@@ -217,7 +217,7 @@ impl Writer {
     }
 }
 
-/// All lines of a field as one, byte for byte.
+/// Joins all lines of a field, byte for byte.
 fn lines(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
     let lines: Vec<&[u8]> = headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
     (!lines.is_empty()).then(|| lines.join(&b","[..]))

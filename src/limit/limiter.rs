@@ -1,4 +1,4 @@
-//! The limiter: asks Redis, and answers without it when it has to.
+//! The limiter: asks Redis, and decides without it when it has to.
 
 use super::decision::{Decision, Source, Standing, Verdict};
 use super::groups::{Asked, Group, groups, named};
@@ -19,18 +19,18 @@ use std::rc::Rc;
 /// The most policies that are asked at once.
 pub const MAX_POLICIES: usize = 16;
 
-/// What is asked of one policy.
+/// A question to one policy.
 #[derive(Clone, Copy, Debug)]
 pub struct Demand<'a> {
     /// The policy.
     pub policy: &'a Policy,
-    /// Whom it counts.
+    /// The identity that is counted.
     pub identity: &'a Identity,
-    /// Units. Nothing is taken for 0.
+    /// The units to take. With 0 nothing is taken.
     pub cost: u32,
 }
 
-/// Limits, as one instance holds them to.
+/// The limiter of one instance.
 pub struct Limiter<E: Env> {
     pub(super) env: E,
     pub(super) redis: Option<Rc<Client<E>>>,
@@ -43,19 +43,19 @@ pub struct Limiter<E: Env> {
 }
 
 impl<E: Env> Limiter<E> {
-    /// A limiter over `redis`; without, the modes of the policies hold all the time.
+    /// Makes a limiter on `redis`; without it, the modes of the policies always apply.
     #[must_use]
     pub fn new(env: E, redis: Option<Rc<Client<E>>>, keys: Keys, identifier: Identifier) -> Self {
         let (nonces, memory) = (Nonces::new(&env), RefCell::new(Memory::new()));
         Self { env, redis, keys, nonces, identifier, memory, tally: None, complaints: Nagging::default() }
     }
 
-    /// The same, counting what it decides.
+    /// Counts its decisions with `tally`.
     pub(crate) fn counting(self, tally: Tally<E>) -> Self {
         Self { tally: Some(tally), ..self }
     }
 
-    /// Makes identities for this limiter.
+    /// Returns what makes identities for this limiter.
     #[must_use]
     pub const fn identifier(&self) -> &Identifier {
         &self.identifier
@@ -63,16 +63,16 @@ impl<E: Env> Limiter<E> {
 
     /// Asks all policies, at most [`MAX_POLICIES`], and takes the cost from each, or from none.
     ///
-    /// Policies of one identity are asked in one script, which takes from all or none. Those of another are asked
-    /// at the same time; where one of them refuses, what the others took is given back at once. So no limit is ever
-    /// exceeded, and for a moment one may seem more used than it is.
+    /// Policies of one identity are asked in one script, which takes from all or none. Those of other identities are asked
+    /// at the same time; if one of them refuses, what the others took is given back at once. So no limit is ever
+    /// exceeded, but for a moment one may seem more used than it is.
     ///
-    /// An answer that was lost with its connection is asked for again, and the cost may then have been taken twice.
+    /// If an answer is lost with its connection, the question is repeated, and the cost may then have been taken twice.
     pub async fn check(&self, demands: &[Demand<'_>]) -> Decision {
         self.check_as(self.nonces.next(), demands).await
     }
 
-    /// The same under the name of an earlier request: leases that it still holds are renewed.
+    /// The same under the name of an earlier request, whose leases are renewed if they are still held.
     pub async fn check_as(&self, request: String, demands: &[Demand<'_>]) -> Decision {
         let asked = self.asked(demands);
         let decision = match self.remembered(&asked, &request) {
@@ -85,7 +85,7 @@ impl<E: Env> Limiter<E> {
         decision
     }
 
-    /// Says what [`Limiter::check`] would say, and takes nothing.
+    /// Returns what [`Limiter::check`] would return, and takes nothing.
     pub async fn peek(&self, demands: &[Demand<'_>]) -> Decision {
         self.ask_all(Act::Peek, self.nonces.next(), &self.asked(demands)).await
     }
@@ -93,15 +93,15 @@ impl<E: Env> Limiter<E> {
     /// Gives units back, as far as they were taken. A lease is given back by the name of its `request`.
     ///
     /// # Errors
-    /// [`RedisError`]; when its outcome is unknown it must not be repeated, or units may be given back twice.
+    /// [`RedisError`]; if the outcome is unknown it must not be repeated, or units may be given back twice.
     pub async fn refund(&self, request: &str, demand: &Demand<'_>) -> Result<Standing, RedisError> {
         self.change(Act::Give, request, demand).await
     }
 
-    /// Takes units whether they are there or not, down to none.
+    /// Takes units as far as they are there, even fewer than the cost.
     ///
     /// # Errors
-    /// [`RedisError`]; when its outcome is unknown, they may have been taken.
+    /// [`RedisError`]; if the outcome is unknown, they may have been taken.
     pub async fn penalty(&self, demand: &Demand<'_>) -> Result<Standing, RedisError> {
         self.change(Act::Drain, &self.nonces.next(), demand).await
     }
@@ -114,7 +114,7 @@ impl<E: Env> Limiter<E> {
         script::reply(&reply, 1)?.into_iter().next().ok_or_else(|| RedisError::reply("a standing", "none"))
     }
 
-    /// Refuses an identity for a time, whatever it has left.
+    /// Blocks an identity for a time, whatever it has left.
     ///
     /// # Errors
     /// [`RedisError`]. Blocking again is safe.
@@ -125,7 +125,7 @@ impl<E: Env> Limiter<E> {
         self.redis()?.call("SET", arguments).await.map(|_| ())
     }
 
-    /// Forgets what was counted of an identity under the policy of this name, and its block. `false` when there was
+    /// Forgets what was counted of an identity under the policy of this name, and its block. `false` if there was
     /// nothing.
     ///
     /// # Errors
@@ -150,7 +150,7 @@ impl<E: Env> Limiter<E> {
         demands.iter().map(|demand| Asked { demand, keys: script::keys(&self.keys, demand) }).collect()
     }
 
-    /// The answer that needs no question: Redis refused the same a moment ago.
+    /// Returns the decision that needs no question: Redis refused the same a moment ago.
     fn remembered(&self, asked: &[Asked<'_, '_>], request: &str) -> Option<Decision> {
         let now = self.env.now();
         let mut memory = self.memory.borrow_mut();
@@ -197,7 +197,7 @@ impl<E: Env> Limiter<E> {
         standings.inspect_err(|error| self.complain(error)).ok()
     }
 
-    /// What Redis refuses for good is worth a line now and then; that it is away, the client says itself.
+    /// Logs now and then what Redis refuses for good; the client itself logs that Redis is away.
     fn complain(&self, error: &RedisError) {
         let is_for_good = matches!(error, RedisError::Refused(_) | RedisError::Reply(_));
         if is_for_good && self.complaints.is_due(self.env.elapsed()) {
@@ -205,7 +205,7 @@ impl<E: Env> Limiter<E> {
         }
     }
 
-    /// Fills in what Redis did not say, by the mode of each policy.
+    /// Fills in what Redis did not answer, by the mode of each policy.
     fn without_redis(
         &self,
         act: Act,
@@ -224,7 +224,7 @@ impl<E: Env> Limiter<E> {
         let refuses = |(one, its): (&Asked<'_, '_>, &Option<Standing>)| {
             !one.demand.policy.shadow() && its.is_some_and(|its| its.verdict.refuses())
         };
-        // Taken here only if nobody else refuses.
+        // Units are taken here only if no other policy refuses.
         let act = if asked.iter().zip(&standings).any(refuses) { Act::Peek } else { act };
         let demands: Vec<_> = missing.iter().map(|&at| (&asked[at].keys[0], asked[at].demand)).collect();
         let local = self.memory.borrow_mut().ask(act, &demands, request, self.env.now());
@@ -234,7 +234,7 @@ impl<E: Env> Limiter<E> {
         standings.into_iter().map(|its| its.unwrap_or(Standing::unknown(Verdict::Allowed))).collect()
     }
 
-    /// Remembers who was refused, and gives back what was taken from others.
+    /// Remembers refusals, and gives back what other policies granted.
     fn after_take(&self, asked: &[Asked<'_, '_>], decision: &Decision) {
         let now: Timestamp = self.env.now();
         for (one, standing) in asked.iter().zip(&decision.standings) {
@@ -244,13 +244,13 @@ impl<E: Env> Limiter<E> {
         }
         if !decision.allowed {
             for (number, group) in (0..).zip(groups(asked)) {
-                // A script that refused took nothing.
+                // A script in which a policy refused took nothing.
                 let refused = |(at, one): &(usize, &Asked<'_, '_>)| {
                     !one.demand.policy.shadow() && decision.standings[*at].verdict.refuses()
                 };
                 if !group.iter().any(refused) {
                     let taken = group.iter().map(|(at, one)| (*one.demand, decision.standings[*at]));
-                    // What is counted here was not taken either.
+                    // Nor was anything taken from what this instance counts itself.
                     let taken = taken.filter(|(_, standing)| standing.source == Source::Redis);
                     self.give_back(&named(&decision.request, number, &group), taken);
                 }
@@ -258,7 +258,7 @@ impl<E: Env> Limiter<E> {
         }
     }
 
-    /// Gives back, in the background, what the request took. What is not given back comes back with time.
+    /// Gives back, in the background, what the request took. What is lost on the way becomes free with time.
     pub fn give_back<'d>(&self, request: &str, taken: impl IntoIterator<Item = (Demand<'d>, Standing)>) {
         for (demand, standing) in taken {
             if standing.verdict != Verdict::Allowed || demand.cost == 0 {

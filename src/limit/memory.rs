@@ -1,4 +1,4 @@
-//! What an instance remembers between requests: whom Redis refused a moment ago, and what it counts itself while
+//! What an instance remembers between requests: the recent refusals by Redis, and its own counts while
 //! Redis is away. Both are bounded, and end with the instance.
 
 use super::decision::{Level, Source, Standing, Verdict};
@@ -11,23 +11,23 @@ use crate::time::Timestamp;
 use lru::LruCache;
 use std::time::Duration;
 
-/// The most identities of either kind.
+/// The most entries of either kind.
 const MOST: usize = 8192;
 
-/// The longest that a refusal is taken for granted: so long, units that were given back elsewhere may go
+/// How long a refusal is remembered at most. In this time, units that were given back elsewhere may go
 /// unnoticed here.
 pub(super) const LONGEST: Duration = Duration::from_secs(1);
 
 /// A refusal by Redis.
 struct Refusal {
     standing: Standing,
-    /// What was refused: less may have room.
+    /// The cost that was refused: there may be room for less.
     cost: u32,
     at: Timestamp,
     until: Timestamp,
 }
 
-/// What an instance remembers.
+/// The memory of an instance.
 pub(super) struct Memory {
     refused: LruCache<Key, Refusal>,
     counted: LruCache<Key, State>,
@@ -35,11 +35,11 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new() -> Self {
-        // Not of a capacity: that would be allocated at once, in every instance.
+        // Without a capacity, which every instance would allocate at once.
         Self { refused: LruCache::unbounded(), counted: LruCache::unbounded() }
     }
 
-    /// The refusal that still holds for this demand.
+    /// Returns the refusal that still applies to this demand.
     pub(super) fn refused(&mut self, key: &Key, demand: &Demand<'_>, now: Timestamp) -> Option<Standing> {
         let most = demand.policy.most();
         if !(1..=most).contains(&demand.cost) || demand.policy.shadow() {
@@ -53,7 +53,7 @@ impl Memory {
         (demand.cost >= refusal.cost).then(|| refusal.standing.later(now.since(refusal.at)))
     }
 
-    /// Remembers a refusal for as long as it is sure to hold, and not for long. Slots become free at any time.
+    /// Remembers a refusal while it surely applies, for [`LONGEST`] at most. Not for slots, which become free at any time.
     pub(super) fn learn(&mut self, key: &Key, demand: &Demand<'_>, standing: &Standing, now: Timestamp) {
         let Some(wait) = standing.verdict.retry_after() else { return };
         if demand.cost == 0 || demand.policy.shadow() || demand.policy.leases() {
@@ -64,19 +64,19 @@ impl Memory {
         keep(&mut self.refused, key, Refusal { standing, cost: demand.cost, at: now, until });
     }
 
-    /// Something was changed by hand.
+    /// Forgets a refusal, because something was changed by hand.
     pub(super) fn forget(&mut self, key: &Key) {
         self.refused.pop(key);
     }
 
-    /// What is counted here goes as well.
+    /// Forgets a refusal, and what is counted here.
     pub(super) fn reset(&mut self, key: &Key) {
         self.refused.pop(key);
         self.counted.pop(key);
     }
 
-    /// Asks the policies in mode `local` about what is counted here, all or none. Those in other modes count as if
-    /// they watched only.
+    /// Asks the policies in mode `local` about the counts of this instance, all or none. Policies in other modes are treated
+    /// as if in shadow.
     pub(super) fn ask(
         &mut self,
         what: Act,
@@ -118,7 +118,7 @@ fn keep<T>(cache: &mut LruCache<Key, T>, key: &Key, value: T) {
 }
 
 impl Standing {
-    /// The same, so much later, as far as time alone changes it.
+    /// Returns the same after some time, as far as time alone changes it.
     fn later(&self, by: Duration) -> Self {
         let less = |duration: Duration| duration.saturating_sub(by);
         let verdict = match self.verdict {

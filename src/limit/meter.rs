@@ -1,94 +1,94 @@
-//! What every algorithm can say of one identity, and what is done with several of them at once.
+//! The meters, one for each algorithm, and operations on several of them at once.
 //!
-//! The scripts in Redis do the same with the same numbers; a property test holds both to one another. Times are
-//! microseconds.
+//! The scripts in Redis do the same with the same numbers; a property test compares them. Times are
+//! in microseconds.
 
 use super::gcra::{Gcra, GcraState};
 use super::policy::{Algorithm, Policy};
 use super::units::{Units, UnitsState};
 use super::window::{Window, WindowState};
 
-/// An identity's standing under one policy at one time.
+/// The state of an identity under one policy at one time.
 pub trait Meter {
-    /// The most units there can be at once.
+    /// Returns the most units that there can be at once.
     fn burst(&self) -> u64;
 
-    /// Until there is room for `cost` units, if nothing is taken, in microseconds. `cost` is at most the burst.
+    /// Returns the time until there is room for `cost` units, if nothing is taken. `cost` is at most the burst.
     fn wait(&self, cost: u64) -> u64;
 
-    /// The units there are.
+    /// Returns the units left.
     fn left(&self) -> u64;
 
     /// Takes units, whether they are there or not.
     fn take(&mut self, cost: u64);
 
-    /// Gives units back; more than were taken has no effect.
+    /// Gives units back; giving more than were taken has no further effect.
     fn give(&mut self, cost: u64);
 
-    /// Whether the request has taken its units before: then there is room for it.
+    /// Returns whether the request has taken its units before, so that there is room for it.
     fn holds(&self) -> bool {
         false
     }
 
-    /// Whether what was kept could not be as it was: it has to be written anew, or would not change by itself.
+    /// Returns whether the stored state was impossible and must be written anew, because it would not recover by itself.
     fn healed(&self) -> bool {
         false
     }
 
-    /// What has to be kept: nothing when all units are there.
+    /// Returns the state to store; `None` when all units are there.
     fn state(&self) -> Option<State>;
 }
 
-/// What is kept of an identity under one policy.
+/// The stored state of an identity under one policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Of [`Algorithm::Gcra`].
+    /// The state of [`Algorithm::Gcra`].
     Gcra(GcraState),
-    /// Of [`Algorithm::Window`].
+    /// The state of [`Algorithm::Window`].
     Window(WindowState),
-    /// Of [`Algorithm::Log`] and [`Algorithm::Concurrency`].
+    /// The state of [`Algorithm::Log`] or [`Algorithm::Concurrency`].
     Units(UnitsState),
 }
 
-/// Whether a cost can be charged.
+/// Whether there is room for a cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
-    /// It can.
+    /// There is.
     Now,
-    /// It can in so many microseconds.
+    /// There will be in this many microseconds.
     In(u64),
-    /// It never can: it is larger than the burst.
+    /// There never is: it is larger than the burst.
     Never,
 }
 
-/// What a meter says, in numbers.
+/// The reading of a meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// Whether there is room for the cost.
     pub room: Room,
-    /// Units left.
+    /// The units left.
     pub left: u64,
-    /// Until there is one more, in microseconds; 0 when all are there.
+    /// The time until there is one more, in microseconds; 0 when all are there.
     pub more: u64,
-    /// Until all are there, in microseconds.
+    /// The time until all are there, in microseconds.
     pub reset: u64,
 }
 
-/// What to do with units.
+/// An operation on units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Charge every policy, where all that do not only watch have room.
+    /// Charge every policy, if all that are not in shadow have room.
     Take,
-    /// Say what [`Act::Take`] would say, and charge nothing.
+    /// Return what [`Act::Take`] would return, and charge nothing.
     Peek,
-    /// Charge what there is of the cost.
+    /// Charge as much of the cost as there is.
     Drain,
     /// Give the cost back.
     Give,
 }
 
 impl Act {
-    /// Its name in the script.
+    /// Returns its name in the script.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -100,7 +100,7 @@ impl Act {
     }
 }
 
-/// A meter, the cost for it, and whether its policy only watches.
+/// A meter, the cost to charge, and whether its policy is in shadow.
 pub struct Asked {
     meter: Box<dyn Meter>,
     cost: u64,
@@ -109,14 +109,14 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Asks `meter` for `cost` units; one `in_shadow` refuses nothing.
+    /// Makes a question to `meter` for `cost` units; one `in_shadow` refuses nothing.
     #[must_use]
     pub fn new(meter: Box<dyn Meter>, cost: u64, in_shadow: bool) -> Self {
         let changed = meter.healed();
         Self { meter, cost, shadow: in_shadow, changed }
     }
 
-    /// What has to be kept now in the place of `before`.
+    /// Returns the state to store in place of `before`.
     #[must_use]
     pub fn state(&self, before: Option<State>) -> Option<State> {
         if self.changed { self.meter.state() } else { before }
@@ -154,7 +154,7 @@ impl Asked {
     }
 }
 
-/// Does `act` with all of them, or none. Gives whether there was room, and what each says afterwards.
+/// Does `act` with all of them or none, and returns whether there was room, and the reading of each afterwards.
 pub fn act(act: Act, all: &mut [Asked]) -> (bool, Vec<Reading>) {
     let rooms: Vec<Room> = all.iter().map(Asked::room).collect();
     let room = all.iter().zip(&rooms).all(|(one, room)| one.shadow || *room == Room::Now);
@@ -169,8 +169,8 @@ pub fn act(act: Act, all: &mut [Asked]) -> (bool, Vec<Reading>) {
     (room, all.iter().zip(rooms).map(|(one, room)| one.reading(room)).collect())
 }
 
-/// The meter of `policy` at `now`, from what was kept of an identity. `name` is that of the request. A state of
-/// another algorithm counts as none.
+/// Opens the meter of `policy` at `now`, from the stored state of an identity. `name` is that of the request. A state of
+/// another algorithm is ignored.
 #[must_use]
 pub fn open(policy: &Policy, state: Option<State>, now: u64, name: &str) -> Box<dyn Meter> {
     let quota = *policy.quota();

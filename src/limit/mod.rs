@@ -1,13 +1,13 @@
-//! Rate limits: how much one identity may take in how long, counted in Redis for all instances together.
+//! Rate limits: how many units an identity may take in a period, counted in Redis for all instances together.
 //!
 //! 1. A [`Policy`] is a [`Quota`] with a name, a way of counting ([`Algorithm`]), and a [`Mode`] for times when
 //!    Redis is away.
-//! 2. An [`Identity`] is whom it counts: made by an [`Identifier`] of the parts of a request that matter.
-//! 3. A [`Limiter`] asks: [`check`](Limiter::check) takes units, [`peek`](Limiter::peek) looks,
+//! 2. An [`Identity`] is whom it counts: made by an [`Identifier`] of the relevant parts of a request.
+//! 3. A [`Limiter`] decides: [`check`](Limiter::check) takes units, [`peek`](Limiter::peek) only looks,
 //!    [`refund`](Limiter::refund) gives back, [`penalty`](Limiter::penalty) and [`block`](Limiter::block) punish,
-//!    [`reset`](Limiter::reset) forgets. Several policies are asked at once, and charged all or none.
-//! 4. The arithmetic is in [`gcra`], [`window`] and [`units`], as values to values, and the same in the script that
-//!    runs in Redis, whose clock is the only one. Redis gone, an instance counts with it on its own.
+//!    [`reset`](Limiter::reset) forgets. Several policies are asked at once, and all or none are charged.
+//! 4. The arithmetic is in [`gcra`], [`window`] and [`units`], as pure functions, and again in the script that
+//!    runs in Redis, whose clock is the only one. While Redis is away, an instance counts with the former on its own.
 //!
 //! ```
 //! use spindrift::env::Env;
@@ -61,7 +61,7 @@ pub(crate) use tally::Tally;
 
 use crate::redis::Script;
 
-/// The script, for tests that run it by themselves.
+/// Returns the script, for tests that run it directly.
 #[doc(hidden)]
 #[must_use]
 pub fn script() -> &'static Script {

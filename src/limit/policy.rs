@@ -1,4 +1,4 @@
-//! Policies: a quota, how it is counted, and what holds while Redis is away.
+//! Policies: a quota, how it is counted, and what applies while Redis is away.
 
 use super::quota::{MAX_UNITS, Quota};
 use std::num::NonZeroU32;
@@ -18,16 +18,16 @@ pub enum Algorithm {
     /// rate.
     #[default]
     Gcra,
-    /// Two counts, of which the older fades: about the limit in any window.
+    /// Two counts, of which the older one fades: about the limit in any window.
     Window,
     /// Every unit is remembered for one period: exactly the limit in any window.
     Log,
-    /// So many at the same time. The period is how long one may last without being renewed.
+    /// A number of requests at the same time. The period is how long one may last without being renewed.
     Concurrency,
 }
 
 impl Algorithm {
-    /// Its name in the configuration, the API and the keys.
+    /// Returns its name in the configuration, the API and the keys.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -38,27 +38,27 @@ impl Algorithm {
         }
     }
 
-    /// All of them.
+    /// All algorithms.
     pub const ALL: [Self; 4] = [Self::Gcra, Self::Window, Self::Log, Self::Concurrency];
 
-    /// The one of this name.
+    /// Returns the algorithm with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 }
 
-/// What holds while Redis does not answer.
+/// What a policy does while Redis does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Everything is let through.
     #[default]
     Open,
-    /// Nothing is.
+    /// Nothing is let through.
     Closed,
-    /// Each instance lets through its share: the quota divided by how many instances are expected.
+    /// Each instance lets through its share: the quota divided by the expected number of instances.
     Local {
-        /// How many.
+        /// The expected number of instances.
         instances: NonZeroU32,
     },
 }
@@ -84,16 +84,16 @@ pub struct Policy {
     shadow: bool,
 }
 
-/// Why name, algorithm and quota make no policy.
+/// Why name, algorithm and quota do not make a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// Not a name.
+    /// The name is not valid.
     #[error("expected a name of 1 to 64 letters, digits, \"-\", \"_\" or \".\"")]
     Name,
-    /// A burst where there is none.
+    /// The algorithm has no burst.
     #[error("expected no burst other than the limit: only gcra has one")]
     Burst,
-    /// A log that would be too long.
+    /// The log would be too long.
     #[error("expected a limit of at most {MAX_LOG} for a log, found {0}")]
     Log(u32),
     /// Products of limit and window would not be exact.
@@ -102,7 +102,7 @@ pub enum PolicyError {
 }
 
 impl Policy {
-    /// A policy that lets everything through while Redis is away, and otherwise refuses what is over its quota.
+    /// Makes a policy that refuses what is over its quota, and lets everything through while Redis is away.
     ///
     /// # Errors
     /// [`PolicyError`].
@@ -125,49 +125,49 @@ impl Policy {
         }
     }
 
-    /// The same with another mode.
+    /// Sets the mode.
     #[must_use]
     pub fn with_mode(self, mode: Mode) -> Self {
         Self { mode, ..self }
     }
 
-    /// The same, and in shadow or not: in shadow it counts and refuses nothing.
+    /// Sets whether it is in shadow: then it counts and refuses nothing.
     #[must_use]
     pub fn in_shadow(self, shadow: bool) -> Self {
         Self { shadow, ..self }
     }
 
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How it counts.
+    /// Returns how it counts.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// What it allows. The period of a concurrency limit is how long a lease lasts.
+    /// Returns what it allows. The period of a concurrency limit is how long a lease lasts.
     #[must_use]
     pub const fn quota(&self) -> &Quota {
         &self.quota
     }
 
-    /// What holds while Redis is away.
+    /// Returns what it does while Redis is away.
     #[must_use]
     pub const fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Whether it only watches.
+    /// Returns whether it is in shadow.
     #[must_use]
     pub const fn shadow(&self) -> bool {
         self.shadow
     }
 
-    /// The largest cost that it can ever let through at once.
+    /// Returns the largest cost that it ever lets through at once.
     #[must_use]
     pub const fn most(&self) -> u32 {
         match self.algorithm {
@@ -177,8 +177,8 @@ impl Policy {
         }
     }
 
-    /// What one of `instances` decides by on its own: GCRA with its share of the quota. Of a concurrency limit it
-    /// has its share of the slots.
+    /// Returns the policy by which one of `instances` decides on its own: GCRA with its share of the quota, or for a
+    /// concurrency limit its share of the slots.
     pub(super) fn local(&self, instances: NonZeroU32) -> Self {
         let (algorithm, quota) = match self.algorithm {
             Algorithm::Concurrency => {
@@ -190,12 +190,12 @@ impl Policy {
         Self { algorithm, quota, ..self.clone() }
     }
 
-    /// Whether what it gives is held for a time, and given back.
+    /// Returns whether it grants leases, which are held for a time and given back.
     pub(crate) fn leases(&self) -> bool {
         self.algorithm == Algorithm::Concurrency
     }
 
-    /// How long a lease lasts, or the period of a quota.
+    /// Returns how long a lease lasts, or the period of a quota.
     #[must_use]
     pub const fn period(&self) -> Duration {
         self.quota.period()
@@ -206,7 +206,7 @@ const fn least(one: u32, other: u32) -> u32 {
     if one < other { one } else { other }
 }
 
-/// Whether a text can name a policy.
+/// Returns whether a text is a valid name of a policy.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);

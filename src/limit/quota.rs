@@ -1,16 +1,16 @@
-//! How much is allowed in how long.
+//! Quotas: how many units are allowed in which period.
 
 use crate::time::millis;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// The largest limit and the largest burst: products of two of them are exact in the scripts.
+/// The largest limit and the largest burst: the product of the two is exact in the scripts.
 pub const MAX_UNITS: u32 = 10_000_000;
 
-/// The longest period, and the longest that a burst may take to come back.
+/// The longest period, and the longest time in which a burst must become free again.
 pub const MAX_PERIOD: Duration = Duration::from_secs(365 * 86_400);
 
-/// So many units in each period; of those, a burst at once.
+/// A number of units in each period, of which a burst may be taken at once.
 ///
 /// ```
 /// use spindrift::limit::Quota;
@@ -26,27 +26,27 @@ pub const MAX_PERIOD: Duration = Duration::from_secs(365 * 86_400);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
     limit: NonZeroU32,
-    /// Whole milliseconds, at least one.
+    /// In whole milliseconds, at least one.
     period: Duration,
     burst: NonZeroU32,
 }
 
-/// Why numbers are no quota.
+/// Why numbers do not make a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuotaError {
-    /// More than [`MAX_UNITS`].
+    /// There are more than [`MAX_UNITS`].
     #[error("expected at most {MAX_UNITS} units, found {0}")]
     Units(u32),
-    /// Not whole milliseconds, none, or more than [`MAX_PERIOD`].
+    /// The period is not in whole milliseconds, zero, or longer than [`MAX_PERIOD`].
     #[error("expected a period of whole milliseconds from 1 ms to 365 days, found {0:?}")]
     Period(Duration),
-    /// The burst would take longer than [`MAX_PERIOD`] to come back.
+    /// The burst would take longer than [`MAX_PERIOD`] to become free again.
     #[error("expected a burst that comes back within 365 days, found one that takes {0} days")]
     Slow(u64),
 }
 
 impl Quota {
-    /// `limit` units in each `period`, all of them at once.
+    /// Makes a quota of `limit` units in each `period`, which may all be taken at once.
     ///
     /// # Errors
     /// [`QuotaError`].
@@ -61,7 +61,7 @@ impl Quota {
         Ok(Self { limit, period, burst: limit })
     }
 
-    /// The same rate with another burst.
+    /// Sets the burst; the rate stays the same.
     ///
     /// # Errors
     /// [`QuotaError`].
@@ -76,31 +76,31 @@ impl Quota {
         Ok(Self { burst, ..self })
     }
 
-    /// Units in each period.
+    /// Returns the units in each period.
     #[must_use]
     pub const fn limit(&self) -> NonZeroU32 {
         self.limit
     }
 
-    /// How long the period is.
+    /// Returns the length of the period.
     #[must_use]
     pub const fn period(&self) -> Duration {
         self.period
     }
 
-    /// Units at once.
+    /// Returns the units that may be taken at once.
     #[must_use]
     pub const fn burst(&self) -> NonZeroU32 {
         self.burst
     }
 
-    /// The period in microseconds.
+    /// Returns the period in microseconds.
     pub(crate) fn micros(&self) -> u64 {
         millis(self.period) * 1000
     }
 
-    /// The part of this quota that one of `instances` may use on its own: the same rate and burst in all, and
-    /// one unit at once at least.
+    /// Returns the part of this quota that one of `instances` may use on its own: all together have the same rate and
+    /// burst, but each may take at least one unit at once.
     #[must_use]
     pub(crate) fn share(&self, instances: NonZeroU32) -> Self {
         let burst = NonZeroU32::new(self.burst.get() / instances).unwrap_or(NonZeroU32::MIN);

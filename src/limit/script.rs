@@ -8,7 +8,7 @@ use crate::redis::{Arg, Key, Keys, RedisError, Script, Value};
 use crate::time::Timestamp;
 use std::time::Duration;
 
-/// One script of a part for each algorithm, between what they share.
+/// The script, with a part for each algorithm between the parts that they share.
 pub(super) static LIMIT: Script = Script::new(concat!(
     include_str!("../redis/lua/limit/head.lua"),
     include_str!("../redis/lua/limit/gcra.lua"),
@@ -17,11 +17,11 @@ pub(super) static LIMIT: Script = Script::new(concat!(
     include_str!("../redis/lua/limit/tail.lua"),
 ));
 
-/// The parts of it that are for the whole reply, and those for each policy.
+/// The number of values in the reply for all policies together, and for each policy.
 const HEAD: usize = 2;
 const EACH: usize = 5;
 
-/// The state and the block of a demand.
+/// Returns the keys of the state and of the block of a demand.
 pub(super) fn keys(keys: &Keys, demand: &Demand<'_>) -> [Key; 2] {
     let (id, policy) = (demand.identity.as_str(), demand.policy.name());
     [keys.limit(id, policy, demand.policy.algorithm().as_str()), keys.limit_block(id, policy)]
@@ -47,7 +47,7 @@ pub(super) fn arguments(act: Act, request: &str, demands: &[Demand<'_>]) -> Vec<
     arguments
 }
 
-/// The cost as the algorithms see it: one that never fits is larger than the burst, and no more is given back or
+/// Returns the cost as the algorithms see it: one that never fits is larger than the burst, and no more is given back or
 /// taken as a penalty than ever fits.
 pub(super) fn charge(act: Act, policy: &Policy, cost: u32) -> u64 {
     let (burst, most) = (u64::from(policy.quota().burst().get()), policy.most());
@@ -57,7 +57,7 @@ pub(super) fn charge(act: Act, policy: &Policy, cost: u32) -> u64 {
     }
 }
 
-/// How each policy stands.
+/// Converts a reply to the standing under each policy.
 pub(super) fn reply(values: &[Value], policies: usize) -> Result<Vec<Standing>, RedisError> {
     let numbers = values.iter().map(Value::int).collect::<Result<Vec<_>, _>>()?;
     if numbers.len() != HEAD + EACH * policies {
@@ -71,7 +71,7 @@ pub(super) fn reply(values: &[Value], policies: usize) -> Result<Vec<Standing>, 
     each.chunks_exact(EACH).map(|numbers| standing(numbers, at)).collect()
 }
 
-/// `at` is the time in microseconds.
+/// Converts the values of one policy; `at` is the time in microseconds.
 fn standing(numbers: &[i64], at: u64) -> Result<Standing, RedisError> {
     let &[verdict, left, wait, more, reset] = numbers else {
         return Err(RedisError::reply("five numbers", "others"));
@@ -100,12 +100,12 @@ fn micros(number: i64) -> Duration {
     Duration::from_micros(positive(number))
 }
 
-/// Rounded up to a millisecond.
+/// Rounds up to a millisecond.
 fn instant(micros: u64) -> Timestamp {
     Timestamp::from_millis(micros.div_ceil(1000))
 }
 
-/// The same from what an instance counts on its own, at a time in microseconds.
+/// The same from the count of an instance on its own, at a time in microseconds.
 pub(super) fn local(reading: &Reading, at: u64) -> Standing {
     let verdict = match reading.room {
         Room::Now => Verdict::Allowed,

@@ -1,4 +1,4 @@
-//! How often each policy let through and refused: the one place where limits are counted.
+//! Counting what each policy let through and refused: the only place where decisions are counted.
 
 use super::decision::{Decision, Source, Standing, Verdict};
 use super::limiter::Demand;
@@ -7,7 +7,7 @@ use crate::metrics::{Metrics, Series};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// What became of a request under a policy.
+/// Returns the label of a decision under a policy.
 const fn outcome(standing: &Standing, shadow: bool, allowed: bool) -> Option<&'static str> {
     Some(match (standing.verdict, standing.source) {
         (Verdict::Unasked, _) => return None,
@@ -27,12 +27,12 @@ const fn outcome(standing: &Standing, shadow: bool, allowed: bool) -> Option<&'s
 /// Counts for the metrics.
 pub(crate) struct Tally<E: Env> {
     metrics: Rc<Metrics<E>>,
-    /// Others are of the API's callers, who may invent any number of them.
+    /// The names of the configured policies. Callers of the API may invent any number of others.
     names: BTreeSet<String>,
 }
 
 impl<E: Env> Tally<E> {
-    /// Counts for the policies of these names; all others are one, `*`.
+    /// Counts for the policies of these names; all others are counted together, as `*`.
     pub(crate) const fn new(metrics: Rc<Metrics<E>>, names: BTreeSet<String>) -> Self {
         Self { metrics, names }
     }

@@ -1,10 +1,10 @@
-//! Units that each end at a time of their own: those of the exact sliding window log one period after they were
-//! taken, leases of a concurrency limit when their time is over or they are given back.
+//! Units that each end at a time of their own: those of the exact sliding window log, one period after they were
+//! taken; leases of a concurrency limit, when they expire or are given back.
 
 use super::meter::{Meter, State};
 use super::quota::Quota;
 
-/// When each unit ends, in microseconds, and the request that took it; ordered.
+/// When each unit ends, in microseconds, and the name of the request that took it; sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnitsState(Vec<(u64, String)>);
 
@@ -19,8 +19,8 @@ pub struct Units {
 }
 
 impl Units {
-    /// The units at `now`, in microseconds, as the request `name` sees them. One that ends later than it could is
-    /// of a clock that was ahead, and does not count.
+    /// Opens the units at `now`, in microseconds, for the request `name`. One that ends later than is possible
+    /// was taken by a clock that was ahead, and does not count.
     #[must_use]
     pub fn open(quota: Quota, state: UnitsState, now: u64, name: &str, leases: bool) -> Self {
         let mut units = state.0;
@@ -62,13 +62,13 @@ impl Meter for Units {
         self.units.sort_unstable();
     }
 
-    /// The log gives up its latest units, a concurrency limit the lease of this request.
+    /// The log gives back its latest units, a concurrency limit the lease of this request.
     fn give(&mut self, cost: u64) {
         if self.leases {
             let member = self.member(1);
             self.units.retain(|(_, other)| *other != member);
         } else {
-            // Its own; where it has none any more, the latest.
+            // Those of this request, or if it has none any more, the latest.
             let after = self.units.len().saturating_sub(usize::try_from(cost).unwrap_or(usize::MAX));
             for number in 1..=cost {
                 let member = self.member(number);

@@ -1,8 +1,8 @@
-//! The sliding window counter: the count of the last window fades evenly while the next one is counted. Two
-//! numbers of memory; about the limit in any period where visitors come evenly, and up to twice that where a burst
-//! at the end of a window meets all that fits into the next. What is left of the last window is rounded to the
+//! The sliding window counter: the count of the last window fades evenly while the next one is counted. It takes two
+//! numbers of memory. It allows about the limit in any period if requests come evenly, and up to twice that if a burst
+//! at the end of a window meets a full next window. What is left of the last window is rounded to the
 //! nearest unit: rounded down, the first moment of a window would have room for one too many; rounded up, a limit of
-//! one would be shut for a whole window.
+//! one would be closed for a whole window.
 
 use super::meter::{Meter, State};
 use super::quota::Quota;
@@ -10,13 +10,13 @@ use super::quota::Quota;
 /// The counts of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowState {
-    /// How long the window was, in milliseconds.
+    /// The length of the window, in milliseconds.
     window: u64,
     /// Its number since the epoch.
     number: u64,
     /// Units taken in it.
     count: u64,
-    /// Units taken in the one before.
+    /// Units taken in the window before.
     before: u64,
 }
 
@@ -25,17 +25,17 @@ pub struct WindowState {
 pub struct Window {
     limit: u64,
     now: u64,
-    /// How much of the window is left, in milliseconds: from 1 to all of it.
+    /// How much of the window is left, in milliseconds: at least 1.
     rest: u64,
     state: WindowState,
     healed: bool,
 }
 
 impl Window {
-    /// The counter at `now`, in microseconds.
+    /// Opens the counter at `now`, in microseconds.
     ///
-    /// Counts of a later window are of a clock that was ahead, and count now. Those of another period count as if
-    /// they were just taken.
+    /// Counts of a later window come from a clock that was ahead, and count in this one. Counts with another period count as if
+    /// they had just been taken.
     #[must_use]
     pub fn open(quota: Quota, state: Option<WindowState>, now: u64) -> Self {
         let (window, limit) = (quota.micros() / 1000, u64::from(quota.limit().get()));
@@ -56,12 +56,12 @@ impl Window {
         (2 * self.state.before * self.rest + window) / (2 * window)
     }
 
-    /// How much of a window may be left, at the most, so that of `units` no more than `room` count.
+    /// Returns how much of a window may be left at most, so that no more than `room` of `units` still count.
     fn fades(&self, units: u64, room: u64) -> u64 {
         ((2 * room + 1) * self.state.window).div_ceil(2 * units) - 1
     }
 
-    /// Until no more than `room` units count, in milliseconds.
+    /// Returns the time until no more than `room` units count, in milliseconds.
     fn until_room(&self, room: u64) -> u64 {
         let WindowState { window, count, before, .. } = self.state;
         if self.faded() + count <= room {
@@ -75,7 +75,7 @@ impl Window {
 }
 
 impl WindowState {
-    /// More than fits cannot have been counted under this limit: it was lowered.
+    /// Caps the counts at the limit: more was counted under a higher one.
     fn capped(self, limit: u64) -> Self {
         Self { count: self.count.min(limit), before: self.before.min(limit), ..self }
     }

@@ -1,4 +1,4 @@
-//! What is asked for: names, owners, times and numbers within their bounds.
+//! Demands for locks: names, owners, times and numbers, checked against their bounds.
 
 use crate::env::Entropy;
 use crate::invalid::Invalid;
@@ -11,11 +11,11 @@ use std::time::Duration;
 pub const MAX_NAME: usize = 512;
 /// The longest owner, in bytes.
 pub const MAX_OWNER: usize = 128;
-/// The most who may hold a semaphore.
+/// The most permits of a semaphore.
 pub const MAX_PERMITS: u64 = 100;
 /// The shortest lease.
 pub const MIN_LEASE: Duration = Duration::from_millis(100);
-/// The longest lease. It may be renewed as often as needed.
+/// The longest lease. It may be renewed any number of times.
 pub const MAX_LEASE: Duration = Duration::from_secs(24 * 3600);
 /// The longest wait. Hosts end a request after 30 s.
 pub const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ pub const MAX_WAIT: Duration = Duration::from_secs(10);
 pub struct Name(String);
 
 impl Name {
-    /// `text` as a name: 1 to 512 bytes of UTF-8, without control characters.
+    /// Makes a name: 1 to 512 bytes of UTF-8, without control characters.
     ///
     /// # Errors
     /// [`Invalid`] for anything else.
@@ -34,26 +34,26 @@ impl Name {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Who holds a lock. Also called its token: who has it may renew and release.
+/// The owner of a lock, also called its token: whoever knows it may renew and release the lock.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner(String);
 
 impl Owner {
-    /// An owner that nobody else is, 128 random bits.
+    /// Makes a unique owner of 128 random bits.
     #[must_use]
     pub fn random(entropy: &impl Entropy) -> Self {
         Self(nonce::random(entropy))
     }
 
-    /// `text` as an owner: 1 to 128 visible ASCII characters. It must be different for each holder: two that
-    /// call themselves alike are one.
+    /// Makes an owner: 1 to 128 visible ASCII characters. It must be different for each holder: two with the same
+    /// text are one owner.
     ///
     /// # Errors
     /// [`Invalid`] for anything else.
@@ -66,7 +66,7 @@ impl Owner {
         Err(Invalid::new(format!("an owner of 1 to {MAX_OWNER} visible ASCII characters"), found))
     }
 
-    /// The owner.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -78,7 +78,7 @@ impl Owner {
 pub struct LeaseTime(Ttl);
 
 impl LeaseTime {
-    /// From 100 ms to a day.
+    /// Makes a lease time from 100 ms to a day.
     ///
     /// # Errors
     /// [`Invalid`] for anything else.
@@ -97,7 +97,7 @@ impl LeaseTime {
 pub struct Wait(Duration);
 
 impl Wait {
-    /// Up to 10 s.
+    /// Makes a wait of up to 10 s.
     ///
     /// # Errors
     /// [`Invalid`] for more.
@@ -113,7 +113,7 @@ impl Wait {
     }
 }
 
-/// How many may hold it at once: 1 makes a lock, more a semaphore.
+/// How many owners may hold it at once: with 1 it is a lock, with more a semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permits(NonZeroU64);
 
@@ -121,7 +121,7 @@ impl Permits {
     /// One: a lock.
     pub const ONE: Self = Self(NonZeroU64::MIN);
 
-    /// From 1 to 100.
+    /// Makes a number of permits from 1 to 100.
     ///
     /// # Errors
     /// [`Invalid`] for anything else.
@@ -137,7 +137,7 @@ impl Permits {
     }
 }
 
-/// What an owner asks for.
+/// A demand for a lock or a permit of a semaphore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
     pub(super) name: Name,
@@ -148,19 +148,19 @@ pub struct Demand {
 }
 
 impl Demand {
-    /// A lease of `ttl` on the lock `name`, now or not at all.
+    /// Demands a lease of `ttl` on the lock `name`, without waiting.
     #[must_use]
     pub const fn new(name: Name, owner: Owner, ttl: LeaseTime) -> Self {
         Self { name, owner, ttl, permits: Permits::ONE, wait: Wait(Duration::ZERO) }
     }
 
-    /// As a semaphore that so many may hold at once. All must ask for the same number.
+    /// Makes it a semaphore with this many permits. All must demand the same number.
     #[must_use]
     pub fn permits(self, permits: Permits) -> Self {
         Self { permits, ..self }
     }
 
-    /// Waits so long for it.
+    /// Makes it wait for at most this long.
     #[must_use]
     pub fn waiting(self, wait: Wait) -> Self {
         Self { wait, ..self }

@@ -1,4 +1,4 @@
-//! Fences: numbers that only grow, and the check that makes them worth something.
+//! Fences: numbers that only grow, and the check that gives them effect.
 
 use super::{FENCE_LIFE, Locks, Name, numbers};
 use crate::env::Env;
@@ -7,25 +7,25 @@ use crate::time::millis;
 
 static CHECK: Script = Script::new(include_str!("../redis/lua/fence_check.lua"));
 
-/// A fencing token: each lease of a lock has a greater one than all before it.
+/// A fencing token: each lease of a lock has a greater one than all leases before it.
 ///
-/// It is one more than the last, or Redis's time in microseconds if that is more. So it grows even when the
-/// last one was lost, unless Redis's clock was set back by longer than that took.
+/// It is one more than the last, or Redis's time in microseconds if that is more. So it grows even if the
+/// last one was lost, unless Redis's clock was set back by more than the time since then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(u64);
 
 impl Fence {
-    /// The greatest there is, 2^53 - 1: greater numbers are not exact everywhere, in JSON and in Lua least of
-    /// all. Microseconds reach it in the year 2255.
+    /// The greatest fence, 2^53 - 1: greater numbers are not exact everywhere, such as in JSON and Lua.
+    /// Microseconds reach it in the year 2255.
     pub const MAX: Self = Self((1 << 53) - 1);
 
-    /// A fence; `None` above [`Fence::MAX`].
+    /// Makes a fence; `None` above [`Fence::MAX`].
     #[must_use]
     pub const fn new(number: u64) -> Option<Self> {
         if number <= Self::MAX.0 { Some(Self(number)) } else { None }
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
@@ -39,20 +39,20 @@ impl Fence {
     }
 }
 
-/// What came of checking a fence.
+/// The result of checking a fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checked {
     /// No greater one was seen: go on.
     Accepted,
-    /// A greater one was seen: another holds the lock by now. Do not write.
+    /// A greater one was seen: somebody else has got the lock. Do not write.
     Refused {
-        /// The greatest that was seen.
+        /// The greatest fence seen.
         greatest: Fence,
     },
 }
 
 impl<E: Env> Locks<E> {
-    /// Whether `fence` is the greatest that `resource` has seen, or as great. If so it is remembered, and
+    /// Checks that `resource` has seen no greater fence than `fence`. If so, `fence` is remembered, and
     /// smaller ones are refused from now on, for [`FENCE_LIFE`] after the last that was accepted.
     ///
     /// The check and the write that follows are two steps. A resource that can compare by itself, such as a

@@ -1,25 +1,25 @@
-//! Leases, and how long a holder may rely on one.
+//! Leases, and how long a holder may rely on them.
 
 use super::Fence;
 use crate::redis::{RedisError, Value};
 use crate::time::Timestamp;
 use std::time::Duration;
 
-/// The right to act as the holder of a lock, until it ends.
+/// The right to act as the holder of a lock, for a limited time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Greater than that of every lease before it.
+    /// Greater than the fence of every lease before it.
     pub fence: Fence,
     /// When it ends, by Redis's clock.
     pub expires_at: Timestamp,
-    /// How much longer the holder may rely on it, from when it was answered. It counts from before Redis was
-    /// asked, and leaves a hundredth and 2 ms for clocks that do not run alike.
+    /// How much longer the holder may rely on it, from when the answer arrived. It is counted from before Redis was
+    /// asked, less a hundredth and 2 ms for clocks that differ in speed.
     pub valid_for: Duration,
 }
 
 impl Lease {
-    /// The same lease for a holder whose answer took so long; `valid_for` is still what Redis granted. `None` when nothing of
-    /// it is left.
+    /// Returns the lease for a holder to whom the answer `took` this long; `valid_for` is still what Redis granted. `None` if
+    /// nothing of it is left.
     pub(super) fn after(self, took: Duration) -> Option<Self> {
         let drift = self.valid_for / 100 + Duration::from_millis(2);
         let valid_for = self.valid_for.checked_sub(drift)?.checked_sub(took)?;
@@ -27,10 +27,10 @@ impl Lease {
     }
 }
 
-/// One who holds a lock.
+/// A holder of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its owner.
+    /// The owner.
     pub owner: String,
     /// The fence of its lease.
     pub fence: Fence,
@@ -38,21 +38,21 @@ pub struct Holder {
     pub expires_at: Timestamp,
 }
 
-/// A lock as it is.
+/// The state of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Who holds it, those whose leases end first in front.
+    /// Its holders, ordered by the end of their leases.
     pub holders: Vec<Holder>,
-    /// How many may hold it; `None` while nobody does.
+    /// How many owners may hold it; `None` while nobody does.
     pub permits: Option<u64>,
-    /// The last fence that was given out; `None` if there was none, or it was lost.
+    /// The last fence that was issued; `None` if there was none, or it was lost.
     pub last_fence: Option<Fence>,
-    /// When this was so, by Redis's clock.
+    /// The time of this state, by Redis's clock.
     pub now: Timestamp,
 }
 
 impl State {
-    /// Reads the hash of holders and the last fence.
+    /// Parses the hash of holders and the last fence.
     pub(super) fn read(held: Vec<Value>, fence: Value, now: Timestamp) -> Result<Self, RedisError> {
         let (mut holders, mut permits) = (Vec::new(), None);
         let mut held = held.into_iter();
@@ -78,7 +78,7 @@ impl State {
     }
 }
 
-/// Reads `end fence`.
+/// Parses `end fence`.
 fn parse_lease(text: &str) -> Option<(Fence, Timestamp)> {
     let (ends, fence) = text.split_once(' ')?;
     Some((Fence::new(fence.parse().ok()?)?, Timestamp::from_millis(ends.parse().ok()?)))

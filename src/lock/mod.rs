@@ -1,7 +1,7 @@
 //! Locks and semaphores: leases on a name, with fences.
 //!
-//! A lock is held by one owner, a semaphore by up to 100 ([`Permits`]). Who holds one has a [`Lease`]: it ends
-//! by itself, so that a holder which dies wedges nothing. Redis's clock decides when.
+//! A lock is held by one owner, a semaphore by up to 100 ([`Permits`]). A holder has a [`Lease`], which ends
+//! by itself, so that a holder that dies blocks nobody. Redis's clock decides when.
 //!
 //! ```
 //! use spindrift::env::Env;
@@ -29,14 +29,14 @@
 //!
 //! # What such a lock does not promise
 //!
-//! Two may believe that they hold it: when a holder is paused for longer than its lease, when Redis fails over
-//! to a replica that had not heard of the lease, evicts it, or its clock leaps. A lock alone is for work that
-//! may be done twice, only better not. For work that must not be, there is the [fence](Fence): a number that
-//! grows with every lease of a name. What is protected refuses a smaller fence than the greatest it has seen;
-//! so who was paused and writes too late is refused. Without that check there is no such protection.
+//! Two may believe that they hold it: if a holder is paused for longer than its lease, if Redis fails over
+//! to a replica that had not received the lease, evicts it, or its clock jumps. A lock alone is for work that
+//! had better not be done twice, but may be. For work that must not be, there is the [fence](Fence): a number that
+//! grows with every lease of a name. The protected resource refuses a smaller fence than the greatest it has seen,
+//! so that a holder who was paused and writes too late is refused. Without that check there is no such protection.
 //!
 //! Asking again as the same owner gives the same lease with the same fence. So an acquisition whose outcome is
-//! unknown is repeated safely, with the same owner.
+//! unknown can be repeated safely, with the same owner.
 
 mod demand;
 mod fence;
@@ -60,70 +60,70 @@ static ACQUIRE: Script = Script::new(include_str!("../redis/lua/lock_acquire.lua
 static RENEW: Script = Script::new(include_str!("../redis/lua/lock_renew.lua"));
 static RELEASE: Script = Script::new(include_str!("../redis/lua/lock_release.lua"));
 
-/// How long the last fence of a lock, and the greatest of a resource, are remembered after they were last
-/// used. A lost last fence is made up for by Redis's clock.
+/// How long the last fence of a lock, and the greatest one of a resource, are remembered after their last
+/// use. Redis's clock makes up for a last fence that was lost.
 pub const FENCE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// All locks, as one instance uses them.
+/// The locks, as used by one instance.
 pub struct Locks<E: Env> {
     env: E,
     redis: Rc<Client<E>>,
     keys: Keys,
 }
 
-/// What came of asking for a lock.
+/// The result of asking for a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acquired {
     /// It is held now.
     Granted(Lease),
-    /// As many hold it as may.
+    /// As many owners hold it as may.
     Held {
-        /// Until the first of their leases ends, unless it is prolonged or given back.
+        /// The time until the first of their leases ends, unless it is renewed or released.
         ends_in: Duration,
     },
-    /// Others hold it as another kind: as a semaphore of `in_force` permits, or with 1 as a lock.
+    /// Others hold it with another number of permits: as a semaphore with `in_force` permits, or as a lock if that is 1.
     OtherPermits {
-        /// How many may hold it while anybody does.
+        /// How many may hold it, as long as anybody does.
         in_force: u64,
-        /// Until the first of their leases ends.
+        /// The time until the first of their leases ends.
         ends_in: Duration,
     },
-    /// Redis took so long to answer that nothing of the lease was left. It was given back.
+    /// Redis took so long to answer that nothing of the lease was left. It was released.
     TooLate,
 }
 
-/// What came of renewing a lease.
+/// The result of renewing a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Renewed {
-    /// It lasts longer now.
+    /// It was prolonged.
     Prolonged(Lease),
-    /// It had ended, or was never there. Renewing never takes a lock anew: others may have held it since.
+    /// It had ended, or never existed. Renewing never acquires a lock anew: others may have held it since.
     Ended,
-    /// Redis took so long to answer that the prolonged lease may have ended too.
+    /// Redis took so long to answer that the prolonged lease may have ended, too.
     TooLate,
 }
 
-/// What came of giving a lease back.
+/// The result of releasing a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Released {
     /// It was held, and is free now.
     Released,
-    /// It had ended, or was never there, and nobody holds the lock.
+    /// It had ended, or never existed, and nobody holds the lock.
     NotHeld,
-    /// It had ended, or was never there, and others hold the lock. They keep it.
+    /// It had ended, or never existed, and others hold the lock. They keep it.
     HeldByOthers,
 }
 
 impl<E: Env> Locks<E> {
-    /// Locks over `redis`, with their keys made by `keys`.
+    /// Makes the locks in `redis`, with the names of their keys from `keys`.
     #[must_use]
     pub const fn new(env: E, redis: Rc<Client<E>>, keys: Keys) -> Self {
         Self { env, redis, keys }
     }
 
-    /// Asks for a lock, again and again for as long as `demand` waits.
+    /// Acquires a lock, and tries again for as long as `demand` waits.
     ///
-    /// Those who wait are served in no order.
+    /// Those who wait are served in no particular order.
     ///
     /// # Errors
     /// [`RedisError`]; unless it [was not carried out](RedisError::was_not_carried_out) the lock may be held: ask again as
@@ -171,10 +171,10 @@ impl<E: Env> Locks<E> {
         }
     }
 
-    /// Makes a lease last for `ttl` from now.
+    /// Prolongs a lease to `ttl` from now.
     ///
     /// # Errors
-    /// [`RedisError`]; where its outcome is unknown, the lease lasts at least as long as it did before, unless
+    /// [`RedisError`]; if the outcome is unknown, the lease lasts at least as long as before, unless
     /// `ttl` is shorter than what was left of it.
     pub async fn renew(&self, name: &Name, owner: &Owner, ttl: LeaseTime) -> Result<Renewed, RedisError> {
         let keys = [self.keys.lock(name.as_str()), self.keys.lock_fence(name.as_str())];
@@ -193,10 +193,10 @@ impl<E: Env> Locks<E> {
             .map_or(Renewed::TooLate, Renewed::Prolonged))
     }
 
-    /// Gives a lease back. That of another owner is left alone.
+    /// Releases a lease. The leases of other owners are not touched.
     ///
     /// # Errors
-    /// [`RedisError`]; where its outcome is unknown, giving it back again is safe.
+    /// [`RedisError`]; if the outcome is unknown, releasing it again is safe.
     pub async fn release(&self, name: &Name, owner: &Owner) -> Result<Released, RedisError> {
         let key = self.keys.lock(name.as_str());
         let reply = self.redis.run(&RELEASE, &[&key], vec![Arg::from(owner.as_str())]).await?;
@@ -208,7 +208,7 @@ impl<E: Env> Locks<E> {
         })
     }
 
-    /// Who holds a lock now.
+    /// Returns the state of a lock, with its holders.
     ///
     /// # Errors
     /// [`RedisError`].
@@ -225,7 +225,7 @@ impl<E: Env> Locks<E> {
     }
 }
 
-/// A reply of exactly `N` numbers.
+/// Unpacks a reply of exactly `N` numbers.
 fn numbers<const N: usize>(reply: Vec<crate::redis::Value>) -> Result<[i64; N], RedisError> {
     let mut numbers = [0; N];
     for (number, value) in numbers.iter_mut().zip(exactly::<N>(reply)?) {
