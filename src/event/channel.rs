@@ -1,4 +1,4 @@
-//! The channel, and the counters of what came of its messages.
+//! The channel for messages, and the counters of their outcomes.
 
 use super::{Doorbell, Envelope, MAX_MESSAGE};
 use crate::env::Env;
@@ -10,18 +10,18 @@ use serde::Serialize;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long a message counts as done.
+/// How long a message counts as handled.
 const DONE: Duration = Duration::from_secs(600);
-/// How long counters live without being touched.
+/// How long counters live after their last change.
 const COUNTERS: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Where what takes long is handed over, of the messages that come on the channel called `name`.
+/// Returns the channel on which long work is handed over, for the messages on the channel `name`.
 #[must_use]
 pub fn work_channel(name: &str) -> String {
     format!("{name}-work")
 }
 
-/// The channel, as one instance uses it.
+/// The channel, as used by one instance.
 #[derive(Clone)]
 pub struct Channel<E: Env> {
     env: E,
@@ -31,13 +31,13 @@ pub struct Channel<E: Env> {
 }
 
 impl<E: Env> Channel<E> {
-    /// The channel called `name`.
+    /// Makes the channel with this name.
     #[must_use]
     pub const fn new(env: E, redis: Rc<Client<E>>, keys: Keys, name: String) -> Self {
         Self { env, redis, keys, name }
     }
 
-    /// Announces a purge that was done. Gives the message's id.
+    /// Announces a purge that was carried out, and returns the id of the message.
     ///
     /// # Errors
     /// [`RedisError`]: then subscribers may not hear of it.
@@ -48,15 +48,15 @@ impl<E: Env> Channel<E> {
         Ok(id)
     }
 
-    /// Has somebody warm the rest of what a message said.
+    /// Passes the URLs that a warm-up has left on as a message of their own.
     pub(super) async fn pass_on(&self, rest: &Warm) -> Result<(), RedisError> {
         self.publish("warm", Some(nonce::random(&self.env)), rest).await
     }
 
-    /// Rings for a queue: somebody should push its jobs. Without an id: who comes finds out what there is to do.
+    /// Rings for a queue: somebody should push its jobs. The message has no id: whoever comes finds out what to do.
     ///
     /// # Errors
-    /// [`RedisError`]: then nobody comes until a tick does.
+    /// [`RedisError`]: then nobody comes before the next tick.
     pub async fn ring(&self, queue: &str) -> Result<(), RedisError> {
         self.publish("job", None, &Doorbell { queue: queue.to_owned() }).await
     }
@@ -71,8 +71,8 @@ impl<E: Env> Channel<E> {
         self.send(&self.name, Envelope::new(topic, id, data).encode()).await.map(|_| ())
     }
 
-    /// Has whoever listens on the work channel do it. `false` where it is to be done here: it was handed over before, it
-    /// is too large for that, or nobody listens there.
+    /// Hands a message over to whoever listens on the work channel. `false` if it must be handled here: it was handed over
+    /// before, it would be too long a message, or nobody listens there.
     pub(super) async fn hand_over(&self, envelope: &Envelope) -> bool {
         if envelope.handed_over {
             return false;
@@ -81,29 +81,29 @@ impl<E: Env> Channel<E> {
         let before = envelope.id.clone();
         let handed = Envelope { id: Some(id.clone()), handed_over: true, before, ..envelope.clone() };
         let payload = handed.encode();
-        // It is longer than it was, and nobody would read it.
+        // It has become longer, and subscribers refuse what is too long.
         if payload.len() > MAX_MESSAGE {
             return false;
         }
         let channel = work_channel(&self.name);
         match self.send(&channel, payload).await {
             Ok(1..) => return true,
-            // In a cluster that counts those at one node, and others may have no time for it yet.
+            // In a cluster, `PUBLISH` counts the subscribers at one node only, and those at others receive it later.
             Ok(_) if self.redis.subscribers(&channel).await > 0 => return true,
             Ok(_) => {}
             Err(error) => self.env.log(&format!("a message was not handed over: {error}")),
         }
-        // Somebody may have it all the same.
+        // Somebody may have received it all the same.
         self.claim(&id).await.is_ok_and(|first| !first)
     }
 
-    /// Gives how many subscribers got it; in a cluster, those of one node.
+    /// Returns how many subscribers received it; in a cluster, those of one node.
     async fn send(&self, channel: &str, payload: String) -> Result<i64, RedisError> {
         let arguments = vec![Arg::from(channel), Arg::from(payload)];
         exactly::<1>(self.redis.call("PUBLISH", arguments).await?)?[0].int()
     }
 
-    /// Whether this call is the first to claim the message.
+    /// Returns whether this call is the first to claim the message.
     pub(super) async fn claim(&self, id: &str) -> Result<bool, RedisError> {
         self.redis.set_new(&self.keys.message(id), &nonce::random(&self.env), DONE).await
     }
@@ -112,7 +112,7 @@ impl<E: Env> Channel<E> {
         let _ = self.redis.call("UNLINK", vec![Arg::from(&self.keys.message(id))]).await;
     }
 
-    /// Counts one more of `what`. Counting never stands in the way of the work.
+    /// Counts one more of `what`. A failure to count is ignored.
     pub async fn count(&self, what: &str) {
         let key = self.keys.counters();
         let counted = self.redis.call("HINCRBY", vec![Arg::from(&key), Arg::from(what), Arg::Int(1)]).await;
@@ -122,7 +122,7 @@ impl<E: Env> Channel<E> {
         }
     }
 
-    /// All counters, by name.
+    /// Returns all counters, by name.
     ///
     /// # Errors
     /// [`RedisError`].

@@ -1,4 +1,4 @@
-//! What stands on the channel.
+//! The messages on the channel.
 
 use crate::job::QueueName;
 use crate::pipeline::warm::Warm;
@@ -7,66 +7,66 @@ use crate::topic::{self, TopicName};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The version of the envelope this reads and writes.
+/// The version of the envelope that is read and written.
 pub const VERSION: u32 = 1;
 
-/// The largest message that is read, in bytes.
+/// The longest message that is read, in bytes.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// A message as it stands on the channel.
+/// A message on the channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// The version, [`VERSION`].
     pub v: u32,
-    /// What it is about.
+    /// The topic, which says what the data is.
     pub topic: String,
-    /// Unique for each message; at most 128 of `A-Z a-z 0-9 . _ -`. Without one it is done by every
+    /// The id, unique for each message; at most 128 of `A-Z a-z 0-9 . _ -`. A message without an id is handled by every
     /// subscriber.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Taken from the channel by a subscriber, and handed over to the [work channel](super::work_channel).
+    /// Whether a subscriber has handed it over to the [work channel](super::work_channel).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub handed_over: bool,
-    /// Its id before that.
+    /// Its id before it was handed over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// What the topic needs.
+    /// The data of the topic.
     #[serde(default)]
     pub data: serde_json::Value,
 }
 
-/// The data as it is written: to take it apart would change numbers, and the order of members.
+/// The data as text: parsing it would change numbers, and the order of members.
 #[derive(Deserialize)]
 struct Written<'a> {
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
 }
 
-/// Somebody should look after a queue: the data of the topic `job`.
+/// The data of the topic `job`: somebody should push the jobs of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Doorbell {
-    /// Its name.
+    /// The name of the queue.
     pub queue: String,
 }
 
 /// A message that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Purge this.
+    /// Purge these targets.
     Purge(Purge),
-    /// Fetch this into the cache.
+    /// Fetch these URLs into the cache.
     Warm(Warm),
     /// Push the jobs of this queue.
     Job(QueueName),
-    /// Publish an event, or see to those that were published.
+    /// Publish an event, or fan out those that were published.
     Event(topic::listen::Message),
-    /// Give back the space of what was purged.
+    /// Free the space of what was purged.
     Sweep,
 }
 
 impl Message {
-    /// Whether what comes behind it should not have to wait for it.
+    /// Returns whether later messages should not have to wait for it.
     #[must_use]
     pub const fn takes_long(&self) -> bool {
         match self {
@@ -79,48 +79,48 @@ impl Message {
 /// Why a message was not understood.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
-    /// Larger than [`MAX_MESSAGE`].
+    /// It is longer than [`MAX_MESSAGE`].
     #[error("expected at most {MAX_MESSAGE} bytes, found {0}")]
     TooLarge(usize),
-    /// Not JSON, or not an envelope.
+    /// It is not JSON, or not an envelope.
     #[error("expected an envelope {{\"v\":{VERSION},\"topic\":..,\"data\":..}}: {0}")]
     Envelope(serde_json::Error),
-    /// Another version.
+    /// It has another version.
     #[error("expected version {VERSION}, found {0}")]
     Version(u32),
-    /// A topic nobody here knows.
+    /// The topic is unknown.
     #[error("expected the topic \"purge\", \"warm\", \"job\", \"event\" or \"sweep\", found {0:?}")]
     Topic(String),
-    /// An identifier of another form.
+    /// The id is not valid.
     #[error("expected an id of 1 to 128 characters A-Z a-z 0-9 . _ -, found {0:?}")]
     Id(String),
-    /// Data of another form than the topic has.
+    /// The data is not valid for the topic.
     #[error("data: {0}")]
     Data(String),
 }
 
 impl Envelope {
-    /// A message of this version.
+    /// Makes a message of this version.
     pub(super) fn new(topic: &str, id: Option<String>, data: serde_json::Value) -> Self {
         Self { v: VERSION, topic: topic.to_owned(), id, handed_over: false, before: None, data }
     }
 
-    /// Asks for the space of what was purged to be given back.
+    /// Makes a message that asks for a sweep.
     pub(super) fn sweep() -> Self {
         Self::new("sweep", None, serde_json::Value::Null)
     }
 
-    /// All that it is claimed by.
+    /// Returns all ids under which it is claimed.
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.id.iter().chain(&self.before).map(String::as_str)
     }
 
-    /// The payload.
+    /// Encodes the payload.
     pub(super) fn encode(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads a payload, and what it says.
+    /// Parses a payload, and the message in it.
     ///
     /// # Errors
     /// [`Malformed`].
@@ -152,7 +152,7 @@ impl Envelope {
     }
 }
 
-/// The message that tells subscribers to look into a topic.
+/// Makes the message that asks subscribers to fan out a topic.
 pub(crate) fn ring(topic: &TopicName) -> String {
     Envelope::new("event", None, serde_json::json!({"topic": topic.as_str()})).encode()
 }

@@ -1,28 +1,28 @@
-//! What became of a message.
+//! The outcome of handling a message.
 
-/// What became of a message.
+/// The outcome of handling a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handled {
-    /// It was done.
+    /// It was carried out.
     Done,
-    /// Somebody else is to do it: it takes long.
+    /// It was handed over, because it takes long.
     HandedOver,
-    /// It was handed over, and somebody else has it.
+    /// It had been handed over, and another subscriber has it.
     Taken,
-    /// The space of what was purged was given back, or somebody else is at it.
+    /// Purged entries were swept, unless another sweep was running.
     Swept,
-    /// Somebody had done it before.
+    /// It had been handled before.
     Duplicate,
-    /// It was not understood; nothing was done.
+    /// It was not understood, and nothing was done.
     Malformed,
-    /// Redis failed; it may be partly done.
+    /// Redis failed; it may be carried out in part.
     Failed,
     /// Redis is switched off.
     Disabled,
 }
 
 impl Handled {
-    /// The name of its counter; what only subscribers tell one another has none.
+    /// Returns the name of its counter; messages that subscribers send one another have none.
     #[must_use]
     pub const fn counter(self) -> Option<&'static str> {
         match self {

@@ -1,10 +1,10 @@
-//! How long a job waits before it is tried again.
+//! How long a job waits before its next attempt.
 
 use crate::time::millis;
 use std::time::Duration;
 
-/// Exponential backoff with jitter: the first delay, doubled with every attempt, up to the longest, and of
-/// that a random part between a half and the whole, so that jobs that failed together do not come back
+/// Exponential backoff with jitter: the first delay is doubled with every attempt, up to the longest one. Of
+/// that a random part between a half and the whole is taken, so that jobs that failed together do not come back
 /// together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
@@ -20,13 +20,13 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Delays from `first` to `longest`, which is `first` where it is shorter.
+    /// Makes a backoff with delays from `first` to `longest`, or always `first` if `longest` is shorter.
     #[must_use]
     pub fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest: longest.max(first) }
     }
 
-    /// The delay after the attempt of this number, from 1. `random` is any number.
+    /// Returns the delay after this attempt, counted from 1. `random` is any number.
     #[must_use]
     pub fn delay(self, attempt: u32, random: u32) -> Duration {
         let doubled = self.first.saturating_mul(1 << attempt.saturating_sub(1).min(30));

@@ -1,4 +1,4 @@
-//! Claiming jobs, and the simple dequeue.
+//! Claiming jobs, and the simpler dequeueing.
 
 use super::enqueue::job_id;
 use super::lease::{Claimed, LeaseToken};
@@ -14,26 +14,26 @@ use std::time::Duration;
 pub const CLAIM_COUNT: RangeInclusive<u16> = 1..=100;
 /// How long a lease may be.
 pub const LEASE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(12 * 3600);
-/// The longest that a claim waits for jobs.
+/// The longest time that a claim waits for jobs.
 pub const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// Of the data of one claim, in bytes: beyond, no more jobs are taken.
+/// The most data of one claim, in bytes: beyond that no further job is taken.
 const CLAIM_BYTES: u64 = 1024 * 1024;
-/// How often a claim that waits looks again: at first, doubled each time, and at most.
+/// How often a claim that waits looks again: the first pause, doubled each time, and the longest.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LAST_LOOK: Duration = Duration::from_millis(500);
 
-/// What to claim.
+/// What to claim, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
     count: u16,
     lease: Duration,
     wait: Duration,
-    /// In flight at most, for deliveries; 0 is any number.
+    /// The most jobs in flight, for deliveries; 0 is any number.
     in_flight: u16,
 }
 
-/// One job for 30 s, without waiting.
+/// Claims one job for 30 s, without waiting.
 impl Default for Claim {
     fn default() -> Self {
         Self { count: 1, lease: Duration::from_secs(30), wait: Duration::ZERO, in_flight: 0 }
@@ -41,62 +41,62 @@ impl Default for Claim {
 }
 
 impl Claim {
-    /// How many jobs at most, within [`CLAIM_COUNT`].
+    /// Sets the greatest number of jobs, within [`CLAIM_COUNT`].
     #[must_use]
     pub fn count(self, count: u16) -> Self {
         Self { count: count.clamp(*CLAIM_COUNT.start(), *CLAIM_COUNT.end()), ..self }
     }
 
-    /// For how long they are ours, within [`LEASE`]. A lease that is over without having been ended makes its
-    /// job ready again, and counts as an attempt.
+    /// Sets how long the jobs are leased, within [`LEASE`]. If the lease expires before it is ended, the job is ready
+    /// again, and the attempt counts.
     #[must_use]
     pub fn lease(self, lease: Duration) -> Self {
         Self { lease: lease.clamp(*LEASE.start(), *LEASE.end()), ..self }
     }
 
-    /// None that would bring those in flight over `most`, and none while the target wants nothing.
+    /// Claims no job that would bring those in flight over `most`, and none while the queue is on hold for its target.
     pub(super) fn in_flight(self, most: u16) -> Self {
         Self { in_flight: most, ..self }
     }
 
-    /// How long to wait for the first job, at most [`MAX_WAIT`].
+    /// Sets how long to wait for the first job, at most [`MAX_WAIT`].
     #[must_use]
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait: wait.min(MAX_WAIT), ..self }
     }
 }
 
-/// A job as a worker gets it.
+/// A job as a worker receives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// What it is called.
+    /// Its id.
     pub id: JobId,
-    /// What it carries.
+    /// Its data.
     pub data: Data,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: u32,
-    /// How many there will be.
+    /// How many attempts there are in all.
     pub max_attempts: u32,
-    /// How urgent it is.
+    /// Its priority.
     pub priority: Priority,
     /// When it was enqueued, by Redis's clock.
     pub enqueued: Timestamp,
 }
 
-/// What one look found.
+/// The result of looking for jobs once.
 pub(super) struct Found {
-    /// When there may be something; `None` when that is unknown.
+    /// How long until there may be a job; `None` if that is unknown.
     pub(super) next: Option<Duration>,
     /// The jobs, each with the end of its lease.
     pub(super) jobs: Vec<(Job, Timestamp)>,
 }
 
 impl<E: Env> Jobs<E> {
-    /// Claims jobs that are due, the most urgent first, and waits for the first where [`Claim::wait`] says so.
-    /// None when there are none, or the queue is paused.
+    /// Claims jobs that are due, the most urgent first, and waits for the first if [`Claim::wait`] says so.
+    /// Returns none if there are none, or the queue is paused.
     ///
     /// # Errors
-    /// [`JobError::Redis`]: then jobs may be leased to nobody, and come back when their lease is over.
+    /// [`JobError::Redis`]: then jobs may be leased to nobody, and come back when their lease expires.
     pub async fn claim(&self, queue: &QueueName, claim: Claim) -> Result<Vec<Claimed<'_, E>>, JobError> {
         let token = self.nonces.next();
         let lease = millis(claim.lease);
@@ -108,8 +108,8 @@ impl<E: Env> Jobs<E> {
         Ok(claimed.collect())
     }
 
-    /// Takes the first job that is due, for good: at most once. What the caller does not do with it nobody
-    /// does. Use [`Jobs::claim`] for what must be done.
+    /// Takes the first job that is due, for good: at most once. If the caller does not do it, nobody
+    /// does. Use [`Jobs::claim`] for jobs that must be done.
     ///
     /// # Errors
     /// [`JobError::Redis`]: then a job may be lost.
@@ -117,7 +117,7 @@ impl<E: Env> Jobs<E> {
         self.dequeue_within(queue, Duration::ZERO).await
     }
 
-    /// The same, and waits for a job, at most [`MAX_WAIT`].
+    /// The same, waiting for a job for at most [`MAX_WAIT`].
     ///
     /// # Errors
     /// As [`Jobs::dequeue`].
@@ -127,8 +127,8 @@ impl<E: Env> Jobs<E> {
         Ok(found.jobs.into_iter().next().map(|(job, _)| job))
     }
 
-    /// Looks again and again until there is something or the wait is over. An instance is woken by nobody, so
-    /// it has to look.
+    /// Looks repeatedly until there is a job or the wait is over. Nothing wakes an instance, so
+    /// it has to poll.
     async fn look_until(
         &self,
         queue: &QueueName,
@@ -136,7 +136,7 @@ impl<E: Env> Jobs<E> {
         lease: u64,
         claim: Claim,
     ) -> Result<Found, JobError> {
-        // The wall clock may be set back, and whoever asked goes away.
+        // Not by the wall clock: if that were set back, the wait would outlast the caller.
         let began = self.env.elapsed();
         let mut pause = FIRST_LOOK;
         loop {
@@ -151,7 +151,7 @@ impl<E: Env> Jobs<E> {
         }
     }
 
-    /// Looks once.
+    /// Looks for jobs once.
     pub(super) async fn look(
         &self,
         queue: &QueueName,

@@ -1,4 +1,4 @@
-//! When a schedule fires: cron expressions of five fields, in UTC.
+//! When a schedule fires: cron expressions with five fields, in UTC.
 
 use crate::time::Timestamp;
 use chrono::{DateTime, Utc};
@@ -6,15 +6,15 @@ use croner::parser::{CronParser, Seconds, Year};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How late a slot may be fired under [`Missed::Skip`]: whoever ticks does so every now and then.
+/// How late a slot may be fired under [`Missed::Skip`]: ticks come only now and then.
 const GRACE: Duration = Duration::from_secs(300);
 
-/// The longest cron expression, in bytes: more than one that lists every value of every field.
+/// The longest cron expression, in bytes: longer than one that lists every value of every field.
 const MAX_TEXT: usize = 512;
 
 /// A cron expression: minute, hour, day of the month, month, day of the week; in UTC.
 ///
-/// As cron(8) has it: where both days are given, either is enough. `*`, `*/5`, `1-5`, `1,15`, `MON`, `JAN` and `L`
+/// As with cron(8), if both days are given, either is enough. `*`, `*/5`, `1-5`, `1,15`, `MON`, `JAN` and `L`
 /// (the last) are understood.
 #[derive(Clone, Debug)]
 pub struct Cron {
@@ -22,45 +22,45 @@ pub struct Cron {
     parsed: croner::Cron,
 }
 
-/// Why a text is no cron expression.
+/// Why a text is not a valid cron expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadCron {
-    /// It has more bytes than any needs.
+    /// It is longer than any expression needs to be.
     #[error("expected a cron expression of at most {MAX_TEXT} bytes, found {0}")]
     Long(usize),
-    /// It has another number of fields.
+    /// It does not have five fields.
     #[error("expected five fields, minute hour day-of-month month day-of-week, found {0}")]
     Fields(usize),
-    /// A field has a value it cannot have.
+    /// A field has an impossible value.
     #[error("expected a cron expression whose fields have values that they can have, found {0:?}")]
     Field(String),
-    /// No day is ever like that.
+    /// It never fires.
     #[error("expected a cron expression of something that comes, found {0:?}")]
     Never(String),
 }
 
-/// What to do about slots for which nobody ticked in time.
+/// What to do about slots at which no tick came in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {
-    /// They are left out. A slot is missed when it is five minutes late.
+    /// They are skipped. A slot is missed when it is five minutes late.
     #[default]
     Skip,
-    /// The last one of them is made up for.
+    /// The last one of them is fired late.
     RunOnce,
 }
 
-/// What is to be done about a schedule that stands at a slot.
+/// What to do about a schedule whose next slot is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Due {
     /// The slot to fire, if any.
     pub(super) fire: Option<Timestamp>,
-    /// The slot to stand at from now on.
+    /// The next slot from now on.
     pub(super) next: Timestamp,
 }
 
 impl Cron {
-    /// Reads an expression. `now` is where the search for a time it fits begins.
+    /// Parses an expression. `now` is where the search for a slot begins.
     ///
     /// # Errors
     /// [`BadCron`].
@@ -72,7 +72,7 @@ impl Cron {
         if fields != 5 {
             return Err(BadCron::Fields(fields));
         }
-        // An empty member would be taken for no time at all, which is searched for through thousands of years.
+        // The parser would take an empty member for no time at all, and search thousands of years for a slot.
         if text.split_ascii_whitespace().any(|field| field.split(',').any(str::is_empty)) {
             return Err(BadCron::Field(text.to_owned()));
         }
@@ -85,26 +85,26 @@ impl Cron {
         }
     }
 
-    /// The expression as it was given.
+    /// Returns the expression as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The first slot after `now`.
+    /// Returns the first slot after `now`.
     #[must_use]
     pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
         self.parsed.find_next_occurrence(&utc(now)?, false).ok().and_then(timestamp)
     }
 
-    /// The last slot that `now` is not before.
+    /// Returns the last slot at or before `now`.
     fn last(&self, now: Timestamp) -> Option<Timestamp> {
-        // Slots are whole minutes, and the search takes no account of parts of a second.
+        // Slots are whole minutes, and the search ignores fractions of a second.
         let minute = Timestamp::from_millis(now.as_millis() / 60_000 * 60_000);
         self.parsed.find_previous_occurrence(&utc(minute)?, true).ok().and_then(timestamp)
     }
 
-    /// What is to be done at `now` when the schedule stands at `slot`; nothing before that. However many slots
+    /// Decides what to do at `now` when the next slot is `slot`; `None` before it. However many slots
     /// have passed, at most one is fired: the last.
     pub(super) fn due(&self, slot: Timestamp, missed: Missed, now: Timestamp) -> Option<Due> {
         if now < slot {

@@ -1,30 +1,30 @@
-//! What a job carries.
+//! The data of a job.
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-/// The most data of one job, in bytes.
+/// The greatest size of a job's data, in bytes.
 pub const MAX_DATA: usize = 256 * 1024;
 
-/// What a job carries: any JSON of up to 256 KiB, kept byte for byte.
+/// The data of a job: any JSON of up to 256 KiB, kept byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Data(Bytes);
 
-/// Why something cannot be the data of a job.
+/// Why something is not valid as the data of a job.
 #[derive(Debug, thiserror::Error)]
 pub enum BadData {
     /// It is larger than [`MAX_DATA`]; its size in bytes.
     #[error("expected at most {MAX_DATA} bytes of data, found {0}")]
     TooLarge(usize),
-    /// It is no JSON, or not of the expected form.
+    /// It is not JSON, or not of the expected type.
     #[error("data: {0}")]
     Json(#[from] serde_json::Error),
 }
 
 impl Data {
-    /// `value` as JSON.
+    /// Serializes `value` as JSON.
     ///
     /// # Errors
     /// [`BadData`].
@@ -32,7 +32,7 @@ impl Data {
         Self::checked(serde_json::to_vec(value)?.into())
     }
 
-    /// JSON text, as it is.
+    /// Takes JSON text unchanged.
     ///
     /// # Errors
     /// [`BadData`].
@@ -40,7 +40,7 @@ impl Data {
         Self::raw(serde_json::from_str(text)?)
     }
 
-    /// JSON text that was checked to be so, as it is.
+    /// Takes JSON text that was validated before, unchanged.
     ///
     /// # Errors
     /// [`BadData::TooLarge`].
@@ -52,27 +52,27 @@ impl Data {
         if bytes.len() > MAX_DATA { Err(BadData::TooLarge(bytes.len())) } else { Ok(Self(bytes)) }
     }
 
-    /// What Redis gave back.
+    /// Takes what Redis returned.
     pub(super) fn stored(bytes: Vec<u8>) -> Self {
         Self(bytes.into())
     }
 
-    /// The JSON text.
+    /// Returns the JSON text.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
         &self.0
     }
 
-    /// The JSON text as a value that is written out as it is; `null` where it was damaged in Redis.
+    /// Returns the JSON text as a value that serializes unchanged; `null` if it was damaged in Redis.
     #[must_use]
     pub fn to_raw(&self) -> Box<RawValue> {
         serde_json::from_slice(&self.0).unwrap_or_else(|_| RawValue::NULL.to_owned())
     }
 
-    /// Reads it as `T`.
+    /// Deserializes it as `T`.
     ///
     /// # Errors
-    /// [`BadData::Json`] when it is of another form.
+    /// [`BadData::Json`] when it does not have this type.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, BadData> {
         Ok(serde_json::from_slice(&self.0)?)
     }

@@ -1,4 +1,4 @@
-//! Dead letters: jobs that were tried often enough, or that nobody could do.
+//! Dead letters: jobs whose attempts are used up, or that were buried.
 
 use super::enqueue::job_id;
 use super::script::{DEAD, DEAD_LIST, Reply};
@@ -8,26 +8,26 @@ use crate::env::Env;
 use crate::redis::Arg;
 use crate::time::Timestamp;
 
-/// The most dead letters of one page.
+/// The most dead letters in one page.
 pub const MAX_PAGE: u16 = 100;
-/// The most rounds of 100 that one call replays or drops: all of the 10,000 that there can be.
+/// The most rounds of 100 letters in one call: enough for all 10,000 that there can be.
 const ROUNDS: u32 = 100;
 
 /// A page of dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The letters, the oldest first.
+    /// The dead letters, oldest first.
     pub letters: Vec<View>,
-    /// Where the next page begins, where there may be one.
+    /// The beginning of the next page, if there may be one.
     pub next: Option<u64>,
 }
 
 /// What to do with dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// They are ready again, with all their attempts.
+    /// Make them ready again, with all their attempts.
     Replay,
-    /// They go.
+    /// Drop them.
     Drop,
 }
 
@@ -40,16 +40,16 @@ impl Verdict {
     }
 }
 
-/// How far it came.
+/// The result of replaying or dropping all dead letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sentenced {
-    /// How many letters it was done to.
+    /// How many letters were replayed or dropped.
     pub done: u64,
-    /// How many that were there in the beginning are left.
+    /// How many of those that were there at the beginning are left.
     pub left: u64,
 }
 
-/// What one run of the script did.
+/// The result of one run of the script.
 struct Round {
     sentenced: Sentenced,
     until: u64,
@@ -57,8 +57,8 @@ struct Round {
 }
 
 impl<E: Env> Jobs<E> {
-    /// Dead letters, the oldest first, at most [`MAX_PAGE`] of them: from the beginning, or from where a page said
-    /// that the next one begins.
+    /// Returns dead letters, oldest first, at most [`MAX_PAGE`] of them: from the beginning, or from the
+    /// [`Page::next`] of an earlier page.
     ///
     /// # Errors
     /// [`JobError::Redis`].
@@ -84,17 +84,17 @@ impl<E: Env> Jobs<E> {
     /// Replays or drops one dead letter.
     ///
     /// # Errors
-    /// [`JobError::NoSuchJob`] when it is not among them, [`JobError::Redis`].
+    /// [`JobError::NoSuchJob`] when it is not a dead letter, [`JobError::Redis`].
     pub async fn sentence(&self, queue: &QueueName, id: &JobId, verdict: Verdict) -> Result<(), JobError> {
         let round = self.round(queue, id.as_str(), verdict, None).await?;
         self.ring_if(queue, round.ring);
         if round.sentenced.done == 1 { Ok(()) } else { Err(JobError::NoSuchJob) }
     }
 
-    /// Replays or drops all dead letters that are there now, and none that dies meanwhile.
+    /// Replays or drops all dead letters that exist now, and none that dies meanwhile.
     ///
     /// # Errors
-    /// [`JobError::Redis`]: then it was done to some of them. To go on is safe.
+    /// [`JobError::Redis`]: then only some were replayed or dropped. Continuing is safe.
     pub async fn sentence_all(&self, queue: &QueueName, verdict: Verdict) -> Result<Sentenced, JobError> {
         let (mut all, mut until) = (Sentenced::default(), None);
         for _ in 0..ROUNDS {

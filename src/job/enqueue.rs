@@ -1,4 +1,4 @@
-//! Enqueueing.
+//! Enqueueing jobs.
 
 use super::script::{ENQUEUE, INDEX, QueueKeys, Reply};
 use super::{Data, Enqueued, JobError, JobId, Jobs, MAX_BATCH, NewJob, QueueName};
@@ -10,18 +10,18 @@ use futures_util::future::join;
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// How long an instance remembers that a queue stands in the list of queues.
+/// How long an instance remembers that a queue is in the list of queues.
 const NOTED: Duration = Duration::from_secs(3600);
-/// How long it stands there.
+/// How long a queue stays in that list.
 const LISTED: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The most queues that an instance remembers so.
+/// The most queues that an instance remembers.
 const MOST_NOTED: usize = 1000;
 
 impl<E: Env> Jobs<E> {
-    /// Enqueues a job that is due at once: first in, first out.
+    /// Enqueues a job that is due at once, first in, first out.
     ///
     /// # Errors
-    /// [`JobError::Redis`]: then it may have been enqueued or not.
+    /// [`JobError::Redis`]: then it may or may not have been enqueued.
     pub async fn enqueue(&self, queue: &QueueName, data: Data) -> Result<JobId, JobError> {
         Ok(self.enqueue_with(queue, NewJob::new(data)).await?.id)
     }
@@ -47,7 +47,7 @@ impl<E: Env> Jobs<E> {
         Ok(enqueued)
     }
 
-    /// The same for the subscriber: it rings before this returns, since nothing of an instance goes on once its message
+    /// The same for the subscriber: it rings before it returns, because an instance does nothing more once its message
     /// is handled.
     pub(crate) async fn enqueue_and_ring(
         &self,
@@ -61,7 +61,7 @@ impl<E: Env> Jobs<E> {
         Ok(enqueued)
     }
 
-    /// Puts jobs into a queue, and says whether somebody should be woken for them.
+    /// Adds jobs to a queue, and returns whether somebody should be woken for them.
     async fn put(&self, queue: &QueueName, jobs: &[NewJob]) -> Result<(bool, Vec<Enqueued>), JobError> {
         check(jobs)?;
         let keys = self.keys_of(queue);
@@ -86,8 +86,8 @@ impl<E: Env> Jobs<E> {
         ]
     }
 
-    /// Puts a queue into the list of queues, if this instance did not lately. Nothing depends on it but that
-    /// list and what is looked after by a tick; so a failure is logged, and tried again with the next job.
+    /// Adds a queue to the list of queues, unless this instance did so recently. Only that list and
+    /// ticks depend on it, so a failure is logged, and repaired with the next job.
     pub(super) async fn note(&self, queue: &QueueName) {
         let now = self.env.now();
         if self.noted.borrow().get(queue).is_some_and(|noted| now.since(*noted) < NOTED) {
@@ -105,18 +105,18 @@ impl<E: Env> Jobs<E> {
         }
     }
 
-    /// Puts a queue into a list, for so long.
+    /// Adds a queue to a list, for the time `ttl`.
     pub(super) async fn index(&self, list: &Key, queue: &QueueName, ttl: Duration) -> Result<(), RedisError> {
         let arguments = vec![Arg::from(queue.as_str()), Arg::from(millis(ttl))];
         self.redis.run(&INDEX, &[list], arguments).await.map(|_| ())
     }
 
-    /// The keys of a queue.
+    /// Returns the keys of a queue.
     pub(super) fn keys_of(&self, queue: &QueueName) -> QueueKeys {
         QueueKeys::new(&self.keys, queue)
     }
 
-    /// Rings for a queue whose jobs are pushed, behind the caller's back: the job is safe already.
+    /// Rings for a queue whose jobs are pushed, in the background: the job is safely stored already.
     pub(super) fn ring_behind(&self, queue: &QueueName) {
         if self.rules(queue).push.is_none() {
             return;
@@ -162,7 +162,7 @@ fn read(reply: Vec<crate::redis::Value>) -> Result<(bool, Vec<Enqueued>), JobErr
     }
 }
 
-/// An id as Redis gave it.
+/// Parses an id that Redis returned.
 pub(super) fn job_id(text: &str) -> Result<JobId, RedisError> {
     JobId::new(text).map_err(|_| RedisError::Reply(format!("expected a job's id, found {text:?}")))
 }

@@ -1,4 +1,4 @@
-//! A job in flight, and how its lease ends.
+//! Jobs in flight, and how their leases end.
 
 use super::claim::{Job, LEASE};
 use super::script::{END, Reply};
@@ -11,17 +11,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The longest text of why a job failed, in bytes; what is longer is cut.
+/// The longest reason for a failure, in bytes; what is longer is cut off.
 pub const MAX_ERROR: usize = 1024;
 
-/// Proves that one has the lease of a job: which attempt it is, and a name that nobody else has.
+/// The proof of a lease: the number of the attempt, and a unique name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseToken {
     attempt: u32,
     nonce: String,
 }
 
-/// Why a text is no token.
+/// The error for a text that is not a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected the token of a lease, as claiming gave it")]
 pub struct BadToken;
@@ -49,8 +49,8 @@ impl FromStr for LeaseToken {
     }
 }
 
-/// A job in flight: ours until its lease is over. It is the only thing that can end the lease, and what ends
-/// it consumes it. `J` is what is known of the job: all of it after [`Jobs::claim`], nothing after
+/// A job in flight, which belongs to this worker until its lease expires. Only this can end the lease, and ending
+/// it consumes this. `J` is what is known of the job: everything after [`Jobs::claim`], nothing after
 /// [`Jobs::resume`].
 #[must_use = "a claimed job is in flight until its lease is over: acknowledge it or give it back"]
 pub struct Claimed<'a, E: Env, J = Job> {
@@ -63,23 +63,23 @@ pub struct Claimed<'a, E: Env, J = Job> {
     pub job: J,
 }
 
-/// How a job stands after its lease has ended.
+/// The state of a job after its lease was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// Where it is.
+    /// Its state.
     pub state: State,
-    /// When it is due, where it is delayed; by Redis's clock.
+    /// When it is due, if it is delayed, by Redis's clock.
     pub due: Option<Timestamp>,
 }
 
-/// What to do with a lease.
+/// How to end a lease.
 pub(super) struct Ending<'t> {
     pub(super) what: &'static str,
     pub(super) wait: Duration,
     pub(super) why: &'t str,
-    /// For how long nothing of this queue is pushed.
+    /// For how long nothing from this queue is pushed.
     pub(super) hold: Duration,
-    /// Why the queue pauses, or nothing.
+    /// The reason for pausing the queue; empty for none.
     pub(super) pause: &'static str,
 }
 
@@ -94,7 +94,7 @@ impl<'t> Ending<'t> {
 }
 
 impl<E: Env> Jobs<E> {
-    /// Takes up a lease again from its token, for a worker elsewhere. Whether it still holds is seen when it
+    /// Restores a lease from its token, for a worker elsewhere. Whether it is still valid shows when it
     /// is ended or extended.
     pub fn resume(&self, queue: &QueueName, id: JobId, token: LeaseToken) -> Claimed<'_, E, ()> {
         let until = Timestamp::from_millis(0);
@@ -102,27 +102,27 @@ impl<E: Env> Jobs<E> {
     }
 }
 
-/// Every way to end it has the same errors: [`JobError::NoSuchJob`]; [`JobError::LeaseLost`] when it is over and
-/// the job was given to another or came back; [`JobError::Ended`] when it was ended in another way;
-/// [`JobError::Redis`], after which the outcome is unknown and may be asked for again: within five minutes the
-/// same gets the same answer.
+/// All ways to end the lease have the same errors: [`JobError::NoSuchJob`]; [`JobError::LeaseLost`] when it has expired
+/// and the job was given to another worker or came back; [`JobError::Ended`] when it was ended in another way;
+/// [`JobError::Redis`], after which the outcome is unknown and the call can be repeated: within five minutes the
+/// same call gets the same answer.
 impl<E: Env, J> Claimed<'_, E, J> {
-    /// What the job is called.
+    /// Returns the id of the job.
     pub const fn id(&self) -> &JobId {
         &self.id
     }
 
-    /// What proves the lease, for [`Jobs::resume`].
+    /// Returns the proof of the lease, for [`Jobs::resume`].
     pub const fn token(&self) -> &LeaseToken {
         &self.token
     }
 
-    /// When the lease is over, by Redis's clock.
+    /// Returns when the lease expires, by Redis's clock.
     pub const fn until(&self) -> Timestamp {
         self.until
     }
 
-    /// The job is done.
+    /// Acknowledges the job: it is done.
     ///
     /// # Errors
     /// See above.
@@ -130,8 +130,8 @@ impl<E: Env, J> Claimed<'_, E, J> {
         self.end(Ending::new("ack")).await.map(|_| ())
     }
 
-    /// The job failed, `why` in a few words: it is tried again after the queue's backoff, or is among the dead
-    /// letters when this was its last attempt.
+    /// Reports that the job failed, `why` in a few words: it is attempted again after the queue's backoff, or becomes a dead
+    /// letter if this was its last attempt.
     ///
     /// # Errors
     /// See above.
@@ -149,7 +149,7 @@ impl<E: Env, J> Claimed<'_, E, J> {
         self.end(Ending { wait, ..Ending::because("retry", why) }).await
     }
 
-    /// Gives the job back as if it had not been claimed: it has its place in line again, and the attempt does
+    /// Gives the job back as if it had not been claimed: it gets its place in line again, and the attempt does
     /// not count.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl<E: Env, J> Claimed<'_, E, J> {
         self.end(Ending::new("release")).await
     }
 
-    /// The job cannot succeed: it is among the dead letters, whatever attempts are left.
+    /// Reports that the job cannot succeed: it becomes a dead letter, whatever attempts are left.
     ///
     /// # Errors
     /// See above.
@@ -166,7 +166,7 @@ impl<E: Env, J> Claimed<'_, E, J> {
         self.end(Ending::because("bury", why)).await
     }
 
-    /// Makes the lease end so long from now, within [`LEASE`]. Gives when that is.
+    /// Extends the lease to this long from now, within [`LEASE`], and returns its new end.
     ///
     /// # Errors
     /// See above.
@@ -177,7 +177,7 @@ impl<E: Env, J> Claimed<'_, E, J> {
         Ok(self.until)
     }
 
-    /// The queue's backoff after this attempt.
+    /// Returns the queue's backoff after this attempt.
     pub(super) fn backoff(&self) -> Duration {
         let mut random = [0; 4];
         self.jobs.env.fill(&mut random);
@@ -209,7 +209,7 @@ fn read(reply: Vec<Value>) -> Result<Ended, JobError> {
     }
 }
 
-/// The beginning of a text that is too long.
+/// Cuts off the end of a text that is too long.
 fn cut(text: &str) -> &str {
     let end = (0..=text.len().min(MAX_ERROR)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     &text[..end]

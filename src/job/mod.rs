@@ -7,17 +7,17 @@
 //!    +----------+----------------+ <- release, or its ---+ +-> retry -> delayed, or dead after the last
 //!                                     lease is over        +-> bury  -> dead -> replay -> ready
 //! ```
-//! 1. A job that was enqueued is given to a worker until one acknowledges it: at least once, and once when no
-//!    worker fails. A job must bear being done twice.
-//! 2. What is claimed is leased: if its lease is over before it ended, the job is ready again. Attempts count when
-//!    it is claimed, so a job that kills its workers is among the dead letters in the end.
-//! 3. Within a priority jobs are first in, first out, and a job that comes back has its old place. A delayed job, or
-//!    one that is retried, gets its place when it is due.
-//! 4. A [`Claimed`] job is the only thing that can be ended. A worker whose lease is over may still end it while
-//!    nobody has taken it back; after that it is told so, and changes nothing.
-//! 5. Time is Redis's. Every change is one script, which may run again without harm.
-//! 6. Nothing is kept for ever: a job that nobody touched for 30 days after it was due goes, and a queue with the
-//!    last of its jobs. Dead letters stay for 30 days, 10,000 of each queue at most.
+//! 1. A job is given to workers until one acknowledges it: at least once, and exactly once if no
+//!    worker fails. A job must tolerate being done twice.
+//! 2. A claimed job is leased: if its lease expires before it is ended, the job is ready again. The attempt counts when
+//!    the job is claimed, so that a job that kills its workers becomes a dead letter in the end.
+//! 3. Within a priority, jobs are first in, first out, and a job that is released or whose lease expires gets its old
+//!    place. A job that is delayed or retried gets a place when it is due.
+//! 4. Only a [`Claimed`] job can be ended. A worker whose lease has expired may still end it while
+//!    nobody has taken the job back; after that it gets an error, and changes nothing.
+//! 5. Time is Redis's. Every change is one script, which may safely run twice.
+//! 6. Nothing is kept for ever: a job that nobody touched for 30 days after it was due is dropped, and a queue with the
+//!    last of its jobs. Dead letters stay for 30 days, at most 10,000 in each queue.
 //!
 //! ```no_run
 //! use spindrift::env::Env;
@@ -82,23 +82,23 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// All queues, as one instance uses them.
+/// The queues, as used by one instance.
 pub struct Jobs<E: Env> {
     env: E,
     redis: Rc<Client<E>>,
     keys: Keys,
     nonces: Rc<Nonces>,
     config: Rc<Config>,
-    /// Wakes the subscriber.
+    /// The channel that wakes the subscriber.
     bell: Channel<E>,
-    /// When this instance put a queue into the list of queues.
+    /// When this instance last added a queue to the list of queues.
     noted: RefCell<HashMap<QueueName, Timestamp>>,
-    /// When this instance last looked after the queues of its own accord, by
+    /// When this instance last ticked of its own accord, by
     /// [`Clock::elapsed`](crate::env::Clock::elapsed).
     ticked: Cell<Option<Duration>>,
 }
 
-/// What holds for the jobs of a queue.
+/// The settings for the jobs of a queue.
 struct Rules<'a> {
     max_attempts: u16,
     backoff: Backoff,
@@ -106,8 +106,8 @@ struct Rules<'a> {
 }
 
 impl<E: Env> Jobs<E> {
-    /// The queues on this Redis, with what the configuration says of them; `bell` is the channel that the
-    /// subscriber listens on.
+    /// Makes the queues in this Redis, with their settings from the configuration; `bell` is the channel on which the
+    /// subscriber listens.
     #[must_use]
     pub fn new(
         env: &E,

@@ -1,11 +1,11 @@
-//! What queues, jobs and schedules are called.
+//! The names of queues, jobs and schedules.
 
 use std::fmt;
 
 /// The longest name, in bytes.
 pub const MAX_NAME: usize = 128;
 
-/// Why a text is no name.
+/// The error for a text that is not a valid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found:?}")]
 pub struct BadName {
@@ -19,15 +19,15 @@ impl BadName {
     }
 }
 
-/// The name of a queue: 1 to 128 bytes of any text without control characters.
+/// The name of a queue: 1 to 128 bytes of text without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueName(String);
 
 impl QueueName {
-    /// `text` as a name.
+    /// Makes a name.
     ///
     /// # Errors
-    /// [`BadName`] when it is none.
+    /// [`BadName`] when `text` is not valid as one.
     pub fn new(text: &str) -> Result<Self, BadName> {
         if is_text(text) {
             Ok(Self(text.to_owned()))
@@ -36,7 +36,7 @@ impl QueueName {
         }
     }
 
-    /// The name as it was given.
+    /// Returns the name as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -49,15 +49,15 @@ impl fmt::Display for QueueName {
     }
 }
 
-/// What a job is called within its queue: 1 to 128 of `A-Z a-z 0-9 . _ -`.
+/// The id of a job within its queue: 1 to 128 of `A-Z a-z 0-9 . _ -`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(String);
 
 impl JobId {
-    /// `text` as an id.
+    /// Makes an id.
     ///
     /// # Errors
-    /// [`BadName`] when it is none.
+    /// [`BadName`] when `text` is not valid as one.
     pub fn new(text: &str) -> Result<Self, BadName> {
         if is_token(text) {
             Ok(Self(text.to_owned()))
@@ -66,7 +66,7 @@ impl JobId {
         }
     }
 
-    /// The id as it was given.
+    /// Returns the id as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -79,15 +79,15 @@ impl fmt::Display for JobId {
     }
 }
 
-/// What a schedule is called within its queue: 1 to 64 of `A-Z a-z 0-9 . _ -`.
+/// The name of a schedule within its queue: 1 to 64 of `A-Z a-z 0-9 . _ -`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScheduleName(String);
 
 impl ScheduleName {
-    /// `text` as a name.
+    /// Makes a name.
     ///
     /// # Errors
-    /// [`BadName`] when it is none.
+    /// [`BadName`] when `text` is not valid as one.
     pub fn new(text: &str) -> Result<Self, BadName> {
         if is_token(text) && text.len() <= 64 {
             Ok(Self(text.to_owned()))
@@ -96,7 +96,7 @@ impl ScheduleName {
         }
     }
 
-    /// The name as it was given.
+    /// Returns the name as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -108,10 +108,10 @@ impl ScheduleName {
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// `text` as a key. In quotes, as draft-ietf-httpapi-idempotency-key-header has it, or without.
+    /// Makes a key of `text`, with quotes, as in draft-ietf-httpapi-idempotency-key-header, or without.
     ///
     /// # Errors
-    /// [`BadName`] when it is none.
+    /// [`BadName`] when `text` is not valid as one.
     pub fn new(text: &str) -> Result<Self, BadName> {
         let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
         let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
@@ -122,7 +122,7 @@ impl IdempotencyKey {
         }
     }
 
-    /// The key without quotes.
+    /// Returns the key without quotes.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,36 +1,36 @@
-//! A job to be enqueued.
+//! Jobs to be enqueued.
 
 use super::{Data, IdempotencyKey, JobId};
 use crate::config::MOST_ATTEMPTS;
 use crate::time::millis;
 use std::time::Duration;
 
-/// The most jobs of one batch.
+/// The most jobs in one batch.
 pub const MAX_BATCH: usize = 100;
 /// The longest delay.
 pub const MAX_DELAY: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// How urgent a job is: 0 to 4095, the lower the sooner. Jobs of the same priority are first in, first out.
+/// The priority of a job: 0 to 4095, the lower the sooner. Jobs of the same priority are first in, first out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Priority(u16);
 
 impl Priority {
-    /// The least urgent there is.
+    /// The lowest urgency.
     pub const MAX: u16 = 4095;
 
-    /// A priority; `None` above [`Priority::MAX`].
+    /// Makes a priority; `None` above [`Priority::MAX`].
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
         if number <= Self::MAX { Some(Self(number)) } else { None }
     }
 
-    /// Its number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u16 {
         self.0
     }
 
-    /// From Redis, where nothing but priorities is written.
+    /// Converts a number from Redis, where only priorities are written.
     pub(super) fn stored(number: u64) -> Self {
         Self(u16::try_from(number).unwrap_or(Self::MAX).min(Self::MAX))
     }
@@ -43,7 +43,7 @@ impl Default for Priority {
     }
 }
 
-/// A job to be enqueued: its data, and what is to hold for it.
+/// A job to be enqueued: its data and its settings.
 #[derive(Clone, Debug)]
 pub struct NewJob {
     pub(super) data: Data,
@@ -54,37 +54,37 @@ pub struct NewJob {
 }
 
 impl NewJob {
-    /// A job that is due at once.
+    /// Makes a job that is due at once.
     #[must_use]
     pub fn new(data: Data) -> Self {
         Self { data, priority: Priority::default(), delay: Duration::ZERO, max_attempts: None, key: None }
     }
 
-    /// How urgent it is.
+    /// Sets its priority.
     #[must_use]
     pub fn priority(self, priority: Priority) -> Self {
         Self { priority, ..self }
     }
 
-    /// When it is due, from now; at most [`MAX_DELAY`].
+    /// Sets how long from now it is due; at most [`MAX_DELAY`].
     #[must_use]
     pub fn delay(self, delay: Duration) -> Self {
         Self { delay: delay.min(MAX_DELAY), ..self }
     }
 
-    /// How often it is tried, 1 to 1000; without this what the configuration says of its queue.
+    /// Sets how often it is attempted, 1 to 1000; by default, the setting of its queue.
     #[must_use]
     pub fn max_attempts(self, attempts: u16) -> Self {
         Self { max_attempts: Some(attempts.clamp(1, MOST_ATTEMPTS)), ..self }
     }
 
-    /// Enqueues it once, however often it is asked for with the same key within 24 hours.
+    /// Sets a key with which it is enqueued only once, however often that is requested within 24 hours.
     #[must_use]
     pub fn idempotency_key(self, key: IdempotencyKey) -> Self {
         Self { key: Some(key), ..self }
     }
 
-    /// What was asked for, in short, to notice when a key is used again for something else.
+    /// Returns a hash of the request, to notice when a key is used again for another one.
     pub(super) fn fingerprint(&self) -> String {
         let mut all = blake3::Hasher::new();
         let (delay, attempts) = (millis(self.delay), self.max_attempts.unwrap_or_default());
@@ -93,11 +93,11 @@ impl NewJob {
     }
 }
 
-/// What became of a job that was to be enqueued.
+/// The result of enqueueing a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enqueued {
-    /// Its id; with an idempotency key, that of the first.
+    /// Its id; with an idempotency key, that of the first request.
     pub id: JobId,
-    /// Whether it was enqueued now, rather than before with the same key.
+    /// Whether it was enqueued now, and not before with the same key.
     pub new: bool,
 }

@@ -12,24 +12,24 @@ use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use std::time::Duration;
 
-/// How much longer than its target may take a delivery has its job: for what comes before and after.
+/// How much longer than its target's timeout a delivery is leased, for the work before and after it.
 const MARGIN: Duration = Duration::from_secs(15);
-/// How long nothing is pushed to a target that the host does not allow.
+/// How long nothing is pushed to a target that the host forbids.
 const DENIED: Duration = Duration::from_secs(60);
 
-/// What a drain did.
+/// The result of pushing jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// Jobs that the target took.
+    /// Jobs that the target accepted.
     pub delivered: u64,
-    /// Deliveries that failed: these jobs are tried again.
+    /// Deliveries that failed: these jobs are attempted again.
     pub failed: u64,
-    /// Jobs that failed for the last time.
+    /// Jobs that failed for the last time, and became dead letters.
     pub died: u64,
 }
 
 impl Tally {
-    /// Both together.
+    /// Adds two tallies.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {
@@ -40,12 +40,12 @@ impl Tally {
     }
 }
 
-/// Pushes jobs until there are none or `until` has come, by [`Clock::elapsed`](crate::env::Clock::elapsed); deliveries
-/// that are under way then are awaited. Over all instances no more are under way than the queue's concurrency. Where
-/// time ran out first, the bell is rung for the rest.
+/// Pushes jobs until there are none or `until` has come, by [`Clock::elapsed`](crate::env::Clock::elapsed), and then awaits
+/// the deliveries under way. Over all instances no more are under way than the queue's concurrency. If
+/// time runs out first, the bell is rung for the rest.
 ///
 /// # Errors
-/// [`JobError::Redis`], after what was under way has come to its end.
+/// [`JobError::Redis`], after the deliveries under way have ended.
 pub async fn drain<E: Env>(
     app: &App<E>,
     shared: &Shared<E>,
@@ -71,7 +71,7 @@ pub async fn drain<E: Env>(
             }
         }
         match under_way.next().await {
-            // A place is free again, and a job may have become due.
+            // There is room again, and a job may have become due.
             Some(one) => (tally, more) = (tally.plus(one), true),
             None => break,
         }
@@ -85,7 +85,7 @@ pub async fn drain<E: Env>(
     Ok(tally)
 }
 
-/// Delivers one job once, and ends its lease by what came of it.
+/// Delivers one job once, and ends its lease according to the outcome.
 async fn attempt<E: Env>(app: &App<E>, push: &Push, keys: &KeyRing, claimed: Claimed<'_, E>) -> Tally {
     let (id, attempt, most) = (claimed.id().clone(), claimed.job.attempt, claimed.job.max_attempts);
     let message = Message {
@@ -113,12 +113,12 @@ async fn attempt<E: Env>(app: &App<E>, push: &Push, keys: &KeyRing, claimed: Cla
     }
 }
 
-/// How the lease of a delivered job ends.
+/// Decides how the lease of a delivered job ends.
 fn settle<'t>(outcome: &Outcome, backoff: Duration, why: &'t str) -> Ending<'t> {
     let retry = Ending { wait: backoff, why, ..Ending::new("retry") };
     match outcome {
         Outcome::Accepted(_) => Ending::new("ack"),
-        // Neither is the fault of the job, which keeps its place and its attempts.
+        // Neither of these is the fault of the job, which keeps its place and its attempts.
         Outcome::Gone => Ending { pause: "gone", ..Ending::new("release") },
         Outcome::Failed(UpstreamError::Denied(_)) => Ending { hold: DENIED, ..Ending::new("release") },
         Outcome::Busy { after: Some(after), .. } => {
@@ -132,7 +132,7 @@ fn settle<'t>(outcome: &Outcome, backoff: Duration, why: &'t str) -> Ending<'t> 
 }
 
 impl<E: Env> Jobs<E> {
-    /// The queues whose jobs are pushed.
+    /// Returns the queues whose jobs are pushed.
     pub(super) fn pushed(&self) -> impl Iterator<Item = &QueueName> {
         self.config.queues.iter().filter(|queue| queue.push.is_some()).map(|queue| &queue.name)
     }

@@ -1,4 +1,4 @@
-//! Schedules: jobs that are enqueued again and again.
+//! Schedules: jobs that are enqueued repeatedly.
 
 use super::cron::{Cron, Missed};
 use super::enqueue::job_id;
@@ -11,42 +11,42 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::time::Duration;
 
-/// The most schedules of a queue.
+/// The most schedules in a queue.
 pub const MAX_SCHEDULES: u64 = 100;
-/// The most data of a schedule, in bytes.
+/// The greatest size of a schedule's data, in bytes.
 pub const MAX_SCHEDULE_DATA: usize = 16 * 1024;
 
-/// How long a queue stands in the list of those with schedules after one was set or fired: more than the four
-/// years to the next 29th of February.
+/// How long a queue stays in the list of those with schedules after one was set or fired: longer than the time
+/// between two 29ths of February.
 const LISTED: Duration = Duration::from_secs(9 * 366 * 24 * 3600);
 
-/// What is enqueued, and when.
+/// A schedule: which jobs are enqueued, and when.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// When.
+    /// When they are enqueued.
     pub cron: Cron,
-    /// What to do about slots that nobody ticked for.
+    /// What to do about slots at which no tick came in time.
     pub missed: Missed,
-    /// What each job carries.
+    /// The data of each job.
     pub data: Data,
-    /// How urgent each job is.
+    /// The priority of each job.
     pub priority: Priority,
-    /// How often each job is tried; `None` for what the configuration says of its queue.
+    /// How often each job is attempted; `None` for the setting of its queue.
     pub max_attempts: Option<u16>,
 }
 
-/// A schedule as it stands.
+/// A schedule with its state.
 #[derive(Clone, Debug)]
 pub struct Scheduled {
-    /// What it is called.
+    /// Its name.
     pub name: ScheduleName,
-    /// What it does.
+    /// The schedule itself.
     pub schedule: Schedule,
-    /// When next, by Redis's clock.
+    /// Its next slot, by Redis's clock.
     pub next: Timestamp,
 }
 
-/// A schedule as it is written into Redis.
+/// The form in which a schedule is stored in Redis.
 #[derive(Serialize, Deserialize)]
 struct Definition {
     cron: String,
@@ -56,18 +56,18 @@ struct Definition {
     max_attempts: Option<u16>,
 }
 
-/// What Redis says of the schedules of a queue.
+/// The schedules of a queue, as read from Redis.
 struct Slots {
     now: Timestamp,
-    /// How many schedules there are.
+    /// The number of schedules.
     count: u64,
-    /// Slot, name and definition of those that were asked for.
+    /// Slot, name and definition of each schedule that was asked for.
     found: Vec<(Timestamp, String, String)>,
 }
 
 impl<E: Env> Jobs<E> {
-    /// Sets a schedule, in place of one with the same name. It fires from the first slot on that is still to
-    /// come. Gives that slot, and whether the schedule is new.
+    /// Sets a schedule, replacing one with the same name. It fires from the next slot on. Returns
+    /// that slot, and whether the schedule is new.
     ///
     /// # Errors
     /// [`JobError::TooManySchedules`], [`JobError::Redis`].
@@ -78,8 +78,8 @@ impl<E: Env> Jobs<E> {
         schedule: &Schedule,
     ) -> Result<(Timestamp, bool), JobError> {
         self.note(queue).await;
-        // Before, so that a tick finds the queue whatever happens in between; and after, in case one has found it
-        // empty meanwhile.
+        // Before setting it, so that a tick finds the queue whatever happens in between; and after, in case a tick found the
+        // queue empty meanwhile.
         let list = self.keys.scheduled_queues();
         self.index(&list, queue, LISTED).await?;
         let now = self.slots(queue, &format!("={}", name.as_str())).await?.now;
@@ -99,7 +99,7 @@ impl<E: Env> Jobs<E> {
         Ok((next, there == 0))
     }
 
-    /// Removes a schedule. Jobs that it enqueued stay.
+    /// Removes a schedule. The jobs that it has enqueued stay.
     ///
     /// # Errors
     /// [`JobError::NoSuchSchedule`], [`JobError::Redis`].
@@ -111,7 +111,7 @@ impl<E: Env> Jobs<E> {
         }
     }
 
-    /// One schedule.
+    /// Returns one schedule.
     ///
     /// # Errors
     /// [`JobError::NoSuchSchedule`], [`JobError::Redis`].
@@ -120,7 +120,7 @@ impl<E: Env> Jobs<E> {
         self.read_all(queue, slots).pop().ok_or(JobError::NoSuchSchedule)
     }
 
-    /// All schedules of a queue, by when they fire next.
+    /// Returns all schedules of a queue, ordered by their next slots.
     ///
     /// # Errors
     /// [`JobError::Redis`].
@@ -129,20 +129,20 @@ impl<E: Env> Jobs<E> {
         Ok(self.read_all(queue, slots))
     }
 
-    /// Enqueues the jobs of every schedule that is due: one for each, whoever else does the same at this time.
-    /// Gives how many this call enqueued.
+    /// Enqueues the job of every schedule that is due: one for each, even if others do the same at this time.
+    /// Returns how many this call enqueued.
     ///
     /// # Errors
-    /// [`JobError::Redis`]: what was not done is still due.
+    /// [`JobError::Redis`]: what was not enqueued is still due.
     pub async fn fire(&self, queue: &QueueName) -> Result<u64, JobError> {
         let slots = self.slots(queue, "due").await?;
         self.fire_slots(queue, slots).await
     }
 
-    /// The same for every queue that has schedules, whatever becomes of the others.
+    /// The same for every queue with schedules; a queue that fails does not stop the others.
     ///
     /// # Errors
-    /// As [`Jobs::fire`]: the first.
+    /// As [`Jobs::fire`], the first one.
     pub(super) async fn fire_all(&self) -> Result<u64, JobError> {
         let list = self.keys.scheduled_queues();
         let arguments = vec![Arg::from(&list), Arg::Int(0), Arg::Int(-1), Arg::from("WITHSCORES")];
@@ -160,7 +160,7 @@ impl<E: Env> Jobs<E> {
         failed.map_or(Ok(fired), Err)
     }
 
-    /// Fires what is due of a queue of the list, or takes it out where it has no schedules.
+    /// Fires the schedules that are due in a listed queue, or removes it from the list if it has none.
     async fn fire_or_forget(&self, queue: &QueueName, noted: String) -> Result<u64, JobError> {
         let slots = self.slots(queue, "due").await?;
         if slots.count == 0 {
@@ -231,7 +231,7 @@ impl<E: Env> Jobs<E> {
         slots.found.into_iter().filter_map(read).collect()
     }
 
-    /// A definition that is none, of another version perhaps, is passed over: with a line in the log.
+    /// Parses a definition. An invalid one, perhaps of another version, is logged and skipped.
     fn read(&self, queue: &QueueName, name: &str, text: &str) -> Option<Schedule> {
         let schedule = read_definition(text, self.env.now());
         if schedule.is_none() {
@@ -263,8 +263,8 @@ fn read_definition(text: &str, now: Timestamp) -> Option<Schedule> {
     })
 }
 
-/// The id of the job of a slot: the same whoever fires it, so that it is enqueued once; and another in every queue,
-/// for targets that tell messages apart by it. Without a dot, which signatures separate with.
+/// Returns the id of the job for a slot: the same whoever fires it, so that it is enqueued once; different in every queue,
+/// for targets that identify messages by it; and without a dot, the separator in signatures.
 fn id(queue: &QueueName, name: &str, slot: Timestamp) -> Result<JobId, RedisError> {
     let hash = blake3::hash(format!("{queue}\0{name}").as_bytes()).to_hex();
     job_id(&format!("cron-{}-{}-{}", name.replace('.', "_"), slot.as_secs(), &hash[..16]))

@@ -1,10 +1,10 @@
-//! The scripts of the queue, and the keys of one queue that they work on.
+//! The scripts of the queue, and the keys of one queue on which they operate.
 
 use super::{JobError, QueueName};
 use crate::env::Env;
 use crate::redis::{Arg, Client, Key, Keys, RedisError, Script, Value};
 
-/// A script with what all of them share in front; Redis runs it even when its memory is full.
+/// A script with the part that all share in front; Redis runs it even when its memory is full.
 macro_rules! script {
     ($file:literal) => {
         Script::new(concat!(
@@ -15,7 +15,7 @@ macro_rules! script {
     };
 }
 
-/// The same for what needs memory: a full Redis refuses it before it begins.
+/// The same for scripts that need memory: a full Redis refuses them before they begin.
 macro_rules! growing_script {
     ($file:literal) => {
         Script::new(concat!(
@@ -43,13 +43,13 @@ pub(super) static FORGET: Script = Script::new(include_str!("../redis/lua/job_fo
 
 /// The keys of one queue, all with one hash tag.
 pub(super) struct QueueKeys {
-    /// The queue, then its jobs by how they stand: ready, delayed, leased, dead.
+    /// The queue, then its jobs by state: ready, delayed, leased, dead.
     pub(super) all: [Key; 5],
     /// The schedules, and their next slots.
     pub(super) schedules: [Key; 2],
-    /// What the keys of jobs begin with.
+    /// The prefix of the keys of jobs.
     pub(super) jobs: Key,
-    /// What the keys of idempotency keys begin with.
+    /// The prefix of the keys of idempotency keys.
     pub(super) once: Key,
 }
 
@@ -65,8 +65,8 @@ impl QueueKeys {
         }
     }
 
-    /// Runs a script that begins with `job.lua`; `more` keys come behind those of the queue, and `arguments`
-    /// behind what the keys of jobs begin with.
+    /// Runs a script that begins with `job.lua`. The keys in `more` follow those of the queue, and `arguments`
+    /// follow the prefix of the keys of jobs.
     pub(super) async fn run<E: Env>(
         &self,
         redis: &Client<E>,
@@ -80,7 +80,7 @@ impl QueueKeys {
     }
 }
 
-/// Reads a reply from its beginning to its end.
+/// A reply that is read from beginning to end.
 pub(super) struct Reply(std::vec::IntoIter<Value>);
 
 impl Reply {
@@ -88,7 +88,7 @@ impl Reply {
         Self(reply.into_iter())
     }
 
-    /// Whether there is nothing more.
+    /// Returns whether nothing is left.
     pub(super) fn is_over(&self) -> bool {
         self.0.as_slice().is_empty()
     }
@@ -101,12 +101,12 @@ impl Reply {
         self.next()?.int()
     }
 
-    /// A number that is never negative.
+    /// Reads a number that is never negative.
     pub(super) fn count(&mut self) -> Result<u64, RedisError> {
         Ok(u64::try_from(self.int()?).unwrap_or(0))
     }
 
-    /// The same for what is never large.
+    /// The same for a number that is never large.
     pub(super) fn small(&mut self) -> Result<u32, RedisError> {
         Ok(u32::try_from(self.int()?).unwrap_or(0))
     }

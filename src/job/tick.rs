@@ -1,10 +1,10 @@
-//! Who looks after queues. A host runs nothing of ours in the background, so that somebody has to come:
+//! Who looks after the queues. A host runs nothing of ours in the background, so somebody has to come:
 //!
-//! 1. whoever claims, which promotes what is due and takes back what was not ended in time;
-//! 2. the subscriber, which a message on the channel wakes ([`wake`]) when a job was enqueued that is to be pushed;
-//! 3. a tick ([`tick`]) every few seconds, by whatever calls the API regularly, or after a request to an
-//!    instance ([`opportunity`]). It fires schedules, makes jobs of events that have webhooks, and finds what nobody was woken for: jobs whose message
-//!    was lost, delayed ones, those whose lease is over.
+//! 1. whoever claims: it promotes jobs that are due and takes back those whose lease has expired;
+//! 2. the subscriber, which a message on the channel wakes ([`wake`]) when a job to be pushed was enqueued;
+//! 3. a tick ([`tick`]) every few seconds, by something that calls the API regularly, or after a request to an
+//!    instance ([`opportunity`]). It fires schedules, makes jobs of events for webhooks, and finds jobs for which nobody
+//!    was woken: whose message was lost, that were delayed, or whose lease has expired.
 
 use super::push::{Tally, drain};
 use super::{JobError, QueueName};
@@ -18,38 +18,38 @@ use serde::Serialize;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The longest that a tick may begin deliveries for.
+/// How long a tick may begin deliveries at most.
 pub const MAX_BUDGET: Duration = Duration::from_secs(20);
 
-/// For how long a message on the channel begins deliveries: those behind it wait.
+/// How long a message on the channel may begin deliveries, while others wait behind it.
 const WAKE: Duration = Duration::from_secs(5);
-/// The same after a request to an instance.
+/// How long a tick after a request to an instance may begin deliveries.
 const BEHIND: Duration = Duration::from_secs(2);
-/// How often an instance looks after the queues of its own accord, and all instances together.
+/// How often an instance ticks of its own accord, and how often all instances together.
 const EACH: Duration = Duration::from_secs(10);
 const TOGETHER: Duration = Duration::from_secs(5);
 
-/// What a tick did.
+/// The result of a tick.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ticked {
-    /// Jobs of schedules that were enqueued.
+    /// The jobs that schedules enqueued.
     pub fired: u64,
-    /// What was pushed.
+    /// The jobs that were pushed.
     #[serde(flatten)]
     pub pushed: Tally,
 }
 
-/// Fires the schedules that are due, makes jobs of events, then pushes the jobs of every queue with a target; begins no delivery after
-/// `budget`.
+/// Fires the schedules that are due, makes jobs of events, then pushes the jobs of every queue with a target. Begins no
+/// delivery after `budget`.
 ///
 /// # Errors
-/// The first [`JobError`]. What was not done is found by the next tick.
+/// The first [`JobError`]. What was not done is left to the next tick.
 pub async fn tick<E: Env>(app: &App<E>, shared: &Shared<E>, budget: Duration) -> Result<Ticked, JobError> {
     let until = app.env.elapsed() + budget.min(MAX_BUDGET);
     let fired = shared.jobs.fire_all().await;
     let swept = topic::fanout::sweep(shared, until).await;
     let drains = join_all(shared.jobs.pushed().map(|queue| drain(app, shared, queue, until))).await;
-    // Each may be on a node of its own: one that fails keeps nobody from the others.
+    // Each queue may be on a node of its own: one that fails does not stop the others.
     let mut ticked = Ticked { fired: fired?, ..Ticked::default() };
     swept?;
     for tally in drains {
@@ -58,7 +58,7 @@ pub async fn tick<E: Env>(app: &App<E>, shared: &Shared<E>, budget: Duration) ->
     Ok(ticked)
 }
 
-/// Pushes the jobs of one queue, because a message says that there are some.
+/// Pushes the jobs of one queue, as a message asks for.
 pub(crate) async fn wake<E: Env>(app: &App<E>, queue: &QueueName) -> Handled {
     let Some(shared) = &app.shared else { return Handled::Disabled };
     match drain(app, shared, queue, app.env.elapsed() + WAKE).await {
@@ -70,7 +70,7 @@ pub(crate) async fn wake<E: Env>(app: &App<E>, queue: &QueueName) -> Handled {
     }
 }
 
-/// Ticks behind a request, now and then, where the configuration names queues.
+/// Ticks after a request, now and then, if the configuration names queues.
 pub(crate) fn opportunity<E: Env>(app: &Rc<App<E>>) {
     let Some(shared) = app.shared.as_ref().filter(|_| !app.config.queues.is_empty()) else { return };
     let now = app.env.elapsed();
@@ -93,7 +93,7 @@ pub(crate) fn opportunity<E: Env>(app: &Rc<App<E>>) {
     });
 }
 
-/// Whether nobody else did so a moment ago.
+/// Returns whether no other instance ticked a moment ago.
 async fn first<E: Env>(shared: &Shared<E>) -> Result<bool, RedisError> {
     shared.redis.set_new(&shared.keys.queues_tick(), &shared.jobs.nonces.next(), TOGETHER).await
 }

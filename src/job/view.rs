@@ -1,4 +1,4 @@
-//! Looking at jobs and queues.
+//! Inspecting jobs and queues.
 
 use super::script::{PAUSE, REMOVE, Reply, STATS, VIEW};
 use super::{Data, JobError, JobId, Jobs, Priority, QueueName};
@@ -7,7 +7,7 @@ use crate::redis::{Arg, Key};
 use crate::time::Timestamp;
 use std::time::Duration;
 
-/// How a job stands.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It can be claimed.
@@ -18,13 +18,13 @@ pub enum State {
     Leased,
     /// It is among the dead letters.
     Dead,
-    /// It was acknowledged, some minutes ago at most.
+    /// It was acknowledged, at most some minutes ago.
     Done,
-    /// It was removed, some minutes ago at most.
+    /// It was removed, at most some minutes ago.
     Removed,
-    /// It was dropped from the dead letters, some minutes ago at most.
+    /// It was dropped from the dead letters, at most some minutes ago.
     Dropped,
-    /// Its data is there and it stands nowhere: Redis lost a part of the queue.
+    /// Its data exists, but it is in no part of the queue: Redis lost some of the queue.
     Lost,
 }
 
@@ -40,7 +40,7 @@ impl State {
         Self::Lost,
     ];
 
-    /// The state as one word.
+    /// Returns the state as one word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -55,36 +55,36 @@ impl State {
         }
     }
 
-    /// From Redis, where nothing but these words is written.
+    /// Parses a word from Redis, where only these words are written.
     pub(super) fn parse(text: &str) -> Self {
         Self::ALL.into_iter().find(|state| state.as_str() == text).unwrap_or(Self::Lost)
     }
 }
 
-/// A job as it stands.
+/// A job with its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
-    /// What it is called.
+    /// Its id.
     pub id: JobId,
-    /// How it stands.
+    /// Its state.
     pub state: State,
-    /// When it is due, its lease ends, or it died, by its state.
+    /// When it is due, its lease expires, or it died, depending on its state.
     pub at: Option<Timestamp>,
-    /// How often it was tried.
+    /// How often it was attempted.
     pub attempts: u32,
-    /// How often it will be.
+    /// How often it is attempted at most.
     pub max_attempts: u32,
-    /// How urgent it is.
+    /// Its priority.
     pub priority: Priority,
     /// When it was enqueued.
     pub enqueued: Timestamp,
-    /// Why it failed last.
+    /// The reason for its last failure.
     pub error: Option<String>,
-    /// What it carries; `None` once it has ended.
+    /// Its data; `None` once it has ended.
     pub data: Option<Data>,
 }
 
-/// A queue as it stands.
+/// The statistics of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statistics {
     /// Jobs that can be claimed.
@@ -95,17 +95,17 @@ pub struct Statistics {
     pub leased: u64,
     /// Dead letters.
     pub dead: u64,
-    /// For how long the oldest job that can be claimed has been so.
+    /// For how long the oldest job that can be claimed has been ready.
     pub oldest: Option<Duration>,
-    /// For how long nothing is pushed, because the target asked for it.
+    /// For how much longer nothing is pushed, because the target asked for that.
     pub hold: Duration,
-    /// Why the queue is paused, where it is.
+    /// Why the queue is paused, if it is.
     pub paused: Option<String>,
-    /// What happened so far, by name, since the queue began.
+    /// The counts of events since the queue began, by name.
     pub counts: [(&'static str, u64); 10],
 }
 
-/// In the order of `job_stats.lua`.
+/// The names, in the order of `job_stats.lua`.
 const COUNTS: [&str; 10] = [
     "enqueued",
     "completed",
@@ -120,7 +120,7 @@ const COUNTS: [&str; 10] = [
 ];
 
 impl<E: Env> Jobs<E> {
-    /// A job as it stands.
+    /// Returns a job with its state.
     ///
     /// # Errors
     /// [`JobError::NoSuchJob`], [`JobError::Redis`].
@@ -142,7 +142,7 @@ impl<E: Env> Jobs<E> {
         Ok(View { id: id.clone(), state, at, attempts, max_attempts, priority, enqueued, error, data })
     }
 
-    /// Removes a job that is not in flight: one that waits, is delayed or dead.
+    /// Removes a job that is not in flight, but ready, delayed or dead.
     ///
     /// # Errors
     /// [`JobError::NoSuchJob`], [`JobError::InFlight`], [`JobError::Redis`].
@@ -156,7 +156,7 @@ impl<E: Env> Jobs<E> {
         }
     }
 
-    /// A queue as it stands; one that was never used has nothing.
+    /// Returns the statistics of a queue; one that was never used is empty.
     ///
     /// # Errors
     /// [`JobError::Redis`].
@@ -175,7 +175,7 @@ impl<E: Env> Jobs<E> {
         Ok(Statistics { ready, delayed, leased, dead, oldest, hold, paused, counts })
     }
 
-    /// Lets nobody claim from a queue any more, until [`Jobs::go_on`]. Leases that are out hold.
+    /// Pauses a queue: nobody can claim from it until [`Jobs::go_on`]. Existing leases stay valid.
     ///
     /// # Errors
     /// [`JobError::Redis`].
@@ -184,7 +184,7 @@ impl<E: Env> Jobs<E> {
         self.set_pause(queue, "paused").await.map(|_| ())
     }
 
-    /// Lets a queue go on that was paused, by an operator or by a target that was gone.
+    /// Resumes a queue that was paused by an operator or by a target that was gone.
     ///
     /// # Errors
     /// [`JobError::Redis`].
@@ -200,8 +200,8 @@ impl<E: Env> Jobs<E> {
         Ok(Reply::new(reply).int()? == 1)
     }
 
-    /// The names of queues, those used last first: `count` of them after the first `offset`. A queue that nobody
-    /// used for 30 days is not among them, and neither are those beyond 10,000.
+    /// Returns the names of queues, most recently used first: `count` of them after the first `offset`. Queues that nobody
+    /// used for 30 days are not listed, nor are those beyond 10,000.
     ///
     /// # Errors
     /// [`JobError::Redis`].

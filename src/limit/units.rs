@@ -62,7 +62,7 @@ impl Meter for Units {
         self.units.sort_unstable();
     }
 
-    /// The log gives back its latest units, a concurrency limit the lease of this request.
+    /// Gives back units of this request from a log, or its lease from a concurrency limit.
     fn give(&mut self, cost: u64) {
         if self.leases {
             let member = self.member(1);

@@ -1,18 +1,18 @@
-//! How long things take, from the buckets of the histograms.
+//! Latencies, from the buckets of the histograms.
 
 use super::render::Totals;
 use super::series::{BOUNDS, Seconds};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// The buckets of one series, each for itself, and the sum in microseconds.
+/// The buckets of one series, not cumulative, and the sum in microseconds.
 #[derive(Default)]
 struct Distribution {
     buckets: [u64; BOUNDS.len() + 1],
     sum: u64,
 }
 
-/// Mean and quantiles of every histogram, and of each outcome of a response.
+/// Computes mean and quantiles of every histogram, and for each outcome of a response.
 pub(super) fn latency(totals: &Totals) -> Value {
     let mut all: BTreeMap<(&str, &str), Distribution> = BTreeMap::new();
     for (field, count) in totals {
@@ -49,8 +49,8 @@ impl Distribution {
         })
     }
 
-    /// Evenly between the bounds of the bucket in which it lies, as Prometheus has it. What lies above the last
-    /// bound is as long as that.
+    /// Interpolates linearly within the bucket, as Prometheus does. What lies above the last
+    /// bound counts as that bound.
     fn quantile(&self, part: f64) -> Option<f64> {
         let count: u64 = self.buckets.iter().sum();
         let rank = part * count as f64;
@@ -68,19 +68,19 @@ impl Distribution {
     }
 }
 
-/// Microseconds as milliseconds, to the microsecond.
+/// Converts microseconds to milliseconds, rounded to the microsecond.
 fn millis(micros: f64) -> f64 {
     micros.round() / 1000.0
 }
 
-/// The value of a label that needs no escapes, or nothing.
+/// Returns the value of a label that needs no escapes, or the empty text.
 fn label<'a>(labels: &'a str, name: &str) -> &'a str {
     let all = labels.trim_start_matches('{').trim_end_matches('}').split(',');
     let mut values = all.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix("=\"")?.strip_suffix('"'));
     values.next().unwrap_or_default()
 }
 
-/// Which bucket `0.005` is.
+/// Returns the index of the bucket with a bound such as `0.005`.
 pub(super) fn place(bound: &str) -> usize {
     BOUNDS.iter().position(|one| Seconds(*one).to_string() == bound).unwrap_or(BOUNDS.len())
 }

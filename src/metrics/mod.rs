@@ -1,9 +1,9 @@
-//! Counting: in the instance as it goes, and from there to Redis behind some response.
+//! Counting: in memory at first, and from there to Redis in the background.
 //!
-//! A request only adds to numbers in memory. Half a second after the first addition all of them are sent in one call, which
-//! nobody waits for. An instance lives on until then, so the first time it gathers for a shorter while: on a host that uses
-//! each instance once, half a second would leave hundreds of them behind. What Redis refuses is kept for the next time; where
-//! it is unknown whether it was added, it is not added again.
+//! A request only adds to numbers in memory. Half a second after the first addition all are sent in one call, for which nobody
+//! waits. An instance lives on until then, so the first time it gathers for less: on a host that uses each instance once, half a
+//! second would leave hundreds of them behind. Numbers that Redis refuses are kept for the next time; if it is unknown whether
+//! they were added, they are not sent again.
 
 mod latency;
 mod render;
@@ -28,16 +28,16 @@ static COUNT: Script = Script::new(include_str!("../redis/lua/count.lua"));
 const GATHER_FIRST: Duration = Duration::from_millis(50);
 const GATHER: Duration = Duration::from_millis(500);
 
-/// How many numbers are sent in one call: the loop of the script is bounded.
+/// How many numbers are sent in one call, so that the loop of the script is bounded.
 const AT_ONCE: usize = 100;
 
-/// How long the numbers live in Redis without being touched.
+/// How long the numbers live in Redis after their last change.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What one instance has counted.
+/// The counters of one instance.
 pub struct Metrics<E: Env> {
     env: E,
-    /// Where the numbers go; without Redis they go nowhere.
+    /// Where the numbers are sent; without Redis they are not counted.
     redis: Option<(Rc<Client<E>>, Key)>,
     routes: Vec<String>,
     pending: RefCell<BTreeMap<Series, u64>>,
@@ -46,13 +46,13 @@ pub struct Metrics<E: Env> {
 }
 
 impl<E: Env> Metrics<E> {
-    /// Nothing counted yet. `routes` are the names of the routes by their numbers.
+    /// Makes empty counters. `routes` are the names of the routes by their indices.
     pub fn new(env: E, redis: Option<(Rc<Client<E>>, Key)>, routes: Vec<String>) -> Rc<Self> {
         let (pending, scheduled) = (RefCell::default(), Cell::new(false));
         Rc::new(Self { env, redis, routes, pending, scheduled, gather: Cell::new(GATHER_FIRST) })
     }
 
-    /// Adds one.
+    /// Adds one to a number.
     pub fn count(self: &Rc<Self>, series: Series) {
         self.add(series, 1);
     }
@@ -74,19 +74,19 @@ impl<E: Env> Metrics<E> {
         }
     }
 
-    /// Counts something that took time.
+    /// Adds a duration to a histogram.
     pub fn time(self: &Rc<Self>, timed: Timed, took: Duration) {
         self.count(Series::bucket(timed, took));
         self.add(Series::Sum(timed), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// From now on nothing is sent but by [`Metrics::flush`]: for an instance that ends with what it does, and has no
+    /// Sends from now on only in [`Metrics::flush`]: for an instance that ends with its work, and has no
     /// time to gather.
     pub fn send_by_hand(&self) {
         self.scheduled.set(true);
     }
 
-    /// Sends what was counted. What cannot be sent stays for the next time.
+    /// Sends the numbers to Redis. Those that cannot be sent are kept for the next time.
     pub async fn flush(&self) {
         let Some((redis, key)) = &self.redis else { return };
         let all = std::mem::take(&mut *self.pending.borrow_mut());
@@ -117,7 +117,7 @@ async fn send<E: Env>(
     redis.run_uncounted(&COUNT, &[key], arguments).await.map(|_| ())
 }
 
-/// What became of a request, from what was answered.
+/// Determines the outcome of a request from its answer.
 #[must_use]
 pub fn outcome(code: StatusCode, status: &CacheStatus) -> Outcome {
     let failed = matches!(code.as_u16(), 502 | 504 | 508) && !status.hit;

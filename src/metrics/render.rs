@@ -1,4 +1,4 @@
-//! What was counted, for people and for Prometheus.
+//! Rendering the counters, for people and for Prometheus.
 
 use super::latency::{latency, place};
 use super::series::{BOUNDS, Seconds};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// One family of numbers: its name, its kind, and what it is.
+/// A family of numbers: its name, its kind, and its description.
 struct Family(&'static str, Kind, &'static str);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ enum Kind {
     Histogram,
 }
 
-/// Every family there is.
+/// All families.
 const FAMILIES: &[Family] = &[
     Family("requests_total", Kind::Counter, "Requests, by route and by what became of them"),
     Family("response_seconds", Kind::Histogram, "Time until a response begins"),
@@ -43,14 +43,14 @@ const FAMILIES: &[Family] = &[
     Family("messages_total", Kind::Counter, "Messages from the channel, by what became of them"),
 ];
 
-/// Numbers of the moment, which are not counted but looked at: name, what it is, and its values by labels as
-/// Prometheus writes them (`{queue="a"}`, or nothing).
+/// Numbers that are measured at the moment rather than counted: name, description, and values by labels in the notation
+/// of Prometheus (`{queue="a"}`, or nothing).
 pub type Gauge = (&'static str, &'static str, Vec<(String, f64)>);
 
-/// All counters by the fields they are kept under.
+/// All counters, by the fields under which they are stored.
 pub type Totals = BTreeMap<String, i64>;
 
-/// The text that Prometheus reads (exposition format 0.0.4).
+/// Renders the text that Prometheus reads (exposition format 0.0.4).
 #[must_use]
 pub fn prometheus(totals: &Totals, gauges: &[Gauge]) -> String {
     let mut text = String::with_capacity(4096);
@@ -77,7 +77,7 @@ pub fn prometheus(totals: &Totals, gauges: &[Gauge]) -> String {
     text
 }
 
-/// Families with their numbers, each by its labels. Those of a histogram keep their ending in front.
+/// Groups numbers by family, each with its labels. Those of a histogram keep their suffix in front of the labels.
 fn by_family(totals: &Totals) -> BTreeMap<&str, Vec<(String, i64)>> {
     let mut families: BTreeMap<&str, Vec<(String, i64)>> = BTreeMap::new();
     for (field, count) in totals {
@@ -91,7 +91,7 @@ fn by_family(totals: &Totals) -> BTreeMap<&str, Vec<(String, i64)>> {
                 let ending = &name[family.0.len()..];
                 families.entry(family.0).or_default().push((format!("{ending}{labels}"), *count));
             }
-            // Counted under plain names since before there were labels.
+            // Counters that had plain names before there were labels.
             (None, Some(result)) if result != "total" => {
                 families
                     .entry("messages_total")
@@ -104,7 +104,7 @@ fn by_family(totals: &Totals) -> BTreeMap<&str, Vec<(String, i64)>> {
     families
 }
 
-/// Buckets add up: each has what the ones before it have.
+/// Renders a histogram. Buckets are cumulative: each includes all before it.
 fn histogram(text: &mut String, family: &str, all: &[(String, i64)]) {
     let mut series: BTreeMap<String, ([i64; BOUNDS.len() + 1], i64)> = BTreeMap::new();
     for (name, count) in all {
@@ -147,11 +147,11 @@ struct Requests {
     passes: i64,
     refused: i64,
     errors: i64,
-    /// Of the requests that the store was asked for, the part that the origin was not.
+    /// The part of the requests looked up in the store for which the origin was not asked.
     hit_rate: Option<f64>,
 }
 
-/// The statistics as JSON: what most want to know, how long it took, what limits decided, then every counter.
+/// Renders the statistics as JSON: the most important numbers, latencies, decisions of limits, then every counter.
 #[must_use]
 pub fn statistics(totals: &Totals) -> Value {
     let mut requests = Requests::default();
@@ -180,7 +180,7 @@ pub fn statistics(totals: &Totals) -> Value {
     })
 }
 
-/// What each limit decided, and how often.
+/// Returns how often each limit decided what.
 fn limits(totals: &Totals) -> Map<String, Value> {
     let mut limits = Map::new();
     for (field, count) in totals {
@@ -195,14 +195,14 @@ fn limits(totals: &Totals) -> Map<String, Value> {
     limits
 }
 
-/// How often values were asked for, and found.
+/// Returns how often values were read, and found.
 fn values(totals: &Totals) -> Value {
     let of = |outcome: &str| totals.get(&format!("value_reads_total{{outcome=\"{outcome}\"}}")).copied();
     let (hits, misses) = (of("hit").unwrap_or(0), of("miss").unwrap_or(0));
     json!({ "hits": hits, "misses": misses, "hit_rate": rate(hits, hits + misses) })
 }
 
-/// The part in four digits, where there is a whole.
+/// Returns the ratio rounded to four digits, unless the whole is zero.
 fn rate(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| (part as f64 / whole as f64 * 10_000.0).round() / 10_000.0)
 }

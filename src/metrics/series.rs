@@ -1,24 +1,24 @@
-//! What is counted: one name for each number, as Prometheus writes it.
+//! The series that are counted: one name for each number, in the notation of Prometheus.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What became of a request, as far as it is counted.
+/// The outcome of a request, for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// From the store, fresh.
+    /// Answered from the store, fresh.
     Hit,
-    /// From the store, stale.
+    /// Answered from the store, stale.
     Stale,
-    /// From the store, after the origin had confirmed it.
+    /// Answered from the store, after the origin had confirmed the response.
     Revalidated,
-    /// From the origin, though the store was asked.
+    /// Answered by the origin, after a lookup.
     Miss,
-    /// With what another request brought.
+    /// Answered with the response to another request.
     Collapsed,
-    /// From the origin, without the store.
+    /// Answered by the origin, without a lookup.
     Pass,
-    /// Over a limit, or under one that cannot be checked.
+    /// Refused by a limit, or by one that cannot be checked.
     Refused,
     /// An error of our own.
     Error,
@@ -39,7 +39,7 @@ impl Outcome {
     }
 }
 
-/// What takes time.
+/// What is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timed {
     /// A request, until its response begins.
@@ -50,7 +50,7 @@ pub enum Timed {
     Redis,
 }
 
-/// The upper bounds of the buckets of every histogram, in microseconds; one more is without bound.
+/// The upper bounds of the buckets of every histogram, in microseconds; one more bucket is unbounded.
 pub const BOUNDS: [u64; 14] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     5_000_000,
@@ -59,36 +59,36 @@ pub const BOUNDS: [u64; 14] = [
 /// One number that only grows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Series {
-    /// Requests of a route, by what became of them.
+    /// The requests of a route, by outcome.
     Requests(usize, Outcome),
-    /// How many took longer than the bound before and not longer than this one.
+    /// How many took longer than the previous bound, and not longer than this one.
     Bucket(Timed, usize),
-    /// Microseconds in all.
+    /// The sum in microseconds.
     Sum(Timed),
-    /// Responses stored.
+    /// The responses stored.
     Stored,
     /// Commands that Redis did not carry out, by reason.
     RedisErrors(&'static str),
-    /// What a policy decided.
+    /// The decisions of a policy.
     Limits {
-        /// Its name.
+        /// The name of the policy.
         policy: String,
-        /// What became of the request.
+        /// The decision.
         outcome: &'static str,
     },
-    /// Anything else: its name and, where it has one, its label and value.
+    /// Any other: its name and, if it has one, its label and value.
     Other(&'static str, Option<(&'static str, String)>),
 }
 
 impl Series {
-    /// The bucket of a duration.
+    /// Returns the bucket of a duration.
     #[must_use]
     pub fn bucket(timed: Timed, took: Duration) -> Self {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         Self::Bucket(timed, BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len()))
     }
 
-    /// The field it is kept under; routes are named by `routes`.
+    /// Returns the field under which it is stored; `routes` are the names of the routes.
     #[must_use]
     pub fn field(&self, routes: &[String]) -> String {
         match self {
@@ -130,14 +130,14 @@ fn labels_of(timed: Timed, bucket: Option<usize>) -> String {
     if all.is_empty() { String::new() } else { format!("{{{}}}", all.join(",")) }
 }
 
-/// Labels as Prometheus writes them, in braces.
+/// Formats labels in braces, in the notation of Prometheus.
 #[must_use]
 pub fn labels(all: &[(&str, &str)]) -> String {
     let all: Vec<String> = all.iter().map(|(name, value)| format!("{name}={}", Quoted(value))).collect();
     format!("{{{}}}", all.join(","))
 }
 
-/// Microseconds, written as seconds.
+/// Microseconds, formatted as seconds.
 pub(super) struct Seconds(pub(super) u64);
 
 impl fmt::Display for Seconds {
@@ -147,7 +147,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// The value of a label, in quotes, escaped as Prometheus has it.
+/// The value of a label, in quotes and escaped, in the notation of Prometheus.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {

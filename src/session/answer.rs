@@ -1,4 +1,4 @@
-//! What an answer of a route with sessions says to browsers and to caches behind us.
+//! The fields of an answer from a route with sessions, for browsers and for caches in front of us.
 
 use super::Cookie;
 use crate::field::forward::append_member;
@@ -7,14 +7,14 @@ use crate::field::vary::Vary;
 use http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Whether a field could permit caches behind us what `Cache-Control` forbids: the targeted ones (RFC 9213
+/// Returns whether a field could permit caches in front of us what `Cache-Control` forbids: the targeted ones (RFC 9213
 /// §2) and the older one of the Edge Architecture Specification.
 fn is_targeted(name: &HeaderName) -> bool {
     name.as_str().ends_with("-cache-control") || name.as_str() == "surrogate-control"
 }
 
-/// Sees to it that no shared cache stores an answer that used a session (RFC 9111 §5.2.2.7), and that a
-/// browser asks again where the origin does not say how long it is fresh.
+/// Ensures that no shared cache stores an answer that used a session (RFC 9111 §5.2.2.7), and that a
+/// browser asks again if the origin does not say how long the answer is fresh.
 pub(crate) fn keep_private(headers: &mut HeaderMap) {
     let targeted: Vec<HeaderName> = headers.keys().filter(|name| is_targeted(name)).cloned().collect();
     for name in targeted {
@@ -35,12 +35,12 @@ pub(crate) fn keep_private(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a directive has this name, with an argument or without.
+/// Returns whether a directive has this name, with or without an argument.
 fn is(directive: &str, name: &str) -> bool {
     directive.split('=').next().is_some_and(|found| found.trim().eq_ignore_ascii_case(name))
 }
 
-/// Whoever has another cookie may get another answer, also from the browser's own cache after a login.
+/// With another cookie the answer may be another, also from the browser's own cache after a login.
 pub(crate) fn vary_on_cookies(headers: &mut HeaderMap) {
     let there = match Vary::of(headers) {
         Vary::Any => true,
@@ -51,7 +51,7 @@ pub(crate) fn vary_on_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// One `Set-Cookie` of our name, and it is ours.
+/// Sets our cookie, and removes every `Set-Cookie` of the origin with the same name.
 pub(crate) fn set_cookie(headers: &mut HeaderMap, cookie: &Cookie, ours: Option<HeaderValue>) {
     if headers.get_all(SET_COOKIE).iter().any(|line| cookie.is_set_by(line)) {
         let lines: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();

@@ -1,37 +1,37 @@
-//! What an origin wants of a session, and what is done about it.
+//! Changes of a session that an origin demands, and how they are carried out.
 
 use super::{Changes, Data, Loaded, Previous, Session, User};
 
-/// What an answer of the origin says of the session of its request.
+/// A change that the origin's answer demands of the session of its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It ends.
+    /// The session ends.
     End,
-    /// Its data changes, or its user, or it gets another id.
+    /// Its data or its user changes, or it gets another id.
     Write {
-        /// What becomes of the data.
+        /// The change of the data.
         data: DataChange,
-        /// Who has logged in.
+        /// The user who has logged in.
         user: Option<User>,
         /// Whether it gets another id.
         rotate: bool,
     },
 }
 
-/// What becomes of the data of a session.
+/// A change of the data of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DataChange {
-    /// Nothing.
+    /// The data stays.
     #[default]
     None,
-    /// All of it is replaced.
+    /// The data is replaced as a whole.
     Set(Data),
-    /// Single members are.
+    /// Single members are replaced or removed.
     Merge(Changes),
 }
 
 impl DataChange {
-    /// What comes of `data`.
+    /// Applies it to `data`.
     #[must_use]
     pub fn on(self, mut data: Data) -> Data {
         match self {
@@ -45,34 +45,34 @@ impl DataChange {
     }
 }
 
-/// What is to be done.
+/// What is to be done about a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step<'a> {
     /// Nothing.
     Nothing,
-    /// A session of nobody begins.
+    /// Create a session without a user.
     Create(Data),
-    /// A session of this user begins, in the place of the one that there is.
+    /// Create a session of this user, in place of the present one.
     LogIn(User, Data),
-    /// The data of this session changes.
+    /// Change the data of this session.
     Write(&'a Loaded, DataChange),
-    /// This session gets another id, and its data changes.
+    /// Give this session another id, and change its data.
     Rotate(&'a Loaded, DataChange),
-    /// The session ends, if it is there at all.
+    /// End the session, if it exists.
     End,
-    /// The change comes too late: the id of the request had been given up, and may only read.
+    /// Nothing: the id of the request was rotated away, and may only read.
     TooLate {
-        /// Whether the origin must hear of it, since it replaced data that it had not seen.
+        /// Whether the origin must be told, because it replaced data that it had not seen.
         conflict: bool,
     },
 }
 
 /// Decides what is done about a change.
 ///
-/// 1. A session begins only where there is something to remember: data or a user.
-/// 2. A login begins a session of its own, so that nothing which could open the one before opens it. Where
-///    the user is logged in already, it is a new id for the same session.
-/// 3. With an id that was given up a moment ago a visitor may log in and out, and change nothing else.
+/// 1. A session begins only when there is something to remember: data or a user.
+/// 2. A login begins a new session, so that nothing that could open the previous one opens the new one. If
+///    the user is logged in already, the same session gets a new id.
+/// 3. With an id that was rotated away a moment ago, a visitor may log in and out, and change nothing else.
 #[must_use]
 pub fn decide(session: &Session, change: Change) -> Step<'_> {
     let (data, user, rotate) = match change {

@@ -1,26 +1,26 @@
-//! The session cookie (RFC 6265): found in a request and taken out of it, and written for a response.
+//! The session cookie (RFC 6265): taken out of requests, and set in responses.
 
 use crate::config::{SameSite, SessionConfig};
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Uri};
 use std::fmt::Write as _;
 
-/// What a request presents as its session.
+/// What a request presents as its session cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presented {
-    /// No cookie of the name.
+    /// No cookie with the name.
     Nothing,
-    /// One value. It is a secret.
+    /// One value, which is a secret.
     Value(String),
-    /// Several: whichever was meant, somebody else may have planted the other.
+    /// Several, one of which somebody else may have planted.
     Several,
 }
 
-/// The session cookie as it is on one connection.
+/// The session cookie in the form for one connection.
 ///
 /// Its name begins with `__Host-`, so that no other host and no unencrypted connection can plant one: a
-/// browser takes such a cookie only with `Secure`, `Path=/` and without `Domain`. With another path it is
-/// `__Secure-`. Over plain http to this very machine, which not every browser counts as secure, there is
+/// browser accepts such a cookie only with `Secure`, `Path=/` and without `Domain`. With another path the prefix is
+/// `__Secure-`. Over plain http to the local machine, which not every browser considers secure, there is
 /// neither prefix nor `Secure`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cookie {
@@ -29,7 +29,7 @@ pub struct Cookie {
 }
 
 impl Cookie {
-    /// The cookie for requests to `uri`.
+    /// Makes the cookie for requests to `uri`.
     #[must_use]
     pub fn new(config: &SessionConfig, uri: &Uri) -> Self {
         let secure = !is_plain_and_local(uri);
@@ -48,7 +48,7 @@ impl Cookie {
         Self { name: format!("{prefix}{}", config.cookie), attributes }
     }
 
-    /// Takes the cookie out of a request. The others stay as they are, byte for byte.
+    /// Takes the cookie out of a request. All other cookies stay as they are, byte for byte.
     #[must_use]
     pub fn take(&self, headers: &mut HeaderMap) -> Presented {
         let mut found = Vec::new();
@@ -73,14 +73,14 @@ impl Cookie {
         }
     }
 
-    /// The value of a `name=value` pair that has our name.
+    /// Returns the value of a `name=value` pair that has our name.
     fn value<'a>(&self, pair: &'a [u8]) -> Option<&'a [u8]> {
         let pair = pair.trim_ascii();
         let at = pair.iter().position(|byte| *byte == b'=')?;
         (pair[..at].trim_ascii() == self.name.as_bytes()).then(|| pair[at + 1..].trim_ascii())
     }
 
-    /// The `Set-Cookie` that gives it this token, for so many seconds, or until the browser ends.
+    /// Returns the `Set-Cookie` with this token, for `max_age` seconds, or until the browser session ends.
     #[must_use]
     pub fn set(&self, token: &str, max_age: Option<u64>) -> Option<HeaderValue> {
         let mut line = format!("{}={token}{}", self.name, self.attributes);
@@ -92,13 +92,13 @@ impl Cookie {
         Some(line)
     }
 
-    /// The `Set-Cookie` that removes it.
+    /// Returns the `Set-Cookie` that removes it.
     #[must_use]
     pub fn clear(&self) -> Option<HeaderValue> {
         self.set("", Some(0))
     }
 
-    /// Whether a `Set-Cookie` is about this cookie.
+    /// Returns whether a `Set-Cookie` sets this cookie.
     #[must_use]
     pub fn is_set_by(&self, line: &HeaderValue) -> bool {
         let pair = line.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
@@ -106,7 +106,7 @@ impl Cookie {
     }
 }
 
-/// `http://localhost`, a name below it (RFC 6761 §6.3), or a loopback address.
+/// Returns whether it is plain http to `localhost`, a name below it (RFC 6761 §6.3), or a loopback address.
 fn is_plain_and_local(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
     let host = host.strip_suffix('.').unwrap_or(&host);

@@ -1,4 +1,4 @@
-//! How a session begins.
+//! Creating sessions.
 
 use super::reply::written;
 use super::{ChosenId, Data, Handle, New, Receipt, SessionError, SessionId, Sessions, User};
@@ -8,21 +8,21 @@ use crate::time::{Ttl, millis};
 
 static CREATE: Script = Script::new(include_str!("../redis/lua/session_create.lua"));
 
-/// How long a session lives, where that is not what the configuration says.
+/// The lifetimes of a session, where they differ from the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Life {
-    /// How long it may go unused.
+    /// How long it may be idle.
     pub idle: Option<Ttl>,
-    /// How long it lives at the most; if that is not said, as configured, or the idle time if that is longer.
+    /// How long it lives at most; by default as configured, or the idle time if that is longer.
     pub absolute: Option<Ttl>,
 }
 
-/// What must be there for a write to be carried out.
+/// What must exist for a write to be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Anything.
+    /// Anything, or nothing.
     Any,
-    /// Nothing.
+    /// No session.
     Nothing,
     /// A session with this version.
     Version(u64),
@@ -38,17 +38,17 @@ impl Expected {
     }
 }
 
-/// What became of a session with a chosen id.
+/// The result of writing a session with a chosen id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Put {
-    /// There was none.
+    /// There was none before.
     Created(Receipt),
-    /// It took the place of the one before.
+    /// It replaced the previous one.
     Replaced(Receipt),
 }
 
 impl<E: Env> Sessions<E> {
-    /// Begins a session of this user or of nobody. Beyond the most sessions of a user, the oldest ends.
+    /// Creates a session of this user, or of nobody. If the user then has too many sessions, the oldest ends.
     ///
     /// # Errors
     /// [`SessionError::TooLarge`], [`SessionError::Redis`].
@@ -56,7 +56,7 @@ impl<E: Env> Sessions<E> {
         self.create_for(user, data, Life::default()).await
     }
 
-    /// The same with a life of its own.
+    /// The same, with lifetimes of its own.
     ///
     /// # Errors
     /// [`SessionError::TooLarge`], [`SessionError::Redis`].
@@ -71,11 +71,11 @@ impl<E: Env> Sessions<E> {
         Ok(New { id, receipt })
     }
 
-    /// Begins a session with a chosen id, which no cookie opens, or puts it in the place of the one that
-    /// there is.
+    /// Creates a session with a chosen id, which no cookie opens, or replaces the one that
+    /// exists.
     ///
     /// # Errors
-    /// [`SessionError::Exists`] or [`SessionError::Conflict`] where it is not as expected;
+    /// [`SessionError::Exists`] or [`SessionError::Conflict`] if the existing session is not as expected;
     /// [`SessionError::TooLarge`], [`SessionError::Redis`].
     pub async fn put(
         &self,

@@ -1,4 +1,4 @@
-//! What a session holds: a JSON object whose members are kept as the text they came in.
+//! The data of a session: a JSON object whose members are kept as the text that was given.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The most members of a session. What is more belongs below one of them.
+/// The most members of a session. More data can be nested below them.
 pub const MAX_MEMBERS: usize = 100;
 
-/// A JSON object, at most [`MAX_MEMBERS`] members. Numbers and white space stay as they came; of members with
-/// the same name the last counts.
+/// A JSON object with at most [`MAX_MEMBERS`] members. Numbers and white space are kept as they were given; of members
+/// with the same name the last one counts.
 ///
 /// ```
 /// use spindrift::session::{Changes, Data};
@@ -23,29 +23,29 @@ pub const MAX_MEMBERS: usize = 100;
 /// # Ok::<(), spindrift::session::DataError>(())
 /// ```
 ///
-/// `Debug` shows how many members there are, and none of them.
+/// `Debug` shows the number of members, and none of them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Data(BTreeMap<String, String>);
 
-/// What becomes of single members: another value, or none.
+/// Changes of single members: another value, or none.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Changes(BTreeMap<String, Option<String>>);
 
-/// Why something is not the data of a session. Never shows what was found, which may be private.
+/// Why something is not valid as the data of a session. It never shows what was found, which may be private.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
-    /// It is no JSON, or something else than an object.
+    /// It is not JSON, or not an object.
     #[error("expected a JSON object, found something else at line {line}, column {column}")]
     NoObject {
-        /// From 1.
+        /// The line, from 1.
         line: usize,
-        /// From 1.
+        /// The column, from 1.
         column: usize,
     },
     /// It has more members than a session may have.
     #[error("expected at most {MAX_MEMBERS} members, found {found}")]
     TooMany {
-        /// How many there are.
+        /// The number of its members.
         found: usize,
     },
     /// The value cannot be written as JSON.
@@ -63,22 +63,22 @@ fn parse(text: &[u8]) -> Result<BTreeMap<String, Box<RawValue>>, DataError> {
 }
 
 impl Data {
-    /// Reads a JSON object.
+    /// Parses a JSON object.
     ///
     /// # Errors
-    /// [`DataError`] when it is none, or has too many members.
+    /// [`DataError`] when it is not one, or has too many members.
     pub fn parse(text: &[u8]) -> Result<Self, DataError> {
         let members = parse(text)?.into_iter();
         Ok(Self(members.map(|(name, value)| (name, value.get().to_owned())).collect()))
     }
 
-    /// Whether there are no members.
+    /// Returns whether there are no members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// A member as a value of type `T`; `None` where there is none, or another type.
+    /// Returns a member as a value of type `T`; `None` if it is missing, or of another type.
     #[must_use]
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         self.0.get(name).and_then(|text| serde_json::from_str(text).ok())
@@ -87,7 +87,7 @@ impl Data {
     /// Sets a member.
     ///
     /// # Errors
-    /// [`DataError`] when the value is nothing that JSON can say, or there are too many members.
+    /// [`DataError`] when the value cannot be expressed in JSON, or there are too many members.
     pub fn set(&mut self, name: &str, value: &impl Serialize) -> Result<(), DataError> {
         let text = serde_json::to_string(value).map_err(|_| DataError::NoJson)?;
         self.0.insert(name.to_owned(), text);
@@ -102,7 +102,7 @@ impl Data {
         self.0.remove(name);
     }
 
-    /// Carries changes out.
+    /// Applies changes.
     pub fn apply(&mut self, changes: &Changes) {
         for (name, value) in &changes.0 {
             match value {
@@ -112,30 +112,30 @@ impl Data {
         }
     }
 
-    /// The length of its JSON text, in bytes.
+    /// Returns the length of its JSON text, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.to_json().len()
     }
 
-    /// The JSON text, ordered by name.
+    /// Returns the JSON text, ordered by name.
     #[must_use]
     pub fn to_json(&self) -> String {
         let members: Vec<String> = self.fields().map(|(name, value)| format!("{name}:{value}")).collect();
         format!("{{{}}}", members.join(","))
     }
 
-    /// Name and value of each member as Redis keeps them, both JSON text.
+    /// Returns name and value of each member as Redis stores them, both as JSON text.
     pub(super) fn fields(&self) -> impl Iterator<Item = (String, &str)> {
         self.0.iter().map(|(name, value)| (quoted(name), value.as_str()))
     }
 }
 
 impl Changes {
-    /// Reads a JSON object: a member that is `null` is removed, any other set as a whole.
+    /// Parses a JSON object: a member that is `null` is removed, any other is set.
     ///
     /// # Errors
-    /// [`DataError`] when it is none, or has too many members.
+    /// [`DataError`] when it is not one, or has too many members.
     pub fn parse(text: &[u8]) -> Result<Self, DataError> {
         let value = |value: &str| (value != "null").then(|| value.to_owned());
         let members = parse(text)?.into_iter();
@@ -145,7 +145,7 @@ impl Changes {
     /// Sets a member.
     ///
     /// # Errors
-    /// [`DataError`] when the value is nothing that JSON can say, or there are too many members.
+    /// [`DataError`] when the value cannot be expressed in JSON, or there are too many members.
     pub fn set(mut self, name: &str, value: &impl Serialize) -> Result<Self, DataError> {
         let text = serde_json::to_string(value).map_err(|_| DataError::NoJson)?;
         self.0.insert(name.to_owned(), Some(text));
@@ -155,7 +155,7 @@ impl Changes {
         }
     }
 
-    /// Name and value of each member as Redis takes them: no value is the empty text.
+    /// Returns name and value of each member for the script; the empty text means removal.
     pub(super) fn fields(&self) -> impl Iterator<Item = (String, &str)> {
         self.0.iter().map(|(name, value)| (quoted(name), value.as_deref().unwrap_or_default()))
     }

@@ -1,4 +1,4 @@
-//! The header fields between Spindrift and the origin: what a session holds, and what becomes of it.
+//! The header fields between Spindrift and the origin: what a session contains, and how it changes.
 //!
 //! With the default name, a request to the origin has
 //!
@@ -10,13 +10,13 @@
 //!
 //! and its response may have
 //!
-//! | field | what it wants |
+//! | field | what it demands |
 //! |---|---|
 //! | `Spindrift-Session-Set` | replace the data; base64url or base64 of a JSON object |
 //! | `Spindrift-Session-Merge` | replace single members, and remove those that are `null` |
 //! | `Spindrift-Session-User` | log this user in |
-//! | `Spindrift-Session-Rotate` | `1`: another id |
-//! | `Spindrift-Session-Destroy` | `1`: end it |
+//! | `Spindrift-Session-Rotate` | `1`: give the session another id |
+//! | `Spindrift-Session-Destroy` | `1`: end the session |
 
 use super::{Change, Changes, Data, DataChange, Session, User};
 use crate::field::variable;
@@ -25,7 +25,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-/// What of a user's name is not written as it is.
+/// The characters of a user's name that are percent-encoded.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'"').add(b',');
 
 /// The names of the fields.
@@ -35,20 +35,20 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// The fields whose names begin with `base`.
+    /// Makes the fields whose names begin with `base`.
     #[must_use]
     pub const fn new(base: HeaderName) -> Self {
         Self { base }
     }
 
-    /// Whether a field is one of these. Names that a server behind might take for one of these are, as
-    /// [`variable`] has it.
+    /// Returns whether a field is one of these, or may be taken for one of these by a server behind us, in the sense of
+    /// [`variable`].
     fn has(&self, name: &HeaderName) -> bool {
         let (name, base) = (name.as_str().as_bytes(), self.base.as_str().as_bytes());
         variable::begins(name, base) && name.get(base.len()).is_none_or(|byte| variable::plain(*byte) == b'-')
     }
 
-    /// Removes all of them: they are a client's own, or have done their work.
+    /// Removes all of them: they are a client's own, or no longer needed.
     pub fn strip(&self, headers: &mut HeaderMap) {
         let ours: Vec<HeaderName> = headers.keys().filter(|name| self.has(name)).cloned().collect();
         for name in ours {
@@ -56,7 +56,7 @@ impl Fields {
         }
     }
 
-    /// Tells the origin what the session holds, where there is one.
+    /// Tells the origin the content of the session, if there is one.
     pub fn tell(&self, headers: &mut HeaderMap, session: &Session) {
         let data = match session {
             Session::Loaded(loaded) => &loaded.data,
@@ -80,10 +80,10 @@ impl Fields {
         HeaderName::try_from(format!("{}{suffix}", self.base)).ok()
     }
 
-    /// Takes what an answer of the origin says of the session out of it; `None` where it says nothing.
+    /// Takes the session fields out of the origin's answer, and returns the change that they demand; `None` if there are none.
     ///
     /// # Errors
-    /// What was expected, where it says something that cannot be.
+    /// What was expected, if they demand something impossible.
     pub fn take(&self, headers: &mut HeaderMap) -> Result<Option<Change>, String> {
         if !headers.keys().any(|name| self.has(name)) {
             return Ok(None);
@@ -127,7 +127,7 @@ impl Fields {
         Ok((!nothing).then_some(Change::Write { data, user, rotate }))
     }
 
-    /// The one line of a field.
+    /// Returns the single line of a field.
     fn one<'a>(
         &self,
         headers: &'a HeaderMap,
@@ -151,7 +151,7 @@ impl Fields {
     }
 }
 
-/// What was found is never shown: it is the data of a visitor.
+/// Parses a field with JSON. What was found is never shown: it is the data of a visitor.
 fn json<T>(
     name: &HeaderName,
     value: &HeaderValue,
@@ -162,7 +162,7 @@ fn json<T>(
     parse(&text).map_err(|error| format!("{name}: {error}"))
 }
 
-/// Either alphabet, with padding or without, and as a Byte Sequence (RFC 9651 §3.3.5), `:...:`.
+/// Decodes either alphabet, with or without padding, also as a Byte Sequence (RFC 9651 §3.3.5), `:...:`.
 fn base64(value: &[u8]) -> Option<Vec<u8>> {
     let value = value.strip_prefix(b":").and_then(|rest| rest.strip_suffix(b":")).unwrap_or(value);
     let end = value.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);

@@ -1,4 +1,4 @@
-//! What names a session: its handle, which is no secret, and the secret that proves who it belongs to.
+//! The names of a session: its handle, which is not secret, and the secret that proves to whom it belongs.
 
 use crate::env::Entropy;
 use crate::redis::hex;
@@ -10,28 +10,28 @@ use std::fmt;
 /// The longest name of a user and the longest chosen id, in bytes.
 pub const MAX_NAME: usize = 256;
 
-/// What handles begin with, and no chosen id does.
+/// The prefix of handles, which no chosen id has.
 const PREFIX: &str = "sid_";
 
-/// Who a session belongs to, as the origin names them: 1 to 256 bytes without control characters.
+/// The owner of a session, as the origin names users: 1 to 256 bytes without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct User(String);
 
 impl User {
-    /// `text` as the name of a user; `None` when it is empty, longer than 256 bytes or has control
+    /// Makes the name of a user; `None` when `text` is empty, longer than 256 bytes or has control
     /// characters.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         is_name(text).then(|| Self(text.to_owned()))
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What all keys of this user's sessions have in common.
+    /// Returns the hash tag of all keys of this user's sessions.
     pub(super) fn tag(&self) -> Tag {
         Tag(digest("user", &self.0))
     }
@@ -41,8 +41,8 @@ fn is_name(text: &str) -> bool {
     (1..=MAX_NAME).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// The hash tag of all keys of one owner, as 128 bits: the hash of a user's name, so that its sessions, their
-/// index and their epoch stand in one slot of a cluster; random for a session of nobody.
+/// The hash tag of all keys of one owner, 128 bits: the hash of a user's name, so that its sessions, their
+/// index and their epoch are in one slot of a cluster; random for a session without a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag([u8; 16]);
 
@@ -52,7 +52,7 @@ impl Tag {
     }
 }
 
-/// The first 128 bits of a hash, different for different purposes.
+/// Returns the first 128 bits of a hash, which differs by purpose.
 fn digest(purpose: &str, text: &str) -> [u8; 16] {
     let whole = Sha256::new().chain_update("spindrift session ").chain_update(purpose).chain_update([0]);
     let mut first = [0; 16];
@@ -60,7 +60,7 @@ fn digest(purpose: &str, text: &str) -> [u8; 16] {
     first
 }
 
-/// Names a session, now and after each change of its secret. It opens nothing by itself: the management API
+/// The name of a session, which stays the same when its secret changes. It opens nothing by itself: the management API
 /// and the log may show it.
 ///
 /// ```
@@ -77,14 +77,14 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// A new one, of this user or of nobody.
+    /// Makes a new handle, of this user or of nobody.
     pub(super) fn random(user: Option<&User>, entropy: &impl Entropy) -> Self {
         let mut name = [0; 16];
         entropy.fill(&mut name);
         Self { tag: user.map_or(Tag(name), User::tag), name }
     }
 
-    /// The session of `user` that its index calls `name`.
+    /// Returns the session of `user` that is named `name` in the user's index.
     pub(super) fn of_user(user: &User, name: &str) -> Option<Self> {
         let mut bytes = [0; 16];
         for (at, byte) in bytes.iter_mut().enumerate() {
@@ -93,18 +93,18 @@ impl Handle {
         (name.len() == 32).then(|| Self { tag: user.tag(), name: bytes })
     }
 
-    /// Names no session, but the keys that all sessions of `user` have in common.
+    /// Makes a handle without a session, only for the keys that all sessions of `user` have in common.
     pub(super) fn nameless(user: &User) -> Self {
         Self { tag: user.tag(), name: [0; 16] }
     }
 
-    /// Whether this is a session of `user`.
+    /// Returns whether this is a session of `user`.
     #[must_use]
     pub fn is_of(&self, user: &User) -> bool {
         self.tag == user.tag()
     }
 
-    /// Reads the text that `Display` writes: `sid_` and 43 characters of base64url.
+    /// Parses the text that `Display` writes: `sid_` and 43 characters of base64url.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::decode(text.strip_prefix(PREFIX)?)
@@ -126,7 +126,7 @@ impl Handle {
         self.tag
     }
 
-    /// What the index of its user calls it.
+    /// Returns its name in the user's index.
     pub(super) fn name(&self) -> String {
         hex(&self.name)
     }
@@ -144,8 +144,8 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// An id that a caller of the management API chose: 1 to 256 bytes without control characters, not beginning
-/// with `sid_`. No cookie ever opens such a session, since no secret belongs to it.
+/// An id that a caller of the management API has chosen: 1 to 256 bytes without control characters, not beginning
+/// with `sid_`. No cookie ever opens such a session, since it has no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChosenId {
     text: String,
@@ -153,7 +153,7 @@ pub struct ChosenId {
 }
 
 impl ChosenId {
-    /// `text` as a chosen id; `None` when it is not one.
+    /// Makes a chosen id; `None` when `text` is not valid as one.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let valid = is_name(text) && !text.starts_with(PREFIX);
@@ -161,23 +161,23 @@ impl ChosenId {
         valid.then(|| Self { text: text.to_owned(), handle: Handle { tag: Tag(name), name } })
     }
 
-    /// The id as it was chosen.
+    /// Returns the id as it was chosen.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The handle of its session.
+    /// Returns the handle of its session.
     #[must_use]
     pub const fn handle(&self) -> &Handle {
         &self.handle
     }
 }
 
-/// What opens a session: its handle and 256 secret bits. Redis has a hash of the secret only, so that who
+/// The key to a session: its handle and 256 secret bits. Redis stores only a hash of the secret, so that whoever
 /// reads Redis cannot take a session over.
 ///
-/// `Debug` shows the handle, and there is no `Display`: outside it is written as a token, by
+/// `Debug` shows only the handle, and there is no `Display`: to the outside it is written as a token, by
 /// [`KeyRing::sign`](super::KeyRing::sign).
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionId {
@@ -186,36 +186,36 @@ pub struct SessionId {
 }
 
 impl SessionId {
-    /// A new session of this user or of nobody.
+    /// Makes the id of a new session, of this user or of nobody.
     #[must_use]
     pub fn random(user: Option<&User>, entropy: &impl Entropy) -> Self {
         Self::renewed(Handle::random(user, entropy), entropy)
     }
 
-    /// A new secret for the same session.
+    /// Makes a new secret for the same session.
     pub(super) fn renewed(handle: Handle, entropy: &impl Entropy) -> Self {
         let mut secret = [0; 32];
         entropy.fill(&mut secret);
         Self { handle, secret }
     }
 
-    /// The session it opens.
+    /// Returns the handle of the session that it opens.
     #[must_use]
     pub const fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// What Redis knows of the secret: its SHA-256 in hexadecimal.
+    /// Returns what Redis stores of the secret: its SHA-256 in hexadecimal.
     pub(super) fn proof(&self) -> String {
         hex(&Sha256::digest(self.secret))
     }
 
-    /// The text that is signed: handle and secret.
+    /// Returns the text that is signed: handle and secret.
     pub(super) fn expose(&self) -> String {
         format!("{}.{}", self.handle.encode(), URL_SAFE_NO_PAD.encode(self.secret))
     }
 
-    /// Reads what [`SessionId::expose`] wrote.
+    /// Parses what [`SessionId::expose`] wrote.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (handle, secret) = text.split_once('.')?;
         let secret = URL_SAFE_NO_PAD.decode(secret).ok()?.try_into().ok()?;

@@ -1,4 +1,4 @@
-//! The keys that sign tokens. A token that no key has signed is refused before Redis is asked.
+//! The keys that sign tokens. A token that none of them has signed is refused before Redis is asked.
 
 use super::id::SessionId;
 use crate::config::Secret;
@@ -10,7 +10,7 @@ use sha2::Sha256;
 /// The length of every token in bytes: handle, secret and signature, 43 characters each, with dots between.
 const TOKEN: usize = 3 * 43 + 2;
 
-/// Keys in the order of the variable `session_keys`: the newest signs, and each of them verifies.
+/// The keys in the variable `session_keys`, in that order: the first, newest one signs, and all of them verify.
 ///
 /// The signature is HMAC-SHA-256 (RFC 2104) over the purpose, the handle and the secret. It keeps guesses and
 /// garbage away from Redis; what opens a session is its secret, not the signature.
@@ -23,26 +23,26 @@ pub struct KeyRing {
 /// A token that one of the keys has signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// What it says.
+    /// The id in the token.
     pub id: SessionId,
-    /// It was signed with another key than the newest: give the client a new one.
+    /// Whether it was signed with another key than the newest: then the client should get a new one.
     pub old_key: bool,
 }
 
 impl KeyRing {
-    /// A ring of `keys`, the newest first. What it signs for one `purpose` counts for no other.
+    /// Makes a ring of `keys`, the newest first. What it signs for one `purpose` is not valid for any other.
     #[must_use]
     pub fn new(purpose: &str, keys: Vec<Secret>) -> Self {
         Self { purpose: purpose.to_owned(), keys }
     }
 
-    /// Whether there is no key: then nothing can be signed.
+    /// Returns whether there is no key, so that nothing can be signed.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The token of a session, signed with the newest key: 131 characters of base64url and dots. It is a
+    /// Returns the token of a session, signed with the newest key: 131 characters of base64url and dots. It is a
     /// secret. `None` without keys.
     #[must_use]
     pub fn sign(&self, id: &SessionId) -> Option<String> {
@@ -51,7 +51,7 @@ impl KeyRing {
         Some(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
-    /// Reads a token that any of the keys has signed; compares in constant time.
+    /// Verifies a token that any of the keys has signed, in constant time.
     #[must_use]
     pub fn verify(&self, token: &str) -> Option<Verified> {
         if token.len() != TOKEN {

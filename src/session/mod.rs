@@ -1,29 +1,29 @@
-//! Sessions in Redis: what a visitor is remembered by, for origins that remember nothing themselves.
+//! Sessions in Redis: the state of visitors, for origins that keep none themselves.
 //!
 //! | type | what it is |
 //! |---|---|
-//! | [`Handle`] | names a session; no secret |
-//! | [`SessionId`] | opens it: the handle and 256 secret bits, of which Redis has a hash |
-//! | [`KeyRing`] | writes a [`SessionId`] as a signed token, and reads it again |
-//! | [`Session`] | what a request finds: nothing, what may be changed, or what may be read only |
-//! | [`New`] | a session that begins, or its next secret: the client must be given its token |
-//! | [`Data`], [`Changes`] | a JSON object; what becomes of its members |
+//! | [`Handle`] | names a session; not a secret |
+//! | [`SessionId`] | opens it: the handle and 256 secret bits, of which Redis stores a hash |
+//! | [`KeyRing`] | signs a [`SessionId`] as a token, and verifies tokens |
+//! | [`Session`] | what a request finds: nothing, a session to change, or one to read only |
+//! | [`New`] | a new session, or the next secret of one: the client must be given its token |
+//! | [`Data`], [`Changes`] | a JSON object, and changes of its members |
 //! | [`Sessions`] | the operations on Redis |
 //!
-//! What holds, whatever runs at the same time:
+//! These hold, whatever happens concurrently:
 //!
-//! 1. Nothing but [`Sessions::create`] makes a session. An unknown id is never adopted, and no write brings
-//!    back what has ended.
+//! 1. Only creating a session ([`Sessions::create`], [`Sessions::login`], [`Sessions::put`]) makes one. An unknown id is
+//!    never adopted, and no other write brings back what has ended.
 //! 2. A session ends when it was not used for its idle time, and at the latest at its end, which no use
 //!    moves.
 //! 3. [`Sessions::save`] replaces the data that it saw, and nothing newer; [`Sessions::merge`] replaces
 //!    single members, whatever the others are.
-//! 4. With a new secret ([`Sessions::rotate`]) or a new user ([`Sessions::login`]) the id before reads, for a
-//!    while, what was there before, and writes nothing. A secret that comes later than that has been copied:
-//!    nobody knows by whom, and the session ends.
-//! 5. [`Sessions::end_user`] ends all sessions of a user at once, however many there are, also those in no
+//! 4. After a new secret ([`Sessions::rotate`]) or a new user ([`Sessions::login`]), the previous id can for a
+//!    while read what was there before, and write nothing. If its secret comes later than that, it was copied by
+//!    somebody, nobody knows whom, and the session ends.
+//! 5. [`Sessions::end_user`] ends all sessions of a user at once, however many there are, even those in no
 //!    list.
-//! 6. What Redis loses ends sessions, and brings none back.
+//! 6. If Redis loses data, sessions end; none comes back.
 //!
 //! All keys of a user's sessions share a hash tag, so that each script finds its keys in one slot of a
 //! cluster. The clock is that of Redis.
@@ -85,93 +85,93 @@ use crate::config::Secret;
 use crate::redis::RedisError;
 use crate::time::Timestamp;
 
-/// What a request finds in the place of its session.
+/// What a request finds as its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Session {
-    /// Nothing: there never was one, or it has ended.
+    /// Nothing: there never was a session, or it has ended.
     Absent,
-    /// A session, to read and to change.
+    /// A session, which can be read and changed.
     Loaded(Loaded),
-    /// What an id that was given up a moment ago still sees, for requests that were sent before the client
-    /// had the new one. To read only.
+    /// What an id that was rotated away a moment ago may still read, for requests that were sent before the client
+    /// had the new one. Read-only.
     Previous(Previous),
-    /// Nothing: the id had been given up longer ago, and so the session was ended now.
+    /// Nothing: the id was rotated away longer ago, so the session has been ended now.
     Replayed(Handle),
 }
 
-/// A session that there is.
+/// A session that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
-    /// Its name.
+    /// Its handle.
     pub handle: Handle,
-    /// Whose it is; `None` for one of nobody.
+    /// Its user; `None` if it has none.
     pub user: Option<User>,
     /// What it holds.
     pub data: Data,
-    /// Grows with each change of the data.
+    /// The version, which grows with each change of the data.
     pub version: u64,
-    /// When it began and will end.
+    /// When it began and when it will end.
     pub times: Times,
-    /// The hash of the secret it was opened with; `None` where none was needed.
+    /// The hash of the secret with which it was opened; `None` if none was needed.
     proof: Option<Secret>,
 }
 
-/// What a session was before its id was given up.
+/// The state of a session before its id was rotated away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Previous {
-    /// The name of the session.
+    /// The handle of the session.
     pub handle: Handle,
-    /// Whose it was.
+    /// The user at that time.
     pub user: Option<User>,
-    /// What it held.
+    /// The data at that time.
     pub data: Data,
 }
 
-/// A session that begins, or goes on with another secret.
+/// A new session, or one with a new secret.
 #[derive(Debug)]
 #[must_use = "the client must be given the token of the id"]
 pub struct New {
-    /// What opens it from now on.
+    /// The id that opens it from now on.
     pub id: SessionId,
-    /// What was written.
+    /// The state after the write.
     pub receipt: Receipt,
 }
 
-/// What a write left behind.
+/// The state of a session after a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The version of the data now.
+    /// The version of the data.
     pub version: u64,
-    /// When it began and will end.
+    /// When it began and when it will end.
     pub times: Times,
 }
 
-/// Points in the time of a session, on the clock of Redis.
+/// The times of a session, by the clock of Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// When Redis was asked.
+    /// The time of this state.
     pub now: Timestamp,
     /// When it began.
     pub begun: Timestamp,
-    /// When it ends if it is not used before.
+    /// When it ends unless it is used before.
     pub expires: Timestamp,
-    /// When it ends at the latest.
+    /// When it ends in any case.
     pub ends: Timestamp,
 }
 
 /// Why an operation on a session was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// It has ended, or never was.
+    /// It has ended, or never existed.
     #[error("there is no such session")]
     Gone,
-    /// There is a session with the chosen id already.
+    /// A session with the chosen id exists already.
     #[error("there is a session with this id")]
     Exists,
-    /// Its data is of another version than expected.
+    /// Its data has another version than expected.
     #[error("the session was changed meanwhile")]
     Conflict,
-    /// Another request has given it another secret.
+    /// Another request has given it a new secret.
     #[error("the id of the session was renewed meanwhile")]
     Rotated,
     /// Its data would be larger than allowed.
@@ -180,11 +180,11 @@ pub enum SessionError {
         /// The limit, in bytes of JSON text.
         limit: usize,
     },
-    /// What was to be written is no data.
+    /// What was to be written is not valid data.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Redis gave no answer. After [`RedisError::TimedOut`] or [`RedisError::Unreachable`] nobody knows
-    /// whether it was carried out.
+    /// Redis gave no answer. After [`RedisError::TimedOut`] or [`RedisError::Unreachable`] it is unknown
+    /// whether the operation was carried out.
     #[error(transparent)]
     Redis(#[from] RedisError),
 }

@@ -1,4 +1,4 @@
-//! Replies of the scripts as values.
+//! Parsing the replies of the scripts.
 
 use super::{Data, Handle, Loaded, Previous, Receipt, Session, Times, User};
 use crate::config::Secret;
@@ -17,14 +17,14 @@ fn times(now: &Value, ttl: &Value, ends: &Value, begun: &Value) -> Result<Times,
     Ok(Times { now: at(now)?, begun: at(begun)?, expires: at(now)?.plus(left), ends: at(ends)? })
 }
 
-/// What a script that writes says: its state, and what stands there now.
+/// Parses the reply of a script that writes: its state code, and the session after the write.
 pub(super) fn written(reply: Vec<Value>) -> Result<(i64, Receipt), RedisError> {
     let [state, version, now, ttl, ends, begun] = exactly(reply)?;
     let receipt = Receipt { version: number(&version)?, times: times(&now, &ttl, &ends, &begun)? };
     Ok((state.int()?, receipt))
 }
 
-/// What `session_load` says.
+/// Parses the reply of `session_load`.
 pub(super) fn loaded(
     reply: Vec<Value>,
     handle: Handle,

@@ -13,7 +13,7 @@ use std::time::Duration;
 static LOAD: Script = Script::new(include_str!("../redis/lua/session_load.lua"));
 static END: Script = Script::new(include_str!("../redis/lua/session_end.lua"));
 
-/// The sessions in one Redis.
+/// The sessions in Redis.
 pub struct Sessions<E: Env> {
     pub(super) env: E,
     pub(super) redis: Rc<Client<E>>,
@@ -27,16 +27,16 @@ pub(super) struct Names {
     pub(super) session: Key,
     pub(super) epoch: Key,
     pub(super) index: Key,
-    /// What it is called in the index.
+    /// Its name in the index.
     pub(super) name: String,
-    /// What the keys of its past begin with.
+    /// The prefix of the keys of its past.
     pub(super) past: Key,
-    /// What the keys of its user's sessions begin with.
+    /// The prefix of the keys of its user's sessions.
     pub(super) all: Key,
 }
 
 impl<E: Env> Sessions<E> {
-    /// The sessions that `redis` has under keys made by `keys`, under these rules.
+    /// Makes the sessions in `redis`, with the names of their keys from `keys`, under these rules.
     #[must_use]
     pub const fn new(
         env: E,
@@ -48,8 +48,8 @@ impl<E: Env> Sessions<E> {
         Self { env, redis, keys, nonces, rules }
     }
 
-    /// Loads the session that `id` opens, and prolongs it where that is due. An id that was given up longer
-    /// ago than the grace permits ends it.
+    /// Loads the session that `id` opens, and prolongs it if that is due. An id that was rotated away longer
+    /// ago than the grace period ends the session.
     ///
     /// # Errors
     /// [`SessionError::Redis`].
@@ -57,8 +57,8 @@ impl<E: Env> Sessions<E> {
         self.read(id.handle(), Some(Secret::new(id.proof())), Some(self.rules.touch)).await
     }
 
-    /// The session with this handle, for who may see all of them. Does not prolong it. `None` where there is
-    /// none.
+    /// Reads the session with this handle, for callers that may see all sessions, without prolonging it. `None` if it does
+    /// not exist.
     ///
     /// # Errors
     /// [`SessionError::Redis`].
@@ -66,7 +66,7 @@ impl<E: Env> Sessions<E> {
         self.read(handle, None, None).await.map(Session::loaded)
     }
 
-    /// The same, and prolongs it.
+    /// Like [`Sessions::open`], and prolongs it.
     ///
     /// # Errors
     /// [`SessionError::Redis`].
@@ -93,8 +93,8 @@ impl<E: Env> Sessions<E> {
         Ok(loaded(reply, *handle, proof)?)
     }
 
-    /// Begins a session of `user` with this data in the place of `before`, which can be read for a while
-    /// longer. What the id before could open, the new one does; never the other way round.
+    /// Creates a session of `user` with this data in place of `before`, which can be read for a while
+    /// longer. The previous id never opens the new session.
     ///
     /// # Errors
     /// [`SessionError::TooLarge`], [`SessionError::Redis`].
@@ -108,16 +108,16 @@ impl<E: Env> Sessions<E> {
         if let Some(before) = before
             && let Err(error) = self.end(before, self.rules.rotation_grace).await
         {
-            // It has no more rights than it had, and ends by itself.
+            // It has no more rights than before, and ends by itself.
             self.env.log(&format!("the session {before} before a login was not ended: {error}"));
         }
         Ok(new)
     }
 
-    /// Ends a session at once. Whether there was one.
+    /// Ends a session at once. Returns whether it existed.
     ///
     /// # Errors
-    /// [`SessionError::Redis`]: then it may be there still.
+    /// [`SessionError::Redis`]: then it may still exist.
     pub async fn destroy(&self, handle: &Handle) -> Result<bool, SessionError> {
         self.end(handle, Duration::ZERO).await
     }
@@ -154,7 +154,7 @@ impl Session {
         }
     }
 
-    /// The name of a session that can be read.
+    /// Returns the handle of a session that can be read.
     #[must_use]
     pub const fn handle(&self) -> Option<&Handle> {
         match self {
@@ -163,7 +163,7 @@ impl Session {
         }
     }
 
-    /// Whose session it is.
+    /// Returns the user of the session.
     #[must_use]
     pub const fn user(&self) -> Option<&User> {
         match self {

@@ -1,4 +1,4 @@
-//! All sessions of a user: to list them, and to end them.
+//! Listing and ending all sessions of a user.
 
 use super::{Handle, Receipt, SessionError, Sessions, Times, User};
 use crate::env::Env;
@@ -12,14 +12,14 @@ static END_USER: Script = Script::new(include_str!("../redis/lua/session_end_use
 /// A session in the list of its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its name.
+    /// Its handle.
     pub handle: Handle,
     /// Its version, and when it began and will end.
     pub receipt: Receipt,
 }
 
 impl<E: Env> Sessions<E> {
-    /// The sessions of a user, the one that ends first first; at most 100, which is also the most that can be
+    /// Returns the sessions of a user, ordered by their end; at most 100, which is also the most that can be
     /// configured for a user.
     ///
     /// # Errors
@@ -38,11 +38,11 @@ impl<E: Env> Sessions<E> {
         Ok(lines.lines().map(read).collect::<Result<_, _>>()?)
     }
 
-    /// Ends all sessions of a user at once, perhaps but one. Gives how many its list had: some of them may
+    /// Ends all sessions of a user at once, optionally except one. Returns how many the user's list had; some of them may
     /// have ended before.
     ///
     /// # Errors
-    /// [`SessionError::Redis`]: then they may be there still. Doing it again is safe.
+    /// [`SessionError::Redis`]: then they may still exist. Repeating it is safe.
     pub async fn end_user(&self, user: &User, except: Option<&Handle>) -> Result<u64, SessionError> {
         let stays = except.filter(|handle| handle.is_of(user));
         let names = self.names(&stays.copied().unwrap_or_else(|| Handle::nameless(user)));
@@ -54,7 +54,7 @@ impl<E: Env> Sessions<E> {
     }
 }
 
-/// A line of the list: name, version, time to live, end and begin, in milliseconds.
+/// Parses a line of the list: name, version, time to live, end and begin, in milliseconds.
 fn listed(user: &User, now: Timestamp, line: &str) -> Option<Listed> {
     let words: Vec<&str> = line.split(' ').collect();
     let [name, numbers @ ..] = words.as_slice() else { return None };

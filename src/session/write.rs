@@ -1,4 +1,4 @@
-//! How the data of a session changes, and its secret.
+//! Changing the data of a session, and its secret.
 
 use super::reply::written;
 use super::{
@@ -18,17 +18,17 @@ enum Write<'a> {
     Merge(&'a Changes),
 }
 
-/// One call of the script that saves.
+/// The arguments of one call of the script that saves.
 struct Save<'a> {
     write: Write<'a>,
     expected: Option<u64>,
     idle: Option<Ttl>,
-    /// The hash of the secret that must be there, and that of the next one.
+    /// The hash of the secret that must be the present one, and that of the next one.
     rotation: Option<(Option<&'a str>, &'a str)>,
 }
 
 impl<E: Env> Sessions<E> {
-    /// Replaces all data of a session, if nobody has changed it since it was loaded.
+    /// Replaces all data of a session, unless somebody has changed it since it was loaded.
     ///
     /// # Errors
     /// [`SessionError::Conflict`] when somebody has; [`SessionError::Gone`], [`SessionError::TooLarge`],
@@ -37,8 +37,8 @@ impl<E: Env> Sessions<E> {
         self.replace(&loaded.handle, data, Some(loaded.version), None).await
     }
 
-    /// The same by its handle; of the version `expected`, or whatever it is; with another idle time, where
-    /// one is given.
+    /// The same for a handle, of the version `expected` or of any; optionally with another idle
+    /// time.
     ///
     /// # Errors
     /// As [`Sessions::save`].
@@ -52,7 +52,7 @@ impl<E: Env> Sessions<E> {
         self.write(handle, Save { write: Write::Set(data), expected, idle, rotation: None }).await
     }
 
-    /// Replaces or removes single members of the data, whatever the others are.
+    /// Replaces or removes single members of the data, leaving all others as they are.
     ///
     /// # Errors
     /// [`SessionError::Gone`], [`SessionError::TooLarge`], [`SessionError::Redis`].
@@ -60,8 +60,8 @@ impl<E: Env> Sessions<E> {
         self.change(&loaded.handle, changes, None, None).await
     }
 
-    /// The same by its handle; of the version `expected`, or whatever it is; with another idle time, where
-    /// one is given.
+    /// The same for a handle, of the version `expected` or of any; optionally with another idle
+    /// time.
     ///
     /// # Errors
     /// [`SessionError::Conflict`], and as [`Sessions::merge`].
@@ -75,12 +75,12 @@ impl<E: Env> Sessions<E> {
         self.write(handle, Save { write: Write::Merge(changes), expected, idle, rotation: None }).await
     }
 
-    /// Gives a session another secret, as must happen when its rights change, and changes its data in the
-    /// same moment. The secret before reads for a while what was there before.
+    /// Gives a session a new secret, as is necessary when its rights change, and changes its data in the
+    /// same step. The previous secret can for a while read what was there before.
     ///
     /// # Errors
     /// [`SessionError::Rotated`] when another request was faster: then nothing is changed, and the client has
-    /// got that one's token. [`SessionError::Conflict`] when the data is replaced and somebody has changed
+    /// received the token of that one. [`SessionError::Conflict`] when the data is replaced and somebody has changed
     /// it; [`SessionError::Gone`], [`SessionError::TooLarge`], [`SessionError::Redis`].
     pub async fn rotate(&self, loaded: &Loaded, change: &DataChange) -> Result<New, SessionError> {
         let id = SessionId::renewed(loaded.handle, &self.env);

@@ -1,7 +1,7 @@
-//! Where a reader of one or several topics stands, as one text: the id of a Server-Sent Event.
+//! The position of a reader in one or several topics, as one text: the id of a Server-Sent Event.
 //!
 //! In one topic it is a [`Position`]. In several it is `tag:position,tag:position,...`, where the tag is a hash
-//! of the topic's name. So the order of the topics does not matter, and topics may come and go.
+//! of the topic's name. So the order of the topics does not matter, and topics may be added and removed.
 
 use super::name::TopicName;
 use super::position::{InvalidPosition, Position};
@@ -10,7 +10,7 @@ use crate::redis::hex;
 /// The most topics of one reader.
 pub const MAX_TOPICS: usize = 16;
 
-/// The text of `places`: each topic, and where the reader stands in it.
+/// Formats `places`: each topic with the position of the reader in it.
 #[must_use]
 pub fn write(places: &[(TopicName, Position)]) -> String {
     match places {
@@ -23,10 +23,10 @@ pub fn write(places: &[(TopicName, Position)]) -> String {
     }
 }
 
-/// Where a reader that stands at `text` goes on in each of `topics`. `None` for a topic that the text does not
-/// know: the reader is new to it.
+/// Parses the cursor `text`, and returns the position in each of `topics`. `None` for a topic that the text does not
+/// contain: the reader is new to it.
 ///
-/// A single position holds for each of several topics; an id then stands for its time, since the other topics
+/// A single position applies to each of several topics; an event id then stands for its time, since the other topics
 /// do not have the event.
 ///
 /// # Errors
@@ -51,7 +51,7 @@ pub fn read(text: &str, topics: &[TopicName]) -> Result<Vec<Option<Position>>, I
     Ok(places)
 }
 
-/// The text of a reader that stands where nobody knows: `earliest` in each topic where `unknown` says so.
+/// Formats a cursor with `earliest` for each topic where `unknown` says that the position is not known.
 #[must_use]
 pub fn write_unknown(places: &[(TopicName, Position)], unknown: &[bool]) -> String {
     let known = |(place, unknown): (&(TopicName, Position), &bool)| {
@@ -60,7 +60,7 @@ pub fn write_unknown(places: &[(TopicName, Position)], unknown: &[bool]) -> Stri
     write(&places.iter().zip(unknown).map(known).collect::<Vec<_>>())
 }
 
-/// 64 bits are enough to tell 16 topics apart.
+/// Returns the tag of a topic. 64 bits are enough to tell 16 topics apart.
 pub(super) fn tag(topic: &TopicName) -> String {
     hex(&blake3::hash(topic.as_str().as_bytes()).as_bytes()[..8])
 }

@@ -1,10 +1,10 @@
 //! Fan-out: events become jobs of the webhooks that want them, at least once.
 //!
-//! The state of a topic says for each consumer, a webhook's queue, behind which event it stands. Publishing sets
-//! that for a consumer that is new to the topic, in the same script that stores the events, and rings. Whoever
-//! then comes, several at once too, enqueues what is behind it and moves it on. A job is enqueued under a key that
-//! its event makes, so enqueueing again does no harm. When nobody comes, because no subscriber listened, the
-//! topic still stands in a list, which is swept by every tick.
+//! The state of a topic has the position of each consumer, a webhook's queue: the last event that it got. Publishing sets
+//! it for a consumer that is new to the topic, in the same script that stores the events, and rings. Whoever
+//! then comes, even several at once, enqueues the events after it and moves it on. A job is enqueued under a key
+//! made from its event, so that enqueueing it again does no harm. If nobody comes, because no subscriber listened, the
+//! topic is still in a list, which every tick sweeps.
 
 use super::message::{Event, id_of};
 use super::name::TopicName;
@@ -25,19 +25,19 @@ static FORGET: Script = Script::new(include_str!("../redis/lua/topic_forget.lua"
 static LAG: Script = Script::new(include_str!("../redis/lua/topic_lag.lua"));
 static ADVANCE: Script = Script::new(include_str!("../redis/lua/topic_advance.lua"));
 
-/// For how long a topic stays in the list at least: longer than between noting it and publishing.
+/// How long a topic stays in the list at least: longer than the time from noting it to publishing.
 const STAYS: Duration = Duration::from_secs(300);
-/// How many topics are looked at side by side.
+/// How many topics are processed concurrently.
 const PAGE: usize = 16;
 
 impl<E: Env> Topics<E> {
-    /// The consumers of a topic, as its state names them.
+    /// Returns the consumers of a topic, as they are named in its state.
     pub(super) fn consumers(&self, topic: &TopicName) -> Vec<String> {
         self.webhooks(topic).map(consumer).collect()
     }
 
-    /// Puts a topic into the list of those that may hold something for their consumers. It comes before the
-    /// events, so that no event is ever stored without it.
+    /// Adds a topic to the list of those that may have events for their consumers. This precedes
+    /// publishing, so that no event is ever stored without it.
     pub(super) async fn mark_pending(&self, topic: &TopicName) -> Result<(), RedisError> {
         let arguments = vec![Arg::from(topic.as_str()), Arg::from(2 * millis(self.rules().max_age))];
         self.redis.run(&NOTE, &[&self.keys.topics_pending()], arguments).await.map(|_| ())
@@ -47,8 +47,8 @@ impl<E: Env> Topics<E> {
         self.config.webhooks.iter().filter(move |webhook| webhook.wants(topic))
     }
 
-    /// Where each of these consumers stands, `None` for one that is new to the topic, and the last event there
-    /// was.
+    /// Returns the position of each of these consumers, `None` for one that is new to the topic, and the last event of the
+    /// topic.
     async fn lag(
         &self,
         topic: &TopicName,
@@ -62,7 +62,7 @@ impl<E: Env> Topics<E> {
         Ok((last, ids.collect::<Result<_, _>>()?))
     }
 
-    /// Moves a consumer on; `false` when another one did so first.
+    /// Moves a consumer on; `false` when another call did so first.
     async fn advance(
         &self,
         topic: &TopicName,
@@ -77,18 +77,18 @@ impl<E: Env> Topics<E> {
     }
 }
 
-/// How far a webhook is behind a topic.
+/// The lag of a webhook behind a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lag {
     /// The topic.
     pub(crate) topic: TopicName,
     /// The webhook's queue.
     pub(crate) queue: QueueName,
-    /// From the last event that became a job to the last event there was; zero when there is nothing to do.
+    /// The time from the last event that became a job to the last event; zero if there is nothing to do.
     pub(crate) behind: Duration,
 }
 
-/// How far webhooks are behind the topics that may hold something for them; at most 100 topics are looked at.
+/// Returns the lag of webhooks behind the topics that may have events for them; at most 100 topics are examined.
 ///
 /// # Errors
 /// [`RedisError`].
@@ -101,7 +101,7 @@ pub(crate) async fn lags<E: Env>(topics: &Topics<E>) -> Result<Vec<Lag>, RedisEr
     for name in topics.redis.call("ZREVRANGE", arguments).await? {
         let name = String::from_utf8(name.bytes()?.unwrap_or_default()).unwrap_or_default();
         let Ok(topic) = TopicName::new(&name) else { continue };
-        // One that cannot be looked at hides no other.
+        // A topic that cannot be examined hides no other.
         let lag = topics.lag(&topic, &topics.consumers(&topic)).await;
         let failed = |error| topics.env.log(&format!("topic {topic}: not looked at: {error}"));
         let Ok((last, stand)) = lag.map_err(failed) else { continue };
@@ -118,7 +118,7 @@ pub(crate) async fn lags<E: Env>(topics: &Topics<E>) -> Result<Vec<Lag>, RedisEr
     Ok(lags)
 }
 
-/// The name of a webhook's queue as it may stand in a list that is separated by blanks.
+/// Returns the name of a webhook's queue in a form that can be part of a list separated by blanks.
 fn consumer(webhook: &WebhookConfig) -> String {
     readable(webhook.queue.as_str()).into_owned()
 }
@@ -128,11 +128,11 @@ fn maybe_id(value: Value) -> Result<Option<EventId>, RedisError> {
     if text.is_empty() { Ok(None) } else { id_of(&text).map(Some) }
 }
 
-/// Makes jobs of all events of a topic that its webhooks did not get yet; begins nothing after `until`, by
-/// [`Clock::elapsed`](crate::env::Clock::elapsed). Says whether none is left.
+/// Makes jobs of all events of a topic that its webhooks did not get yet. Begins nothing after `until`, by
+/// [`Clock::elapsed`](crate::env::Clock::elapsed). Returns whether none is left.
 ///
 /// # Errors
-/// The first [`JobError`]. What was not done is found by the next call.
+/// The first [`JobError`]. What was not done is left to the next call.
 pub(crate) async fn fan_out<E: Env>(
     shared: &Shared<E>,
     topic: &TopicName,
@@ -146,26 +146,26 @@ pub(crate) async fn fan_out<E: Env>(
             && from < last
         {
             let caught_up = Lagging { shared, topic, webhook, from, last }.catch_up(until).await;
-            // Each has a queue of its own: one that fails keeps the event from no other.
+            // Each webhook has a queue of its own: one that fails does not keep the event from others.
             done = done.and_then(|done| Ok(done & caught_up?));
         }
     }
     done
 }
 
-/// A webhook that did not get all events of a topic yet.
+/// A webhook that has not got all events of a topic yet.
 struct Lagging<'a, E: Env> {
     shared: &'a Shared<E>,
     topic: &'a TopicName,
     webhook: &'a WebhookConfig,
-    /// Behind which event it stands.
+    /// The last event that it got.
     from: EventId,
-    /// The last event there was.
+    /// The last event of the topic.
     last: EventId,
 }
 
 impl<E: Env> Lagging<'_, E> {
-    /// Whether it got everything.
+    /// Enqueues the missing events; returns whether it got all of them.
     async fn catch_up(mut self, until: Duration) -> Result<bool, JobError> {
         let topics = &self.shared.topics;
         while self.from < self.last {
@@ -173,7 +173,7 @@ impl<E: Env> Lagging<'_, E> {
                 return Ok(false);
             }
             let (events, _) = topics.range(self.topic, Position::After(self.from)).await?;
-            // Who is new to a topic that is new itself stands behind 0-0.
+            // A consumer that is new to a topic that is new itself has the position 0-0.
             let follows = |event: &Event| event.previous.unwrap_or(EventId::new(0, 0)) == self.from;
             if !events.first().is_some_and(follows) {
                 let (topic, queue) = (self.topic, &self.webhook.queue);
@@ -183,7 +183,7 @@ impl<E: Env> Lagging<'_, E> {
             let to = events.last().map_or(self.last, |event| event.id);
             self.enqueue(&events).await?;
             if !topics.advance(self.topic, &consumer(self.webhook), self.from, to).await? {
-                // Somebody else is at it.
+                // Another call is doing the same.
                 return Ok(false);
             }
             self.from = to;
@@ -213,10 +213,10 @@ impl<E: Env> Lagging<'_, E> {
     }
 }
 
-/// Looks at all topics that may hold something for their webhooks; begins nothing after `until`.
+/// Fans out all topics that may have events for their webhooks; begins nothing after `until`.
 ///
 /// # Errors
-/// The first [`JobError`]. What was not done is found by the next sweep.
+/// The first [`JobError`]. What was not done is left to the next sweep.
 pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Duration) -> Result<(), JobError> {
     let topics = &shared.topics;
     if topics.config.webhooks.is_empty() {
@@ -230,7 +230,7 @@ pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Duration) -> Result
         let name = String::from_utf8(name.bytes()?.unwrap_or_default()).unwrap_or_default();
         noted.extend(TopicName::new(&name).ok().map(|topic| (topic, when)));
     }
-    // Where time runs out, it does so behind other topics each time.
+    // So that when time runs out, other topics are left each time.
     let mut random = [0; 2];
     topics.env.fill(&mut random);
     let begin = usize::from(u16::from_le_bytes(random)) % noted.len().max(1);
@@ -248,7 +248,7 @@ pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Duration) -> Result
             }
             Ok(())
         });
-        // One that fails keeps nobody from the others.
+        // One that fails does not stop the others.
         all = join_all(looks).await.into_iter().fold(all, Result::and);
     }
     all

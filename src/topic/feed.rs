@@ -1,7 +1,7 @@
-//! What an instance has read of a topic lately, shared by all its readers.
+//! What an instance has recently read of a topic, shared by all its readers.
 //!
-//! Readers in one instance cannot wake one another: only a timer or an answer of Redis wakes a task. So whoever
-//! comes first when a read is due reads for all, and the others look here by timers of their own.
+//! Readers in one instance cannot wake one another: only a timer or a reply of Redis wakes a task. So the first
+//! reader to come when a read is due reads for all, and the others look here by timers of their own.
 
 use super::message::Event;
 use super::position::{EventId, Position};
@@ -11,32 +11,32 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How soon after an event the next one is looked for.
+/// The pause between an event and the next look.
 pub(super) const SOONEST: Duration = Duration::from_millis(50);
-/// How soon a reader looks whether another one's read is done.
+/// How soon a reader checks whether another one's read is done.
 const ASIDE: Duration = Duration::from_millis(5);
-/// What is kept for readers that come a little later.
+/// The most that is kept for readers that come a little later.
 const MOST_EVENTS: usize = 256;
 const MOST_BYTES: usize = 1024 * 1024;
 
-/// What was read of one topic.
+/// The recent events of one topic.
 pub(super) struct Feed(RefCell<State>);
 
 struct State {
-    /// All events from this id on, as far as `tail`, are in `events`.
+    /// `events` contains all events from this id up to `tail`.
     from: EventId,
-    /// Where the next read goes on.
+    /// The position where the next read continues.
     tail: Position,
     events: VecDeque<Rc<Event>>,
     bytes: usize,
-    /// When it was last read, and how long it is left alone after that.
+    /// When it was last read, and how long to wait after that before the next read.
     read_at: Option<Timestamp>,
     interval: Duration,
     reading: bool,
 }
 
 impl Feed {
-    /// A feed that begins at `position` and is to be read at once.
+    /// Makes a feed that begins at `position` and is to be read at once.
     pub(super) fn at(position: Position) -> Self {
         Self(RefCell::new(State {
             from: position.next(),
@@ -49,7 +49,7 @@ impl Feed {
         }))
     }
 
-    /// The events behind `position` that were read; `None` where the feed does not reach back so far.
+    /// Returns the events after `position` that were read; `None` if the feed does not reach back that far.
     pub(super) fn behind(&self, position: Position) -> Option<Vec<Rc<Event>>> {
         let state = self.0.borrow();
         let next = position.next();
@@ -60,18 +60,18 @@ impl Feed {
         Some(state.events.range(begin..).cloned().collect())
     }
 
-    /// Until somebody has to look here again: to read, or to see what another one read. Zero: read now.
+    /// Returns how long until somebody must look here again, to read or to see what another one read. Zero: read now.
     pub(super) fn wait(&self, now: Timestamp) -> Duration {
         let state = self.0.borrow();
         match state.read_at {
             _ if state.reading => ASIDE,
-            // A clock that was set back is no reason to wait.
+            // If the clock was set back, there is no waiting.
             Some(read_at) if read_at <= now => state.interval.saturating_sub(now.since(read_at)),
             _ => Duration::ZERO,
         }
     }
 
-    /// Begins a read for all.
+    /// Begins a read for all readers.
     pub(super) fn begin(self: &Rc<Self>, now: Timestamp) -> Reading {
         let mut state = self.0.borrow_mut();
         state.reading = true;
@@ -94,7 +94,7 @@ impl Feed {
         }
         state.interval = match found {
             0 => (state.interval * 2).min(longest),
-            // There may be more.
+            // There may be more events.
             _ if found >= most => Duration::ZERO,
             _ => SOONEST.min(longest),
         };
@@ -108,17 +108,17 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Where to read on.
+    /// Returns the position where to continue reading.
     pub(super) const fn from(&self) -> Position {
         self.from
     }
 
-    /// Adds what was found by a read of at most `most` events; `longest` is the longest pause between reads.
+    /// Adds the events found by a read of at most `most` events; `longest` is the longest pause between reads.
     pub(super) fn found(self, events: Vec<Event>, most: usize, longest: Duration) {
         self.feed.push(events, most, longest);
     }
 
-    /// The read failed: there is no hurry to try again.
+    /// Notes that the read failed, so that the next one comes after the longest pause.
     pub(super) fn failed(self, longest: Duration) {
         self.feed.0.borrow_mut().interval = longest;
     }

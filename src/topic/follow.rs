@@ -1,4 +1,4 @@
-//! Following topics: what was published since a position, and then what is published from now on.
+//! Following topics: the events published since a position, and then those published from now on.
 
 use super::cursor;
 use super::feed::Feed;
@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// What a follower hears of.
+/// What a follower receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// An event.
@@ -23,14 +23,14 @@ pub enum News {
     Gap,
 }
 
-/// Something heard, and where to go on after it.
+/// Something that was received, and the position after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     /// The topic.
     pub topic: TopicName,
-    /// What it is.
+    /// The event, or a gap.
     pub news: News,
-    /// Where the follower stands now, in all its topics: given to [`Topics::follow`], it goes on here.
+    /// The position of the follower in all its topics: given to [`Topics::follow`], it continues here.
     pub cursor: String,
 }
 
@@ -47,7 +47,7 @@ struct Reader {
 }
 
 enum Stands {
-    /// It has not looked yet.
+    /// It has not looked at the topic yet.
     Outside {
         wanted: Option<Position>,
         doubt: bool,
@@ -56,18 +56,18 @@ enum Stands {
 }
 
 struct Inside {
-    /// Behind what was heard last.
+    /// The position after the last event that was heard.
     heard: Position,
-    /// A gap that was not told yet.
+    /// Whether there is a gap that was not reported yet.
     gap: bool,
-    /// What was read and not heard yet, and the position behind it.
+    /// The events that were read and not heard yet, and the position after them.
     queue: VecDeque<Rc<Event>>,
     read: Position,
     feed: Rc<Feed>,
 }
 
 impl<E: Env> Follower<E> {
-    /// A follower that is still outside: nothing is read yet.
+    /// Makes a follower that has not read anything yet.
     pub(super) fn new(
         topics: Rc<Topics<E>>,
         wanted: impl IntoIterator<Item = (TopicName, Option<Position>)>,
@@ -76,7 +76,7 @@ impl<E: Env> Follower<E> {
         Self { topics, readers: wanted.into_iter().map(reader).collect() }
     }
 
-    /// Tells of a gap in each topic first: whoever follows cannot say what it has seen.
+    /// Reports a gap in each topic first, because the follower cannot say what it has seen.
     pub fn doubt(&mut self) {
         for reader in &mut self.readers {
             match &mut reader.stands {
@@ -86,10 +86,10 @@ impl<E: Env> Follower<E> {
         }
     }
 
-    /// Looks at each topic for the first time. Does nothing where that was done.
+    /// Looks at each topic for the first time. Does nothing for topics where that was done.
     ///
     /// # Errors
-    /// [`RedisError`]; it can be tried again.
+    /// [`RedisError`]; the call can be repeated.
     pub async fn enter(&mut self) -> Result<(), RedisError> {
         let topics = &self.topics;
         let looks = self.readers.iter_mut().map(|reader| async move {
@@ -102,23 +102,23 @@ impl<E: Env> Follower<E> {
         together::all(looks).await.map(|_| ())
     }
 
-    /// Where it stands; `None` until it has [entered](Self::enter).
+    /// Returns its position; `None` until it has [entered](Self::enter).
     #[must_use]
     pub fn cursor(&self) -> Option<String> {
         Some(cursor::write(&self.places()?))
     }
 
-    /// As [`Self::cursor`], but `earliest` for each topic with a gap that was not told yet.
+    /// As [`Self::cursor`], but with `earliest` for each topic with a gap that was not reported yet.
     #[must_use]
     pub fn honest_cursor(&self) -> Option<String> {
         let gaps: Vec<bool> = self.inside().map(|inside| inside.gap).collect();
         Some(cursor::write_unknown(&self.places()?, &gaps))
     }
 
-    /// Waits until something is heard, but not longer than `until`: then nothing is given back.
+    /// Waits until something is heard, at most until `until`: then nothing is returned.
     ///
     /// # Errors
-    /// [`RedisError`]; going on is safe, and nothing is lost or heard twice by it.
+    /// [`RedisError`]; the call can be repeated, and nothing is lost or heard twice.
     pub async fn next(&mut self, until: Timestamp) -> Result<Vec<Heard>, RedisError> {
         let started = self.topics.env.now();
         self.enter().await?;
@@ -139,7 +139,7 @@ impl<E: Env> Follower<E> {
         }
     }
 
-    /// Takes from the feeds what is new; what they have no more is read apart.
+    /// Takes new events from the feeds. Events that a feed does not have any more are read separately.
     async fn fill(&mut self) -> Result<(), RedisError> {
         let topics = &self.topics;
         let fills = self.readers.iter_mut().map(|reader| async move {
@@ -149,7 +149,7 @@ impl<E: Env> Follower<E> {
                 None => {
                     let (events, _) = topics.range(&reader.topic, inside.read).await?;
                     if events.is_empty() {
-                        // The feed is ahead of what the topic has by now.
+                        // The feed is ahead of what the topic contains by now.
                         inside.feed = topics.new_feed(&reader.topic, inside.read);
                     }
                     inside.push(events.into_iter().map(Rc::new));
@@ -160,7 +160,7 @@ impl<E: Env> Follower<E> {
         together::all(fills).await.map(|_| ())
     }
 
-    /// Reads for all of this instance what is due.
+    /// Reads, for all readers of this instance, the feeds that are due.
     async fn read_feeds(&self, now: Timestamp) -> Result<(), RedisError> {
         let due = self.readers.iter().filter_map(|reader| match &reader.stands {
             Stands::Inside(inside) if inside.feed.wait(now).is_zero() => {
@@ -184,10 +184,10 @@ impl<E: Env> Follower<E> {
         together::all(reads).await.map(|_| ())
     }
 
-    /// Everything that was read and not heard yet, in the order of its ids: topics share the clock of their
+    /// Returns everything that was read and not heard yet, ordered by id: all topics use the same clock, that of
     /// Redis.
     pub fn heard_now(&mut self) -> Vec<Heard> {
-        // Where one has not entered yet, nobody stands anywhere: what others have read waits.
+        // Until all readers have entered, there is no cursor: events that others have read wait.
         if self.places().is_none() {
             return Vec::new();
         }
@@ -246,7 +246,7 @@ impl Inside {
     }
 }
 
-/// The first look at a topic: where the reader stands, and what is there for it already.
+/// Looks at a topic for the first time: determines the position of the reader, and what it can read already.
 async fn look<E: Env>(
     topics: &Topics<E>,
     topic: &TopicName,

@@ -1,18 +1,18 @@
-//! Whether anything was lost between where a reader stands and what it reads next.
+//! Whether anything was lost between the position of a reader and what it reads next.
 //!
-//! Every event names the one before it. So a reader that stands behind an event knows that it missed nothing
-//! when the next event names just that one, whatever may have happened in between: trimming, eviction,
-//! expiry, or a failover to a server that had not got the last events yet.
+//! Every event names the one before it. So a reader whose position is after an event has missed nothing
+//! if the next event names just that one, whatever may have happened in between: trimming, eviction,
+//! expiry, or a failover to a server that had not received the last events yet.
 
 use super::message::Event;
 use super::position::{EventId, Position};
 use crate::time::Timestamp;
 use std::time::Duration;
 
-/// Whether events between `position` and `event`, the first that was found behind it, are lost, or may be.
+/// Returns whether events between `position` and `event`, the first that was found after it, are or may be lost.
 ///
-/// `max_age` is how long a topic is known at least after its last event: one that begins with `event` may have
-/// been there before, if that was longer ago.
+/// `max_age` is how long a topic is known at least after its last event: a topic that begins with `event` may have
+/// existed before, if that was longer ago.
 #[must_use]
 pub fn is_gap(position: Position, event: &Event, max_age: Duration) -> bool {
     match (position, event.previous) {
@@ -23,7 +23,7 @@ pub fn is_gap(position: Position, event: &Event, max_age: Duration) -> bool {
     }
 }
 
-/// The position right before `event`.
+/// Returns the position right before `event`.
 #[must_use]
 pub fn before(event: &Event) -> Position {
     event.previous.map_or(Position::Since(event.id.time()), Position::After)
@@ -32,14 +32,14 @@ pub fn before(event: &Event) -> Position {
 /// What was found when a reader came to a topic.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The time in Redis.
+    /// The time by Redis's clock.
     pub now: Timestamp,
-    /// The last event there was, which may have expired; `None` where nobody knows of any.
+    /// The last event of the topic, which may have expired; `None` if none is known.
     pub last: Option<EventId>,
 }
 
-/// Where a reader that wants to go on at `wanted` (`None`: now) really stands, and whether that leaves a gap
-/// behind it. `first` is the first event behind `wanted`.
+/// Returns the actual position of a reader that wants to continue at `wanted` (`None`: now), and whether there is a gap
+/// before it. `first` is the first event after `wanted`.
 #[must_use]
 pub fn resume(
     wanted: Option<Position>,
@@ -54,7 +54,7 @@ pub fn resume(
         return if gap { (before(first), true) } else { (wanted, false) };
     }
     match (wanted, found.last) {
-        // There were later ones, or nobody knows of this one.
+        // There were later events, or this one is unknown.
         (Position::After(id), last) => (end, last != Some(id)),
         (Position::Since(time), None) if found.now.since(time) <= max_age => (wanted, false),
         (Position::Since(_), None) => (end, true),

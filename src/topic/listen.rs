@@ -1,12 +1,12 @@
-//! Messages about topics on the channel that subscribers listen on.
+//! Messages about topics on the channel on which subscribers listen.
 //!
-//! | data of the envelope `event` | what is done |
+//! | data of the envelope `event` | what happens |
 //! |---|---|
-//! | `{"topic":"orders"}` | the topic is looked into: its webhooks get what they did not get yet |
-//! | `{}` | all topics are |
+//! | `{"topic":"orders"}` | the topic is fanned out: its webhooks get the events that they did not get yet |
+//! | `{}` | all topics are fanned out |
 //! | `{"topic":"orders","type":"created","data":{...}}` | the event is published; the envelope needs an `id` |
 //!
-//! The first is a doorbell, rung by whoever publishes events that webhooks want.
+//! The first is a doorbell, rung by whoever publishes events for webhooks.
 
 use super::fanout::{fan_out, sweep};
 use super::message::NewEvent;
@@ -21,19 +21,19 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
-/// How long a message may keep the subscriber: those behind it wait.
+/// How long a message may keep the subscriber busy, while others wait behind it.
 const WHILE: Duration = Duration::from_secs(5);
-/// How often subscribers look at all topics when they are woken for one.
+/// How often at most subscribers sweep all topics when they are woken for one.
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// A message about topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Somebody published into this topic.
+    /// There are new events in this topic.
     Ring(TopicName),
-    /// Something may have been published somewhere.
+    /// There may be new events in any topic.
     RingAll,
-    /// Publish this.
+    /// Publish this event.
     Publish(TopicName, NewEvent),
 }
 
@@ -47,7 +47,7 @@ struct Data {
 }
 
 impl Message {
-    /// Reads the data of an envelope, which has an id or not.
+    /// Parses the data of an envelope with or without an id.
     ///
     /// # Errors
     /// What was expected and found.
@@ -77,7 +77,7 @@ impl Message {
     }
 }
 
-/// Does what a message says.
+/// Acts on a message.
 pub(crate) async fn act<E: Env>(shared: &Shared<E>, message: Message, id: Option<&str>) -> Handled {
     let topics = &shared.topics;
     let until = topics.env.elapsed() + WHILE;
@@ -107,7 +107,7 @@ pub(crate) async fn act<E: Env>(shared: &Shared<E>, message: Message, id: Option
     }
 }
 
-/// What rang while nobody listened is found by who listens again.
+/// Returns whether to sweep all topics, to find those for which nobody listened when they rang.
 async fn is_time_to_sweep<E: Env>(shared: &Shared<E>) -> Result<bool, RedisError> {
     shared.redis.set_new(&shared.keys.topics_swept(), &shared.topics.nonces.next(), SWEEP).await
 }

@@ -1,4 +1,4 @@
-//! Events: what is published, and what is read.
+//! Events, as they are published and as they are read.
 
 use super::position::EventId;
 use crate::redis::{RedisError, Value};
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 /// The longest type of an event, in bytes.
 pub const MAX_TYPE: usize = 64;
 
-/// The type that tells a client of a gap, and that nobody may publish.
+/// The type that tells a client about a gap; nobody may publish it.
 pub const GAP: &str = "gap";
 
 /// An event to publish.
@@ -18,34 +18,34 @@ pub struct NewEvent {
     data: String,
 }
 
-/// What cannot be published.
+/// Why an event is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEvent {
-    /// The type has another form.
+    /// The type is not valid.
     #[error("type: expected 1 to {MAX_TYPE} visible ASCII characters, and not \"{GAP}\", found {0:?}")]
     Type(String),
-    /// The data cannot be written as JSON.
+    /// The data cannot be serialized as JSON.
     #[error("data: {0}")]
     Data(String),
 }
 
 impl NewEvent {
-    /// An event without a type. Carriage returns in `data` reach readers of Server-Sent Events as line feeds.
+    /// Makes an event without a type. Carriage returns in `data` reach readers of Server-Sent Events as line feeds.
     #[must_use]
     pub fn new(data: impl Into<String>) -> Self {
         Self { kind: String::new(), data: data.into() }
     }
 
-    /// An event whose data is `value` as JSON.
+    /// Makes an event with `value` as JSON.
     ///
     /// # Errors
-    /// [`InvalidEvent::Data`] when `value` cannot be written as JSON.
+    /// [`InvalidEvent::Data`] when `value` cannot be serialized as JSON.
     pub fn json(value: &impl Serialize) -> Result<Self, InvalidEvent> {
         let data = serde_json::to_string(value).map_err(|error| InvalidEvent::Data(error.to_string()))?;
         Ok(Self::new(data))
     }
 
-    /// The same event with a type: what `EventSource.addEventListener` listens to.
+    /// Sets the type, to which `EventSource.addEventListener` listens.
     ///
     /// # Errors
     /// [`InvalidEvent::Type`].
@@ -58,51 +58,51 @@ impl NewEvent {
         }
     }
 
-    /// Its type; empty where it has none.
+    /// Returns its type; empty if it has none.
     #[must_use]
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// Its data.
+    /// Returns its data.
     #[must_use]
     pub fn data(&self) -> &str {
         &self.data
     }
 }
 
-/// An event that was read.
+/// An event as it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Its id.
     pub id: EventId,
-    /// The event before it in its topic; `None` for the first since the topic came to be, or came to be again.
+    /// The event before it in its topic; `None` for the first one since the topic came into being, perhaps again.
     pub previous: Option<EventId>,
-    /// Its type; empty where it has none.
+    /// Its type; empty if it has none.
     pub kind: String,
     /// Its data.
     pub data: String,
 }
 
-/// How many elements of a flat reply one event takes: its id, and three names with their values.
+/// The number of elements that one event has in a flat reply: its id, and three names with their values.
 const ELEMENTS: usize = 7;
 
 impl Event {
-    /// The data, read as JSON.
+    /// Deserializes the data from JSON.
     ///
     /// # Errors
-    /// When it is not JSON of this form.
+    /// When it is not JSON of this type.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_str(&self.data)
     }
 
-    /// What it holds, in bytes.
+    /// Returns the size of type and data, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.kind.len() + self.data.len()
     }
 
-    /// Takes the flat reply of `XRANGE` apart.
+    /// Parses the flat reply of `XRANGE`.
     ///
     /// # Errors
     /// [`RedisError::Reply`] when an entry is not one that Spindrift wrote.

@@ -1,17 +1,17 @@
 //! Topics: events that are published once and read by any number of readers, live or later.
 //!
-//! Redis pub/sub delivers at most once: who does not listen at that moment never hears of it. So an event goes
-//! into a Redis stream, and readers read on from where they stand. Within what a topic keeps
-//! ([`TopicsConfig`](crate::config::TopicsConfig): so many events, for so long) nothing is lost and nothing
-//! changes places; beyond it a reader is told that there is a [`gap`].
+//! Redis pub/sub delivers at most once: who is not listening at that moment misses a message. So an event is added
+//! to a Redis stream, and readers continue from their positions. Within what a topic keeps
+//! ([`TopicsConfig`](crate::config::TopicsConfig): so many events, for so long) nothing is lost and the order never
+//! changes; beyond that a reader is told that there is a [`gap`].
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | [`store`], [`publish`] | topics in Redis: reading and writing |
 //! | [`follow`] | following topics as events come |
-//! | [`position`], [`cursor`] | where a reader stands in one topic, in several |
-//! | [`gap`] | whether anything was lost |
-//! | [`listen`] | messages on the pub/sub channel about topics |
+//! | [`position`], [`cursor`] | the position of a reader in one topic, and in several |
+//! | [`gap`] | whether events were lost |
+//! | [`listen`] | messages about topics on the pub/sub channel |
 //! | [`sse`], [`stream`] | Server-Sent Events |
 //! | [`token`] | who may read which topics |
 //!

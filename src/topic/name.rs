@@ -12,13 +12,13 @@ pub const MAX_NAME: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicName(String);
 
-/// What is no name.
+/// The error for a text that is not a valid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected 1 to {MAX_NAME} visible ASCII characters without * and ?, which do not begin with __")]
 pub struct InvalidName;
 
 impl TopicName {
-    /// `text` as a name.
+    /// Makes a name.
     ///
     /// # Errors
     /// [`InvalidName`].
@@ -28,7 +28,7 @@ impl TopicName {
         if right && !text.starts_with("__") { Ok(Self(text.to_owned())) } else { Err(InvalidName) }
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,26 +41,26 @@ impl fmt::Display for TopicName {
     }
 }
 
-/// A glob over names of topics: `*` is any number of characters, `?` is exactly one.
+/// A glob over names of topics: `*` matches any number of characters, `?` exactly one.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(transparent)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// `text` as a pattern of 1 to 128 visible ASCII characters; `None` if it is not one.
+    /// Makes a pattern of 1 to 128 visible ASCII characters; `None` if `text` is not valid as one.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let right = (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         right.then(|| Self(text.to_owned()))
     }
 
-    /// The pattern.
+    /// Returns the pattern.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it matches the whole name.
+    /// Returns whether it matches the whole name.
     #[must_use]
     pub fn matches(&self, topic: &TopicName) -> bool {
         glob::matches(&self.0, &topic.0)

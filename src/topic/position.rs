@@ -1,4 +1,4 @@
-//! Places in the history of a topic: ids of events, and where to read on.
+//! Positions in the history of a topic, and the ids of events.
 
 use crate::time::Timestamp;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 /// The id of an event, unique in its topic and greater than that of every event before it.
 ///
-/// It is that of the Redis stream: milliseconds since the Unix epoch by the clock of Redis, and a number within
-/// them. Its text is `1700000000000-0`.
+/// It is the id in the Redis stream: milliseconds since the Unix epoch by the clock of Redis, and a number within
+/// the millisecond. Its text is `1700000000000-0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
     millis: u64,
@@ -15,13 +15,13 @@ pub struct EventId {
 }
 
 impl EventId {
-    /// The id with these two parts.
+    /// Makes an id of its two parts.
     #[must_use]
     pub const fn new(millis: u64, number: u64) -> Self {
         Self { millis, number }
     }
 
-    /// When the event was published, by the clock of Redis.
+    /// Returns when the event was published, by the clock of Redis.
     #[must_use]
     pub const fn time(self) -> Timestamp {
         Timestamp::from_millis(self.millis)
@@ -34,7 +34,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// What is no id or no position.
+/// The error for a text that is neither an id nor a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected \"earliest\", milliseconds since 1970, or an id such as 1700000000000-0")]
 pub struct InvalidPosition;
@@ -48,26 +48,26 @@ impl FromStr for EventId {
     }
 }
 
-/// A number as it is written by us: digits only, and no zeros in front.
+/// Parses a number in the form in which we write it: digits only, and no leading zeros.
 fn canonical(text: &str) -> Result<u64, InvalidPosition> {
     let number: u64 = text.parse().map_err(|_| InvalidPosition)?;
     if text == number.to_string() { Ok(number) } else { Err(InvalidPosition) }
 }
 
-/// Where to read on in a topic.
+/// The position from which a topic is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Position {
-    /// At the oldest event that is kept.
+    /// Before the oldest event that is kept.
     Earliest,
-    /// At the first event that was published then or later. It is also the place in a topic that had no
-    /// events at that time.
+    /// Before the first event that was published at this time or later. It also serves as the position in a topic that had no
+    /// events at this time.
     Since(Timestamp),
-    /// Behind this event.
+    /// After this event.
     After(EventId),
 }
 
 impl Position {
-    /// The least id that lies behind this position.
+    /// Returns the least id after this position.
     #[must_use]
     pub const fn next(self) -> EventId {
         match self {

@@ -1,4 +1,4 @@
-//! Publishing: into the stream of a topic, and to whoever listens on its Redis channel.
+//! Publishing events: into the stream of a topic, and to the subscribers of its Redis channel.
 
 use super::message::{NewEvent, id_of};
 use super::name::TopicName;
@@ -16,61 +16,61 @@ static NOTIFY: Script = Script::new(include_str!("../redis/lua/notify.lua"));
 
 /// The most events that are published at once.
 pub const MAX_EVENTS: usize = 100;
-/// How long an idempotency key is known.
+/// How long an idempotency key is remembered.
 pub const KEY_KNOWN: Duration = Duration::from_secs(3600);
 /// The longest idempotency key, in bytes.
 pub const MAX_KEY: usize = 256;
 
-/// What was published.
+/// The result of publishing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// The ids of the events, in their order.
+    /// The ids of the events, in order.
     pub ids: Vec<EventId>,
-    /// The same request had been made before; these are the ids it got then.
+    /// Whether the same request had been made before; the ids are those that it got then.
     pub repeated: bool,
 }
 
-/// Why nothing was published, or may not have been.
+/// Why nothing was published, or perhaps nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// None, or too many at once.
+    /// There are no events, or too many at once.
     #[error("expected 1 to {MAX_EVENTS} events, found {0}")]
     Count(usize),
     /// An event is too large.
     #[error("event {at}: expected at most {most} bytes of type and data (topics.max_event), found {found}")]
     TooLarge {
-        /// Which, from 0.
+        /// Its index, from 0.
         at: usize,
-        /// The most, in bytes.
+        /// The greatest size, in bytes.
         most: u64,
         /// Its size in bytes.
         found: usize,
     },
-    /// An event that webhooks want is too large for them.
+    /// An event is too large for the webhooks that want it.
     #[error("event {at}: for its webhooks {why}")]
     Undeliverable {
-        /// Which, from 0.
+        /// Its index, from 0.
         at: usize,
         /// What was expected and found.
         why: String,
     },
-    /// The Redis channel of this topic is that of Spindrift's own messages.
+    /// The Redis channel of this topic is one of Spindrift's own.
     #[error("expected another topic: the Redis channel of this one is redis_channel, or its work channel")]
     Reserved,
-    /// The idempotency key is not one.
+    /// The idempotency key is not valid.
     #[error("expected an idempotency key of 1 to {MAX_KEY} bytes")]
     Key,
     /// The idempotency key was used for other events.
     #[error("the idempotency key was used for other events of this topic")]
     KeyReused,
-    /// Redis failed. After [`RedisError::TimedOut`] and [`RedisError::Unreachable`] the events may be
+    /// Redis failed. After [`RedisError::TimedOut`] and [`RedisError::Unreachable`] the events may have been
     /// published all the same.
     #[error(transparent)]
     Redis(#[from] RedisError),
 }
 
 impl<E: Env> Topics<E> {
-    /// Publishes events, all or none and one behind the other. With `key`, the same events under the same key
+    /// Publishes events, all or none, one directly after the other. With `key`, the same events under the same key
     /// are published once within [`KEY_KNOWN`], however often this is called.
     ///
     /// # Errors
@@ -112,8 +112,8 @@ impl<E: Env> Topics<E> {
         Ok(Published { ids, repeated })
     }
 
-    /// Sends data to those who are subscribed to the topic's Redis channel at this moment, all or none, and stores
-    /// nothing: at most once. Gives how many subscribers got each; in a cluster, those of one node.
+    /// Sends data to the current subscribers of the topic's Redis channel, all or none, and stores nothing: at most
+    /// once. Returns how many subscribers got each; in a cluster, those of one node.
     ///
     /// # Errors
     /// [`PublishError`].
@@ -127,7 +127,7 @@ impl<E: Env> Topics<E> {
         Ok(receivers)
     }
 
-    /// The Redis channel of a topic.
+    /// Returns the Redis channel of a topic.
     #[must_use]
     pub fn redis_channel(&self, topic: &TopicName) -> String {
         match &self.rules().channel_prefix {
@@ -136,7 +136,7 @@ impl<E: Env> Topics<E> {
         }
     }
 
-    /// Counts `by` more of `what`, without anybody waiting for it.
+    /// Adds `by` to the counter `what`, in the background.
     pub(super) fn count(&self, what: &'static str, by: usize) {
         self.metrics.add(Series::Other(what, None), by as u64);
     }
@@ -159,7 +159,7 @@ impl<E: Env> Topics<E> {
         Ok(())
     }
 
-    /// A call may be sent again once its connection broke: so long at most after it was first sent.
+    /// Returns the time within which a call may be sent again because its connection broke.
     fn resend_time(&self) -> Duration {
         2 * (self.config.redis.timeout + self.config.redis.connect_timeout) + Duration::from_secs(10)
     }
@@ -197,7 +197,7 @@ impl<E: Env> Topics<E> {
 /// Checks that each event fits into a job, because there are webhooks that want it.
 fn deliverable(topic: &TopicName, events: &[NewEvent]) -> Result<(), PublishError> {
     for (at, event) in events.iter().enumerate() {
-        // An id takes as much room as it ever may.
+        // With the longest id that there can be.
         let id = EventId::new(u64::MAX, u64::MAX);
         if let Err(error) = webhook::data(topic, id, event.kind(), event.data()) {
             return Err(PublishError::Undeliverable { at, why: error.to_string() });
@@ -206,7 +206,7 @@ fn deliverable(topic: &TopicName, events: &[NewEvent]) -> Result<(), PublishErro
     Ok(())
 }
 
-/// What a request says, as 128 bits: each part stands after its length.
+/// Returns a hash of the events, of 128 bits. The length of each part precedes it.
 fn digest(events: &[NewEvent]) -> String {
     let mut hash = blake3::Hasher::new();
     for part in events.iter().flat_map(|event| [event.kind(), event.data()]) {

@@ -1,6 +1,6 @@
-//! Server-Sent Events as text (HTML Living Standard §9.2).
+//! Writing Server-Sent Events (HTML Living Standard §9.2).
 //!
-//! Nothing that was published can end a line or an event: data is split at every line end the standard knows,
+//! Nothing that was published can end a line or an event: data is split at every line end that the standard knows,
 //! and ids and types have no control characters.
 
 use std::time::Duration;
@@ -17,8 +17,8 @@ pub fn event(out: &mut String, id: &str, kind: &str, data: &str) {
     out.push('\n');
 }
 
-/// Appends what a stream begins with: when to come back after its end, and with which id. An event without
-/// data sets the id, and no listener hears of it.
+/// Appends the beginning of a stream: when to reconnect after its end, and with which id. An event without
+/// data sets the id without reaching any listener.
 pub fn preamble(out: &mut String, retry: Duration, id: Option<&str>) {
     field(out, "retry", &crate::time::millis(retry).to_string());
     if let Some(id) = id {
@@ -27,7 +27,7 @@ pub fn preamble(out: &mut String, retry: Duration, id: Option<&str>) {
     out.push('\n');
 }
 
-/// Appends a comment: clients pass over it. `text` is a word of ours.
+/// Appends a comment, which clients ignore. `text` is a word of ours.
 pub fn comment(out: &mut String, text: &'static str) {
     out.push(':');
     out.push_str(text);
@@ -36,13 +36,13 @@ pub fn comment(out: &mut String, text: &'static str) {
 
 fn field(out: &mut String, name: &str, value: &str) {
     out.push_str(name);
-    // Exactly one blank is dropped by readers, so a value may begin with one.
+    // Readers drop exactly one blank, so a value may itself begin with one.
     out.push_str(": ");
     out.push_str(value);
     out.push('\n');
 }
 
-/// The lines of `data`: CR LF, LF and CR each end one.
+/// Splits `data` into lines: CR LF, LF and CR each end one.
 fn lines(data: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(data);
     std::iter::from_fn(move || {

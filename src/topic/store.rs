@@ -1,4 +1,4 @@
-//! Topics in Redis: a stream for each. Reading them; [`super::publish`] writes them.
+//! Topics in Redis, a stream for each: reading them. [`super::publish`] writes them.
 
 use super::feed::Feed;
 use super::follow::Follower;
@@ -18,11 +18,11 @@ use std::rc::{Rc, Weak};
 
 static READ: Script = Script::new(include_str!("../redis/lua/read.lua"));
 
-/// How much one read takes out of Redis at most, in bytes of data and in events.
+/// The most that one read fetches from Redis, in bytes of data and in events.
 const READ_BYTES: u64 = 1024 * 1024;
 const READ_EVENTS: u64 = 100;
 
-/// The topics, as one instance uses them.
+/// The topics, as used by one instance.
 pub struct Topics<E: Env> {
     pub(super) env: E,
     pub(super) redis: Rc<Client<E>>,
@@ -36,7 +36,7 @@ pub struct Topics<E: Env> {
 }
 
 impl<E: Env> Topics<E> {
-    /// Topics under the rules of `config`; `control` is the channel of Spindrift's own messages.
+    /// Makes the topics with the settings in `config`; `control` is the channel of Spindrift's own messages.
     #[must_use]
     pub fn new(
         env: &E,
@@ -61,13 +61,13 @@ impl<E: Env> Topics<E> {
         }
     }
 
-    /// How topics are kept and followed.
+    /// Returns the settings of topics.
     #[must_use]
     pub fn rules(&self) -> &TopicsConfig {
         &self.config.topics
     }
 
-    /// Reads on behind `position`: the next events, oldest first. There may be more when there are any.
+    /// Reads the next events after `position`, oldest first. If there are any, more may follow.
     ///
     /// # Errors
     /// [`RedisError`].
@@ -75,7 +75,7 @@ impl<E: Env> Topics<E> {
         self.range(topic, position).await.map(|(events, _)| events)
     }
 
-    /// Follows topics, each from a position on, or from now on where there is none. Nothing is read yet.
+    /// Follows topics, each from a position, or from now on if there is none. Nothing is read yet.
     #[must_use]
     pub fn follow(
         self: &Rc<Self>,
@@ -84,7 +84,7 @@ impl<E: Env> Topics<E> {
         Follower::new(Rc::clone(self), wanted)
     }
 
-    /// The next events behind `position`, and the most there could have been.
+    /// Returns the next events after `position`, and the most that there could have been.
     pub(super) async fn range(
         &self,
         topic: &TopicName,
@@ -102,13 +102,13 @@ impl<E: Env> Topics<E> {
         Ok((events, usize::try_from(most).unwrap_or(usize::MAX)))
     }
 
-    /// The first look at a topic: where it ends, and the first events behind `wanted`; none without.
+    /// Looks at a topic for the first time: its end, and the first events after `wanted`, if that is given.
     pub(super) async fn look(
         &self,
         topic: &TopicName,
         wanted: Option<Position>,
     ) -> Result<(Found, Vec<Event>), RedisError> {
-        // Nothing but the very last id that is possible lies behind "+".
+        // Only the greatest possible id is not before "+".
         let from = wanted.map_or_else(|| "+".to_owned(), |position| position.next().to_string());
         let arguments = vec![Arg::from(from), Arg::from(self.most())];
         let (key, state) = (self.keys.topic(topic.as_str()), self.keys.topic_state(topic.as_str()));
@@ -122,18 +122,18 @@ impl<E: Env> Topics<E> {
         Ok((Found { now, last }, events))
     }
 
-    /// How many events one read takes, so that it takes no more than [`READ_BYTES`].
+    /// Returns how many events one read fetches, so that it does not exceed [`READ_BYTES`].
     fn most(&self) -> u64 {
         (READ_BYTES / self.rules().max_event.max(1)).clamp(1, READ_EVENTS)
     }
 
-    /// The feed that readers of a topic share, or one that begins at `position`.
+    /// Returns the feed that readers of a topic share, or a new one that begins at `position`.
     pub(super) fn feed(&self, topic: &TopicName, position: Position) -> Rc<Feed> {
         let shared = self.feeds.borrow().get(topic).and_then(Weak::upgrade);
         shared.unwrap_or_else(|| self.new_feed(topic, position))
     }
 
-    /// A feed that begins at `position`, for readers that come from now on.
+    /// Makes a feed that begins at `position`, for all readers that come from now on.
     pub(super) fn new_feed(&self, topic: &TopicName, position: Position) -> Rc<Feed> {
         let feed = Rc::new(Feed::at(position));
         let mut feeds = self.feeds.borrow_mut();

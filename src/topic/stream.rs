@@ -1,7 +1,7 @@
 //! A stream of Server-Sent Events as a response body.
 //!
 //! The host does not tell when a client has gone, and some hosts end every request after a while. So a stream
-//! ends by itself after a bounded time; the client comes back with the last id it saw, and nothing is lost.
+//! ends by itself after a bounded time; the client reconnects with the last id that it saw, and nothing is lost.
 
 use super::follow::{Follower, Heard, News};
 use super::message::GAP;
@@ -15,20 +15,20 @@ use serde_json::json;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How a stream behaves.
+/// The settings of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamRules {
     /// When it ends.
     pub until: Timestamp,
-    /// How long it is silent at most.
+    /// The longest silence.
     pub keep_alive: Duration,
-    /// When clients are to come back after its end.
+    /// How long clients wait after its end before they reconnect.
     pub retry: Duration,
-    /// Whether data is wrapped in JSON that names topic and type.
+    /// Whether data is wrapped in JSON with topic and type.
     pub wrap: bool,
 }
 
-/// The stream of what `follower` hears.
+/// Makes the stream of what `follower` receives.
 #[must_use]
 pub fn body<E: Env>(topics: Rc<Topics<E>>, follower: Follower<E>, rules: StreamRules) -> Body {
     let sending = Sending { topics, follower, rules, begun: false, failing: false, events: 0, gaps: 0 };
@@ -50,7 +50,7 @@ struct Sending<E: Env> {
 }
 
 impl<E: Env> Sending<E> {
-    /// The next piece of the stream. The first is there at once: the head of the response waits for it.
+    /// Returns the next piece of the stream. The first is available at once: the head of the response waits for it.
     async fn piece(&mut self) -> Option<String> {
         let mut out = String::new();
         if !self.begun {
@@ -77,7 +77,7 @@ impl<E: Env> Sending<E> {
             Err(error) => {
                 let left = self.rules.until.since(self.topics.env.now());
                 self.topics.env.sleep(self.topics.rules().max_delay.min(left)).await;
-                // Said once: a client that reads comments may want to know why nothing comes.
+                // Only once: a client that reads comments may want to know why nothing comes.
                 sse::comment(&mut out, if self.failing { "" } else { error.reason() });
                 self.failing = true;
             }

@@ -1,9 +1,9 @@
-//! Who may read which topics: a signed token that expires.
+//! Tokens that permit reading certain topics, signed and with an expiry.
 //!
-//! It is a JSON Web Token (RFC 7519) signed by HMAC-SHA256 (`HS256`, RFC 7518 §3.2). The claim `topics` lists
-//! [patterns](super::Pattern) of the topics it is good for; `exp` is demanded, `nbf` is obeyed, other claims are
-//! not looked at. The key is derived from a configured one, so that what is signed here is worth nothing
-//! elsewhere: HMAC-SHA256 of [`CONTEXT`] under the configured key. Whoever has that can make tokens too.
+//! A token is a JSON Web Token (RFC 7519) signed with HMAC-SHA256 (`HS256`, RFC 7518 §3.2). The claim `topics` lists
+//! [patterns](super::Pattern) of the permitted topics; `exp` is required, `nbf` is respected, other claims are
+//! ignored. The key is derived from a configured one, so that signatures made here are worthless
+//! elsewhere: HMAC-SHA256 of [`CONTEXT`] under the configured key. Whoever has that key can make tokens, too.
 
 use super::name::{Pattern, TopicName};
 use crate::config::Secret;
@@ -16,43 +16,43 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
-/// What the signing key is derived with.
+/// The text from which the signing key is derived.
 pub const CONTEXT: &str = "spindrift topic token v1";
 
 /// The most patterns in a token.
 pub const MAX_PATTERNS: usize = 32;
 
-/// The longest token that is looked at, in bytes.
+/// The longest token that is checked, in bytes.
 const MAX_TOKEN: usize = 8 * 1024;
 
-/// Why a token is not good. No variant shows any of it.
+/// Why a token is refused. No variant shows any part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not of the form of a token, or with claims of another form.
+    /// It is not a token, or its claims are not valid.
     #[error("the token is not a JSON Web Token with HS256, exp and topics")]
     Malformed,
-    /// Signed with none of the keys.
+    /// None of the keys has signed it.
     #[error("the token is not signed with a key of this cache")]
     Signature,
-    /// Its time is over.
+    /// It has expired.
     #[error("the token has expired")]
     Expired,
-    /// Its time has not come yet.
+    /// It is not valid yet.
     #[error("the token is not valid yet")]
     Early,
 }
 
-/// What a good token says.
+/// The claims of a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// The topics it is good for.
+    /// The topics that it permits.
     pub topics: Vec<Pattern>,
     /// When it expires.
     pub expires: Timestamp,
 }
 
 impl Claims {
-    /// Whether it is good for `topic`.
+    /// Returns whether it permits `topic`.
     #[must_use]
     pub fn allow(&self, topic: &TopicName) -> bool {
         self.topics.iter().any(|pattern| pattern.matches(topic))
@@ -72,7 +72,7 @@ struct Payload {
     nbf: Option<f64>,
 }
 
-/// A token for these topics, good for `ttl` from `now`, rounded up to a second. Also says when it expires.
+/// Makes a token for these topics, valid for `ttl` from `now`, rounded up to a second. Also returns when it expires.
 #[must_use]
 pub fn sign(key: &Secret, topics: &[Pattern], ttl: Duration, now: Timestamp) -> (String, Timestamp) {
     let expires = now.plus(ttl).as_millis().div_ceil(1000);
@@ -83,7 +83,7 @@ pub fn sign(key: &Secret, topics: &[Pattern], ttl: Duration, now: Timestamp) -> 
     (format!("{signed}.{signature}"), Timestamp::from_millis(expires.saturating_mul(1000)))
 }
 
-/// Checks a token against all keys, in constant time for each.
+/// Verifies a token with all keys, in constant time for each.
 ///
 /// # Errors
 /// [`TokenError`].
@@ -95,7 +95,7 @@ pub fn verify(keys: &[Secret], token: &str, now: Timestamp) -> Result<Claims, To
     }
     let signature = decode(signature)?;
     let good = |key: &Secret| mac(key, signed.as_bytes()).verify_slice(&signature).is_ok();
-    // Nothing of a token is looked at before its signature.
+    // Nothing in a token is interpreted before its signature is verified.
     if !keys.iter().any(good) {
         return Err(TokenError::Signature);
     }
@@ -120,7 +120,7 @@ fn claims(payload: &Payload, now: Timestamp) -> Result<Claims, TokenError> {
     Ok(Claims { topics, expires })
 }
 
-/// A NumericDate as a point in time; what is beyond all time is its end.
+/// Converts a NumericDate to a point in time, saturating.
 fn point(seconds: f64) -> Timestamp {
     Timestamp::from_millis((seconds * 1000.0) as u64)
 }
@@ -130,7 +130,7 @@ fn mac(key: &Secret, text: &[u8]) -> Hmac<Sha256> {
     hmac(&derived, text)
 }
 
-/// RFC 2104 §2: a key that is longer than a block is hashed first, a shorter one is filled up with zeros.
+/// RFC 2104 §2: a key longer than a block is hashed first, a shorter one is padded with zeros.
 fn hmac(key: &[u8], text: &[u8]) -> Hmac<Sha256> {
     let mut block = [0; 64];
     let hashed = Sha256::digest(key);

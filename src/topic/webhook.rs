@@ -1,4 +1,4 @@
-//! An event as the job that brings it to a webhook: the payload of Standard Webhooks, and what is ours.
+//! The job that delivers an event to a webhook: the payload of Standard Webhooks, and our additions.
 
 use super::cursor::tag;
 use super::name::TopicName;
@@ -9,19 +9,19 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// What a webhook gets.
+/// The payload that a webhook receives.
 #[derive(Serialize)]
 struct Payload<'a> {
-    /// The event's type; the topic where it has none.
+    /// The type of the event; the topic if it has none.
     #[serde(rename = "type")]
     kind: &'a str,
     /// When it was published, in ISO 8601.
     timestamp: String,
-    /// Its data: an object or an array as it is, anything else as a string.
+    /// The data: an object or an array as it is, anything else as a string.
     data: Content<'a>,
     /// Its topic.
     topic: &'a str,
-    /// Its id in its topic, the same however often it is delivered.
+    /// Its id in its topic, the same for every delivery.
     id: String,
 }
 
@@ -32,7 +32,7 @@ enum Content<'a> {
     Text(&'a str),
 }
 
-/// The data of the job that delivers an event.
+/// Makes the data of the job that delivers an event.
 ///
 /// # Errors
 /// [`BadData`] when it is larger than a job may be.
@@ -46,13 +46,13 @@ pub(super) fn data(topic: &TopicName, id: EventId, kind: &str, data: &str) -> Re
     })
 }
 
-/// The job. However often it is enqueued, its queue has it once.
+/// Makes the job. However often it is enqueued, its queue has it once.
 ///
 /// # Errors
 /// As [`data`].
 pub(super) fn job(topic: &TopicName, event: &super::Event) -> Result<NewJob, BadData> {
     let job = NewJob::new(data(topic, event.id, &event.kind, &event.data)?);
-    // A topic that was lost may come to have the same id again, for something else.
+    // A topic that was lost may later have the same id for another event.
     let what = blake3::hash(event.data.as_bytes()).to_hex();
     let key = IdempotencyKey::new(&format!("event.{}.{}.{}", tag(topic), event.id, &what[..16]));
     Ok(match key {

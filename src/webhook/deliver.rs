@@ -1,4 +1,4 @@
-//! One attempt to deliver a message.
+//! A single attempt to deliver a message.
 
 use super::{KeyRing, Outcome, judge};
 use crate::body::Body;
@@ -14,35 +14,35 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// How much of a response is read so that its connection can be used again, in bytes.
+/// How much of a response is read, in bytes, so that its connection can be used again.
 const DRAIN: usize = 16 * 1024;
-/// And for how long.
+/// How long that may take.
 const DRAINING: Duration = Duration::from_millis(100);
 
-/// A message and where it goes.
+/// A message and its target.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// Where to: an absolute `http://` or `https://` URI.
+    /// The target: an absolute `http://` or `https://` URI.
     pub target: &'a Uri,
-    /// Its id, the same for every attempt: visible ASCII without a dot at best.
+    /// Its id, the same for every attempt: visible ASCII, and preferably without a dot.
     pub id: &'a str,
     /// Its content, which is JSON.
     pub content: &'a Bytes,
-    /// What it is signed with.
+    /// The keys that sign it.
     pub keys: &'a KeyRing,
     /// How long the target may take to answer.
     pub timeout: Duration,
 }
 
-/// Sends a message once, signed, and waits for the head of the answer no longer than its timeout. The head
-/// decides; the content matters to nobody.
+/// Sends a message once, signed, and waits for the head of the response, at most for its timeout. The head
+/// decides; the content does not matter.
 pub async fn deliver<E: Env>(env: &E, message: Message<'_>) -> Outcome {
     let limit = message.timeout;
     let timeouts = Timeouts { connect: limit, first_byte: limit, between_bytes: limit };
     let sending = env.send_abroad(request(&message, env.now().as_secs()), timeouts);
     let (head, body) = match select(pin!(sending), pin!(env.sleep(limit))).await {
         Either::Left((Ok(response), _)) => response.into_parts(),
-        // The host's own timer may be the first.
+        // The host's own timer may fire first.
         Either::Left((Err(UpstreamError::TimedOut(_)), _)) | Either::Right(_) => {
             return Outcome::TimedOut(limit);
         }

@@ -1,4 +1,4 @@
-//! Keys that sign, and rings of them so that they can be changed.
+//! Keys that sign messages, and rings of them, which allow rotation.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,31 +7,31 @@ use sha2::Sha256;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a key begins with.
+/// The prefix of a key.
 const PREFIX: &str = "whsec_";
-/// How many bytes a key has.
+/// The length of a key, in bytes.
 const LENGTH: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// A secret that messages are signed with: `whsec_` and the base64 of 24 to 64 random bytes.
+/// A secret that signs messages: `whsec_` and the base64 of 24 to 64 random bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningKey(Vec<u8>);
 
-/// Why a text is no key. Says nothing of the text: it may be most of a secret.
+/// Why a text is not a valid key. It shows nothing of the text, which may be most of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     /// It does not begin with `whsec_`, or what follows is not base64.
     #[error("expected whsec_ and base64")]
     Form,
-    /// It is too short to be safe, or longer than the specification allows; in bytes.
+    /// It is too short to be safe, or longer than the specification allows; this is its length in bytes.
     #[error("expected 24 to 64 bytes behind the base64, found {0}")]
     Length(usize),
-    /// The name of a ring has other characters.
+    /// The name of a ring is not valid.
     #[error("expected a ring's name of 1 to 64 characters A-Z a-z 0-9 . _ -, and = before the key")]
     Name,
 }
 
 impl SigningKey {
-    /// Reads a key.
+    /// Parses a key.
     ///
     /// # Errors
     /// [`BadKey`].
@@ -41,7 +41,7 @@ impl SigningKey {
         if LENGTH.contains(&bytes.len()) { Ok(Self(bytes)) } else { Err(BadKey::Length(bytes.len())) }
     }
 
-    /// The signature of a message, as it stands in `webhook-signature`.
+    /// Returns the signature of a message, as in `webhook-signature`.
     fn sign(&self, id: &str, timestamp: u64, content: &[u8]) -> String {
         // HMAC takes a key of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
@@ -58,7 +58,7 @@ impl fmt::Debug for SigningKey {
 }
 
 /// One or more keys, the newest first. Each signs, so that a receiver that knows any of them can verify:
-/// first the receiver gets the new key, then we do, then the old one goes from both.
+/// first the receiver gets the new key, then we do, then the old one is removed from both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRing {
     newest: SigningKey,
@@ -66,7 +66,7 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// A ring of one key.
+    /// Makes a ring of one key.
     #[must_use]
     pub const fn new(key: SigningKey) -> Self {
         Self { newest: key, older: Vec::new() }
@@ -91,16 +91,16 @@ impl KeyRing {
     }
 }
 
-/// All rings by their names; that of the ring without a name is empty.
+/// All rings by name; the ring without a name has the empty one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyRings(BTreeMap<String, KeyRing>);
 
 impl KeyRings {
-    /// Reads entries separated by commas, the newest of a ring first: `whsec_...` belongs to the ring without
+    /// Parses entries separated by commas, the newest of a ring first: `whsec_...` belongs to the ring without
     /// a name, `billing=whsec_...` to the ring `billing`.
     ///
     /// # Errors
-    /// The number of the first wrong entry, from 1, and what is wrong with it.
+    /// The number of the first invalid entry, from 1, and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, (usize, BadKey)> {
         let mut rings = Self::default();
         let entries = text.split(',').map(str::trim_ascii).filter(|entry| !entry.is_empty());
@@ -112,7 +112,7 @@ impl KeyRings {
 
     fn add(&mut self, entry: &str) -> Result<(), BadKey> {
         let (name, key) = match entry.split_once('=') {
-            // The `=` that base64 may end with.
+            // It may contain a `=` at the end of the base64.
             _ if entry.starts_with(PREFIX) => ("", entry),
             Some((name, key)) if is_name(name) => (name, key),
             Some(_) => return Err(BadKey::Name),
@@ -128,14 +128,14 @@ impl KeyRings {
         Ok(())
     }
 
-    /// The ring called `name`; that without a name where it is empty.
+    /// Returns the ring with this name; the empty name is that of the ring without one.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&KeyRing> {
         self.0.get(name)
     }
 }
 
-/// Whether a ring can be called so.
+/// Returns whether this is a valid name of a ring.
 pub(crate) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))

@@ -1,4 +1,4 @@
-//! Messages pushed to a target of the operator's, signed as [Standard Webhooks] says.
+//! Messages pushed to a target of the operator, signed as specified by [Standard Webhooks].
 //!
 //! ```text
 //! POST <target>
@@ -7,11 +7,11 @@
 //! webhook-timestamp: <of this attempt, in Unix seconds>
 //! webhook-signature: v1,<base64 of HMAC-SHA256(key, "<id>.<timestamp>.<content>")> v1,<by the older key>
 //! ```
-//! [`KeyRing`] signs, [`deliver`] sends one attempt, and [`judge`] says what its response means. When to try
-//! again, and what becomes of a message nobody takes, is decided where messages are kept.
+//! [`KeyRing`] signs, [`deliver`] makes one attempt, and [`judge`] says what its response means. When to try
+//! again, and what happens to a message that nobody accepts, is decided where messages are kept.
 //!
-//! A target comes from the configuration alone, never from a request, and the host sends only where
-//! `allowed_outbound_hosts` lets it: nobody can have us call what they name (SSRF).
+//! A target comes only from the configuration, never from a request, and the host sends only to where
+//! `allowed_outbound_hosts` permits: nobody can make us call a URL of their choice (SSRF).
 //!
 //! [Standard Webhooks]: https://www.standardwebhooks.com
 

@@ -1,4 +1,4 @@
-//! What the response to a message means.
+//! The meaning of the response to a message.
 
 use crate::env::UpstreamError;
 use crate::time::{DeltaSeconds, Timestamp};
@@ -6,24 +6,24 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
 
-/// The longest that a target may ask us to stay away.
+/// The longest time for which a target can ask us to stay away.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// What became of one attempt.
+/// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// 2xx: the target has it.
+    /// 2xx: the target has accepted it.
     Accepted(StatusCode),
     /// 410: the target wants no more messages, this one included.
     Gone,
-    /// 429 or 503: not now, and nothing else before `after` where the target says so.
+    /// 429 or 503: not now, and nothing else before `after` if the target gives that.
     Busy {
-        /// What was answered.
+        /// The status code.
         status: StatusCode,
         /// `Retry-After` (RFC 9110 §10.2.3), at most [`MAX_RETRY_AFTER`].
         after: Option<Duration>,
     },
-    /// Any other status: a redirect, which is not followed, among them.
+    /// Any other status, including redirects, which are not followed.
     Refused(StatusCode),
     /// There was no response within this time.
     TimedOut(Duration),
@@ -32,7 +32,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What happened, for people.
+    /// Describes what happened, for people.
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
@@ -59,7 +59,7 @@ impl Outcome {
     }
 }
 
-/// What a response means. `now` is when it came.
+/// Decides what a response means. `now` is when it was received.
 #[must_use]
 pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Outcome {
     match status {
@@ -72,7 +72,7 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Outcome
     }
 }
 
-/// RFC 9110 §10.2.3: `Retry-After = HTTP-date / delay-seconds`. Anything else counts as none.
+/// RFC 9110 §10.2.3: `Retry-After = HTTP-date / delay-seconds`. Anything else is ignored.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim_ascii();
     let after = match DeltaSeconds::parse(text) {
