@@ -1,4 +1,4 @@
-//! Who may use the management API: whoever has the token (RFC 6750).
+//! Access to the management API, which requires a token (RFC 6750).
 
 use crate::app::App;
 use crate::config::Secret;
@@ -9,10 +9,10 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use subtle::{Choice, ConstantTimeEq};
 
-/// Passes a request with the right bearer token.
+/// Checks that a request has a valid bearer token.
 ///
 /// # Errors
-/// 403 where no token is configured, 401 where it is missing or wrong.
+/// 403 if no token is configured, 401 if it is missing or wrong.
 pub(super) fn check<E: Env>(app: &App<E>, incoming: &Incoming) -> Result<(), Problem> {
     let tokens = &app.settings.admin_tokens;
     if tokens.is_empty() {
@@ -33,13 +33,13 @@ pub(super) fn check<E: Env>(app: &App<E>, incoming: &Incoming) -> Result<(), Pro
     Err(problem.with_field(WWW_AUTHENTICATE, "Bearer realm=\"spindrift\""))
 }
 
-/// Whether a request brings a token at all, in the field or, for a stream, in the query.
+/// Returns whether a request has any token, in the field or, for a stream, in the query.
 pub(super) fn is_tried(incoming: &Incoming) -> bool {
     let in_query = |query: &str| query.split('&').any(|pair| pair.starts_with("token="));
     incoming.headers.contains_key(AUTHORIZATION) || incoming.uri.query().is_some_and(in_query)
 }
 
-/// The bearer token of a request (RFC 6750 §2.1).
+/// Returns the bearer token of a request (RFC 6750 §2.1).
 pub(super) fn bearer_of(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()))
 }
@@ -49,7 +49,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
 }
 
-/// In constant time for tokens of any length: their hashes are compared, with each of the tokens.
+/// Compares a token with each of `tokens`, in constant time for any length, by their hashes.
 fn is_one_of(given: &[u8], tokens: &[Secret]) -> bool {
     let given = blake3::hash(given);
     let is = |token: &Secret| given.as_bytes().ct_eq(blake3::hash(token.expose().as_bytes()).as_bytes());

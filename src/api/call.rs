@@ -1,4 +1,4 @@
-//! One request to our API, taken apart.
+//! One request to our API.
 
 use super::auth;
 use crate::app::{App, Shared};
@@ -15,28 +15,28 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::rc::Rc;
 
-/// The largest request content of the management API, in bytes.
+/// The largest content of a request to the management API, in bytes.
 pub(super) const MAX_CONTENT: usize = 1024 * 1024;
 
-/// The parameters of a query that may stand there several times.
+/// The query parameters that may occur several times.
 const SEVERAL: [&str; 5] = ["key", "match", "tag", "tags", "topic"];
 
 /// A request below `/_spindrift/`.
 pub(super) struct Call<'a, E: Env> {
     /// The instance.
     pub(super) app: &'a Rc<App<E>>,
-    /// The request as it came.
+    /// The request as it was received.
     pub(super) incoming: Incoming,
-    /// Names and values of the query, percent-decoded.
+    /// The names and values in the query, percent-decoded.
     query: Vec<(String, String)>,
 }
 
 impl<'a, E: Env> Call<'a, E> {
-    /// Takes a request apart. Also gives the segments of its path below `/_spindrift/`, percent-decoded: `/` in
+    /// Parses a request. Also returns the segments of its path below `/_spindrift/`, percent-decoded: `/` in
     /// a name is written `%2F`.
     ///
     /// # Errors
-    /// 400 for percent-encoding that is malformed or no UTF-8.
+    /// 400 for percent-encoding that is malformed or not UTF-8.
     pub(super) fn new(app: &'a Rc<App<E>>, incoming: Incoming) -> Result<(Self, Vec<String>), Problem> {
         let path = incoming.uri.path().strip_prefix(super::PREFIX).unwrap_or_default();
         let segments =
@@ -53,7 +53,7 @@ impl<'a, E: Env> Call<'a, E> {
         Ok((Self { app, incoming, query }, segments))
     }
 
-    /// Passes a request with the management token.
+    /// Checks that the request has the management token.
     ///
     /// # Errors
     /// As [`auth::check`].
@@ -61,25 +61,25 @@ impl<'a, E: Env> Call<'a, E> {
         auth::check(self.app, &self.incoming)
     }
 
-    /// Redis and what is kept there.
+    /// Returns Redis and what is built on it.
     ///
     /// # Errors
-    /// 503 when it is switched off.
+    /// 503 when Redis is switched off.
     pub(super) fn shared(&self) -> Result<&'a Shared<E>, Problem> {
         self.app.shared()
     }
 
-    /// The content as JSON of the form that `form` shows.
+    /// Deserializes the content from JSON; `form` shows the expected form.
     ///
     /// # Errors
-    /// 400 when it has another form, 413 when it is too long, 415 when it is said to be something else.
+    /// 400 when it has another form, 413 when it is too long, 415 when another media type is declared.
     pub(super) async fn json<T: DeserializeOwned>(&mut self, form: &str) -> Result<T, Problem> {
         self.expects_json()?;
         let content = self.content(MAX_CONTENT).await?;
         object(&content, form)
     }
 
-    /// The same where there may be no content, which is a form without members.
+    /// The same, but without content all members are missing.
     ///
     /// # Errors
     /// As [`Call::json`].
@@ -92,8 +92,8 @@ impl<'a, E: Env> Call<'a, E> {
         object(&content, form)
     }
 
-    /// Checks that the content is not said to be anything but JSON. What says nothing may be, and what
-    /// `curl -d` says it says of everything.
+    /// Checks that the content is not declared to be anything but JSON. It may be undeclared, or have the type that
+    /// `curl -d` declares for everything.
     ///
     /// # Errors
     /// 415, with what is expected (RFC 9110 §15.5.16).
@@ -114,7 +114,7 @@ impl<'a, E: Env> Call<'a, E> {
         Err(problem.with_field(ACCEPT, "application/json"))
     }
 
-    /// The content as it is, at most `limit` bytes.
+    /// Returns the content unchanged, at most `limit` bytes.
     ///
     /// # Errors
     /// 413 when it is longer, 400 when it ends early.
@@ -129,20 +129,20 @@ impl<'a, E: Env> Call<'a, E> {
         })
     }
 
-    /// The value of a parameter of the query that stands there once.
+    /// Returns the value of a query parameter that occurs once.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(one, _)| one == name).map(|(_, value)| value.as_str())
     }
 
-    /// All values of a parameter of the query, in their order.
+    /// Returns all values of a query parameter, in order.
     pub(super) fn all_of_query<'q>(&'q self, name: &'q str) -> impl Iterator<Item = &'q str> {
         self.query.iter().filter(move |(one, _)| one == name).map(|(_, value)| value.as_str())
     }
 
-    /// Checks that the query has no parameters but these, and each but [`SEVERAL`] once at most.
+    /// Checks that the query has only these parameters, and each at most once, except [`SEVERAL`].
     ///
     /// # Errors
-    /// 400 with the first that is not among them, or stands there again.
+    /// 400 with the first parameter that is unknown, or repeated.
     pub(super) fn only_query(&self, known: &[&str]) -> Result<(), Problem> {
         let problem = |detail| Err(Problem::new(StatusCode::BAD_REQUEST, detail));
         for (at, (name, _)) in self.query.iter().enumerate() {
@@ -159,10 +159,10 @@ impl<'a, E: Env> Call<'a, E> {
     }
 }
 
-/// An object in JSON of the form that `form` shows. Serde would take an array for one, with its members in their order.
+/// Deserializes a JSON object; `form` shows the expected form. Serde would also accept an array of the members in order.
 ///
 /// # Errors
-/// 400 when it is something else.
+/// 400 when it is anything else.
 pub(super) fn object<'c, T: Deserialize<'c>>(content: &'c [u8], form: &str) -> Result<T, Problem> {
     let is_object = content.iter().find(|byte| !byte.is_ascii_whitespace()).is_none_or(|byte| *byte != b'[');
     let problem = |detail| Problem::new(StatusCode::BAD_REQUEST, detail);
@@ -194,7 +194,7 @@ fn decoded(text: &str, place: &str) -> Result<String, Problem> {
     })
 }
 
-/// 503 for what Redis would not do, or may have done all the same: `outcome` says which.
+/// 503 for what Redis did not carry out, or may have carried out all the same: `outcome` says which.
 pub(super) fn unavailable(error: &RedisError) -> Problem {
     Problem::from(error)
 }

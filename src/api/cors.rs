@@ -1,4 +1,4 @@
-//! The API for pages of other origins (Fetch Standard §3.3), where the configuration names them.
+//! Access to the API for pages of other origins (Fetch Standard §3.3), if the configuration allows them.
 
 use super::reply;
 use crate::body::Body;
@@ -8,24 +8,24 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Response};
 
-/// What pages may read of the fields of a response, beside those they always may.
+/// The response fields that pages may read besides those that they always may.
 const EXPOSED: &str = "allow, cache-status, cache-tag, etag, last-event-id, location, ratelimit, ratelimit-policy, \
                        retry-after, www-authenticate";
 
-/// What the origin of one request may do. Credentials (cookies) play no part, and are never allowed: tokens say
-/// who asks.
+/// What the origin of one request may do. Credentials (cookies) are never allowed, and not needed: tokens identify
+/// the caller.
 pub(super) struct Rule {
     allowed: Option<HeaderValue>,
     depends: bool,
 }
 
-/// Whether the request asks what a page may do.
+/// Returns whether the request is a preflight.
 pub(super) fn is_preflight(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 impl Rule {
-    /// The rule for a request with these fields, where `origins` are allowed.
+    /// Makes the rule for a request with these fields, where `origins` are allowed.
     pub(super) fn new(origins: &[String], headers: &HeaderMap) -> Self {
         let origin = headers.get(ORIGIN);
         if origins.iter().any(|allowed| allowed == "*") {
@@ -36,12 +36,12 @@ impl Rule {
         Self { allowed: origin.filter(named).cloned(), depends: !origins.is_empty() }
     }
 
-    /// Whether the origin is allowed anything.
+    /// Returns whether the origin is allowed.
     pub(super) const fn allows(&self) -> bool {
         self.allowed.is_some()
     }
 
-    /// The response, readable for the page.
+    /// Makes a response readable for the page, if its origin is allowed.
     pub(super) fn allow(&self, mut response: Response<Body>) -> Response<Body> {
         let headers = response.headers_mut();
         if self.depends && !headers.contains_key(VARY) {
@@ -54,7 +54,7 @@ impl Rule {
         response
     }
 
-    /// The answer to a preflight: pages may use these methods, with these fields.
+    /// Answers a preflight: pages may use these methods, with these fields.
     pub(super) fn preflight(&self, methods: &str, fields: &'static str) -> Response<Body> {
         let mut response = self.allow(reply::empty());
         let headers = response.headers_mut();

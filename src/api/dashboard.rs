@@ -1,4 +1,4 @@
-//! The dashboard: one page that asks the API for everything it shows, with the token that its user types.
+//! The dashboard: one page that requests everything it shows from the API, with the token that its user enters.
 
 use super::call::Call;
 use super::nothing_here;
@@ -15,7 +15,7 @@ const PAGE: &str = include_str!("dashboard.html");
 
 static POLICY: OnceLock<String> = OnceLock::new();
 
-/// The page. It holds nothing that is not for everybody.
+/// Returns the page, which contains nothing confidential.
 pub(super) fn page<E: Env>(call: &Call<'_, E>) -> Outcome {
     if !call.app.config.api.dashboard {
         return Err(nothing_here(call));
@@ -35,7 +35,7 @@ pub(super) fn page<E: Env>(call: &Call<'_, E>) -> Outcome {
     Ok(response)
 }
 
-/// The page's own script and style and requests to where it came from, and nothing else (Content Security Policy
+/// Permits the page's own script and style and requests to its own origin, and nothing else (Content Security Policy
 /// Level 3).
 fn policy() -> String {
     let (script, style) = (hash(between("<script>", "</script>")), hash(between("<style>", "</style>")));

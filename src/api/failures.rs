@@ -1,7 +1,7 @@
-//! How often a client address may bring a wrong token.
+//! The limit of wrong tokens from one client address.
 //!
-//! It bounds the noise and the load that guessing makes, and no more: a right token is always good. If guesses
-//! could keep it out, anybody behind the same proxy could. What cannot be guessed is a long token.
+//! It only bounds the noise and the load that guessing causes: a right token is always accepted. If guesses
+//! could lock it out, so could anybody behind the same proxy. Only a long token protects against guessing.
 
 use crate::app::App;
 use crate::body::Body;
@@ -15,19 +15,19 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// What the policy is called, in metrics too.
+/// The name of the policy, in metrics, too.
 pub(crate) const NAME: &str = "api-failures";
 
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// The policy; none where any number is allowed. Without Redis each instance counts for itself.
+/// Returns the policy; `None` if any number is allowed. Without Redis each instance counts for itself.
 fn policy(config: &Config) -> Option<Policy> {
     let quota = Quota::new(NonZeroU32::new(config.api.failures)?, PERIOD).ok()?;
     let policy = Policy::new(NAME, Algorithm::Gcra, quota).ok()?;
     Some(policy.with_mode(Mode::Local { instances: NonZeroU32::MIN }))
 }
 
-/// Counts a wrong token of `client`. The answer is the one it has got, or 429 from one too many on.
+/// Counts a wrong token of `client`. Returns its `answer`, or 429 once there are too many.
 pub(super) async fn count<E: Env>(
     app: &App<E>,
     client: Option<IpAddr>,

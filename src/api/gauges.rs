@@ -1,4 +1,4 @@
-//! How things stand at this moment: looked at, not counted.
+//! The current state: measured when it is asked for, not counted.
 
 use super::queue;
 use crate::app::{App, Shared};
@@ -12,12 +12,12 @@ use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The most queues that are looked at, those of the configuration first.
+/// The most queues that are inspected, those in the configuration first.
 const QUEUES: usize = 100;
-/// How many targets of purges are told.
+/// How many targets of purges are shown.
 const PURGES: u32 = 20;
 
-/// Every gauge, and what it is.
+/// All gauges, with their descriptions.
 const GAUGES: [(&str, &str); 9] = [
     ("build_info", "Always 1; the label says which version this is"),
     ("requests_waiting", "Requests of this instance that wait for the fetch of another"),
@@ -30,12 +30,12 @@ const GAUGES: [(&str, &str); 9] = [
     ("purge_ledger_entries", "Targets in the purge ledger"),
 ];
 
-/// What was seen.
+/// What was measured.
 pub(super) struct Seen {
     waiting: usize,
-    /// How long Redis took, or why it did not answer.
+    /// How long Redis took to answer, or why it did not.
     redis: Result<Duration, &'static str>,
-    /// Nothing where Redis does not answer.
+    /// `None` if Redis does not answer.
     shared: Option<InRedis>,
 }
 
@@ -47,13 +47,13 @@ struct InRedis {
     ledger: i64,
 }
 
-/// Looks at everything.
+/// Measures everything.
 pub(super) async fn look<E: Env>(app: &App<E>) -> Seen {
     let Some(shared) = &app.shared else {
         return Seen { waiting: 0, redis: Err("redis-disabled"), shared: None };
     };
     let waiting = shared.flights.waiting();
-    // What this instance has just counted belongs to it too.
+    // So that what this instance has just counted is included.
     shared.metrics.flush().await;
     let started = app.env.elapsed();
     let redis = shared.redis.call("PING", Vec::new()).await;
@@ -80,7 +80,7 @@ async fn look_at<E: Env>(app: &App<E>, shared: &Shared<E>) -> Result<InRedis, Re
     Ok(InRedis { totals, queues, lags: lags(&shared.topics).await?, purges, ledger })
 }
 
-/// The queues of the configuration, then those that were used last.
+/// Returns the queues in the configuration, then those most recently used.
 async fn queues<E: Env>(
     app: &App<E>,
     shared: &Shared<E>,
@@ -93,7 +93,7 @@ async fn queues<E: Env>(
     }
     names.truncate(QUEUES);
     let all = join_all(names.iter().map(|name| shared.jobs.statistics(name))).await;
-    // One that cannot be looked at hides no other.
+    // A queue that cannot be inspected hides no other.
     let seen = |(name, statistics): (QueueName, Result<Statistics, _>)| {
         let failed = |error| app.env.log(&format!("queue {name}: not looked at: {error}"));
         let statistics = statistics.map_err(failed).ok()?;
@@ -103,12 +103,12 @@ async fn queues<E: Env>(
 }
 
 impl Seen {
-    /// All counters; none where Redis does not answer.
+    /// Returns all counters; `None` if Redis does not answer.
     pub(super) fn totals(&self) -> Option<&Totals> {
         self.shared.as_ref().map(|seen| &seen.totals)
     }
 
-    /// For Prometheus.
+    /// Returns the gauges for Prometheus.
     pub(super) fn gauges(&self) -> Vec<Gauge> {
         let mut gauges = GAUGES.map(|(name, help)| (name, help, Vec::new()));
         for (name, _, values) in &mut gauges {
@@ -135,7 +135,7 @@ impl Seen {
         }
     }
 
-    /// For people: what `statistics` does not have.
+    /// Returns the state as JSON, as far as it is not in `statistics`.
     pub(super) fn json(&self) -> Value {
         let redis = match self.redis {
             Ok(took) => json!({"status": "ok", "round_trip_ms": took.as_micros() as f64 / 1000.0}),

@@ -1,4 +1,4 @@
-//! Whether the instance runs, and whether Redis answers.
+//! Health checks of the instance and of Redis.
 
 use super::reply::json;
 use crate::app::App;
@@ -8,12 +8,12 @@ use crate::redis::{ClusterState, NodeState};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-/// The instance runs.
+/// Reports that the instance runs.
 pub(super) fn instance() -> Response<Body> {
     json(StatusCode::OK, &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-/// Redis answers.
+/// Reports whether Redis answers.
 pub(super) async fn redis<E: Env>(app: &App<E>) -> Response<Body> {
     let Some(shared) = &app.shared else {
         return json(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "disabled"}));
@@ -34,7 +34,7 @@ pub(super) async fn redis<E: Env>(app: &App<E>) -> Response<Body> {
     }
 }
 
-/// Every slot of the cluster is served.
+/// Reports whether every slot of the cluster is served.
 fn cluster(state: &ClusterState) -> Response<Body> {
     let nodes: Vec<_> = state.nodes.iter().map(node).collect();
     let (code, status) = match (state.is_whole(), state.serves_some()) {

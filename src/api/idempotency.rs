@@ -6,10 +6,10 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The key of a request, where it has one.
+/// Returns the key of a request, if it has one.
 ///
 /// # Errors
-/// 400 for a value that is no key, and for several lines.
+/// 400 for a value that is not valid as a key, and for several lines.
 pub(super) fn key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
     let bad = |found: String| Problem::new(StatusCode::BAD_REQUEST, format!("Idempotency-Key: {found}"));
     let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();

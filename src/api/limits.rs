@@ -22,14 +22,14 @@ use ask::{Ask, Asks, Field, Resolved};
 use http::{Method, StatusCode};
 use serde_json::json;
 
-/// Whether units are taken.
+/// Whether a question takes units.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Question {
     Check,
     Peek,
 }
 
-/// Answers below `limits`.
+/// Answers requests to `limits` and below.
 pub(super) async fn serve<E: Env>(call: Call<'_, E>, rest: &[&str], method: Method) -> Outcome {
     match (rest, method) {
         ([], Method::GET) => list(&call),
@@ -147,7 +147,7 @@ async fn penalty<E: Env>(mut call: Call<'_, E>, policy: &str) -> Outcome {
     }
 }
 
-/// Of an exact log, only so much is changed at once.
+/// Checks the cost of a change: the units of an exact log are changed only so many at once.
 fn changeable(policy: &Policy, cost: u32) -> Result<(), Problem> {
     let most = policy.most();
     let log = policy.algorithm() == crate::limit::Algorithm::Log;

@@ -1,4 +1,4 @@
-//! Locks, semaphores and the check of fences by HTTP.
+//! Locks, semaphores and the check of fences over HTTP.
 
 use super::call::{Call, unavailable};
 use super::nothing_here;
@@ -150,7 +150,7 @@ pub(super) async fn check<E: Env>(mut call: Call<'_, E>, resource: &str) -> Outc
     })?;
     match shared.locks.check(&resource, fence).await.map_err(|error| unavailable(&error))? {
         Checked::Accepted => Ok(json(StatusCode::OK, &json!({"accepted": true, "greatest": fence.get()}))),
-        // A client that looks at nothing but the status must not write.
+        // A client that looks only at the status must not write.
         Checked::Refused { greatest } => {
             let detail = "a greater fence was seen: another holds the lock by now";
             let problem = Problem::new(StatusCode::CONFLICT, detail).with("reason", "fenced");
@@ -182,7 +182,7 @@ fn too_late(so: &str) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with("reason", "too-late")
 }
 
-/// 503 that says whether it may have been done, and with which token to go on.
+/// 503 that says whether it may have been carried out, and with which token to continue.
 fn failed(error: &RedisError, owner: &Owner) -> Problem {
     unavailable(error).with("token", owner.as_str())
 }

@@ -1,7 +1,7 @@
 //! The reserved paths below `/_spindrift/`.
 //!
-//! Health and the description of the API are for everybody. Everything else needs the management token, but
-//! for streams of topics, which may be read with a token signed for them.
+//! Health checks and the description of the API are public. Everything else requires the management token, except
+//! streams of topics, which may be read with a token signed for them.
 
 mod auth;
 mod batch;
@@ -41,7 +41,7 @@ use std::rc::Rc;
 /// The prefix of our own paths.
 pub const PREFIX: &str = "/_spindrift/";
 
-/// Whether a path is one of ours.
+/// Returns whether a path is one of ours.
 #[must_use]
 pub fn is_reserved(path: &str) -> bool {
     path.starts_with(PREFIX) || path == "/_spindrift"
@@ -77,7 +77,7 @@ async fn answer<E: Env>(app: &Rc<App<E>>, incoming: Incoming, rule: &cors::Rule)
     response
 }
 
-/// What every answer has in common.
+/// Adds the fields that all answers have.
 fn finished(mut response: Response<Body>, is_head: bool) -> Response<Body> {
     let length = response.body().length();
     let headers = response.headers_mut();
@@ -92,7 +92,7 @@ fn finished(mut response: Response<Body>, is_head: bool) -> Response<Body> {
     response
 }
 
-/// Serves what there is, by the methods there are. What is not public says neither to strangers.
+/// Dispatches by path and method. To strangers it does not reveal which paths and methods exist, unless they are public.
 async fn routed<E: Env>(mut call: Call<'_, E>, segments: &[&str], rule: &cors::Rule) -> Outcome {
     if call.incoming.uri.path() == "/_spindrift" {
         return Ok(to_dashboard());
@@ -114,14 +114,14 @@ async fn routed<E: Env>(mut call: Call<'_, E>, segments: &[&str], rule: &cors::R
             Ok(not_allowed(&methods.join(", "), &method))
         };
     }
-    // A value says by itself what it has to say without content.
+    // A value has its own answer to HEAD.
     if method == Method::HEAD && !matches!(segments, ["v1", "cache", ..]) {
         call.incoming.method = Method::GET;
     }
     dispatch(call, segments).await
 }
 
-/// 405 with the methods there are.
+/// 405 with the allowed methods.
 fn not_allowed(methods: &str, found: &Method) -> Response<Body> {
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("expected {methods}, found {found}"));
     with_allow(problem.into_response(), methods)
@@ -132,7 +132,7 @@ fn with_allow(mut response: Response<Body>, methods: &str) -> Response<Body> {
     response
 }
 
-/// The answer to `OPTIONS` (RFC 9110 §9.3.7), and to pages that ask before they send.
+/// Answers `OPTIONS` (RFC 9110 §9.3.7), including preflights.
 fn options<E: Env>(
     call: &Call<'_, E>,
     segments: &[&str],
@@ -146,7 +146,7 @@ fn options<E: Env>(
                           last-event-id";
             return rule.preflight(methods, fields);
         }
-        // Pages may read streams with a token in a field or in the query. They may not publish: that takes the
+        // Pages may read streams with a token in a field or in the query. They may not publish: that requires the
         // management token, which no page should have.
         let of_streams = cors::Rule::new(&call.app.config.topics.allow_origins, headers);
         if matches!(segments, ["v1", "channels", _]) {
@@ -156,7 +156,7 @@ fn options<E: Env>(
     with_allow(rule.allow(reply::empty()), methods)
 }
 
-/// 308: the dashboard's path ends with a slash.
+/// 308 to the path of the dashboard, which ends with a slash.
 fn to_dashboard() -> Response<Body> {
     let mut response = reply::empty();
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;

@@ -1,4 +1,4 @@
-//! The description of the API (OpenAPI 3.1), put together from one part for each service.
+//! The description of the API (OpenAPI 3.1), assembled from one part for each service.
 
 use super::reply::typed;
 use crate::body::Body;
@@ -6,7 +6,7 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
 
-/// The parts: the first is the frame, the others have `paths`, and `components` of theirs.
+/// The parts: the first is the frame, the others have `paths`, and `components` of their own.
 const PARTS: &[&str] = &[
     include_str!("openapi/frame.json"),
     include_str!("openapi/channels.json"),
@@ -22,7 +22,7 @@ const PARTS: &[&str] = &[
 
 static DOCUMENT: OnceLock<String> = OnceLock::new();
 
-/// The whole description.
+/// Returns the whole description.
 pub(super) fn document() -> Response<Body> {
     let document = DOCUMENT.get_or_init(|| Value::Object(assemble()).to_string());
     typed(StatusCode::OK, "application/vnd.oai.openapi+json;version=3.1", document.clone())
@@ -43,7 +43,7 @@ pub(super) fn assemble() -> Map<String, Value> {
     whole
 }
 
-/// Adds what any operation may answer.
+/// Adds the responses that any operation may have.
 fn complete(operation: &mut Value) {
     let has_content = operation.get("requestBody").is_some();
     let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
@@ -54,7 +54,7 @@ fn complete(operation: &mut Value) {
     }
 }
 
-/// Puts `part` into `whole`, object by object.
+/// Merges `part` into `whole`, object by object.
 fn merge(whole: &mut Map<String, Value>, part: Map<String, Value>) {
     for (name, value) in part {
         match (whole.get_mut(&name), value) {

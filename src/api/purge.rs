@@ -1,4 +1,4 @@
-//! Purging by HTTP.
+//! Purging over HTTP.
 
 use super::call::{Call, unavailable};
 use super::reply::{Outcome, json};
@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde_json::json;
 use std::time::Duration;
 
-/// How long the space of what was purged is given back behind the answer.
+/// How long a sweep may free the space of what was purged, after the answer.
 const SWEEP: Duration = Duration::from_secs(20);
 
 /// Purges at once, then announces it.

@@ -6,16 +6,16 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-/// What an endpoint gives: an answer or a problem.
+/// The result of an endpoint: an answer or a problem.
 pub(super) type Outcome = Result<Response<Body>, Problem>;
 
-/// An answer in JSON, which no cache stores.
+/// Makes an answer in JSON, which no cache stores.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     let text = serde_json::to_vec(value).unwrap_or_default();
     typed(status, "application/json", text)
 }
 
-/// An answer of this media type, which no cache stores.
+/// Makes an answer of this media type, which no cache stores.
 pub(super) fn typed(
     status: StatusCode,
     media_type: &'static str,
@@ -28,7 +28,7 @@ pub(super) fn typed(
     response
 }
 
-/// 204, which no cache stores.
+/// Makes a 204, which no cache stores.
 pub(super) fn empty() -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::NO_CONTENT;

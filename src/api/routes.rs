@@ -1,4 +1,4 @@
-//! Which paths there are, and by which methods: nothing else is served, and the description has the same.
+//! The table of paths and their methods: nothing else is served, and the description has the same.
 
 /// A path below `/_spindrift/`, and its methods. `{}` is any segment, `{*}` one or more.
 type Route = (&'static str, &'static [&'static str]);
@@ -55,7 +55,7 @@ const ROUTES: &[Route] = &[
     ("v1/queues/{}/schedules/{}", &["DELETE", "GET", "PUT"]),
 ];
 
-/// The methods of a path in alphabetical order, `HEAD` and `OPTIONS` among them; none where there is nothing.
+/// Returns the methods of a path in alphabetical order, including `HEAD` and `OPTIONS`; none for an unknown path.
 pub(super) fn methods(segments: &[&str]) -> Vec<&'static str> {
     let routes = ROUTES.iter().filter(|(path, _)| matches(path, segments));
     let mut all: Vec<&str> = routes.flat_map(|(_, methods)| methods.iter().copied()).collect();

@@ -1,4 +1,4 @@
-//! Seconds as the API writes and reads them: numbers that may have a fraction, to the millisecond.
+//! Seconds in the API: numbers that may have a fraction, to the millisecond.
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::time::{Timestamp, millis};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seconds(pub(super) Duration);
 
-/// Above this a number of milliseconds is not exact any more.
+/// Above this, a number of milliseconds is not exact any more.
 const MOST: f64 = 9e12;
 
 impl Seconds {
@@ -17,7 +17,7 @@ impl Seconds {
         (0.0..=MOST).contains(&seconds).then(|| Self(Duration::from_millis((seconds * 1000.0).ceil() as u64)))
     }
 
-    /// Parses digits, perhaps with a fraction; `None` for anything else, signs and exponents included.
+    /// Parses digits with an optional fraction; `None` for anything else, including signs and exponents.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         let whole = text.starts_with(|c: char| c.is_ascii_digit()) && !text.ends_with('.');
@@ -34,17 +34,17 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
-/// A duration in seconds.
+/// Returns a duration in seconds.
 pub(super) fn seconds(duration: Duration) -> f64 {
     millis(duration) as f64 / 1000.0
 }
 
-/// A point in time in seconds since the Unix epoch.
+/// Returns a point in time in seconds since the Unix epoch.
 pub(super) fn unix(time: Timestamp) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
 
-/// For `Retry-After` (RFC 9110 §10.2.3): whole seconds, rounded up, at least one.
+/// Returns a duration for `Retry-After` (RFC 9110 §10.2.3): whole seconds, rounded up, at least one.
 pub(super) fn retry_after(duration: Duration) -> u64 {
     millis(duration).div_ceil(1000).max(1)
 }

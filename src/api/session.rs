@@ -1,4 +1,4 @@
-//! Sessions over HTTP, for who has the management token: by their handles, or by ids that the caller chose.
+//! Sessions over HTTP, for holders of the management token: by their handles, or by ids that the caller chose.
 
 mod answer;
 mod asked;
@@ -16,7 +16,7 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Answers below `sessions` and `users`.
+/// Answers requests to `sessions` and `users`, and below.
 pub(super) async fn serve<E: Env>(call: Call<'_, E>, segments: &[&str], method: Method) -> Outcome {
     let allowed: &[&str] = if matches!(segments, ["sessions", _]) && method == Method::GET {
         &["touch"]
@@ -77,7 +77,7 @@ async fn create<E: Env>(mut call: Call<'_, E>) -> Outcome {
     }
 }
 
-/// A session with a token for the client.
+/// Makes the answer with a session and the token for the client.
 fn issued<E: Env>(call: &Call<'_, E>, new: &New) -> Answer {
     Answer::of(&Id::Ours(*new.id.handle())).at(new.receipt).with_token(call.app.ring.sign(&new.id))
 }

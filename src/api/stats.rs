@@ -1,4 +1,4 @@
-//! What was counted over all instances, and how things stand.
+//! The counters of all instances, and the current state.
 
 use super::call::Call;
 use super::gauges::look;
@@ -9,7 +9,7 @@ use crate::redis::Condition;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-/// For people and dashboards. Without Redis what is counted there is not known: `null`.
+/// Answers for people and dashboards. Without Redis the counters are unknown: `null`.
 pub(super) async fn json<E: Env>(call: Call<'_, E>) -> Outcome {
     call.only_query(&[])?;
     let seen = look(call.app).await;
@@ -25,7 +25,7 @@ pub(super) async fn json<E: Env>(call: Call<'_, E>) -> Outcome {
     Ok(reply::json(StatusCode::OK, &shown))
 }
 
-/// For Prometheus. Without Redis there are gauges alone, and one of them says so.
+/// Answers for Prometheus. Without Redis there are only gauges, one of which says so.
 pub(super) async fn prometheus<E: Env>(call: Call<'_, E>) -> Outcome {
     call.only_query(&[])?;
     let seen = look(call.app).await;
@@ -33,7 +33,7 @@ pub(super) async fn prometheus<E: Env>(call: Call<'_, E>) -> Outcome {
     Ok(reply::typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
 }
 
-/// The nodes of a cluster, as this instance knows them without asking.
+/// Returns the nodes of a cluster, as this instance knows them without asking.
 fn nodes<E: Env>(call: &Call<'_, E>) -> Option<Value> {
     let known = call.shared().ok()?.redis.nodes().into_iter();
     let nodes: Vec<Value> = known.map(|(place, condition)| node(&place.to_string(), &condition)).collect();

@@ -1,4 +1,4 @@
-//! Warming by HTTP.
+//! Warming over HTTP.
 
 use super::call::Call;
 use super::reply::{Outcome, json};
@@ -8,7 +8,7 @@ use crate::problem::Problem;
 use http::StatusCode;
 use serde_json::json;
 
-/// Fetches URLs into the cache, and answers once that is done.
+/// Fetches URLs into the cache, and answers when that is done.
 pub(super) async fn serve<E: Env>(mut call: Call<'_, E>) -> Outcome {
     call.only_query(&[])?;
     call.shared()?;

@@ -108,7 +108,7 @@ impl<E: Env> Topics<E> {
         topic: &TopicName,
         wanted: Option<Position>,
     ) -> Result<(Found, Vec<Event>), RedisError> {
-        // Only the greatest possible id is not before "+".
+        // "+" is the greatest possible id, so that no events are found.
         let from = wanted.map_or_else(|| "+".to_owned(), |position| position.next().to_string());
         let arguments = vec![Arg::from(from), Arg::from(self.most())];
         let (key, state) = (self.keys.topic(topic.as_str()), self.keys.topic_state(topic.as_str()));

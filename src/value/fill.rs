@@ -1,4 +1,4 @@
-//! Cache-aside: one caller makes a value, the others wait for it.
+//! Cache-aside: one caller makes a value while the others wait for it.
 
 use super::read::Look;
 use super::record::Kind;
@@ -19,18 +19,18 @@ static UNLEASE: Script = Script::new(include_str!("../redis/lua/value_unlease.lu
 /// The longest text of a failure that is remembered, in bytes.
 const MAX_FAILURE: usize = 1024;
 
-/// How a value is made by one for all.
+/// The terms on which one caller makes a value for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// How long the value lives; `None` for as long as values do where nobody says.
+    /// How long the value lives; `None` for the default of all values.
     pub ttl: Option<Duration>,
-    /// How long making it may take. Who takes longer is taken for dead: another makes it, and what comes too late
-    /// is not stored. Default 10 s.
+    /// How long making it may take. A caller that takes longer counts as dead: another one makes the value, and what comes
+    /// too late is not stored. Default 10 s.
     pub lease: Duration,
-    /// How long the others wait for it before each makes it for itself, without storing it. Default 5 s.
+    /// How long the others wait before each makes the value for itself, without storing it. Default 5 s.
     pub wait: Duration,
-    /// How long a failure to make it is remembered and given to all who ask; `None` for not at all, so that the
-    /// next one tries again. Default `None`.
+    /// How long a failure is remembered and returned to all callers; `None` for not at all, so that the
+    /// next caller tries again. Default `None`.
     pub remember_failure: Option<Duration>,
 }
 
@@ -45,23 +45,23 @@ impl Default for Terms {
     }
 }
 
-/// A value, and where it comes from.
+/// A value, and how it was obtained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filled {
     /// The value.
     pub value: Value,
-    /// Where it comes from.
+    /// How it was obtained.
     pub how: How,
 }
 
-/// Where a value comes from.
+/// How a value was obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// It was there, or another made it meanwhile.
+    /// It existed, or another caller made it meanwhile.
     Found,
-    /// It was made here and stored for all.
+    /// It was made here, and stored for all.
     Stored,
-    /// It was made here and not stored: the wait for another was over, the key was set, deleted or invalidated
+    /// It was made here and not stored: the wait for another caller was over, the key was set, deleted or invalidated
     /// meanwhile, making it took longer than its lease, or Redis failed.
     NotStored,
 }
@@ -72,12 +72,12 @@ pub enum FillError<X> {
     /// Making it failed just now.
     #[error("{0}")]
     Failed(X),
-    /// Making it failed not long ago, with these words.
+    /// Making it failed not long ago, with this message.
     #[error("{0}")]
     Remembered(String),
 }
 
-/// The right to fill a value, from before it began to be made.
+/// The right to fill a value, granted before the value began to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct FillLease {
@@ -86,30 +86,30 @@ pub struct FillLease {
     mark: LedgerMark,
 }
 
-/// What a caller does who found no value.
+/// What a caller that found no value does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// Nothing: here it is.
+    /// Nothing: the value exists.
     Found(Value),
-    /// Nothing: making it failed not long ago, with these words.
+    /// Nothing: making it failed not long ago, with this message.
     Failed(String),
-    /// Make it, for all.
+    /// Make it, for all callers.
     Fill(FillLease),
-    /// Wait: another makes it.
+    /// Wait: another caller makes it.
     Wait {
-        /// Until that one is taken for dead.
+        /// The time until that caller counts as dead.
         ends_in: Duration,
     },
 }
 
 impl FillLease {
-    /// As text, for a caller who makes the value elsewhere.
+    /// Encodes it as text, for a caller that makes the value elsewhere.
     #[must_use]
     pub fn token(&self) -> String {
         format!("{}.{}.{}", self.lease, self.mark.id, self.mark.seq)
     }
 
-    /// Reads what [`FillLease::token`] gave for this key; `None` for anything else.
+    /// Parses the text of [`FillLease::token`] for this key; `None` for anything else.
     #[must_use]
     pub fn of_token(key: ValueKey, token: &str) -> Option<Self> {
         let mut parts = token.splitn(3, '.');
@@ -121,14 +121,14 @@ impl FillLease {
 }
 
 impl<E: Env> Values<E> {
-    /// The value of `key`, made by `make` where there is none. Of many callers on any number of instances one
-    /// makes it, and the others wait, within the bounds of `terms`.
+    /// Returns the value of `key`, made by `make` if there is none. Of many callers on any number of instances one
+    /// makes it, and the others wait, on the given `terms`.
     ///
-    /// What `make` gave is not stored when the key was set, deleted or invalidated since it began. Without Redis
+    /// The made value is not stored if the key was set, deleted or invalidated since `make` began. Without Redis
     /// every caller makes it.
     ///
     /// # Errors
-    /// [`FillError`], when it could not be made. Redis alone is never a reason.
+    /// [`FillError`], when it could not be made. A failure of Redis alone is never an error.
     pub async fn get_or_set<X: Display>(
         &self,
         key: &ValueKey,
@@ -156,7 +156,7 @@ impl<E: Env> Values<E> {
         }
     }
 
-    /// Stores what was made, where it may be; gives it in any case.
+    /// Stores a made value, if it may be stored, and returns it in any case.
     async fn keep(&self, lease: Option<FillLease>, made: NewValue, ttl: Option<Duration>) -> Filled {
         let stored = match lease {
             Some(lease) => self.fill(&lease, &made, ttl).await.unwrap_or_else(|error| {
@@ -170,7 +170,7 @@ impl<E: Env> Values<E> {
         Filled { value: made.found(expires_at), how }
     }
 
-    /// Gives the lease back, so that the next one tries at once; or remembers the failure in place of a value.
+    /// Gives the lease back, so that the next caller tries at once; or stores the failure in place of a value.
     async fn fail(&self, lease: FillLease, words: &str, remember: Option<Duration>) {
         let ttl = remember.and_then(Ttl::new).filter(|ttl| ttl.as_millis() <= millis(self.limits.max_ttl));
         let done = match ttl {
@@ -187,8 +187,8 @@ impl<E: Env> Values<E> {
         }
     }
 
-    /// Looks whose turn it is to make the value of `key`, again and again until it is this caller's, the value is
-    /// there, or `wait` is over; `lease` is how long making it may take.
+    /// Asks for the turn to make the value of `key`, again and again until it is this caller's, the value
+    /// exists, or `wait` is over; `lease` is how long making it may take.
     ///
     /// # Errors
     /// [`RedisError`]; a lease that was taken all the same ends by itself.
@@ -233,7 +233,7 @@ impl<E: Env> Values<E> {
                 Some((head, content)) => return Ok(Turn::Found(Value::of(head, content))),
                 None => {}
             }
-            // From before the value begins to be made: what is invalidated from here on takes it along.
+            // From before the value begins to be made, so that every later invalidation applies to it.
             let mark = match ledger {
                 Some(ledger) => ledger.mark,
                 None => self.books.numbered(self.ledger_of(key)).begin().await?.mark,
@@ -242,7 +242,7 @@ impl<E: Env> Values<E> {
             match code {
                 1 => return Ok(Turn::Fill(FillLease { key: key.clone(), lease, mark })),
                 0 => return Ok(Turn::Wait { ends_in }),
-                // Something was written since: it is looked at.
+                // The value was written since, so it is read again.
                 _ => {}
             }
         }
@@ -261,11 +261,11 @@ impl<E: Env> Values<E> {
         Ok((code.int()?, Duration::from_millis(u64::try_from(ends_in.int()?).unwrap_or(0))))
     }
 
-    /// Stores a value that was made under `lease`. `None` when the lease has ended, or the key was set or deleted
-    /// since it was taken. One that was invalidated since is stored and does not count.
+    /// Stores a value that was made under `lease`. `None` if the lease has ended, or the key was set or deleted
+    /// since it was taken. A value that was invalidated since is stored, but does not count.
     ///
     /// # Errors
-    /// [`ValueError`]; where Redis leaves the outcome unknown, it may be stored.
+    /// [`ValueError`]; if Redis leaves the outcome unknown, it may be stored.
     pub async fn fill(
         &self,
         lease: &FillLease,
@@ -275,7 +275,7 @@ impl<E: Env> Values<E> {
         let ttl = self.check(value, ttl)?;
         let (record, expires_at) = self.record(value, ttl, &lease.mark);
         let write = self.write(&lease.key, Only::Lease(&lease.lease), record, ttl);
-        // Opened anew so that the ledger outlives the value.
+        // Begun anew, so that the ledger outlives the value.
         let ledger = self.books.numbered(self.ledger_of(&lease.key));
         let (written, opened) = join(write, ledger.begin()).await;
         let (done, replaced) = written?;
@@ -283,7 +283,7 @@ impl<E: Env> Values<E> {
         Ok(done.then_some(Written { replaced, expires_at }))
     }
 
-    /// Gives the right to fill a value back, so that another has it at once. `false` when it had ended.
+    /// Gives the right to fill a value back, so that another caller gets it at once. `false` if it had ended.
     ///
     /// # Errors
     /// [`RedisError`]: then it ends by itself, or giving it back again is safe.

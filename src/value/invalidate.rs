@@ -1,4 +1,4 @@
-//! Invalidating many values at once, and giving their space back sooner than they would end.
+//! Invalidating many values at once, and freeing their space before they expire.
 
 use super::many::AT_ONCE;
 use super::{Pattern, Tag, ValueKey, Values};
@@ -12,17 +12,17 @@ use std::time::Duration;
 
 /// How many keys Redis looks at in one step of a sweep.
 const STEP: u64 = 200;
-/// How long after a sweep the next may begin: values are invalidated often, and each sweep goes through all keys.
+/// How long after a sweep began the next may begin: invalidations are frequent, and each sweep goes through all keys.
 const REST: Duration = Duration::from_secs(60);
 
 impl<E: Env> Values<E> {
-    /// Invalidates every value whose key one of the patterns matches, or that has one of the tags. Once this
-    /// returns, no instance finds one that was set, or began to be made, before it was called.
+    /// Invalidates every value whose key matches one of the patterns, or that has one of the tags. Once this
+    /// returns, no instance finds a value that was set, or began to be made, before the call.
     ///
-    /// One round trip for up to 1,000 patterns and tags, however many values they mean.
+    /// One round trip for up to 1,000 patterns and tags, however many values they cover.
     ///
     /// # Errors
-    /// [`RedisError`]: then some may not be invalidated. Doing it again is safe.
+    /// [`RedisError`]: then some may not be invalidated. Repeating it is safe.
     pub async fn invalidate(&self, patterns: &[Pattern], tags: &[Tag]) -> Result<(), RedisError> {
         let tags = tags.iter().map(|tag| Target::Tag(tag.as_str().to_owned()));
         let tags = tags.filter_map(|tag| ledger::member(&tag, false));
@@ -34,12 +34,12 @@ impl<E: Env> Values<E> {
         Ok(())
     }
 
-    /// Drops what was invalidated, for no longer than `budget`; `None` when that was done less than a minute ago,
-    /// or is being done. Readers find it gone already, and drop what they come upon: this gives back the space of
-    /// what nobody asks for any more.
+    /// Drops invalidated values, for at most `budget`; `None` if a sweep began less than a minute ago.
+    /// Readers do not see these values any more, and drop those that they find: this frees the space of
+    /// values that nobody reads.
     ///
     /// # Errors
-    /// [`RedisError`]: then the rest stays until its time is up.
+    /// [`RedisError`]: then the rest stays until it expires.
     pub async fn sweep(&self, budget: Duration) -> Result<Option<Swept>, RedisError> {
         let held = self.keys.values_sweep();
         if !self.redis.set_new(&held, &self.nonces.next(), REST).await? {
@@ -67,7 +67,7 @@ impl<E: Env> Values<E> {
         Ok(())
     }
 
-    /// Whether something stood at `key` that was invalidated.
+    /// Drops the value at `key` if it was invalidated; `true` if it was dropped.
     async fn drop_invalidated(
         &self,
         key: &ValueKey,

@@ -6,26 +6,26 @@ use crate::env::Env;
 use crate::redis::{RedisError, together};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-/// Values that cannot be larger than this together, in bytes, are read whole at once.
+/// Values whose total size cannot exceed this, in bytes, are read as a whole at once.
 const WHOLE: u64 = 8 << 20;
-/// As many commands are under way at once.
+/// How many commands are in flight at once.
 pub(super) const AT_ONCE: usize = 256;
-/// Large values are read in groups of so many bytes.
+/// Large values are read in groups of this size, in bytes.
 const GROUP: u64 = 4 << 20;
 
 /// One of many values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// There is none.
+    /// It does not exist.
     Missing,
     /// It was read.
     Value(Value),
-    /// It is there, and there was no room left for it.
+    /// It exists, but there was no room left for it.
     LeftOut(Glance),
 }
 
 impl<E: Env> Values<E> {
-    /// Everything of the values of many keys but their content, in the order of these. One round trip for up to 256.
+    /// Returns everything but the content of many values, in the order of the keys. One round trip for up to 256.
     ///
     /// # Errors
     /// As [`Values::get`].
@@ -43,7 +43,7 @@ impl<E: Env> Values<E> {
         Ok(all)
     }
 
-    /// The values of many keys, in the order of these. All are in memory at once.
+    /// Returns many values, in the order of the keys. All are in memory at once.
     ///
     /// # Errors
     /// As [`Values::get`].
@@ -52,8 +52,8 @@ impl<E: Env> Values<E> {
         Ok(all.map(|read| if let Read::Value(value) = read { Some(value) } else { None }).collect())
     }
 
-    /// The values of many keys, in the order of these, with `room` bytes of content in all: those which do not
-    /// fit any more are left out. One round trip for few, two for up to 256, and one more for every 4 MiB of those
+    /// Returns many values, in the order of the keys, with at most `room` bytes of content in all: values that do not
+    /// fit are left out. One round trip for a few, two for up to 256, and one more for every 4 MiB of values
     /// over 4 KiB.
     ///
     /// # Errors
@@ -92,8 +92,8 @@ impl<E: Env> Values<E> {
         Ok(all)
     }
 
-    /// As [`Values::read_many`], where each says for itself whether it could be read: one server may be away, or a key be
-    /// another's.
+    /// As [`Values::read_many`], with a result for each value: one server may be away, or a key may be used by something
+    /// else.
     pub async fn read_each(&self, keys: &[ValueKey], room: u64) -> Vec<Result<Read, RedisError>> {
         match self.read_many(keys, room).await {
             Ok(all) => return all.into_iter().map(Ok).collect(),
@@ -121,7 +121,7 @@ impl<E: Env> Values<E> {
         }
     }
 
-    /// Reads those values whole whose first bytes were not enough.
+    /// Reads those values as a whole whose first bytes were not enough.
     async fn read_large(
         &self,
         keys: &[ValueKey],
@@ -150,7 +150,7 @@ impl<E: Env> Values<E> {
         Ok(())
     }
 
-    /// What of `records` counts and fits.
+    /// Returns which of `records` are valid and fit.
     async fn fitting(
         &self,
         keys: &[ValueKey],
@@ -174,11 +174,11 @@ impl<E: Env> Values<E> {
     }
 }
 
-/// Bytes that may still be taken.
+/// The bytes that may still be taken.
 struct Room(u64);
 
 impl Room {
-    /// Takes so many, if there are.
+    /// Takes this many, if there are enough.
     fn take(&mut self, bytes: u64) -> bool {
         let left = self.0.checked_sub(bytes);
         self.0 = left.unwrap_or(self.0);

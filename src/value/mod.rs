@@ -32,9 +32,9 @@
 //! | `{value:<key>}:l` | the lease to fill it, while somebody does |
 //! | `{values}`, `{values}:z` | the head and the entries of the ledger of invalidations; in a cluster `{values:<n>}`, sixteen of them |
 //!
-//! Invalidation by pattern and by tag is a [ledger](crate::purge), as for responses, though another one: one
-//! write invalidates any number of values, and nothing has to be found. A value carries the ledger's count from
-//! before it was set, or from before it began to be made, and is compared with it when it is read.
+//! Invalidation by pattern and by tag uses a [ledger](crate::purge) of its own, like that for responses: one
+//! write invalidates any number of values, and nothing has to be found. A value carries the mark of the ledger from
+//! before it was set, or before it began to be made, and is compared with the ledger when it is read.
 
 mod fill;
 mod invalidate;
@@ -65,14 +65,14 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What bounds values.
+/// The limits of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValueLimits {
     /// The largest content, in bytes. Default 1 MiB.
     pub max_size: u64,
-    /// How long a value lives where nobody says. Default an hour.
+    /// The default time to live. Default an hour.
     pub default_ttl: Duration,
-    /// The longest that one lives. Default 30 days.
+    /// The longest time to live. Default 30 days.
     pub max_ttl: Duration,
 }
 
@@ -83,7 +83,7 @@ impl Default for ValueLimits {
     }
 }
 
-/// All values, as one instance uses them.
+/// The values, as used by one instance.
 pub struct Values<E: Env> {
     env: E,
     redis: Rc<Client<E>>,
@@ -97,35 +97,35 @@ pub struct Values<E: Env> {
 /// A value that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// What its content is.
+    /// The media type of its content.
     pub media_type: MediaType,
     /// Its tags.
     pub tags: Vec<String>,
-    /// When it ends, by the clock of the instance that set it.
+    /// When it expires, by the clock of the instance that set it.
     pub expires_at: Timestamp,
-    /// What it is compared by.
+    /// The entity tag of media type and content.
     pub etag: EntityTag,
     /// Its content.
     pub content: Bytes,
 }
 
-/// What two values of the same media type and content have in common, and no others.
+/// An entity tag, equal for values with the same media type and content, and different for all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntityTag([u8; 16]);
 
 impl EntityTag {
-    /// The tag with this opaque text, the part between the quotes; `None` when no value has such a one.
+    /// Parses the opaque text between the quotes of a tag; `None` if no value has such a tag.
     #[must_use]
     pub fn of_opaque(text: &str) -> Option<Self> {
         let number = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32)?;
         let tag = Self(number.to_be_bytes());
-        // Upper case and signs are read too; no value has them.
+        // Parsing accepts upper case and signs, which no tag has.
         (crate::redis::hex(&tag.0) == text).then_some(tag)
     }
 }
 
 impl fmt::Display for EntityTag {
-    /// As a strong entity tag (RFC 9110 §8.8.3).
+    /// Formats it as a strong entity tag (RFC 9110 §8.8.3).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", crate::redis::hex(&self.0))
     }
@@ -142,7 +142,7 @@ pub struct NewValue {
 /// Why a value was not set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// It is not what it may be.
+    /// It is not valid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// Its content is too large.
@@ -153,18 +153,18 @@ pub enum ValueError {
         /// Its size, in bytes.
         found: u64,
     },
-    /// Others changed it again and again while its condition was examined.
+    /// Others changed it again and again while its condition was evaluated.
     #[error("others keep changing the value: try again")]
     Contended,
-    /// Redis did not do it, or it is not known whether it did.
+    /// Redis did not carry it out, or it is unknown whether it did.
     #[error(transparent)]
     Redis(#[from] RedisError),
 }
 
-/// Why a value of a type was not found.
+/// Why a value of a certain type was not returned.
 #[derive(Debug, thiserror::Error)]
 pub enum TypedError {
-    /// It is there, and is not JSON of this type.
+    /// It exists, but is not JSON of this type.
     #[error("expected another value: {0}")]
     Json(#[from] serde_json::Error),
     /// Redis could not be read.
@@ -173,10 +173,10 @@ pub enum TypedError {
 }
 
 impl Value {
-    /// The content as JSON of type `T`.
+    /// Deserializes the content as JSON of type `T`.
     ///
     /// # Errors
-    /// When it is not.
+    /// When it is not JSON of this type.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.content)
     }
@@ -188,27 +188,27 @@ impl Value {
 }
 
 impl NewValue {
-    /// Bytes of this media type.
+    /// Makes a value of bytes with this media type.
     #[must_use]
     pub fn new(media_type: MediaType, content: impl Into<Bytes>) -> Self {
         Self { media_type, content: content.into(), tags: Vec::new() }
     }
 
-    /// Anything as JSON.
+    /// Makes a value of anything, as JSON.
     ///
     /// # Errors
-    /// When it cannot be written as JSON.
+    /// When it cannot be serialized as JSON.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         Ok(Self::new(MediaType::json(), serde_json::to_vec(value)?))
     }
 
-    /// Text.
+    /// Makes a value of text.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
         Self::new(MediaType::text(), text.into())
     }
 
-    /// The same with these tags, [`MAX_TAGS`] at most.
+    /// Sets its tags, at most [`MAX_TAGS`].
     ///
     /// # Errors
     /// [`Invalid`] for more.
@@ -220,13 +220,13 @@ impl NewValue {
         Ok(Self { tags, ..self })
     }
 
-    /// What it is compared by once it is set.
+    /// Returns the entity tag that it has once it is set.
     #[must_use]
     pub fn etag(&self) -> EntityTag {
         EntityTag(record::digest(&self.media_type, &self.content))
     }
 
-    /// As it will be found.
+    /// Returns it as it is found later.
     fn found(self, expires_at: Timestamp) -> Value {
         let etag = self.etag();
         let tags = record::tag_texts(&self.tags);
@@ -235,7 +235,7 @@ impl NewValue {
 }
 
 impl<E: Env> Values<E> {
-    /// Values over `redis`, with their keys made by `keys`. Reads are counted by `metrics`.
+    /// Makes the values in `redis`, with the names of their keys from `keys`. `metrics` counts reads.
     #[must_use]
     pub fn new(
         env: E,
@@ -245,23 +245,23 @@ impl<E: Env> Values<E> {
         limits: ValueLimits,
         metrics: Rc<Metrics<E>>,
     ) -> Self {
-        // A ledger outlives every value that refers to it: three quarters are left when one is set.
+        // The ledger outlives every value that refers to it: three quarters of its life are left when one is set.
         let lifetime = Ttl::new(limits.max_ttl.saturating_mul(2)).unwrap_or(Ttl::MIN);
         let ledger = (keys.values(), keys.values_entries());
         let books = Books::new(&redis, &nonces, ledger, || keys.values_of_shares(), lifetime);
         Self { env, redis, keys, nonces, books, limits, metrics }
     }
 
-    /// The bounds.
+    /// Returns the limits.
     #[must_use]
     pub const fn limits(&self) -> &ValueLimits {
         &self.limits
     }
 
-    /// How long a value lives that is to live for `ttl`, or for as long as values do where nobody says.
+    /// Returns the time to live of a value for which `ttl` is requested; `None` requests the default.
     ///
     /// # Errors
-    /// [`Invalid`] for zero, and for longer than [`ValueLimits::max_ttl`].
+    /// [`Invalid`] for zero, and for more than [`ValueLimits::max_ttl`].
     pub fn ttl(&self, ttl: Option<Duration>) -> Result<Ttl, Invalid> {
         let ttl = ttl.unwrap_or(self.limits.default_ttl.min(self.limits.max_ttl));
         Ttl::new(ttl).filter(|_| ttl <= self.limits.max_ttl).ok_or_else(|| {
@@ -270,7 +270,7 @@ impl<E: Env> Values<E> {
         })
     }
 
-    /// The value of `key` as JSON of type `T`.
+    /// Returns the value of `key`, deserialized from JSON.
     ///
     /// # Errors
     /// [`TypedError`].

@@ -1,4 +1,4 @@
-//! Keys, tags, patterns and media types within their bounds.
+//! Keys, tags, patterns and media types, checked against their bounds.
 
 use crate::invalid::Invalid;
 
@@ -18,7 +18,7 @@ pub const MAX_MEDIA_TYPE: usize = 255;
 pub struct ValueKey(String);
 
 impl ValueKey {
-    /// `text` as a key: 1 to 512 bytes of UTF-8 without control characters. It counts byte for byte.
+    /// Makes a key: 1 to 512 bytes of UTF-8 without control characters. It is compared byte for byte.
     ///
     /// # Errors
     /// [`Invalid`] for anything else.
@@ -27,19 +27,19 @@ impl ValueKey {
         Ok(Self(text.to_owned()))
     }
 
-    /// The key.
+    /// Returns the key.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A glob over keys: `*` is any number of bytes, `?` is one, everything else is itself.
+/// A glob over keys: `*` matches any number of bytes, `?` exactly one, everything else itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// `text` as a pattern: 1 to 1024 bytes of UTF-8 without control characters.
+    /// Makes a pattern: 1 to 1024 bytes of UTF-8 without control characters.
     ///
     /// # Errors
     /// [`Invalid`] for anything else.
@@ -48,20 +48,20 @@ impl Pattern {
         Ok(Self(text.to_owned()))
     }
 
-    /// The pattern.
+    /// Returns the pattern.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A tag, by which values are invalidated together. It is compared whole.
+/// A tag, by which values are invalidated together. It is compared as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tag(String);
 
 impl Tag {
-    /// `text` as a tag: 1 to 256 bytes of UTF-8 without control characters and commas, since lists of tags are
-    /// separated by these.
+    /// Makes a tag: 1 to 256 bytes of UTF-8 without control characters, commas, which separate tags in lists,
+    /// and blanks around it.
     ///
     /// # Errors
     /// [`Invalid`] for anything else.
@@ -73,19 +73,19 @@ impl Tag {
         Ok(Self(text.to_owned()))
     }
 
-    /// The tag.
+    /// Returns the tag.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// What the content of a value is (RFC 9110 §8.3.1), as its writer said.
+/// The media type of a value's content (RFC 9110 §8.3.1), as its writer declared it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaType(String);
 
 impl MediaType {
-    /// `text` as a media type: `type/subtype` and perhaps parameters, at most 255 bytes of printable ASCII.
+    /// Makes a media type: `type/subtype` with optional parameters, at most 255 bytes of printable ASCII.
     ///
     /// # Errors
     /// [`Invalid`] for anything else.
@@ -109,7 +109,7 @@ impl MediaType {
         Self("application/json".to_owned())
     }
 
-    /// `application/octet-stream`: bytes of which nothing is known.
+    /// `application/octet-stream`: bytes of unknown type.
     #[must_use]
     pub fn bytes() -> Self {
         Self("application/octet-stream".to_owned())
@@ -121,20 +121,20 @@ impl MediaType {
         Self("text/plain; charset=utf-8".to_owned())
     }
 
-    /// The media type.
+    /// Returns the media type.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is `application/json`, or ends in `+json` (RFC 6839 §3.1).
+    /// Returns whether it is `application/json`, or ends in `+json` (RFC 6839 §3.1).
     #[must_use]
     pub fn is_json(&self) -> bool {
         let essence = self.essence();
         essence == "application/json" || essence.ends_with("+json")
     }
 
-    /// Whether it is a kind of text.
+    /// Returns whether it is a kind of text.
     #[must_use]
     pub fn is_text(&self) -> bool {
         self.essence().starts_with("text/")
@@ -145,7 +145,7 @@ impl MediaType {
     }
 }
 
-/// `token` of RFC 9110 §5.6.2.
+/// Returns whether it is a `token` of RFC 9110 §5.6.2.
 fn is_token(text: &str) -> bool {
     let tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(tchar)

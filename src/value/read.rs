@@ -1,4 +1,4 @@
-//! Reading a value.
+//! Reading values.
 
 use super::record::{self, Beginning, Head, Kind};
 use super::{EntityTag, MediaType, Value, ValueKey, Values};
@@ -12,38 +12,38 @@ use crate::time::Timestamp;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many bytes of a value are read where it may be that no more are needed: nearly every head, and all of a
+/// How many bytes of a value are read when more may not be necessary: enough for nearly every head, and all of a
 /// small value.
 const FIRST: usize = 4096;
 
 /// Everything of a value but its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glance {
-    /// What its content is.
+    /// The media type of its content.
     pub media_type: MediaType,
     /// Its tags.
     pub tags: Vec<String>,
-    /// When it ends, by the clock of the instance that set it.
+    /// When it expires, by the clock of the instance that set it.
     pub expires_at: Timestamp,
-    /// What it is compared by.
+    /// The entity tag of media type and content.
     pub etag: EntityTag,
     /// The size of its content, in bytes.
     pub length: u64,
 }
 
-/// What stands at a key, whether it counts or not.
+/// What is stored at a key, whether it counts or not.
 pub(super) struct Look {
-    /// What counts: it was read well and was not invalidated.
+    /// The record, if it is intact and was not invalidated.
     pub(super) record: Option<(Head, Bytes)>,
-    /// The stamp of what stands there, empty for nothing. A script compares it.
+    /// The stamp of what is stored, empty for nothing. A script compares it.
     pub(super) seen: Vec<u8>,
-    /// The ledger, where there is one.
+    /// The ledger, if it has begun.
     pub(super) ledger: Option<LedgerHead>,
 }
 
 impl<E: Env> Values<E> {
-    /// The value of `key`. One round trip, and a second after something was invalidated that this instance has
-    /// not heard of.
+    /// Returns the value of `key`. One round trip, and a second one if something was invalidated that this instance has
+    /// not read yet.
     ///
     /// # Errors
     /// [`RedisError`]: then it is unknown.
@@ -53,7 +53,7 @@ impl<E: Env> Values<E> {
         Ok(found)
     }
 
-    /// Counts reads, each by whether it found what it wanted.
+    /// Counts reads, each as a hit or a miss.
     pub(super) fn count_reads(&self, found: impl IntoIterator<Item = bool>) {
         for found in found {
             let outcome = if found { "hit" } else { "miss" };
@@ -61,7 +61,7 @@ impl<E: Env> Values<E> {
         }
     }
 
-    /// Whether `key` has a value.
+    /// Returns whether `key` has a value.
     ///
     /// # Errors
     /// As [`Values::get`].
@@ -69,7 +69,7 @@ impl<E: Env> Values<E> {
         Ok(self.glance(key).await?.is_some())
     }
 
-    /// Everything of the value of `key` but its content, which is not read either.
+    /// Returns everything but the content of the value of `key`, which is not read.
     ///
     /// # Errors
     /// As [`Values::get`].
@@ -77,7 +77,7 @@ impl<E: Env> Values<E> {
         Ok(self.glance_many(std::slice::from_ref(key)).await?.pop().flatten())
     }
 
-    /// What stands at `key`.
+    /// Reads what is stored at `key`.
     pub(super) async fn look(&self, key: &ValueKey) -> Result<Look, RedisError> {
         let (heads, mut all) = self.whole(std::slice::from_ref(key)).await?;
         let ledger = heads.into_of(self.ledger_of(key));
@@ -90,7 +90,7 @@ impl<E: Env> Values<E> {
         Ok(Look { record, seen, ledger })
     }
 
-    /// The heads of their ledgers and all of these records, empty where there is none: one `MGET`.
+    /// Reads the heads of the ledgers and all of these records, empty if there is none, in one `MGET`.
     pub(super) async fn whole(&self, keys: &[ValueKey]) -> Result<(Heads, Vec<Vec<u8>>), RedisError> {
         let (ledgers, mut arguments) = self.ledgers_of(keys);
         arguments.extend(keys.iter().map(|key| Arg::from(&self.keys.value(key.as_str()))));
@@ -101,7 +101,7 @@ impl<E: Env> Values<E> {
         Ok((heads, all))
     }
 
-    /// The heads of the ledgers of these values.
+    /// Reads the heads of the ledgers of these values.
     pub(super) async fn heads(&self, keys: &[ValueKey]) -> Result<Heads, RedisError> {
         let (ledgers, arguments) = self.ledgers_of(keys);
         let reply = match ledgers.len() {
@@ -112,19 +112,19 @@ impl<E: Env> Values<E> {
         heads::<E>(ledgers, &mut reply.into_iter())
     }
 
-    /// The number of the ledger that says whether a value was invalidated.
+    /// Returns the number of the ledger with the invalidations of a value.
     pub(super) fn ledger_of(&self, key: &ValueKey) -> usize {
         self.books.number_of(self.keys.value(key.as_str()).as_str())
     }
 
-    /// The ledgers of these values, each once, and the keys of their heads.
+    /// Returns the ledgers of these values, each once, and the keys of their heads.
     fn ledgers_of(&self, keys: &[ValueKey]) -> (BTreeSet<usize>, Vec<Arg>) {
         let ledgers: BTreeSet<usize> = keys.iter().map(|key| self.ledger_of(key)).collect();
         let heads = ledgers.iter().map(|ledger| Arg::from(self.books.numbered(*ledger).head_key())).collect();
         (ledgers, heads)
     }
 
-    /// The first bytes of what stands at `key`, empty for nothing.
+    /// Reads the first bytes of what is stored at `key`, empty for nothing.
     pub(super) async fn first(&self, key: &ValueKey) -> Result<Vec<u8>, RedisError> {
         self.beginning(key, FIRST).await
     }
@@ -136,7 +136,7 @@ impl<E: Env> Values<E> {
         Ok(first.bytes()?.unwrap_or_default())
     }
 
-    /// The head of a record by its first bytes, and what of its content is among these. More is read where
+    /// Decodes the head of a record from its first bytes, and returns the content among these, too. More is read if
     /// the head is longer.
     pub(super) async fn head_of(
         &self,
@@ -159,7 +159,7 @@ impl<E: Env> Values<E> {
         }
     }
 
-    /// The head of a value that counts, and what of its content is among its first bytes.
+    /// Returns the head of a value that counts, with the content among its first bytes.
     pub(super) async fn valid(
         &self,
         key: &ValueKey,
@@ -188,7 +188,7 @@ impl<E: Env> Values<E> {
         None
     }
 
-    /// `found`, unless it was invalidated; then it is removed in the background. Without a ledger nothing
+    /// Returns `found`, unless it was invalidated; then it is removed in the background. Without a ledger nothing
     /// proves that it was not.
     pub(super) async fn judged<T>(
         &self,
@@ -203,7 +203,7 @@ impl<E: Env> Values<E> {
         Ok(None)
     }
 
-    /// Whether a value was not invalidated.
+    /// Returns whether a value was not invalidated.
     pub(super) async fn counts(
         &self,
         key: &ValueKey,
@@ -216,11 +216,11 @@ impl<E: Env> Values<E> {
     }
 }
 
-/// The heads of ledgers by their numbers, as far as these have begun.
+/// The heads of ledgers by number, if these have begun.
 pub(super) struct Heads(BTreeMap<usize, LedgerHead>);
 
 impl Heads {
-    /// That of the ledger with this number.
+    /// Returns the head of the ledger with this number.
     pub(super) fn of(&self, ledger: usize) -> Option<&LedgerHead> {
         self.0.get(&ledger)
     }
@@ -243,12 +243,12 @@ fn heads<E: Env>(
     Ok(Heads(heads))
 }
 
-/// The stamp as the scripts read it: `GETRANGE key 9 24`.
+/// Returns the stamp, as the scripts read it: `GETRANGE key 9 24`.
 pub(super) fn stamp_of(record: &[u8]) -> Vec<u8> {
     record.get(9..).map(|rest| rest[..rest.len().min(16)].to_vec()).unwrap_or_default()
 }
 
-/// A record as a value; a failure that is remembered is none.
+/// Converts a record to a value; a remembered failure is not one.
 pub(super) fn value(record: Option<(Head, Bytes)>) -> Option<Value> {
     let (head, content) = record.filter(|(head, _)| head.kind == Kind::Value)?;
     Some(Value::of(head, content))

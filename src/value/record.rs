@@ -1,12 +1,12 @@
-//! A value as it stands in Redis: one string.
+//! The encoding of a value in Redis: one string.
 //!
 //! ```text
 //! record = version(1) checksum(head)(4) length(head)(4) head content
 //! head   = stamp(16) kind(1) digest(16) length(content)(8) expires_at(8) ledger(id seq) media_type tags
 //! ```
-//! Numbers are big-endian, texts stand after their length. `stamp` is different for each write, so that a script
-//! can tell whether another came in between; it stands at a fixed place. `digest` is that of [`digest`], and
-//! proves the content. An unknown version, a wrong checksum or a length that does not fit is [`Corrupt`] and
+//! Numbers are big-endian, and texts are preceded by their length. `stamp` differs for each write, so that a script
+//! can tell whether another write came in between; it has a fixed position. `digest` is that of [`digest`], and
+//! verifies the content. An unknown version, a wrong checksum or a length that does not fit is [`Corrupt`] and
 //! counts as no value at all.
 
 use super::name::{MediaType, Tag};
@@ -17,15 +17,15 @@ use bytes::Bytes;
 
 const VERSION: u8 = 2;
 
-/// Different for each write.
+/// A stamp, different for each write.
 pub(super) type Stamp = [u8; 16];
 
-/// What a record is.
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A value.
     Value,
-    /// Why a value could not be made, in words. Nobody but who would make it anew sees it.
+    /// Why a value could not be made. Only callers that would make it see this.
     Failure,
 }
 
@@ -42,16 +42,16 @@ pub(super) struct Head {
     pub(super) tags: Vec<String>,
 }
 
-/// What [`Head::decode`] found in the first bytes of a record.
+/// The result of decoding the first bytes of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Beginning {
-    /// The whole head, and where the content begins.
+    /// The whole head, and the position where the content begins.
     Whole(Head, usize),
-    /// The head is so many bytes long in all, more than there were.
+    /// The length in bytes up to the end of the head, of which more has to be read.
     Longer(usize),
 }
 
-/// The 128-bit hash of a media type and content: the same for the same value, whoever wrote it.
+/// The 128-bit hash of media type and content: the same for the same value, whoever wrote it.
 pub(super) fn digest(media_type: &MediaType, content: &[u8]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(media_type.as_str().as_bytes());
@@ -64,7 +64,7 @@ pub(super) fn digest(media_type: &MediaType, content: &[u8]) -> [u8; 16] {
 }
 
 impl Head {
-    /// The bytes for Redis.
+    /// Encodes the record for Redis.
     pub(super) fn encode(&self, content: &[u8]) -> Vec<u8> {
         let mut head = Writer::with_capacity(256);
         head.raw(&self.stamp);
@@ -85,7 +85,7 @@ impl Head {
         codec::record(VERSION, &head.into_bytes(), content)
     }
 
-    /// Reads the head from the first bytes of a record.
+    /// Decodes the head from the first bytes of a record.
     pub(super) fn decode(bytes: &[u8]) -> Result<Beginning, Corrupt> {
         let head = match codec::Beginning::of(bytes, VERSION)? {
             codec::Beginning::Longer(length) => return Ok(Beginning::Longer(length)),
@@ -113,7 +113,7 @@ impl Head {
     }
 }
 
-/// Reads a whole record.
+/// Decodes a whole record.
 pub(super) fn decode(bytes: &Bytes) -> Result<(Head, Bytes), Corrupt> {
     let Beginning::Whole(head, end) = Head::decode(bytes)? else { return Err(Corrupt::Damaged) };
     let content = bytes.slice(end..);
@@ -126,7 +126,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<(Head, Bytes), Corrupt> {
     Ok((head, content))
 }
 
-/// The tags as they are stored: sorted, each once.
+/// Returns the tags as they are stored: sorted, each once.
 pub(super) fn tag_texts(tags: &[Tag]) -> Vec<String> {
     let mut texts: Vec<String> = tags.iter().map(|tag| tag.as_str().to_owned()).collect();
     texts.sort_unstable();

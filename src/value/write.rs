@@ -16,33 +16,33 @@ use std::time::Duration;
 
 static WRITE: Script = Script::new(include_str!("../redis/lua/value_write.lua"));
 
-/// How often a condition is examined anew because others have changed the value.
+/// How often a condition is evaluated again because others have changed the value.
 const TRIES: usize = 10;
 
-/// What came of setting or deleting a value.
+/// The result of setting or deleting a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Whether there was something at the key before, valid or not.
+    /// Whether something was stored at the key before, valid or not.
     pub replaced: bool,
-    /// When the value that was set ends, by the clock of this instance; now, where one was deleted.
+    /// When the value that was set expires, by the clock of this instance; the present time for a deletion.
     pub expires_at: Timestamp,
 }
 
-/// What must hold of the value there is, for another to take its place.
+/// A condition on the current value, under which another may replace it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition<'a> {
-    /// There is none.
+    /// There is no value.
     Absent,
-    /// There is one, whichever.
+    /// There is any value.
     Present,
-    /// It is one of these.
+    /// The value has one of these tags.
     OneOf(&'a [EntityTag]),
-    /// It is none of these; there need not be one.
+    /// The value has none of these tags, or does not exist.
     NoneOf(&'a [EntityTag]),
 }
 
 impl Condition<'_> {
-    /// Whether it holds of the value with this tag, or of there being none.
+    /// Returns whether it is true for a value with this tag, or for no value.
     #[must_use]
     pub fn holds(self, current: Option<EntityTag>) -> bool {
         match self {
@@ -54,23 +54,23 @@ impl Condition<'_> {
     }
 }
 
-/// What came of setting or deleting a value under a condition.
+/// The result of setting or deleting a value under a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Swap {
-    /// It was done.
+    /// It was carried out.
     Done(Written),
-    /// The condition does not hold: this is there.
+    /// The condition is false; this is the current value.
     Refused(Option<Glance>),
 }
 
-/// What the script demands.
+/// The condition of the script.
 pub(super) enum Only<'a> {
     Always,
-    /// What stands there has this stamp, empty for nothing.
+    /// What is stored has this stamp, empty for nothing.
     Seen(&'a [u8]),
-    /// The same, and a fill under way may go on.
+    /// The same, and a fill under way may continue.
     Drop(&'a [u8]),
-    /// The fill has this lease still.
+    /// The fill still has this lease.
     Lease(&'a str),
 }
 
@@ -78,7 +78,7 @@ impl<E: Env> Values<E> {
     /// Sets the value of `key`, to live for `ttl`. Two round trips.
     ///
     /// # Errors
-    /// [`ValueError`]; where Redis leaves the outcome unknown, setting it again is safe.
+    /// [`ValueError`]; if Redis leaves the outcome unknown, setting it again is safe.
     pub async fn set(
         &self,
         key: &ValueKey,
@@ -90,8 +90,8 @@ impl<E: Env> Values<E> {
         self.set_at(key, value, ttl, &mark).await
     }
 
-    /// Sets many values, each with its time to live, side by side: two round trips for up to 256. What came
-    /// of each is in their order.
+    /// Sets many values concurrently, each with its time to live: two round trips for up to 256. The results
+    /// are in the order of the values.
     pub async fn set_many(
         &self,
         values: &[(ValueKey, NewValue, Option<Duration>)],
@@ -129,10 +129,10 @@ impl<E: Env> Values<E> {
         Ok(Written { replaced, expires_at })
     }
 
-    /// Sets the value of `key`, if `condition` holds of the one there is. Two round trips.
+    /// Sets the value of `key` if `condition` is true for the current one. Two round trips.
     ///
     /// # Errors
-    /// [`ValueError`]; where Redis leaves the outcome unknown, what is there then tells by its tag.
+    /// [`ValueError`]; if Redis leaves the outcome unknown, the tag of the value then shows it.
     pub async fn set_if(
         &self,
         key: &ValueKey,
@@ -144,7 +144,7 @@ impl<E: Env> Values<E> {
         self.swap(key, condition, |mark| Some(self.record(value, ttl, mark)), ttl).await
     }
 
-    /// Deletes the value of `key`. A fill of it that is under way is not stored.
+    /// Deletes the value of `key`. A fill of it under way is not stored.
     ///
     /// # Errors
     /// [`RedisError`]; deleting it again is safe.
@@ -153,7 +153,7 @@ impl<E: Env> Values<E> {
         Ok(Written { replaced, expires_at: self.env.now() })
     }
 
-    /// Deletes the value of `key`, if `condition` holds of it.
+    /// Deletes the value of `key` if `condition` is true for it.
     ///
     /// # Errors
     /// As [`Values::set_if`].
@@ -161,7 +161,7 @@ impl<E: Env> Values<E> {
         self.swap(key, condition, |_| None, Ttl::MIN).await
     }
 
-    /// Deletes many values side by side. What came of each is in the order of the keys.
+    /// Deletes many values concurrently. The results are in the order of the keys.
     pub async fn delete_many(&self, keys: &[ValueKey]) -> Vec<Result<Written, RedisError>> {
         stream::iter(keys).map(|key| self.delete(key)).buffered(AT_ONCE).collect().await
     }
@@ -203,7 +203,7 @@ impl<E: Env> Values<E> {
         Ok(self.ttl(ttl)?)
     }
 
-    /// A record of `value`, and when it ends.
+    /// Returns the record of `value`, and when it expires.
     pub(super) fn record(&self, value: &NewValue, ttl: Ttl, mark: &LedgerMark) -> (Vec<u8>, Timestamp) {
         self.record_of(Kind::Value, value, ttl, mark)
     }
@@ -231,7 +231,7 @@ impl<E: Env> Values<E> {
         (head.encode(&value.content), expires_at)
     }
 
-    /// Whether it was done, and whether there was something before.
+    /// Returns whether it was carried out, and whether something was stored before.
     pub(super) async fn write(
         &self,
         key: &ValueKey,
@@ -243,16 +243,16 @@ impl<E: Env> Values<E> {
         write(&self.redis, &keys, only, record, ttl).await
     }
 
-    /// Removes what has this stamp, without anybody waiting for it.
+    /// Removes the record with this stamp, in the background.
     pub(super) fn remove_later(&self, key: &ValueKey, stamp: &Stamp) {
         let removal = self.remove(key, stamp);
         self.env.spawn(async move {
-            // It counts as gone already.
+            // The record does not count any more in any case.
             let _ = removal.await;
         });
     }
 
-    /// Removes what has this stamp; `false` when something else stands there by now.
+    /// Removes the record with this stamp; `false` if something else is stored by now.
     pub(super) fn remove(
         &self,
         key: &ValueKey,

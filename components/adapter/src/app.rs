@@ -1,4 +1,4 @@
-//! The instance's app: read from variables and files once.
+//! The app of the instance, configured once from variables and file.
 
 use crate::env::{SpinEnv, say};
 use crate::upstream::Behind;
@@ -18,7 +18,7 @@ thread_local! {
     static APP: RefCell<Option<Result<Rc<App<SpinEnv>>, Problem>>> = const { RefCell::new(None) };
 }
 
-/// The app of this instance, or the answer to give to everybody while its configuration is wrong.
+/// Returns the app of this instance, or the answer to all requests while its configuration is invalid.
 pub(crate) async fn instance(behind: Behind) -> Result<Rc<App<SpinEnv>>, Problem> {
     if let Some(app) = APP.with_borrow(Clone::clone) {
         return app;
@@ -28,7 +28,7 @@ pub(crate) async fn instance(behind: Behind) -> Result<Rc<App<SpinEnv>>, Problem
 }
 
 fn build(behind: Behind, variables: &HashMap<String, String>) -> Result<Rc<App<SpinEnv>>, Problem> {
-    // No file is no configuration: everything has a default.
+    // Without a file, everything has its default.
     let file = std::fs::read(FILE).unwrap_or_default();
     let get = |name: &str| variables.get(name).cloned();
     let app = App::in_role(behind.role(), SpinEnv { behind }, &get, &file);
@@ -47,7 +47,7 @@ async fn variables(behind: Behind) -> HashMap<String, String> {
         let value = spin_sdk::variables::get(&name).await;
         (name, value)
     });
-    // A variable the manifest does not give to the component counts as not set.
+    // A variable that the manifest does not give to the component counts as not set.
     let set: HashMap<_, _> =
         join_all(read).await.into_iter().filter_map(|(name, value)| Some((name, value.ok()?))).collect();
     let question = match behind {

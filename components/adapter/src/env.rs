@@ -7,7 +7,7 @@ use spindrift::time::Timestamp;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The world as a Spin component sees it.
+/// The environment of a Spin component.
 #[derive(Clone, Copy, Debug)]
 pub struct SpinEnv {
     pub(crate) behind: Behind,
@@ -49,8 +49,8 @@ impl Log for SpinEnv {
     }
 }
 
-/// Writes to the host's log. In one piece, since instances write side by side; and where nobody listens, to nobody:
-/// `eprintln!` would take a part at a time, and panic.
+/// Writes to the host's log: in one piece, because instances write concurrently, and ignoring errors if nobody reads it.
+/// `eprintln!` would write in parts, and panic.
 pub(crate) fn say(text: &str) {
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }

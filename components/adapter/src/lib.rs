@@ -1,7 +1,7 @@
 //! The ports of [`spindrift`] over spin-sdk 7 (WASIp3): the only crate that names the host.
 //!
-//! [`serve`] answers a request and [`on_message`] handles a message; both build the instance's [`App`] when
-//! they are first called and keep it for as long as the instance lives.
+//! [`serve`] answers a request and [`on_message`] handles a message. Both make the instance's [`App`] when
+//! they are first called, and keep it as long as the instance lives.
 //!
 //! A component of your own gets the same with [`app`], and uses values, limits, locks, jobs and topics in process:
 //!
@@ -28,8 +28,8 @@
 //!     Ok(http::Response::new(found.map_or(Body::Empty, |value| value.content.into())))
 //! }
 //! ```
-//! Its manifest gives it the variables `redis_url` and `redis_host`, each perhaps with `spindrift_` in front, and
-//! Redis in `allowed_outbound_hosts`. `examples/` has whole apps.
+//! Its manifest gives it the variables `redis_url` and `redis_host`, each optionally with the prefix `spindrift_`, and
+//! Redis in `allowed_outbound_hosts`. `examples/` has complete apps.
 #![deny(missing_docs)]
 
 mod app;
@@ -52,7 +52,7 @@ use spindrift::problem::Problem;
 use spindrift::role::Role;
 use std::rc::Rc;
 
-/// Answers one HTTP request, from the cache or with what is `behind` it.
+/// Answers one HTTP request, from the cache or from what is `behind` it.
 ///
 /// # Errors
 /// Only when no response can be made at all; the host then answers 500.
@@ -65,23 +65,23 @@ pub async fn serve(request: Request, behind: Behind) -> Result<Response, ErrorCo
     outgoing::response(response).await
 }
 
-/// What this instance holds, for a component that answers requests by itself and uses the library in process: the
-/// connection to Redis and what is kept there are in [`App::shared`], rate limits in `limiter`. It is built when
-/// it is first asked for, and nothing is connected before it is needed.
+/// Returns the app of this instance, for a component that answers requests by itself and uses the library in process:
+/// Redis and what is built on it are in [`App::shared`], rate limits in `limiter`. The app is made at the first
+/// call, and connects only when that is needed.
 ///
-/// The component's variables are read as those of a middleware, and its `spindrift.toml` where it has one.
+/// The component's variables are read like those of a middleware, and its `spindrift.toml` if it has one.
 ///
 /// # Errors
-/// The answer to give to everybody while the configuration is wrong. The log says what is wrong.
+/// The answer to all requests while the configuration is invalid. The log says what is wrong.
 pub async fn app() -> Result<Rc<SpinApp>, Problem> {
     app::instance(Behind::Nobody).await
 }
 
-/// Answers a request to a component of your own with what `handler` makes of it.
+/// Answers a request to a component of your own with the result of `handler`.
 ///
-/// A body that is in memory is handed to the host together with its head. The SDK's `#[http_service]` hands it over
-/// later: then it leaves in a packet of its own, and waits for the client's delayed acknowledgement, 40 ms. `request`
-/// is given with all its fields, those that Spin adds among them.
+/// A body in memory is handed to the host together with its head. The SDK's `#[http_service]` hands it over
+/// later, so that it leaves in a packet of its own and waits for the client's delayed acknowledgement, 40 ms. `request`
+/// has all its fields, including those that Spin adds.
 ///
 /// # Errors
 /// Only when no response can be made at all; the host then answers 500.
@@ -93,5 +93,5 @@ pub async fn answer(
     outgoing::response(handler(request).await.unwrap_or_else(Problem::into_response)).await
 }
 
-/// What an instance of ours holds.
+/// The app of an instance in Spin.
 pub type SpinApp = App<SpinEnv>;

@@ -1,4 +1,4 @@
-//! Messages of the pub/sub channel, and what they leave to be done in the background.
+//! Messages on the pub/sub channel, and their background work.
 
 use crate::app;
 use crate::env::say;
@@ -12,18 +12,18 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// For how long what a message leaves behind is run after it: the messages behind it wait.
+/// How long the background work of a message may run after it, while others wait behind it.
 const AFTER: Duration = Duration::from_secs(10);
 
 thread_local! {
-    /// The background work of the message that is being handled.
+    /// The background work of the message being handled.
     static TASKS: RefCell<Option<Rc<Tasks>>> = const { RefCell::new(None) };
 }
 
-/// Handles one message of the pub/sub channel, and ends what that leaves behind: the instance ends with it.
+/// Handles one message on the pub/sub channel, and runs its background work to the end, because the instance ends with it.
 ///
 /// # Errors
-/// A text for the host's log, when the configuration is wrong or Redis failed.
+/// A text for the host's log, if the configuration is invalid or Redis failed.
 pub async fn on_message(payload: Vec<u8>) -> Result<(), String> {
     let app = app::instance(Behind::Origin).await.map_err(|problem| problem.detail().to_owned())?;
     let tasks = Rc::new(Tasks::default());
@@ -40,7 +40,7 @@ pub async fn on_message(payload: Vec<u8>) -> Result<(), String> {
     }
 }
 
-/// Runs `work` in the background: in the host's hands, or beside the message that is being handled.
+/// Runs `work` in the background: by the host, or beside the message being handled.
 pub(crate) fn spawn(work: impl Future<Output = ()> + 'static) {
     match TASKS.with_borrow(Clone::clone) {
         Some(tasks) => tasks.add(work),

@@ -5,7 +5,7 @@ use spin_sdk::redis::{Connection as SpinConnection, Error, RedisParameter, Redis
 use spindrift::env::{Connect, Connection};
 use spindrift::redis::{Arg, RedisError, Value};
 
-/// A connection of Spin's.
+/// A Redis connection of Spin.
 pub struct RedisConnection(SpinConnection);
 
 impl Connect for SpinEnv {

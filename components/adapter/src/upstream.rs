@@ -1,4 +1,4 @@
-//! Requests to whoever answers in place of the cache, the origin or the next component, and to other targets.
+//! Requests to the upstream, which is the origin or the next component, and to other targets.
 
 use crate::env::SpinEnv;
 use crate::{incoming, outgoing};
@@ -17,15 +17,15 @@ use std::time::Duration;
 /// A request under way to the next component.
 pub type Handling = Pin<Box<dyn Future<Output = Result<types::Response, ErrorCode>>>>;
 
-/// Who answers in place of the cache.
+/// Who answers what the cache does not.
 #[derive(Clone, Copy, Debug)]
 pub enum Behind {
     /// The origin, over the network.
     Origin,
-    /// The next component of the app, by this function of `wasi:http/handler`. The component that imports it
-    /// hands it over, so that no other does: who imports it is middleware, and runs nowhere by itself.
+    /// The next component of the app, through this function of `wasi:http/handler`. The component that imports it
+    /// passes it in, so that no other component does: one that imports it is middleware, and cannot run by itself.
     Next(fn(types::Request) -> Handling),
-    /// Nobody: the component answers by itself, and uses the library for something else ([`crate::app`]).
+    /// Nobody: the component answers by itself, and uses the library otherwise ([`crate::app`]).
     Nobody,
 }
 
@@ -33,7 +33,7 @@ impl Behind {
     pub(crate) const fn role(self) -> Role {
         match self {
             Self::Origin => Role::Gateway,
-            // As a middleware it shares its variables with an app.
+            // Like a middleware, it shares its variables with an app.
             Self::Next(_) | Self::Nobody => Role::Middleware,
         }
     }
@@ -66,8 +66,8 @@ impl Upstream for SpinEnv {
 }
 
 impl SpinEnv {
-    /// The next component's response. The host sets no deadline between components, so this one does. A
-    /// component that is late goes on by itself: to cancel it would mean to wait until it has noticed.
+    /// Awaits the next component's response. The host sets no deadline between components, so this does. A
+    /// component that is late continues by itself: cancelling it would mean waiting until it notices.
     async fn in_time(&self, handling: Handling, limit: Duration) -> Result<types::Response, UpstreamError> {
         match select(handling, Box::pin(self.sleep(limit))).await {
             Either::Left((response, _)) => response.map_err(|code| UpstreamError::Failed(code.to_string())),
@@ -79,8 +79,8 @@ impl SpinEnv {
     }
 }
 
-/// RFC 9110 §15: a status code above 599 is invalid, and the host takes none from us. One below 200 is no final response: of
-/// these a client hands on only 101, and nobody asked for another protocol (§7.8).
+/// RFC 9110 §15: a status code above 599 is invalid, and the host does not accept one from us. One below 200 is not a final
+/// response: of these, clients pass on only 101, and nobody asked for another protocol (§7.8).
 fn received(response: types::Response) -> Result<Response<Body>, UpstreamError> {
     let response = incoming::response(response);
     match response.status().as_u16() {
@@ -91,8 +91,8 @@ fn received(response: types::Response) -> Result<Response<Body>, UpstreamError> 
     }
 }
 
-/// The request with the length of its content, where that is known. Without it the host sends chunks, even of no content at
-/// all; but in a GET or HEAD, which it sends without any.
+/// Declares the length of the content, if it is known. Otherwise the host sends chunks, even for no content at
+/// all; but not for a GET or HEAD, which it sends without content.
 fn sized(mut request: Request<Body>) -> Request<Body> {
     let is_bare = request.method() == Method::GET || request.method() == Method::HEAD;
     if let Some(length) = request.body().length().filter(|_| !is_bare) {
@@ -144,7 +144,7 @@ fn wasi_method(method: &Method) -> types::Method {
     }
 }
 
-/// A host that does not know a timeout keeps its own, which are longer.
+/// Sets the timeouts. A host that does not support one keeps its own, which is longer.
 fn options(timeouts: Timeouts) -> RequestOptions {
     let nanos = |duration: Duration| Some(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     let options = RequestOptions::new();

@@ -1,6 +1,6 @@
-//! A small origin to try Spindrift on.
+//! A small origin for trying out Spindrift.
 //!
-//! | path | what it answers |
+//! | path | answer |
 //! |---|---|
 //! | `/uncached` | a page that is never stored |
 //! | `/tagged` | a page with the tag `demo`, fresh for an hour |

@@ -11,8 +11,8 @@ static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_all
 
 struct Gateway;
 
-// Not `#[http_service]`: the macro hands over a request that its conversion accepted, and answers 500 for
-// the others, and it writes the body only after the head is gone (see `spindrift_adapter`).
+// Not `#[http_service]`: that macro passes on only requests that its conversion accepts, answers 500 to
+// the others, and writes the body only after the head has been sent (see `spindrift_adapter`).
 spin_sdk::wasip3::http::service::export!(Gateway);
 
 impl Guest for Gateway {

@@ -1,4 +1,4 @@
-//! The middleware: the cache before another component of the same app.
+//! The middleware: the cache in front of another component of the same app.
 
 use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
@@ -9,8 +9,8 @@ use spindrift_adapter::Behind;
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
 
-/// What the app is composed with. `spin_sdk::http::next` would call the same function, but it refuses
-/// responses that are ours to judge, and its feature would be on for every component built beside this one.
+/// The import with which the app is composed. `spin_sdk::http::next` would call the same function, but it refuses
+/// responses that are ours to judge, and its feature would be enabled for every component built beside this one.
 mod next {
     spin_sdk::wit_bindgen::generate!({
         path: "../../wit",

@@ -1,4 +1,4 @@
-//! What came of one operation of a batch.
+//! The result of one operation in a batch.
 
 use crate::api::seconds::unix;
 use crate::api::values::not_set;
@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// What came of one operation.
+/// The result of one operation.
 #[derive(Default, Serialize)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -71,7 +71,7 @@ impl Answer {
         match String::from_utf8(bytes) {
             Ok(text) if value.media_type.is_json() => match RawValue::from_string(text.clone()) {
                 Ok(json) => answer.value = Some(json),
-                // Whoever stored it said JSON, and stored something else.
+                // It was stored as JSON, but is something else.
                 Err(_) => answer.text = Some(text),
             },
             Ok(text) if value.media_type.is_text() => answer.text = Some(text),
@@ -105,7 +105,7 @@ impl Answer {
         Self { detail: Some(problem.detail().to_owned()), ..Self::new(problem.status()) }
     }
 
-    /// 503, and whether it may have been done.
+    /// 503, with whether it may have been carried out.
     pub(super) fn of_error(error: &RedisError) -> Self {
         let outcome = if error.was_not_carried_out() { "not_done" } else { "unknown" };
         Self {

@@ -35,7 +35,7 @@ struct Batch {
 struct Operation {
     op: Op,
     key: String,
-    /// JSON, `null` included, byte for byte as it was written.
+    /// JSON, including `null`, kept byte for byte.
     #[serde(default, deserialize_with = "present")]
     value: Option<Box<RawValue>>,
     text: Option<String>,
@@ -68,13 +68,13 @@ enum Work {
     Delete(ValueKey),
 }
 
-/// Operations of one kind, each with its place among all.
+/// The operations of one kind, each with its index in the batch.
 struct Lane<T> {
     places: Vec<usize>,
     items: Vec<T>,
 }
 
-/// Carries out a batch. Its operations go on side by side.
+/// Carries out the operations of a batch concurrently.
 pub(super) async fn batch<E: Env>(mut call: Call<'_, E>) -> Outcome {
     call.only_query(&[])?;
     let values = &call.shared()?.values;
@@ -93,8 +93,8 @@ pub(super) async fn batch<E: Env>(mut call: Call<'_, E>) -> Outcome {
     Ok(json(StatusCode::OK, &Answers { results }))
 }
 
-/// Side by side, a key that is written must not stand in another operation too: nobody could say what comes
-/// first.
+/// Checks that no key that is written occurs in another operation: as they run concurrently, nobody could say which
+/// comes first.
 fn check_keys(operations: &[Operation]) -> Result<(), Problem> {
     let mut seen: HashMap<&str, (usize, bool)> = HashMap::with_capacity(operations.len());
     for (at, operation) in operations.iter().enumerate() {
@@ -209,7 +209,7 @@ impl Operation {
     }
 }
 
-/// 503, where Redis did none of it: as sure as the least sure of all.
+/// 503, when Redis carried out none of the operations. The outcome is unknown if that of any of them is.
 fn nothing_done(results: &[Answer]) -> Problem {
     let least = results.iter().find(|answer| answer.outcome == Some("unknown")).or(results.first());
     let detail = least.and_then(|answer| answer.detail.clone()).unwrap_or_default();
@@ -219,7 +219,7 @@ fn nothing_done(results: &[Answer]) -> Problem {
         .with("outcome", least.and_then(|answer| answer.outcome))
 }
 
-/// `null` is a value too.
+/// Deserializes a member that may be `null`, which is a value, too.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }

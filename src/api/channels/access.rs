@@ -1,4 +1,4 @@
-//! Who may read which topics.
+//! Access to topics.
 
 use crate::api::auth;
 use crate::api::call::Call;
@@ -14,20 +14,20 @@ use serde::Deserialize;
 use serde_json::json;
 use std::time::Duration;
 
-/// The longest that a token is good for, in seconds, and how long unless said otherwise.
+/// The longest and the default lifetime of a token, in seconds.
 const MAX_TTL: u64 = 86_400;
 const TTL: u64 = 3600;
 
-/// Passes who may read all of `topics`: with the management token in the field `Authorization`, or with a
-/// signed token there or in the query. `EventSource` cannot set fields; the management token does not belong
-/// into a URL. Also says until when.
+/// Checks that a request may read all of `topics`: with the management token in the field `Authorization`, or with a
+/// signed token there or in the query. `EventSource` cannot set fields, and the management token does not belong
+/// into a URL. Returns until when, if that is limited.
 ///
 /// # Errors
-/// 401 without a good token, 403 where it is not good for these topics.
+/// 401 without a valid token, 403 if it does not permit these topics.
 pub(super) fn check<E: Env>(call: &Call<'_, E>, topics: &[TopicName]) -> Result<Option<Timestamp>, Problem> {
     let Err(refused) = call.authorised() else { return Ok(None) };
     let bearer = auth::bearer_of(&call.incoming.headers).and_then(|token| std::str::from_utf8(token).ok());
-    // A signed token has three parts; what has not was meant as the management token.
+    // A signed token has three parts; anything else was meant as the management token.
     let bearer = bearer.filter(|token| token.matches('.').count() == 2);
     let Some(token) = call.query("token").or(bearer) else { return Err(refused) };
     let now = call.app.env.now();

@@ -29,7 +29,7 @@ pub(super) async fn serve<E: Env>(call: Call<'_, E>, rest: &[&str], method: Meth
                 Ok(topic) => stream::stream(call, topic).await,
                 Err(problem) => Err(problem),
             };
-            // A page may read why it was refused.
+            // A page may read the reason for a refusal.
             Ok(rule.allow(answer.unwrap_or_else(Problem::into_response)))
         }
         _ => Err(nothing_here(&call)),

@@ -15,10 +15,10 @@ use serde_json::value::RawValue;
 
 const FORM: &str = r#"{"data":...,"type":"created"} or an array of these"#;
 
-/// Media types whose content is the data of one event, as it is.
+/// Media types whose content is the data of one event, unchanged.
 const RAW: [&str; 2] = ["text/plain", "application/octet-stream"];
 
-/// An event in JSON. Data that is a string is published as its text; any other as it is written here.
+/// An event in JSON. If the data is a string, its text is published; otherwise the JSON as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Given {
@@ -27,7 +27,7 @@ struct Given {
     kind: Option<String>,
 }
 
-/// Publishes one event or several.
+/// Publishes one or several events.
 pub(super) async fn publish<E: Env>(mut call: Call<'_, E>, topic: &TopicName) -> Outcome {
     call.only_query(&["type", "durable"])?;
     let durable = match call.query("durable") {

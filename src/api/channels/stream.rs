@@ -22,13 +22,13 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// How much longer than the stream lasts a client may take to read it.
 const READING: Duration = Duration::from_secs(5);
 
-/// Where the client says it stands.
+/// The position that the client claims.
 enum Stands {
-    /// Nowhere: it wants what comes from now on.
+    /// None: it wants the events from now on.
     New,
-    /// In its field `Last-Event-ID`: it was here before. `None` when that says nothing to us.
+    /// The one in its field `Last-Event-ID`: it has been here before. `None` if that is not understood.
     Back(Option<Vec<Option<Position>>>),
-    /// In the query.
+    /// The one in the query.
     Asks(Vec<Option<Position>>),
 }
 
@@ -43,8 +43,8 @@ pub(super) async fn stream<E: Env>(call: Call<'_, E>, first: TopicName) -> Outco
         Some(other) => return Err(bad(format!("wrap: expected true or false, found {other:?}"))),
     };
     let stands = stands(&call, &topics)?;
-    // An EventSource that comes back and is refused never comes again. So it gets its stream, which goes on as
-    // soon as Redis does.
+    // An EventSource that reconnects and is refused never tries again. So it gets its stream, which continues as
+    // soon as Redis answers.
     let is_back = matches!(stands, Stands::Back(_));
     let store = Rc::clone(&call.shared()?.topics);
     let mut follower = follower(&store, topics, stands);
@@ -62,7 +62,7 @@ fn follower<E: Env>(store: &Rc<Topics<E>>, topics: Vec<TopicName>, stands: Stand
     let (wanted, is_lost) = match stands {
         Stands::New => (vec![None; count], false),
         Stands::Asks(positions) | Stands::Back(Some(positions)) => (positions, false),
-        // Whatever it has seen: with everything that is kept it has all that can be had.
+        // It is unknown what the client has seen; with all events that are kept it has everything that it can get.
         Stands::Back(None) => (vec![Some(Position::Earliest); count], true),
     };
     let mut follower = store.follow(topics.into_iter().zip(wanted));
@@ -79,7 +79,7 @@ fn topics<E: Env>(call: &Call<'_, E>, first: TopicName) -> Result<Vec<TopicName>
         if !topics.contains(&topic) {
             topics.push(topic);
         }
-        // Who asks may have no token: each is compared with a few, and not with as many as a URL has room for.
+        // The client may have no token yet: each topic is compared with a few others, not with as many as fit into a URL.
         if topics.len() > MAX_TOPICS {
             return Err(bad(format!("expected at most {MAX_TOPICS} channels, found more")));
         }
@@ -87,7 +87,7 @@ fn topics<E: Env>(call: &Call<'_, E>, first: TopicName) -> Result<Vec<TopicName>
     Ok(topics)
 }
 
-/// The field wins over the query: a client that comes back repeats the URL it came with first.
+/// Reads the claimed position. The field takes precedence: a client that reconnects repeats its first URL.
 fn stands<E: Env>(call: &Call<'_, E>, topics: &[TopicName]) -> Result<Stands, Problem> {
     match call.incoming.headers.get(LAST_EVENT_ID).map(HeaderValue::as_bytes) {
         None | Some(b"") => {}
@@ -104,7 +104,7 @@ fn stands<E: Env>(call: &Call<'_, E>, topics: &[TopicName]) -> Result<Stands, Pr
     }
 }
 
-/// Each stream lasts and rests a little differently, so that clients which came together do not come back
+/// Makes rules in which duration and pause vary a little, so that clients that came together do not reconnect
 /// together.
 fn rules(
     config: &TopicsConfig,

@@ -1,4 +1,4 @@
-//! What a caller asks, and of which policy.
+//! The questions that callers ask about limits.
 
 use crate::api::seconds::{Seconds, seconds};
 use crate::app::App;
@@ -14,7 +14,7 @@ use std::time::Duration;
 const MAX_VALUE: usize = 8 * 1024;
 const MAX_VALUES: usize = 16;
 
-/// What the name of a policy or a lease has to be.
+/// The error for an invalid name of a policy or a lease.
 pub(super) const NAME: &str = "expected a name of 1 to 64 letters, digits, \"-\", \"_\" or \".\"";
 
 /// Several questions at once.
@@ -24,7 +24,7 @@ pub(super) struct Asks {
     pub(super) checks: Vec<Ask>,
 }
 
-/// One question. Which members it may have depends on where it is asked.
+/// One question. Which members it may have depends on the path.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ask {
@@ -48,7 +48,7 @@ enum Key {
     Each(Vec<String>),
 }
 
-/// A word of a fixed set.
+/// A word from a fixed set.
 struct Name<T>(T);
 
 impl<'de> Deserialize<'de> for Name<Algorithm> {
@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for Name<Mode> {
     }
 }
 
-/// Members, as far as not every question has them.
+/// The members that not every question may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     Policy,
@@ -78,11 +78,11 @@ pub(super) enum Field {
     Cost,
     Lease,
     Block,
-    /// `limit`, `period`, `burst`, `algorithm` and `mode`: a policy of the caller's own.
+    /// `limit`, `period`, `burst`, `algorithm` and `mode`: the caller's own policy.
     Quota,
 }
 
-/// A question, and all that it is about.
+/// A question with the policy and the identity that it concerns.
 pub(super) struct Resolved {
     pub(super) policy: Policy,
     pub(super) identity: Identity,
@@ -96,12 +96,12 @@ impl Resolved {
     }
 }
 
-/// A status and what is wrong.
+/// A status, and what is wrong.
 type Wrong = (StatusCode, String);
 
 impl Ask {
-    /// Finds what is asked about: a policy of the configuration, or one that the question itself describes.
-    /// `name` is what the path says.
+    /// Resolves the policy in question: one in the configuration, or one that the question itself describes.
+    /// `name` is the name in the path.
     pub(super) fn resolve<E: Env>(
         self,
         app: &App<E>,
@@ -197,7 +197,7 @@ fn units(given: Option<u32>, name: &str) -> Result<Option<NonZeroU32>, String> {
     }
 }
 
-/// A time of at least a millisecond and at most a year.
+/// Parses a time from a millisecond to a year.
 pub(super) fn time(given: Seconds, name: &str) -> Result<Ttl, String> {
     let found = seconds(given.0);
     let expected =
@@ -215,8 +215,8 @@ fn check_lease(lease: &str, policy: &Policy) -> Result<(), String> {
     Ok(())
 }
 
-/// Whom these values mean to a policy: to one of the configuration, the requests that have them; to another, what
-/// the caller means by them.
+/// Returns the identity that these values stand for: under a policy in the configuration, that of requests with these
+/// values; under any other, that which the caller means.
 pub(super) fn identity<E: Env>(app: &App<E>, policy: &str, values: &[String]) -> Result<Identity, String> {
     if values.len() > MAX_VALUES || values.iter().any(|value| value.len() > MAX_VALUE) {
         return Err(format!(

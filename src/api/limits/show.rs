@@ -7,7 +7,7 @@ use crate::limit::{Mode, Policy, Standing};
 use crate::time::Timestamp;
 use serde_json::{Value, json};
 
-/// A policy of the configuration.
+/// Formats a policy of the configuration.
 pub(super) fn limit(limit: &Limit) -> Value {
     let (policy, quota) = (&limit.policy, limit.policy.quota());
     let (mode, instances) = match policy.mode() {
@@ -34,7 +34,7 @@ pub(super) fn limit(limit: &Limit) -> Value {
     })
 }
 
-/// What a policy says of a question.
+/// Formats the answer of a policy to a question.
 pub(super) fn standing(policy: &Policy, standing: &Standing) -> Value {
     let retry = standing.verdict.retry_after();
     let mut shown = level(policy, standing);
@@ -47,7 +47,7 @@ pub(super) fn standing(policy: &Policy, standing: &Standing) -> Value {
     shown
 }
 
-/// The units that there are.
+/// Formats the units that are left.
 pub(super) fn level(policy: &Policy, standing: &Standing) -> Value {
     json!({
         "policy": policy.name(),
@@ -57,7 +57,7 @@ pub(super) fn level(policy: &Policy, standing: &Standing) -> Value {
     })
 }
 
-/// Seconds since the epoch, rounded up.
+/// Returns seconds since the epoch, rounded up.
 fn whole_seconds(at: Timestamp) -> u64 {
     at.as_millis().div_ceil(1000)
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// How many letters a page has where the request does not say it.
+/// The default number of letters in a page.
 const PAGE: u16 = 20;
 
 /// Answers requests below `.../dead`.

@@ -1,4 +1,4 @@
-//! What requests say, checked.
+//! Checking the members of requests.
 
 use super::super::call::Call;
 use crate::env::Env;
@@ -10,12 +10,12 @@ use serde_json::value::RawValue;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// 400 for what was said wrong.
+/// 400 for an invalid request.
 pub(super) fn bad(problem: &impl ToString) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, problem.to_string())
 }
 
-/// A number of seconds, perhaps with a fraction, within bounds; rounded up to a millisecond.
+/// Checks a number of seconds, possibly with a fraction, against bounds; rounds up to a millisecond.
 pub(super) fn seconds(
     name: &str,
     value: Option<f64>,
@@ -32,7 +32,7 @@ pub(super) fn seconds(
     }
 }
 
-/// A whole number within bounds.
+/// Checks a whole number against bounds.
 pub(super) fn whole(
     name: &str,
     value: Option<u64>,
@@ -48,7 +48,7 @@ pub(super) fn whole(
     }
 }
 
-/// A number in the query.
+/// Parses a number in the query.
 pub(super) fn number<E: Env>(call: &Call<'_, E>, name: &str) -> Result<Option<u64>, Problem> {
     let Some(text) = call.query(name) else { return Ok(None) };
     match text.parse::<u64>().ok().filter(|number| *number <= 1 << 53) {
@@ -57,7 +57,7 @@ pub(super) fn number<E: Env>(call: &Call<'_, E>, name: &str) -> Result<Option<u6
     }
 }
 
-/// The data of a job; it must be there, though it may be `null`.
+/// Checks the data of a job; it must be present, though it may be `null`.
 pub(super) fn data(place: &str, value: Option<&RawValue>, limit: usize) -> Result<Data, Problem> {
     let Some(value) = value else {
         return Err(bad(&format!("{place}data: expected any JSON, found none")));
@@ -76,7 +76,7 @@ pub(super) fn data(place: &str, value: Option<&RawValue>, limit: usize) -> Resul
     })
 }
 
-/// Reads a member of any value: `null` is something else than missing.
+/// Deserializes a member of any type, in which `null` is not the same as missing.
 pub(super) fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }

@@ -35,7 +35,7 @@ struct Item {
     idempotency_key: Option<String>,
 }
 
-/// One job or several. Not an untagged enum: that cannot hold raw values.
+/// One or several jobs. Not an untagged enum, because that cannot hold raw values.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Enqueue {
@@ -133,7 +133,7 @@ fn batch(form: Enqueue, header: Option<IdempotencyKey>) -> Result<Batch, Problem
     Ok(Batch::Many(items.collect::<Result<_, _>>()?))
 }
 
-/// The job that `place` asks for.
+/// Makes the job that a request describes at `place`.
 fn item(place: &str, item: Item, header: Option<IdempotencyKey>) -> Result<NewJob, Problem> {
     let mut job = NewJob::new(data(place, item.data.as_deref(), MAX_DATA)?);
     let delays = Duration::ZERO..=MAX_DELAY;

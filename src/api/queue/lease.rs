@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::time::Duration;
 
-/// How long a lease is extended where the request does not say it, in seconds.
+/// The default extension of a lease, in seconds.
 const EXTENSION: f64 = 30.0;
 
 #[derive(Default, Deserialize)]

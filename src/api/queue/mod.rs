@@ -1,4 +1,4 @@
-//! The job queue by HTTP.
+//! The job queue over HTTP.
 
 mod dead;
 mod form;
@@ -21,9 +21,9 @@ use serde_json::json;
 pub(super) use shape::statistics as shown;
 use std::time::Duration;
 
-/// How long a tick begins deliveries for where the request does not say it, in seconds.
+/// The default time for which a tick begins deliveries, in seconds.
 const BUDGET: f64 = 5.0;
-/// How many queues a page has.
+/// How many queues are in a page.
 const PAGE: u64 = 100;
 
 /// Answers requests below `/_spindrift/v1/queues`.
@@ -75,7 +75,7 @@ async fn list<E: Env>(call: Call<'_, E>) -> Outcome {
     for (name, statistics) in names.iter().zip(all) {
         match statistics {
             Ok(statistics) => queues.push(shape::statistics(name, &statistics)),
-            // One that cannot be looked at hides no other.
+            // A queue that cannot be inspected hides no other.
             Err(error) => {
                 unseen.push(json!({"name": name.as_str(), "detail": error.to_string()}));
                 problem.get_or_insert_with(|| failed(&error));
@@ -110,7 +110,7 @@ fn jobs_of<'a, E: Env>(call: &Call<'a, E>) -> Result<&'a Jobs<E>, Problem> {
     Ok(&call.shared()?.jobs)
 }
 
-/// The error of Redis that an error of looking at a queue is.
+/// Converts an error of inspecting a queue to one of Redis.
 pub(super) fn into_redis(error: JobError) -> RedisError {
     match error {
         JobError::Redis(error) => error,
@@ -118,7 +118,7 @@ pub(super) fn into_redis(error: JobError) -> RedisError {
     }
 }
 
-/// The problem that an error of the queue is.
+/// Converts an error of the queue to a problem.
 fn failed(error: &JobError) -> Problem {
     let status = match error {
         JobError::Redis(error) => return unavailable(error),

@@ -1,4 +1,4 @@
-//! What answers look like.
+//! The JSON of answers.
 
 use crate::job::{Claimed, Data, Ended, Job, QueueName, Scheduled, Statistics, View};
 use crate::time::Timestamp;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A point in time: Unix seconds with their thousandths.
+/// Formats a point in time as Unix seconds with milliseconds.
 pub(super) fn time(at: Timestamp) -> Value {
     secs(at.as_millis())
 }
@@ -16,7 +16,7 @@ fn span(duration: Duration) -> Value {
     secs(crate::time::millis(duration))
 }
 
-/// Exact up to 2^53 ms.
+/// Formats milliseconds as seconds, exactly up to 2^53 ms.
 fn secs(millis: u64) -> Value {
     if millis.is_multiple_of(1000) { (millis / 1000).into() } else { (millis as f64 / 1000.0).into() }
 }
@@ -37,7 +37,7 @@ fn with_data(mut members: Members, data: Option<&Data>) -> Members {
     members
 }
 
-/// A job that was taken.
+/// Formats a job.
 pub(super) fn job(job: &Job) -> Members {
     let members = members([
         ("id", job.id.as_str().into()),
@@ -49,7 +49,7 @@ pub(super) fn job(job: &Job) -> Members {
     with_data(members, Some(&job.data))
 }
 
-/// A job that was claimed.
+/// Formats a claimed job.
 pub(super) fn claimed<E: crate::env::Env>(claimed: &Claimed<'_, E>) -> Members {
     let mut shape = job(&claimed.job);
     shape.extend(members([
@@ -59,7 +59,7 @@ pub(super) fn claimed<E: crate::env::Env>(claimed: &Claimed<'_, E>) -> Members {
     shape
 }
 
-/// A job as it stands.
+/// Formats a job with its state.
 pub(super) fn view(view: &View) -> Members {
     let members = members([
         ("id", view.id.as_str().into()),
@@ -74,12 +74,12 @@ pub(super) fn view(view: &View) -> Members {
     with_data(members, view.data.as_ref())
 }
 
-/// How a job stands after its lease ended.
+/// Formats the state of a job after its lease was ended.
 pub(super) fn ended(ended: Ended) -> Value {
     json!({"state": ended.state.as_str(), "due_at": ended.due.map(time)})
 }
 
-/// A queue as it stands.
+/// Formats the statistics of a queue.
 pub(in crate::api) fn statistics(name: &QueueName, statistics: &Statistics) -> Value {
     json!({
         "name": name.as_str(),
@@ -95,7 +95,7 @@ pub(in crate::api) fn statistics(name: &QueueName, statistics: &Statistics) -> V
     })
 }
 
-/// A schedule as it stands.
+/// Formats a schedule with its next slot.
 pub(super) fn scheduled(scheduled: &Scheduled) -> Members {
     let schedule = &scheduled.schedule;
     let members = members([

@@ -10,10 +10,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// What of an id is not written as it is: all but the unreserved characters (RFC 3986 §2.3).
+/// The characters of an id that are percent-encoded: all but the unreserved ones (RFC 3986 §2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A session in an answer. What is not known is left out.
+/// A session in an answer. Unknown members are left out.
 #[derive(Default, Serialize)]
 pub(super) struct Answer {
     id: String,
@@ -26,14 +26,14 @@ pub(super) struct Answer {
     #[serde(flatten)]
     times: Option<At>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    /// What opens it, for the client alone.
+    /// The token that opens it, for the client only.
     token: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    /// The token was given up a moment ago, and only reads.
+    /// Whether the token was rotated away a moment ago, and can only read.
     read_only: bool,
 }
 
-/// Points in time in an answer, in seconds since the Unix epoch.
+/// Times in an answer, in seconds since the Unix epoch.
 #[derive(Serialize)]
 struct At {
     version: u64,
@@ -54,35 +54,35 @@ impl From<Receipt> for At {
 }
 
 impl Answer {
-    /// One of which no more is known than its id.
+    /// Makes an answer of which only the id is known.
     pub(super) fn of(id: &Id) -> Self {
         Self { id: id.text(), chosen: matches!(id, Id::Chosen(_)), ..Self::default() }
     }
 
-    /// With what it holds.
+    /// Adds user and data.
     pub(super) fn with_data(mut self, user: Option<&User>, data: &Data) -> Self {
         self.user = user.map(|user| user.as_str().to_owned());
         self.data = RawValue::from_string(data.to_json()).ok();
         self
     }
 
-    /// With its version and times.
+    /// Adds version and times.
     pub(super) fn at(mut self, receipt: Receipt) -> Self {
         self.times = Some(receipt.into());
         self
     }
 
-    /// With the token for the client, where there is one.
+    /// Adds the token for the client, if there is one.
     pub(super) fn with_token(self, token: Option<String>) -> Self {
         Self { token, ..self }
     }
 
-    /// As one whose token was given up a moment ago.
+    /// Marks the token as rotated away a moment ago.
     pub(super) fn read_only(self) -> Self {
         Self { read_only: true, ..self }
     }
 
-    /// The response, with the version as `ETag`.
+    /// Makes the response, with the version as `ETag`.
     pub(super) fn into_response(self, status: StatusCode) -> Response<Body> {
         let mut response = json(status, &self);
         let mut set = |name: HeaderName, value: String| {
@@ -101,7 +101,7 @@ impl Answer {
     }
 }
 
-/// A session as it was loaded.
+/// Makes the answer for a session that was loaded.
 pub(super) fn loaded(id: &Id, loaded: &Loaded) -> Answer {
     let receipt = Receipt { version: loaded.version, times: loaded.times };
     Answer::of(id).with_data(loaded.user.as_ref(), &loaded.data).at(receipt)

@@ -1,4 +1,4 @@
-//! What requests say: which session, under which condition, for how long.
+//! The parts of a request: which session, under which condition, for how long.
 
 use super::bad_request;
 use crate::problem::Problem;
@@ -8,14 +8,14 @@ use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
 use std::num::NonZeroU64;
 
-/// The longest life of a session that a caller may ask for, in seconds.
+/// The longest lifetime that a caller may request for a session, in seconds.
 const YEAR: u64 = 365 * 86_400;
 
-/// What a path names a session by.
+/// The id of a session in a path.
 pub(super) enum Id {
-    /// Made here.
+    /// A handle that was made here.
     Ours(Handle),
-    /// A caller's own.
+    /// An id that a caller chose.
     Chosen(ChosenId),
 }
 
@@ -31,7 +31,7 @@ impl Id {
         })
     }
 
-    /// The handle.
+    /// Returns the handle.
     pub(super) const fn handle(&self) -> &Handle {
         match self {
             Self::Ours(handle) => handle,
@@ -39,7 +39,7 @@ impl Id {
         }
     }
 
-    /// As it stands in the path.
+    /// Returns the text of the id in the path.
     pub(super) fn text(&self) -> String {
         match self {
             Self::Ours(handle) => handle.to_string(),
@@ -48,10 +48,10 @@ impl Id {
     }
 }
 
-/// What a request says must be there (RFC 9110 §13.1).
+/// The precondition of a request (RFC 9110 §13.1).
 #[derive(Clone, Copy)]
 pub(super) enum Condition {
-    /// Whatever.
+    /// None.
     None,
     /// `If-Match: *`
     Something,
@@ -82,7 +82,7 @@ impl Condition {
         }
     }
 
-    /// For an operation that may also create.
+    /// Converts it for an operation that may also create.
     pub(super) const fn expected(self) -> Expected {
         match self {
             Self::None | Self::Something => Expected::Any,
@@ -91,7 +91,7 @@ impl Condition {
         }
     }
 
-    /// For an operation on what is there.
+    /// Converts it for an operation on an existing session.
     pub(super) const fn version(self) -> Option<u64> {
         match self {
             Self::Version(version) => Some(version),
@@ -106,10 +106,10 @@ fn version(tag: &str) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then_some(version)
 }
 
-/// How long a session is to live, from seconds.
+/// Converts lifetimes in seconds.
 ///
 /// # Errors
-/// 400 for none and for more than a year.
+/// 400 for zero and for more than a year.
 pub(super) fn life(ttl: Option<u64>, max_age: Option<u64>) -> Result<Life, Problem> {
     let read = |name: &str, seconds: Option<u64>| {
         let Some(seconds) = seconds else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! What a request for a value says.
+//! The parts of a request for a value.
 
 use super::CACHE_TAG;
 use crate::api::call::Call;
@@ -15,16 +15,16 @@ use std::time::Duration;
 
 /// How long making a value may take.
 const LEASES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
-/// How long to wait for a value that another makes.
+/// How long to wait at most for a value that another caller makes.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// The right to fill a value that `token` stands for.
+/// Parses the token of a right to fill a value.
 pub(super) fn lease(key: &ValueKey, token: &str) -> Result<FillLease, Problem> {
     FillLease::of_token(key.clone(), token)
         .ok_or_else(|| Invalid::new("in ?fill= the token of a fill", format!("{token:?}")).into())
 }
 
-/// `?lease=` and `?wait=`, where there is a lease.
+/// Parses `?lease=` and `?wait=`, if there is a lease.
 pub(super) fn lease_and_wait<E: Env>(call: &Call<'_, E>) -> Result<Option<(Duration, Duration)>, Problem> {
     let lease = time(call, "lease", LEASES, "a lease of 0.1 to 3600 seconds")?;
     let wait = time(call, "wait", Duration::ZERO..=MAX_WAIT, "a wait of 0 to 10 seconds")?;
@@ -34,12 +34,12 @@ pub(super) fn lease_and_wait<E: Env>(call: &Call<'_, E>) -> Result<Option<(Durat
     }
 }
 
-/// `?ttl=`; its bounds are examined with the value.
+/// Parses `?ttl=`; its bounds are checked with the value.
 pub(super) fn ttl<E: Env>(call: &Call<'_, E>) -> Result<Option<Duration>, Problem> {
     time(call, "ttl", Duration::ZERO..=Duration::MAX, "")
 }
 
-/// A parameter in seconds, within its bounds.
+/// Parses a parameter in seconds, within its bounds.
 fn time<E: Env>(
     call: &Call<'_, E>,
     name: &str,
@@ -54,7 +54,7 @@ fn time<E: Env>(
     if bounds.contains(&time) { Ok(Some(time)) } else { Err(Invalid::new(what, text).into()) }
 }
 
-/// The media type of the content, which must be whole and as it is.
+/// Returns the media type of the content, which must be complete and not encoded.
 pub(super) fn media_type(headers: &HeaderMap) -> Result<MediaType, Problem> {
     // RFC 9110 §14.5: a PUT of a part is refused where it is not supported.
     if headers.contains_key(CONTENT_RANGE) {
@@ -70,7 +70,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> Result<MediaType, Problem> {
     }
 }
 
-/// The tags of `?tags=` and of `Cache-Tag`.
+/// Parses the tags in `?tags=` and `Cache-Tag`.
 pub(super) fn tags<E: Env>(call: &Call<'_, E>) -> Result<Vec<Tag>, Problem> {
     let mut tags = Vec::new();
     let lines = call.incoming.headers.get_all(CACHE_TAG).iter();

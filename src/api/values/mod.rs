@@ -1,4 +1,4 @@
-//! The key-value cache by HTTP: one value, and many invalidated at once.
+//! The key-value cache over HTTP: single values, and the invalidation of many at once.
 
 mod ask;
 mod precondition;
@@ -27,9 +27,9 @@ use serde_json::json;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The tags of a value, separated by commas.
+/// The field with the tags of a value, separated by commas.
 const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
-/// How long the space of what was invalidated is given back behind the answer.
+/// How long a sweep may free the space of what was invalidated, after the answer.
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// Serves `/_spindrift/v1/cache/{key}`.
@@ -89,7 +89,7 @@ async fn get<E: Env>(call: Call<'_, E>, key: &ValueKey) -> Outcome {
     Ok(found(&call.incoming.headers, value))
 }
 
-/// 200, or 304 where the client has it already.
+/// Answers with a value: 200, or 304 if the client has it already.
 fn found(request: &HeaderMap, value: Value) -> Response<Body> {
     let Value { media_type, tags, expires_at, etag, content } = value;
     let length = content.len();
@@ -167,7 +167,7 @@ async fn delete<E: Env>(call: Call<'_, E>, key: ValueKey) -> Outcome {
     Ok(super::reply::empty())
 }
 
-/// The fields of a value.
+/// Writes the fields of a value.
 fn describe(
     headers: &mut HeaderMap,
     media_type: &MediaType,
@@ -186,12 +186,12 @@ fn describe(
     if !tags.is_empty() {
         add(CACHE_TAG, tags.join(", "));
     }
-    // What somebody stored is not to be taken for a page of this site.
+    // What somebody has stored must not be taken for a page of this site.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// 201 where nothing was before, else 204.
+/// Answers that a value was set: 201 if there was none before, otherwise 204.
 fn set(value: &NewValue, written: &Written) -> Response<Body> {
     let mut response = super::reply::empty();
     if !written.replaced {
@@ -207,7 +207,7 @@ fn set(value: &NewValue, written: &Written) -> Response<Body> {
     response
 }
 
-/// 202: another makes the value.
+/// 202: another caller makes the value.
 fn filling() -> Response<Body> {
     let mut response = json(StatusCode::ACCEPTED, &json!({"filling": true, "retry_after": 1}));
     response.headers_mut().insert(RETRY_AFTER, 1.into());
@@ -225,7 +225,7 @@ fn swapped(swap: Result<Swap, ValueError>) -> Result<Written, Problem> {
     }
 }
 
-/// 412, with the entity tag that is there.
+/// 412, with the current entity tag.
 fn failed(current: Option<EntityTag>) -> Problem {
     let problem =
         Problem::new(StatusCode::PRECONDITION_FAILED, "the value is not what the condition demands");
@@ -237,7 +237,7 @@ fn lease_lost() -> Problem {
     Problem::new(StatusCode::CONFLICT, detail).with("reason", "lease-lost")
 }
 
-/// Why a value was not set.
+/// Converts the reason why a value was not set to a problem.
 pub(super) fn not_set(error: ValueError) -> Problem {
     match error {
         ValueError::Invalid(invalid) => invalid.into(),

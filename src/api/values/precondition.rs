@@ -8,51 +8,51 @@ use crate::value::{Condition, EntityTag};
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName};
 
-/// What must hold of the value there is.
+/// A condition on the current value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Precondition {
     /// `If-None-Match: *`.
     Absent,
     /// `If-Match: *`.
     Present,
-    /// `If-Match` with these.
+    /// `If-Match` with these tags.
     OneOf(Vec<EntityTag>),
-    /// `If-None-Match` with these.
+    /// `If-None-Match` with these tags.
     NoneOf(Vec<EntityTag>),
 }
 
 impl Precondition {
-    /// The precondition of a request, if it has one.
+    /// Returns the precondition of a request, if it has one.
     ///
     /// # Errors
-    /// 400 for what is no list of entity tags, and for both fields at once.
+    /// 400 for anything but a list of entity tags, and for both fields at once.
     pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         match (Self::if_match(headers)?, tags(headers, &IF_NONE_MATCH)?) {
             (Some(_), Some(_)) => Err(Invalid::new("If-Match or If-None-Match", "both").into()),
             (only, None) => Ok(only),
             (None, Some(Tags::Any)) => Ok(Some(Self::Absent)),
             (None, Some(Tags::Of(tags))) => {
-                // Compared weakly: `W/"1"` is `"1"`.
+                // Weak comparison: `W/"1"` matches `"1"`.
                 Ok(Some(Self::NoneOf(tags.iter().filter_map(|(_, tag)| *tag).collect())))
             }
         }
     }
 
-    /// What `If-Match` says, if it is there.
+    /// Parses `If-Match`, if it is present.
     ///
     /// # Errors
     /// As [`Precondition::of`].
     pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         Ok(tags(headers, &IF_MATCH)?.map(|found| match found {
             Tags::Any => Self::Present,
-            // Compared strongly: a weak tag matches nothing.
+            // Strong comparison: a weak tag matches nothing.
             Tags::Of(tags) => {
                 Self::OneOf(tags.iter().filter(|(weak, _)| !weak).filter_map(|(_, tag)| *tag).collect())
             }
         }))
     }
 
-    /// As the values take it.
+    /// Converts it for the operations on values.
     pub(super) fn condition(&self) -> Condition<'_> {
         match self {
             Self::Absent => Condition::Absent,
@@ -63,7 +63,7 @@ impl Precondition {
     }
 }
 
-/// A list of entity tags: whether each is weak, and the tag where a value can have it.
+/// A list of entity tags: whether each is weak, and the tag if a value can have it.
 enum Tags {
     Any,
     Of(Vec<(bool, Option<EntityTag>)>),
