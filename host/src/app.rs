@@ -22,18 +22,18 @@ use std::sync::{Arc, OnceLock};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-/// What the command line says about an app, beyond its manifest.
+/// The options of the command line for an app, besides its manifest.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// Values of variables that win over all others.
+    /// Values of variables that take precedence over all others.
     pub variables: BTreeMap<String, String>,
-    /// Environment variables every component gets, over those of the manifest.
+    /// Environment variables for every component, which take precedence over those in the manifest.
     pub environment: Vec<(String, String)>,
-    /// The life of HTTP instances.
+    /// The lifetime of HTTP instances.
     pub reuse: Reuse,
-    /// The most bytes of memory one instance gets; none is 4 GiB, the most WebAssembly has.
+    /// The most bytes of memory for one instance; without a limit it is 4 GiB, the most WebAssembly has.
     pub max_instance_memory: Option<usize>,
-    /// What components print goes to this process's stdout and stderr.
+    /// Whether the output of components goes to this process's stdout and stderr.
     pub print: bool,
 }
 
@@ -54,23 +54,23 @@ pub struct App {
     shared: Arc<Shared>,
     redis: BTreeMap<String, RedisComponent>,
     subscriptions: Vec<Subscription>,
-    /// Keeps the components' files.
+    /// Holds the directory with the components' files.
     _workspace: Option<Workspace>,
 }
 
-/// The part of an app that its own instances reach.
+/// The part of an app that its own instances can reach.
 pub(crate) struct Shared {
     pub(crate) front: Front,
     listener: OnceLock<SocketAddr>,
 }
 
 impl Shared {
-    /// Where the app listens, once it does.
+    /// Returns where the app listens, once it does.
     pub(crate) fn listener(&self) -> Option<SocketAddr> {
         self.listener.get().copied()
     }
 
-    /// The first address stays: an app has one listener.
+    /// Sets the listener's address, if it is not set yet: an app has one listener.
     pub(crate) fn set_listener(&self, address: SocketAddr) {
         _ = self.listener.set(address);
     }
@@ -81,7 +81,7 @@ impl App {
     /// compiled), checks their imports and copies their files.
     ///
     /// # Errors
-    /// Anything that would keep the app from running, with the place it comes from.
+    /// Anything that would keep the app from running, with its place.
     pub fn load(file: &Path, options: &LoadOptions) -> Result<Self, Error> {
         let manifest = Manifest::load(file)?;
         for warning in &manifest.warnings {
@@ -93,7 +93,7 @@ impl App {
         Loader::new(&manifest, options)?.load()
     }
 
-    /// Routes and what they lead to, for display.
+    /// Returns routes and their destinations, for display.
     #[must_use]
     pub fn routes(&self) -> Vec<(String, String)> {
         let name = |destination: &Destination| match destination {
@@ -103,13 +103,13 @@ impl App {
         self.shared.front.router.iter().map(|(route, it)| (route, name(it))).collect()
     }
 
-    /// Whether the app has an HTTP trigger, and so needs a listener.
+    /// Returns whether the app has an HTTP trigger, and so needs a listener.
     #[must_use]
     pub fn has_http(&self) -> bool {
         !self.shared.front.components.is_empty() || !self.shared.front.fixed.is_empty()
     }
 
-    /// Whether the app has a Redis trigger.
+    /// Returns whether the app has a Redis trigger.
     #[must_use]
     pub fn has_redis(&self) -> bool {
         !self.subscriptions.is_empty()
@@ -207,8 +207,8 @@ impl<'a> Loader<'a> {
         format!("{:#}", serde_json::Value::Object(info))
     }
 
-    /// What instances of this trigger's component are called. One trigger may have middleware where another
-    /// of the same component has not, or has others: then those are different, as in Spin.
+    /// Returns the name of the instances for this trigger's component. Two triggers of one component may have different
+    /// middleware: then their instances are different, too, as in Spin.
     fn instances(&self, id: &str, index: usize, trigger: &HttpTrigger) -> String {
         let same = |other: &&HttpTrigger| other.component.as_deref() == Some(id);
         if trigger.middleware.is_empty() || self.manifest.http.iter().filter(same).count() == 1 {
@@ -220,7 +220,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// The component `id` with its middleware, under the `name` of its instances.
+    /// Prepares the component `id` with its middleware; its instances are called `name`.
     fn prepare(&self, name: &str, id: &str, middleware: &[Middleware]) -> Result<Prepared, Error> {
         let unknown = || Error::component(id, "expected a [component.*] of this id, found none");
         let component = self.manifest.components.get(id).ok_or_else(unknown)?;
@@ -251,7 +251,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// A list that turns out wrong with these values allows nothing; the component runs without it.
+    /// Makes the permission. If the list turns out invalid with these values, it allows nothing, and the component still runs.
     fn permission(&self, id: &str, list: &[String]) -> Permission {
         let ids: Vec<String> = self.manifest.components.keys().cloned().collect();
         let parsed = AllowedHosts::parse(list, &self.values, &ids);

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-/// Everything that ends the host. Failures of one request are answered to that request instead.
+/// Every error that ends the host. Failures of single requests are answered to these instead.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The manifest is not valid, or asks for something this host does not have.
+    /// The manifest is not valid, or requires something that this host lacks.
     #[error("{}: {problem}", file.display())]
     Manifest {
         /// The manifest that was read.
@@ -24,12 +24,12 @@ pub enum Error {
     /// A variable is missing, or its value cannot be read.
     #[error("variables: {0}")]
     Variables(String),
-    /// A file or a socket failed.
+    /// A file or a socket operation failed.
     #[error("{what}: {source}")]
     Io {
         /// What was being done, and to what.
         what: String,
-        /// The operating system's answer.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The WebAssembly engine could not be set up.
@@ -40,7 +40,7 @@ pub enum Error {
     Redis {
         /// What was being done, and to which server (never with credentials).
         what: String,
-        /// The client's answer.
+        /// The error of the client.
         source: redis::RedisError,
     },
     /// The Redis trigger lost its connection: messages may be missed from here on.

@@ -1,7 +1,7 @@
-//! Runs the app a `spin.toml` describes where Spin is not installed: for tests, a first look, development.
+//! Runs the app described by a `spin.toml` where Spin is not installed: for tests, a first look, development.
 //!
-//! It is a small host of its own on the parts Spin is made of (wasmtime with its workers for
-//! `wasi:http`, hyper, the `redis` client in the version Spin uses), and is meant to behave like
+//! It is a small host of its own, built on the parts of which Spin is made (wasmtime with its workers for
+//! `wasi:http`, hyper, the `redis` client in the version that Spin uses), and is meant to behave like
 //! `spin up`: the same command line, output and defaults, the same errors to components, the same
 //! lifetimes of instances. The tests in `tests/` run against either, with `SPINDRIFT_SPIN=<path of spin>`
 //! against Spin.
@@ -26,7 +26,7 @@
 //! - Everything else of Spin is refused when the app is loaded, by name and place: other triggers and
 //!   imports (key-value, SQLite, LLM and so on), components for WASI 0.2 HTTP or WAGI, components written
 //!   inside a trigger, from a URL or from a registry, and dependencies of components.
-//! - A name in `inherit_configuration` that is no part of a configuration is refused; Spin passes over it.
+//! - A name in `inherit_configuration` that is not part of a configuration is refused; Spin ignores it.
 //! - There is no runtime configuration file, TLS listener, log directory, telemetry, or `[component.*.profile]`.
 //! - Raw sockets are closed to components; Spin opens those that `allowed_outbound_hosts` permits.
 //! - A request to `x.spin.internal` where `x` has no HTTP trigger is an `InternalError` to the component;
@@ -34,31 +34,31 @@
 //! - TLS, for `https` and `rediss`, is rustls with the web's certificate authorities; Spin adds those of
 //!   the system, and uses the system's TLS library for Redis.
 //! - `--tcp-nodelay` is this host's own. Without it packets wait for each other as they do in Spin.
-//! - On SIGINT and SIGTERM requests under way get five seconds to finish; Spin drops them.
+//! - On SIGINT and SIGTERM, requests under way get five seconds to finish; Spin drops them.
 //! - HTTP and Redis triggers run in one process. As in Spin, the first to end ends all.
 //! - A `static_response` with a status or a field that no response can have is refused when the app is loaded, and so
-//!   is one of `files` that climbs with `..`; Spin closes the connection of whoever asks, and copies the file.
-//! - Of two `files` in the same place the later is used; Spin copies all at once, and either may be.
-//! - A range with nothing in it (`2..1`) is refused on the command line; Spin answers every request with 500.
-//! - The text of `InvalidName`, for a variable, is this host's own; Redis's and the others are Spin's.
+//!   is an entry of `files` that leaves its directory with `..`; Spin closes the client's connection, and copies the file.
+//! - If two entries of `files` have the same destination, the later is used; Spin copies all at once, and either may win.
+//! - An empty range (`2..1`) is refused on the command line; Spin answers every request with 500.
+//! - The text of `InvalidName`, for a variable, is this host's own; the texts for Redis and all others are Spin's.
 //! - A `--variable` that the manifest does not declare is reported; Spin says nothing.
-//! - A variable that `allowed_outbound_hosts` names and `[variables]` does not is refused when the app is loaded; Spin
+//! - A variable that `allowed_outbound_hosts` names and `[variables]` lacks is refused when the app is loaded; Spin
 //!   starts the app, and lets the component reach nothing.
 //! - Compiled components are kept next to the wasm file, as `.cwasm`: whoever can write there is trusted.
 //!   Spin keeps them in a directory of the user.
-//! - It does less for each request than Spin (no tracing, no log files), and is faster: what is measured here
-//!   says how versions of a component compare, not what Spin will do.
+//! - It does less for each request than Spin (no tracing, no log files), and is faster: measurements here
+//!   show how versions of a component compare, not what Spin will do.
 //!
-//! Compared was Spin 4.1.0-pre0, byte for byte. It was built on wasmtime 47 and older releases of the other parts; this
-//! is on wasmtime 48, as Spin 4.1.0 is. What differs for that reason alone:
-//! - A component does not see the fields of a request, a response or its trailers that it may not set either, `Host`
-//!   among them: with wasmtime 47 it saw all but the `Connection` of requests. So it cannot leave out what an origin
+//! The comparison was made with Spin 4.1.0-pre0, byte for byte. It was built on wasmtime 47 and older releases of the other
+//! parts; this host is on wasmtime 48, as Spin 4.1.0 is. Only for that reason:
+//! - A component does not see those fields of a request, a response or its trailers that it may not set either, such as
+//!   `Host`: with wasmtime 47 it saw all but the `Connection` of requests. So it cannot leave out what an origin
 //!   names in `Connection` (RFC 9110 §7.6.1).
 //! - After a request with both `Transfer-Encoding` and `Content-Length` the connection is closed.
 //! - Reading a directory as a file is `EISDIR` rather than an error without a name.
 //!
-//! Requests without a `Host` or a path, or with a `Host` that contradicts the URI, get no response at all, only the
-//! end of the connection. That is not a difference: Spin does the same.
+//! Requests without a `Host` or a path, or with a `Host` that contradicts the URI, get no response at all: the
+//! connection is closed. That is not a difference: Spin does the same.
 #![deny(missing_docs)]
 
 pub mod app;

@@ -4,7 +4,7 @@ use clap::Parser;
 use spindrift_host::cli::{Cli, Command};
 use std::process::ExitCode;
 
-// With the allocator of the system a hit costs it more CPU time, of which much is spent on freeing.
+// The system's allocator would cost more CPU time for each hit, much of it for freeing.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! `up`: load the app, start its triggers, end with the first of them or with a signal.
+//! `up`: loads the app, starts its triggers, and ends with the first of them or at a signal.
 
 use crate::app::App;
 use crate::cli::Up;
@@ -17,7 +17,7 @@ pub fn up(up: &Up) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::io("starting", e))?;
     let result = runtime.block_on(run(&app, up));
-    // Idle instances are left to the end of the process: dropping them one by one reads like failures.
+    // Idle instances are left to the end of the process: dropping them one by one would look like failures in the log.
     std::mem::forget(runtime);
     result
 }

@@ -1,4 +1,4 @@
-//! The Redis trigger: messages of channels, one at a time, each to a fresh instance.
+//! The Redis trigger: messages on channels, one at a time, each for a fresh instance.
 
 use crate::app::App;
 use crate::error::Error;
@@ -47,9 +47,9 @@ impl RedisComponent {
 /// The channels of one server, and the components of each.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    /// With credentials: never printed.
+    /// The address, with credentials: never to be printed.
     pub(crate) address: String,
-    /// Channel to component ids.
+    /// The ids of the components, by channel.
     pub(crate) channels: BTreeMap<String, Vec<String>>,
 }
 
@@ -84,7 +84,7 @@ async fn listen(app: &App, subscription: &Subscription) -> Result<(), Error> {
     Err(Error::Disconnected(server))
 }
 
-/// Gives a message to a component. A handler that fails is reported; the message is gone either way.
+/// Passes a message to a component. A handler that fails is reported; the message is gone in any case.
 async fn deliver(app: &App, id: &str, payload: &[u8]) {
     let Some(component) = app.redis_component(id) else {
         return;

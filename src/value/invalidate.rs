@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// How many keys Redis looks at in one step of a sweep.
 const STEP: u64 = 200;
-/// How long after a sweep began the next may begin: invalidations are frequent, and each sweep goes through all keys.
+/// How long after a sweep the next may begin: invalidations are frequent, and each sweep goes through all keys.
 const REST: Duration = Duration::from_secs(60);
 
 impl<E: Env> Values<E> {
@@ -34,7 +34,7 @@ impl<E: Env> Values<E> {
         Ok(())
     }
 
-    /// Drops invalidated values, for at most `budget`; `None` if a sweep began less than a minute ago.
+    /// Drops invalidated values, for at most `budget`; `None` during another sweep, and for a minute after one.
     /// Readers do not see these values any more, and drop those that they find: this frees the space of
     /// values that nobody reads.
     ///

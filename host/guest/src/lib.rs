@@ -1,6 +1,6 @@
-//! Answers with what it sees: the tests of the host read it back, from this host or from Spin.
+//! Answers with what it observes. The tests of the host read that back, from this host or from Spin.
 //!
-//! The first segment of the path says what to show, the query is its argument.
+//! The first segment of the path says what to show, and the query is its argument.
 
 mod message;
 mod redis;
@@ -12,7 +12,7 @@ use spin_sdk::http_service;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Requests this instance has had.
+/// The number of requests that this instance has had.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 #[http_service]
@@ -63,7 +63,7 @@ fn print(text: &str) -> String {
     String::new()
 }
 
-/// Prints its number, then waits until the client has sent all of its body: it says how long this takes.
+/// Prints its number, then waits until the client has sent its whole body, which determines how long this takes.
 async fn hold(request: Request, count: u32) -> String {
     println!("holding {count}");
     match request.into_body().collect().await {
@@ -72,7 +72,7 @@ async fn hold(request: Request, count: u32) -> String {
     }
 }
 
-/// GETs `url` after the response was sent, and prints what came.
+/// GETs `url` after the response was sent, and prints the result.
 fn after(url: &str) -> String {
     let url = url.to_owned();
     spin_sdk::wasip3::spawn(async move {
@@ -87,7 +87,7 @@ fn trap() -> String {
     panic!("as asked");
 }
 
-/// Takes that many MiB, and tells whether it got them.
+/// Allocates this many MiB, and reports whether that succeeded.
 fn memory(megabytes: &str) -> String {
     let mut taken: Vec<u8> = Vec::new();
     let wanted = megabytes.parse::<usize>().unwrap_or_default() << 20;

@@ -4,7 +4,7 @@
 use spin_sdk::redis::{Connection, Error, RedisParameter};
 use spin_sdk::redis_subscriber;
 
-/// Appends every message to the list named by the variable `list`; `fail` and `trap` do what they say.
+/// Appends every message to the list named by the variable `list`; the messages `fail` and `trap` make it do that.
 #[redis_subscriber]
 async fn on_message(message: Vec<u8>) -> Result<(), Error> {
     let other = |e| Error::Other(format!("{e:?}"));

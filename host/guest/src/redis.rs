@@ -4,8 +4,8 @@ use http_body_util::BodyExt;
 use spin_sdk::http::Request;
 use spin_sdk::redis::{Connection, RedisParameter};
 
-/// Runs what the body describes: an address in the first line, then a command a line, words separated
-/// by spaces, `:1` for a number. Shows every result in a line of its own.
+/// Runs the commands in the body: an address in the first line, then one command per line, words separated
+/// by spaces, `:1` for a number. Shows each result on a line of its own.
 pub(crate) async fn run(request: Request) -> String {
     let script = request.into_body().collect().await.map(|it| it.to_bytes()).unwrap_or_default();
     let script = String::from_utf8_lossy(&script).into_owned();

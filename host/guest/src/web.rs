@@ -6,8 +6,8 @@ use spin_sdk::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use spin_sdk::wasip3::http::types::RequestOptions;
 use spin_sdk::wasip3::http_compat::RequestOptionsExtension;
 
-/// Sends what the body describes: a URL in the first line, then `name: value` fields; a field
-/// `timeout-ms` limits the wait for the first byte instead. Shows the response or the error.
+/// Sends the request described in the body: a URL in the first line, then `name: value` fields; a field
+/// `timeout-ms` instead limits the wait for the first byte. Shows the response or the error.
 pub(crate) async fn send(request: Request) -> String {
     let description = request.into_body().collect().await.map(|it| it.to_bytes()).unwrap_or_default();
     let description = String::from_utf8_lossy(&description).into_owned();

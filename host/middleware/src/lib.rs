@@ -1,8 +1,8 @@
-//! Marks what passes through it, and shows what it may use: the tests of the host read it back, from this
+//! Marks what passes through it, and shows what it may use. The tests of the host read that back, from this
 //! host or from Spin.
 //!
-//! Its mark is the variable `mark`, or `-` where it has none. It appends that to `x-passed` of the request and
-//! to `x-returned` of the response. What is below `/own/` it answers itself, as the guest does.
+//! Its mark is the variable `mark`, or `-` without one. It appends the mark to `x-passed` of the request and
+//! to `x-returned` of the response. Requests below `/own/` it answers itself, as the guest does.
 
 #[path = "../../guest/src/redis.rs"]
 mod redis;
@@ -14,7 +14,7 @@ use spin_sdk::http::{HeaderMap, HeaderName, HeaderValue, IntoResponse, Request, 
 use spin_sdk::http_service;
 use spin_sdk::wasip3::http::types::{self, ErrorCode};
 
-/// Its own text, or what came from behind.
+/// Its own text, or the response of the component behind it.
 enum Answer {
     Own(String),
     Behind(Response),
@@ -55,7 +55,7 @@ async fn own(what: &str, request: Request) -> String {
 }
 
 fn add(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    // Names that a host forbids are not passed on.
+    // Fields that a host forbids are not passed on.
     headers.remove("host");
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.append(name, value);

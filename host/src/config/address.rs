@@ -1,26 +1,26 @@
-//! Addresses a component wants to reach, reduced to what a permission is about.
+//! Addresses that components want to reach, reduced to what matters for permission.
 
 use url::Url;
 
 /// The domain whose subdomains are components of the same app.
 const CHAINING_DOMAIN: &str = "spin.internal";
 
-/// Scheme, host and port of an address; user, path and query play no part in a permission.
+/// Scheme, host and port of an address; user, path and query do not matter for permission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Lower case, without `://`.
+    /// In lower case, without `://`.
     pub scheme: String,
-    /// As written, IPv6 in brackets; upper case does not matter in a comparison.
+    /// As written, IPv6 in brackets; compared case-insensitively.
     pub host: String,
-    /// As written; none when it is absent or the scheme's own.
+    /// As written; `None` if it is absent or the scheme's default.
     pub port: Option<u16>,
 }
 
 impl Address {
-    /// Reads `text`, with `default_scheme` when it has none.
+    /// Parses `text`, with `default_scheme` if it has none.
     ///
     /// # Errors
-    /// What the URL parser says. The message never repeats `text`, which may hold a password.
+    /// The error of the URL parser. The message never repeats `text`, which may contain a password.
     pub fn parse(text: &str, default_scheme: &str) -> Result<Self, String> {
         let text = encode_user_info(text);
         let url = match Url::parse(&text) {
@@ -35,8 +35,8 @@ impl Address {
     }
 }
 
-/// Passwords may hold characters that would end the host's part of a URL, so the part before `@` is
-/// encoded before parsing. It is not used afterwards: encoding it twice does no harm.
+/// Passwords may contain characters that would end the host in a URL, so the part before `@` is
+/// encoded before parsing. It is not used afterwards, so encoding it twice does no harm.
 fn encode_user_info(text: &str) -> String {
     let start = text.find("://").map_or(0, |at| at + 3);
     let path = text[start..].find('/').map_or(usize::MAX, |at| at + start);
@@ -53,7 +53,7 @@ fn encode_user_info(text: &str) -> String {
     encoded + &text[at..]
 }
 
-/// The component that `host`, with or without a port, stands for: `x` of `x.spin.internal`.
+/// Returns the component for which `host`, with or without a port, stands: `x` for `x.spin.internal`.
 #[must_use]
 pub fn chained_component(host: &str) -> Option<&str> {
     let host = host.trim().rsplit_once(':').map_or(host.trim(), |(host, _)| host);
@@ -61,7 +61,7 @@ pub fn chained_component(host: &str) -> Option<&str> {
     (domain == CHAINING_DOMAIN).then_some(component)
 }
 
-/// The host that stands for `component`.
+/// Returns the host that stands for `component`.
 #[must_use]
 pub fn chaining_host(component: &str) -> String {
     format!("{component}.{CHAINING_DOMAIN}")

@@ -10,15 +10,15 @@ use url::Host;
 /// The suffix that stands for every component of the app.
 const EVERY_COMPONENT: &str = ".spin.internal";
 
-/// A component's whole list. One entry that is wrong makes all of it unusable: a list that allows
-/// less than its author meant must not look as if it worked.
+/// The whole list of a component. One invalid entry makes all of it unusable: a list that allows
+/// less than its author meant must not seem to work.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedHosts {
     entries: Vec<Entry>,
 }
 
 impl AllowedHosts {
-    /// Resolves and reads a component's list; `components` are the ids `*.spin.internal` stands for.
+    /// Resolves and parses a component's list; `components` are the ids for which `*.spin.internal` stands.
     ///
     /// # Errors
     /// The first entry that is not `scheme://host[:port]`, or whose variables have no value.
@@ -31,7 +31,7 @@ impl AllowedHosts {
         for text in list {
             let template = Template::parse(text)?;
             let resolved = template.resolve(values).map_err(|e| format!("{text:?}: {e}"))?;
-            // An empty variable may switch an endpoint off; an empty entry as written is a mistake.
+            // A variable that is empty may switch an endpoint off; an entry that is written empty is a mistake.
             let switched_off = matches!(resolved.as_str(), "" | "http://" | "https://");
             if switched_off && !template.is_literal() {
                 continue;
@@ -42,13 +42,13 @@ impl AllowedHosts {
         Ok(Self { entries })
     }
 
-    /// True when some entry allows `address`.
+    /// Returns whether some entry allows `address`.
     #[must_use]
     pub fn allow(&self, address: &Address) -> bool {
         self.entries.iter().any(|entry| entry.allows(address))
     }
 
-    /// True when some entry allows requests of the app to itself (`http://self`).
+    /// Returns whether some entry allows requests of the app to itself (`http://self`).
     #[must_use]
     pub fn allow_self(&self) -> bool {
         let http = |scheme: &Scheme| scheme.allows("http") || scheme.allows("https");
@@ -87,7 +87,7 @@ impl Entry {
             && self.ports.allow(address.port, &address.scheme)
     }
 
-    /// `*.spin.internal` means the components of this app, not any name a resolver may know.
+    /// Expands `*.spin.internal` to the components of this app: it does not mean any name that a resolver may know.
     fn expand(self, components: &[String]) -> Vec<Self> {
         match &self.host {
             HostRule::Subdomains(suffix) if suffix == EVERY_COMPONENT => components
@@ -99,7 +99,7 @@ impl Entry {
     }
 }
 
-/// What an error message may show of an entry that may be somebody's address with a password.
+/// Returns what an error message may show of an entry, which may be an address with a password.
 fn without_user(text: &str) -> &str {
     text.rsplit_once('@').map_or(text, |(_, rest)| rest)
 }
@@ -217,7 +217,7 @@ fn in_network(ip: IpAddr, base: IpAddr, bits: u8) -> bool {
 enum Ports {
     Any,
     One(u16),
-    /// The end is not part of it.
+    /// The end is exclusive.
     Span(Range<u16>),
 }
 

@@ -1,4 +1,4 @@
-//! Values that come from outside the code: variables, templates over them, and the hosts they allow.
+//! Values from outside the code: variables, templates with variables, and the hosts that they allow.
 
 pub mod address;
 pub mod hosts;

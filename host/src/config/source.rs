@@ -1,11 +1,11 @@
-//! The forms `--variable` takes.
+//! The forms of `--variable`.
 
 use crate::error::Error;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// One `--variable` of the command line.
+/// One `--variable` on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VariableSource {
     /// `name=value`
@@ -40,10 +40,10 @@ impl FromStr for VariableSource {
 }
 
 impl VariableSource {
-    /// The names and values this source gives.
+    /// Returns the names and values of this source.
     ///
     /// # Errors
-    /// A file that cannot be read, or does not have the format its name promises.
+    /// A file that cannot be read, or does not have the format that its name promises.
     pub fn read(&self) -> Result<BTreeMap<String, String>, Error> {
         let read = |path: &PathBuf| {
             std::fs::read_to_string(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// A string with places for variables, split once so that resolving cannot fail on syntax.
+/// A string with placeholders for variables, parsed once so that resolving cannot fail on syntax.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
@@ -15,7 +15,7 @@ enum Part {
 }
 
 impl Template {
-    /// Splits `text` at its `{{ }}` pairs.
+    /// Parses the `{{ }}` pairs in `text`.
     ///
     /// # Errors
     /// A `{{` without its `}}`; a `}}` alone is ordinary text.
@@ -38,13 +38,13 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// True when there is nothing to fill in.
+    /// Returns whether it has no placeholders.
     #[must_use]
     pub fn is_literal(&self) -> bool {
         self.variables().next().is_none()
     }
 
-    /// The names this template needs, in order, repeated where they repeat.
+    /// Returns the names of its variables, in order and with repetitions.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Variable(name) => Some(name.as_str()),
@@ -55,7 +55,7 @@ impl Template {
     /// Fills in `values`.
     ///
     /// # Errors
-    /// The name of the first variable that `values` does not have.
+    /// The name of the first variable that is missing in `values`.
     pub fn resolve(&self, values: &BTreeMap<String, String>) -> Result<String, String> {
         let mut text = String::new();
         for part in &self.parts {

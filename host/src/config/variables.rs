@@ -10,13 +10,13 @@ use std::path::Path;
 /// The prefix of a variable's name in the environment.
 pub const ENV_PREFIX: &str = "SPIN_VARIABLE_";
 
-/// Where values come from, in order of precedence: flags, environment, `.env`, default.
+/// The sources of values, in order of precedence: flags, environment, `.env`, default.
 pub struct Sources<'a> {
-    /// Values of `--variable`, a later one over an earlier one.
+    /// Values of `--variable`; a later one takes precedence over an earlier one.
     pub flags: &'a BTreeMap<String, String>,
-    /// Looks a name up in the process's environment.
+    /// Looks up a name in the environment of the process.
     pub env: &'a dyn Fn(&str) -> Result<String, VarError>,
-    /// What `.env` in the working directory holds.
+    /// The values in `.env` in the working directory.
     pub dotenv: &'a BTreeMap<String, String>,
 }
 
@@ -36,10 +36,10 @@ impl Sources<'_> {
     }
 }
 
-/// Gives every declared variable its value.
+/// Determines the value of every declared variable.
 ///
 /// # Errors
-/// All variables that are required and have no value, by name; a value that is not UTF-8.
+/// All required variables without a value, by name; a value that is not UTF-8.
 pub fn resolve(
     declared: &BTreeMap<String, VariableDeclaration>,
     sources: &Sources<'_>,
@@ -59,13 +59,13 @@ pub fn resolve(
     Err(Error::Variables(format!("expected values for {}, found none; {how}", missing.join(", "))))
 }
 
-/// The values the manifest alone gives, for checks that need no environment.
+/// Returns the defaults in the manifest, for checks that need no environment.
 #[must_use]
 pub fn defaults(declared: &BTreeMap<String, VariableDeclaration>) -> BTreeMap<String, String> {
     declared.iter().filter_map(|(name, it)| Some((name.clone(), it.default.clone()?))).collect()
 }
 
-/// Reads `path` in the format of `.env` files; a file that is not there is an empty one.
+/// Reads `path` in the format of `.env` files; a missing file counts as empty.
 ///
 /// # Errors
 /// A line that is not `NAME=value`.
@@ -79,8 +79,8 @@ pub fn read_dotenv(path: &Path) -> Result<BTreeMap<String, String>, Error> {
 /// Checks the name of a variable.
 ///
 /// # Errors
-/// What is wrong with the name: lower-case letters, digits and single underscores between them,
-/// beginning with a letter, are expected.
+/// What is wrong with the name. Expected are lower-case letters, digits and single underscores between them,
+/// beginning with a letter.
 pub fn check_name(name: &str) -> Result<(), String> {
     let foreign = name.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_'));
     let problem = if name.is_empty() {
@@ -99,7 +99,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
     Err(format!("{name:?}: {problem}"))
 }
 
-/// What one component sees: its own names, their values already resolved.
+/// The variables of one component, with their values resolved.
 #[derive(Clone, Debug, Default)]
 pub struct ComponentVariables {
     component: String,
@@ -111,7 +111,7 @@ pub struct ComponentVariables {
 pub enum LookupError {
     /// The name cannot be a variable's name.
     InvalidName(String),
-    /// The manifest gives this component no variable of that name.
+    /// The manifest gives this component no variable with that name.
     Undefined(String),
 }
 
@@ -138,7 +138,7 @@ impl ComponentVariables {
         Ok(Self { component: component.to_owned(), values })
     }
 
-    /// The value of `name`.
+    /// Returns the value of `name`.
     ///
     /// # Errors
     /// The name is invalid, or this component has no such variable.

@@ -1,6 +1,6 @@
-//! Instances of an HTTP component: made on demand, shared by requests, retired.
+//! Instances of an HTTP component: created on demand, shared by requests, retired.
 //!
-//! The workers are wasmtime's, the same Spin uses; here is only what differs between embedders.
+//! The workers are wasmtime's, as in Spin; this is only the part that differs between embedders.
 
 use super::reuse::Reuse;
 use crate::app::Shared;
@@ -41,13 +41,13 @@ impl HttpComponent {
         Ok(Self { handler: ProxyHandler::new(instances) })
     }
 
-    /// Tells the instances to come where their requests to other components go.
+    /// Tells future instances where their requests to other components go.
     pub(crate) fn attach(&self, app: &Arc<Shared>) {
         _ = self.handler.state().app.set(Arc::downgrade(app));
     }
 }
 
-/// Makes instances of one component.
+/// Creates instances of one component.
 pub(crate) struct Instances {
     prepared: Prepared,
     service: ServicePre<InstanceState>,
@@ -83,7 +83,7 @@ impl HandlerState for Instances {
     }
 }
 
-/// When an instance has waited, or worked, for too long.
+/// Detects that an instance has waited, or worked, for too long.
 pub(crate) struct Expiration {
     idle: Duration,
     request: Duration,
@@ -111,7 +111,7 @@ impl WorkerExpiration for Expiration {
     }
 }
 
-/// The limits drawn for one instance.
+/// The limits that were drawn for one instance.
 pub(crate) struct Worker {
     component: String,
     request_timeout: Duration,

@@ -1,4 +1,4 @@
-//! Header fields between the network and a component.
+//! Header fields between the network and components.
 
 use super::route::RouteMatch;
 use crate::config::address::chained_component;
@@ -6,7 +6,7 @@ use http::header::{CONNECTION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use std::net::SocketAddr;
 
-/// Removes what only concerns the connection itself, and a host that only this app can mean.
+/// Removes fields about the connection itself, and a `Host` that has a meaning only within this app.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     let host = headers.get(HOST).and_then(|it| it.to_str().ok());
     if host.is_some_and(|host| chained_component(host).is_some()) {
@@ -15,7 +15,7 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     headers.remove(CONNECTION);
 }
 
-/// Appends Spin's own fields. They come after any of the same name from the client, which may be
+/// Appends Spin's own fields. They follow any of the same name from the client, which may be
 /// forged: a component must read the last one.
 ///
 /// # Errors
@@ -32,7 +32,7 @@ pub(crate) fn append(
         }
     }
     for (name, value) in fields(headers, uri, found, client) {
-        // A name or value no header can carry is left out, as Spin does.
+        // A name or value that no field can have is left out, as Spin does.
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes()))
         {
             headers.append(name, value);

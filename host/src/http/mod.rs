@@ -1,4 +1,4 @@
-//! Requests from the network: accepted, routed, given to a component or answered here.
+//! Requests from the network: accepted, routed, passed to a component or answered here.
 
 mod handler;
 mod headers;

@@ -1,4 +1,4 @@
-//! From a request to a response, whoever asks: the network or another component.
+//! From a request to a response, whether it comes from the network or another component.
 
 use super::handler::HttpComponent;
 use super::headers;
@@ -14,27 +14,27 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// Paths below this are the host's own.
+/// The prefix of the host's own paths.
 const WELL_KNOWN: &str = "/.well-known/spin/";
 
-/// The client's address of a request inside the app.
+/// The client's address of a request from inside the app.
 const INSIDE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Everything that answers requests.
 pub(crate) struct Front {
     pub(crate) router: Router,
-    /// By component id; only those an HTTP trigger names.
+    /// The components named by HTTP triggers, by id.
     pub(crate) components: BTreeMap<String, HttpComponent>,
-    /// By index of the HTTP trigger.
+    /// The static responses, by index of the HTTP trigger.
     pub(crate) fixed: BTreeMap<usize, StaticResponse>,
-    /// What `/.well-known/spin/info` shows, as JSON.
+    /// The JSON at `/.well-known/spin/info`.
     pub(crate) info: String,
 }
 
 /// Answers a request from the network.
 ///
 /// # Errors
-/// The request says no host, or two, or no path: Spin gives no response to these but closes the connection,
+/// The request has no host, or two, or no path: Spin does not respond to these but closes the connection,
 /// so that nobody can be misled about whom the request was for.
 pub(crate) async fn answer(
     front: &Front,
@@ -66,7 +66,7 @@ pub(crate) async fn chain(
         return Err(internal(format!("expected a component with an HTTP trigger, found {component:?}")));
     }
     let found = RouteMatch::chained(component, request.uri().path());
-    // Boxed: the component may send a request in turn, and so on.
+    // Boxed, because the component may send a request in turn, and so on.
     let answered: std::pin::Pin<Box<dyn Future<Output = _> + Send>> =
         Box::pin(answer_route(&app.front, request, &found, INSIDE));
     answered.await.map_err(internal)
@@ -105,7 +105,7 @@ async fn run(
     component.handler.handle((), request).await.map_err(|e| format!("{e:?}"))
 }
 
-/// The request's URI with scheme and authority, from the one or more places that say it.
+/// Returns the request's URI with scheme and authority, from wherever the request has them.
 fn absolute(request: &Request<WasiBody>) -> Result<Uri, String> {
     let host = request.headers().get(HOST).map(|it| {
         let text = it.to_str().map_err(|_| "Host: expected ASCII, found other bytes")?;
@@ -139,7 +139,7 @@ fn fixed(it: &StaticResponse) -> Response<WasiBody> {
     let builder = Response::builder().status(it.status_code.unwrap_or(200));
     let built =
         it.headers.iter().fold(builder, |builder, (name, value)| builder.header(name, value)).body(());
-    // The manifest's check built the same response before.
+    // The check of the manifest has built the same response before.
     built.map_or_else(
         |_| status(StatusCode::INTERNAL_SERVER_ERROR),
         |head| with_body(head, it.body.clone().unwrap_or_default()),

@@ -1,4 +1,4 @@
-//! How long an instance of a component lives, and how many requests it takes.
+//! The lifetime of an instance, and how many requests it serves.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -10,12 +10,12 @@ use std::time::Duration;
 pub enum Range<T> {
     /// Always this.
     Value(T),
-    /// From the first, up to and without the second.
+    /// From the first to the second, which is exclusive.
     Bounds(T, T),
 }
 
 impl Range<usize> {
-    /// A number from the range.
+    /// Draws a number from the range.
     #[must_use]
     pub fn sample(self) -> usize {
         match self {
@@ -26,7 +26,7 @@ impl Range<usize> {
 }
 
 impl Range<Duration> {
-    /// A duration from the range.
+    /// Draws a duration from the range.
     #[must_use]
     pub fn sample(self) -> Duration {
         match self {
@@ -39,19 +39,19 @@ impl Range<Duration> {
     }
 }
 
-/// Random enough to spread lifetimes; nothing here is a secret.
+/// Random enough to spread lifetimes; nothing here is secret.
 fn random_below(end: u64) -> u64 {
     RandomState::new().hash_one(0) % end.max(1)
 }
 
-/// The life of instances of HTTP components, as `spin up` has it.
+/// The lifetime of instances of HTTP components, with the options of `spin up`.
 #[derive(Clone, Copy, Debug)]
 pub struct Reuse {
-    /// Requests an instance takes in all.
+    /// How many requests an instance serves in all.
     pub requests: Range<usize>,
-    /// Requests an instance takes at the same time.
+    /// How many requests an instance serves at the same time.
     pub concurrent: Range<usize>,
-    /// How long a request may take; none is no limit.
+    /// How long a request may take; `None` is without limit.
     pub request_timeout: Option<Range<Duration>>,
     /// How long an instance waits for another request.
     pub idle: Range<Duration>,
@@ -68,7 +68,7 @@ impl Default for Reuse {
     }
 }
 
-/// Reads `8` or `1..8`.
+/// Parses `8` or `1..8`.
 ///
 /// # Errors
 /// Anything else, and a range without a number in it.
@@ -78,7 +78,7 @@ pub fn parse_count(text: &str) -> Result<Range<usize>, String> {
     parse(text, number)
 }
 
-/// Reads `8`, `8s`, `100ms`, `100us`, `100ns`, or two of them with `..` between.
+/// Parses `8`, `8s`, `100ms`, `100us`, `100ns`, or two of them with `..` between.
 ///
 /// # Errors
 /// Anything else, and a range without a duration in it.

@@ -1,12 +1,12 @@
-//! Which trigger answers a path.
+//! Which trigger answers which path.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// What a route leads to.
+/// The destination of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
-    /// The component of this id.
+    /// The component with this id.
     Component(String),
     /// The fixed response of the HTTP trigger with this index.
     Fixed(usize),
@@ -21,7 +21,7 @@ struct Target {
     normal: String,
 }
 
-/// All routes of the app. Exact beats `:name` beats `/...`, from the left.
+/// All routes of the app. Exact segments precede `:name`, and these `/...`, from the left.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     routes: routefinder::Router<Target>,
@@ -30,20 +30,20 @@ pub(crate) struct Router {
 /// A route that matched, and what it captured.
 #[derive(Debug)]
 pub(crate) struct RouteMatch {
-    /// What answers.
+    /// What answers the request.
     pub(crate) destination: Destination,
     /// The route as the manifest has it.
     pub(crate) raw: String,
     /// The route with a leading and without a trailing slash.
     pub(crate) normal: String,
-    /// What a trailing `/...` stood for.
+    /// The text that a trailing `/...` matched.
     pub(crate) rest: String,
-    /// What each `:name` stood for; of two with one name the last.
+    /// The text that each `:name` matched; of two with the same name, the last.
     pub(crate) names: BTreeMap<String, String>,
 }
 
 impl Router {
-    /// Of routes that are written alike the last is used, in the place of the first, as in Spin.
+    /// Makes the router. Of routes with the same text the last is used, in the place of the first, as in Spin.
     ///
     /// # Errors
     /// See [`Router::add`].
@@ -60,10 +60,10 @@ impl Router {
         Ok(router)
     }
 
-    /// Adds a route; of two that mean the same, such as `/a` and `/a/`, the earlier is used.
+    /// Adds a route; of two with the same meaning, such as `/a` and `/a/`, the earlier is used.
     ///
     /// # Errors
-    /// A route that has `...` elsewhere than last, or an empty name.
+    /// A route with `...` anywhere but at the end, or with an empty name.
     pub(super) fn add(&mut self, raw: &str, destination: Destination) -> Result<(), String> {
         let absolute = if raw.starts_with('/') { raw.to_owned() } else { format!("/{raw}") };
         let normal = absolute.strip_suffix('/').unwrap_or(&absolute).to_owned();
@@ -75,7 +75,7 @@ impl Router {
         self.routes.add(spec.as_str(), target).map_err(|e| format!("route {raw:?}: {e}"))
     }
 
-    /// The best match for `path`, which begins with `/` and has no query.
+    /// Returns the best match for `path`, which begins with `/` and has no query.
     pub(crate) fn find(&self, path: &str) -> Option<RouteMatch> {
         let found = self.routes.best_match(path)?;
         let captures = found.captures();
@@ -89,7 +89,7 @@ impl Router {
         })
     }
 
-    /// Every route with what it leads to, for the list printed at the start.
+    /// Returns every route with its destination, for the list printed at the start.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (String, &Destination)> {
         self.routes.iter().map(|(_, target)| {
             let shown = match target.normal.strip_suffix("/...") {
@@ -103,7 +103,7 @@ impl Router {
 }
 
 impl RouteMatch {
-    /// What a request inside the app counts as: a match of `/...` for the component it names.
+    /// Returns the match of a request from inside the app: `/...` for the component that it names.
     pub(crate) fn chained(component: &str, path: &str) -> Self {
         Self {
             destination: Destination::Component(component.to_owned()),
@@ -114,13 +114,13 @@ impl RouteMatch {
         }
     }
 
-    /// The route as the manifest has it, without a trailing `/...`.
+    /// Returns the route as it is in the manifest, without a trailing `/...`.
     pub(crate) fn prefix(&self) -> &str {
         self.raw.strip_suffix("/...").unwrap_or(&self.raw)
     }
 }
 
-/// The router drops the slashes around what a wildcard matched; components are promised them.
+/// The router drops the slashes around the text that a wildcard matched; components are promised them.
 fn with_slashes<'a>(rest: &'a str, path: &str) -> Cow<'a, str> {
     match (rest.is_empty(), path.ends_with('/')) {
         (true, false) => rest.into(),

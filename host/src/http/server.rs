@@ -17,17 +17,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wasmtime_wasi_http::Error as HttpError;
 
-/// How long requests under way may take after the order to stop.
+/// How long requests under way may take after the signal to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How connections are treated.
+/// Options of connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Sends every packet at once. Spin does not, so measurements with this say nothing about Spin.
     pub tcp_nodelay: bool,
 }
 
-/// Answers requests on `listener` until `stop` is ready, then lets those under way finish for some seconds.
+/// Answers requests on `listener` until `stop` is ready, then gives those under way some seconds to finish.
 ///
 /// # Errors
 /// The listener fails.
@@ -47,7 +47,7 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, client)) => {
-                    // A connection that is gone already answers with an error; it is found out below.
+                    // If the connection is gone already, this fails; that is noticed below.
                     _ = stream.set_nodelay(options.tcp_nodelay);
                     connections.spawn(connection(Arc::clone(app.shared()), stream, client, stopped.clone()));
                 }
@@ -63,7 +63,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// A client that left, or too many open files for now: neither is a reason to stop.
+/// A client that left, or too many open files for the moment: neither is a reason to stop.
 fn is_transient(error: &std::io::Error) -> bool {
     const TOO_MANY_FILES: [i32; 2] = [23, 24];
     matches!(error.kind(), std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::ConnectionReset)
@@ -92,7 +92,7 @@ async fn connection(
             connection.await
         }
     };
-    // A client that hangs up is everyday life; what a request did wrong was refused above.
+    // Clients hang up every day; errors in the request itself were refused above.
     if let Err(error) = result
         && let Some(problem) = error.downcast_ref::<hyper::Error>().filter(|it| it.is_user())
     {

@@ -1,4 +1,4 @@
-//! What a manifest must be beyond its grammar.
+//! Checks of a manifest beyond its grammar.
 
 use super::Manifest;
 use super::middleware;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 type Components = BTreeMap<String, Component>;
 
-/// Turns the text's structure into a manifest, or says what is wrong with it and where.
+/// Converts the parsed text to a manifest, or says what is wrong with it and where.
 pub(super) fn check(raw: Raw, file: &Path) -> Result<Manifest, String> {
     if raw.spin_manifest_version != 2 {
         return Err(format!("spin_manifest_version: expected 2, found {}", raw.spin_manifest_version));
@@ -58,7 +58,7 @@ fn at(kind: &str, index: usize, id: &str, problem: &str) -> String {
     format!("trigger.{kind} {place}: {problem}")
 }
 
-/// A warning for every route that a later trigger takes over.
+/// Warns about every route that a later trigger replaces.
 fn repeated_routes(http: &[HttpTrigger]) -> Vec<String> {
     let taken = |(index, trigger): (usize, &HttpTrigger)| {
         let Route::Path(path) = &trigger.route else { return None };
@@ -101,8 +101,8 @@ fn check_component(id: &str, it: &Component, raw: &Raw, warnings: &mut Vec<Strin
     check_templates(it, raw)
 }
 
-/// Names in templates must exist, and what the defaults give must already be right: the rest can
-/// only be checked once values are known.
+/// Names in templates must exist, and what results from the defaults must be valid already. The rest can
+/// be checked only when the values are known.
 fn check_templates(component: &Component, raw: &Raw) -> Result<(), String> {
     for (name, text) in &component.variables {
         variables::check_name(name).map_err(|e| format!("variables.{e}"))?;
@@ -129,7 +129,7 @@ fn check_names(text: &str, raw: &Raw) -> Result<Vec<String>, String> {
     }
 }
 
-/// Words of letters and digits, each beginning with a letter and in one case, with `-` between.
+/// Checks that an id consists of words of letters and digits, joined by `-`, each beginning with a letter and in one case.
 fn check_id(id: &str) -> Result<(), String> {
     let is_word = |word: &str| {
         let plain = word.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -1,10 +1,10 @@
-//! `dependencies.middleware` of an HTTP trigger: components that requests pass through on their way.
+//! `dependencies.middleware` of an HTTP trigger: components through which requests pass.
 
 use super::schema::Component;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// `dependencies` of an HTTP trigger, as it is written.
+/// `dependencies` of an HTTP trigger, as written.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Dependencies {
@@ -39,18 +39,18 @@ enum Inherit {
 /// A component in front of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Middleware {
-    /// What messages call it: its id, or the path of its file.
+    /// Its name in messages: its id, or the path of its file.
     pub name: String,
     /// Its wasm file, relative to the manifest.
     pub source: String,
-    /// What it shares with the component behind it; the rest it must not use.
+    /// What it shares with the component behind it; it must not use the rest.
     pub inherits: BTreeSet<Capability>,
 }
 
-/// Something of a component's configuration that its middleware may share.
+/// A part of a component's configuration that its middleware may share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Capability {
-    /// `ai_models`, which this host has not.
+    /// `ai_models`, which this host does not have.
     AiModels,
     /// `allowed_outbound_hosts`: the network and Redis.
     AllowedOutboundHosts,
@@ -58,16 +58,16 @@ pub enum Capability {
     Environment,
     /// `files`
     Files,
-    /// `key_value_stores`, which this host has not.
+    /// `key_value_stores`, which this host does not have.
     KeyValueStores,
-    /// `sqlite_databases`, which this host has not.
+    /// `sqlite_databases`, which this host does not have.
     SqliteDatabases,
     /// `variables`
     Variables,
 }
 
 impl Capability {
-    /// All of them, under the names they have in a manifest.
+    /// All capabilities, with their names in a manifest.
     pub const ALL: [(Self, &'static str); 7] = [
         (Self::AiModels, "ai_models"),
         (Self::AllowedOutboundHosts, "allowed_outbound_hosts"),
@@ -79,7 +79,7 @@ impl Capability {
     ];
 }
 
-/// Turns the entry into a middleware, or says what is wrong with it.
+/// Converts the entry to a middleware, or says what is wrong with it.
 pub(super) fn check(it: &Dependency, components: &BTreeMap<String, Component>) -> Result<Middleware, String> {
     let elsewhere = [("url", it.url.is_some()), ("package", it.package.is_some())];
     if let Some((form, _)) = elsewhere.iter().find(|(_, found)| *found) {
@@ -97,7 +97,7 @@ pub(super) fn check(it: &Dependency, components: &BTreeMap<String, Component>) -
     Ok(Middleware { name, source, inherits })
 }
 
-/// The file of the component `id`. What else stands in its table would not be used, so nothing may.
+/// Returns the file of the component `id`. Its table must have nothing else, which would not be used.
 fn source(id: &str, components: &BTreeMap<String, Component>) -> Result<String, String> {
     let Some(component) = components.get(id) else {
         return Err(format!("component: expected the id of a [component.*], found {id:?}"));
@@ -122,7 +122,7 @@ fn source(id: &str, components: &BTreeMap<String, Component>) -> Result<String, 
     ))
 }
 
-/// Spin passes over names it does not know; here they are mistakes.
+/// Spin ignores names that it does not know; here they are errors.
 fn inherits(given: Option<&Inherit>) -> Result<BTreeSet<Capability>, String> {
     let all = Capability::ALL.iter();
     match given {

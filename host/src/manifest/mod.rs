@@ -13,7 +13,7 @@ use crate::error::Error;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A manifest that was read and checked: every reference in it leads somewhere.
+/// A manifest that was read and checked: all references in it are valid.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     /// The file it came from.
@@ -28,7 +28,7 @@ pub struct Manifest {
     pub redis: Vec<RedisTrigger>,
     /// `[component.*]`
     pub components: BTreeMap<String, Component>,
-    /// What the manifest asks for and will not get, though the app starts without it.
+    /// Requests in the manifest that are not fulfilled, though the app starts without them.
     pub warnings: Vec<String>,
 }
 
@@ -43,17 +43,17 @@ impl Manifest {
         Self::parse(&text, file)
     }
 
-    /// Reads a manifest from `text`; `file` says where it came from and what paths in it are relative to.
+    /// Parses a manifest; `file` says where it came from, and paths in it are relative to its directory.
     ///
     /// # Errors
     /// The text is not TOML, has an unknown key (named with its line), lacks something, refers to
-    /// something that is not there, or uses a part of Spin this host does not have.
+    /// something that does not exist, or uses a part of Spin that this host lacks.
     pub fn parse(text: &str, file: &Path) -> Result<Self, Error> {
         let raw: schema::Raw = toml::from_str(text).map_err(|e| Error::manifest(file, e.to_string()))?;
         check::check(raw, file).map_err(|problem| Error::manifest(file, problem))
     }
 
-    /// The directory that paths in the manifest are relative to.
+    /// Returns the directory to which paths in the manifest are relative.
     #[must_use]
     pub fn root(&self) -> &Path {
         match self.file.parent() {

@@ -1,4 +1,4 @@
-//! The manifest as it is written. Every table refuses keys it does not know.
+//! The manifest as it is written. Every table refuses unknown keys.
 
 use super::middleware::{Dependencies, Middleware};
 use serde::Deserialize;
@@ -20,15 +20,15 @@ pub(super) struct Raw {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Application {
-    /// The app's name.
+    /// The name of the app.
     pub name: String,
-    /// The app's version; may be empty.
+    /// The version of the app; may be empty.
     #[serde(default)]
     pub version: String,
-    /// For people.
+    /// A description for people.
     #[serde(default)]
     pub description: String,
-    /// For people.
+    /// The authors, for people.
     #[serde(default)]
     pub authors: Vec<String>,
     #[serde(default)]
@@ -62,12 +62,12 @@ pub(super) struct HttpSettings {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VariableDeclaration {
-    /// The value when nothing else gives one.
+    /// The value if nothing else gives one.
     pub default: Option<String>,
-    /// The app does not start without a value.
+    /// Whether a value is necessary for the app to start.
     #[serde(default)]
     pub required: bool,
-    /// The value is never shown.
+    /// Whether the value must never be shown.
     #[serde(default)]
     pub secret: bool,
     #[serde(rename = "description")]
@@ -90,18 +90,18 @@ pub struct HttpTrigger {
     /// The trigger's name in messages.
     #[serde(default)]
     pub id: String,
-    /// Which requests it answers.
+    /// The requests that it answers.
     pub route: Route,
     /// The component that answers.
     pub component: Option<String>,
-    /// What is answered without a component.
+    /// The answer without a component.
     pub static_response: Option<StaticResponse>,
     pub(super) executor: Option<Executor>,
     #[serde(default)]
     pub(super) components: toml::Table,
     #[serde(default)]
     pub(super) dependencies: Dependencies,
-    /// What requests pass through before the component, the outermost first.
+    /// The components through which requests pass before that one, the outermost first.
     #[serde(skip)]
     pub middleware: Vec<Middleware>,
 }
@@ -130,16 +130,16 @@ pub struct Private {
     pub private: bool,
 }
 
-/// A response the host gives by itself.
+/// A response that the host gives by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StaticResponse {
-    /// 200 when absent.
+    /// The status code; 200 if absent.
     pub status_code: Option<u16>,
-    /// Names and values.
+    /// Names and values of fields.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// Empty when absent.
+    /// The body; empty if absent.
     pub body: Option<String>,
 }
 
@@ -155,7 +155,7 @@ pub struct RedisTrigger {
     /// The server, a template over the app's variables.
     #[serde(default)]
     pub address: String,
-    /// The component that gets the messages.
+    /// The component that receives the messages.
     pub component: String,
 }
 
@@ -167,7 +167,7 @@ pub struct Component {
     /// Files the component may read.
     #[serde(default)]
     pub files: Vec<FilesMount>,
-    /// Glob patterns of files that are left out of `files`.
+    /// Glob patterns of files to leave out of `files`.
     #[serde(default)]
     pub exclude_files: Vec<String>,
     /// Environment variables of the component.
@@ -227,11 +227,11 @@ pub enum FilesMount {
 pub struct Placement {
     /// Relative to the manifest.
     pub source: String,
-    /// Absolute, as the component sees it.
+    /// Absolute, in the component's file system.
     pub destination: String,
 }
 
-/// `[component.*.build]`: for `spin build`; read only so that a misspelt key is found.
+/// `[component.*.build]`: for `spin build`; read only to find misspelt keys.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Build {

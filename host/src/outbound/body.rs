@@ -1,4 +1,4 @@
-//! A response's body that may not pause for longer than agreed.
+//! The body of a response, with a limit to its pauses.
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -19,10 +19,10 @@ where
 }
 
 struct Timed<B> {
-    /// Gone after a timeout, and with it the connection.
+    /// `None` after a timeout, which also drops the connection.
     body: Option<B>,
     limit: Duration,
-    /// Runs from the first poll that found nothing until something comes.
+    /// Runs from the first poll that found nothing until something arrives.
     pause: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,4 +1,4 @@
-//! TCP and TLS connections for the HTTP client every component shares.
+//! TCP and TLS connections for the HTTP client that all components share.
 
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
@@ -17,18 +17,18 @@ use tokio_rustls::client::TlsStream;
 use wasmtime_wasi_http::Error;
 
 tokio::task_local! {
-    /// How long the request under way lets a connection take; the client has no parameter for it.
+    /// How long connecting may take for the current request; the client has no parameter for it.
     pub(crate) static CONNECT_TIMEOUT: Duration;
 }
 
-/// Makes connections to where a URI points.
+/// Connects to the host of a URI.
 #[derive(Clone)]
 pub(crate) struct Connector {
     tls: TlsConnector,
 }
 
 impl Connector {
-    /// A connector that trusts the web's certificate authorities.
+    /// Makes a connector that trusts the web's certificate authorities.
     pub(crate) fn new() -> Self {
         let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
@@ -78,7 +78,7 @@ impl tower_service::Service<http::Uri> for Connector {
     }
 
     fn call(&mut self, uri: http::Uri) -> Self::Future {
-        // Read here: the client may go on connecting in another task when a pooled connection comes free.
+        // Read here, because the client may go on connecting in another task when a pooled connection becomes free.
         let limit = CONNECT_TIMEOUT.try_with(|limit| *limit).unwrap_or(super::http::DEFAULT_TIMEOUT);
         Box::pin(self.clone().connect(uri, limit))
     }
@@ -101,7 +101,7 @@ impl Connection for Stream {
     }
 }
 
-/// Calls the same method on whichever stream there is.
+/// Calls the same method on either kind of stream.
 macro_rules! either {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {

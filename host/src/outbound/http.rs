@@ -1,4 +1,4 @@
-//! Requests of components: permitted, then sent to another component or over the network.
+//! Requests from components: permitted, then sent to another component or over the network.
 
 use super::body::with_timeout;
 use super::connect::{CONNECT_TIMEOUT, Connector};
@@ -17,13 +17,13 @@ use std::sync::Weak;
 use std::time::Duration;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-/// How long connecting, the first byte and every pause may take unless the component says otherwise.
+/// How long connecting, the first byte and every pause may take, unless the component sets it.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The host name components use to mean the app they are in.
+/// The host name by which components mean their own app.
 const SELF_HOST: &str = "self.alt";
 
-/// The pool of connections every component of the app shares.
+/// The connection pool that all components of the app share.
 pub(crate) type HttpClient = Client<Connector, WasiBody>;
 
 /// Makes an empty pool.
@@ -38,7 +38,7 @@ type Sent = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Se
 pub(crate) struct HttpHooks {
     permission: Permission,
     client: HttpClient,
-    /// Weak, because the app holds the instances; nothing where no HTTP trigger is.
+    /// Weak, because the app holds the instances; empty without an HTTP trigger.
     app: Weak<Shared>,
 }
 
@@ -53,7 +53,7 @@ impl WasiHttpHooks for HttpHooks {
         &mut self,
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
-        // Says how the component fared with the response's body; nobody here can use that.
+        // Tells how the component fared with the response's body, which is not needed here.
         _fut: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
         let hooks = self.clone();
@@ -82,7 +82,7 @@ impl HttpHooks {
         Ok(response.map(|body| with_timeout(body, pause)))
     }
 
-    /// Checks the request against the component's list, and points one to the app itself at its listener.
+    /// Checks a request against the component's list, and redirects one to the app itself to its listener.
     fn permit(&self, request: &mut Request<WasiBody>, app: Option<&Shared>) -> Result<(), Error> {
         let uri = request.uri();
         let itself = uri.authority().is_none_or(|it| it.host().is_empty() || it.host() == SELF_HOST);
@@ -116,7 +116,7 @@ impl HttpHooks {
     }
 }
 
-/// The same path and query on this host's own listener.
+/// Returns the same path and query on this host's own listener.
 fn own_uri(uri: &Uri, app: &Shared) -> Option<Uri> {
     let authority = Authority::try_from(app.listener()?.to_string()).ok()?;
     let mut parts = uri.clone().into_parts();
@@ -126,13 +126,13 @@ fn own_uri(uri: &Uri, app: &Shared) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// The connector's error if there is one below, otherwise a broken exchange.
+/// Returns the connector's error if there is one below, otherwise that of a broken exchange.
 fn from_client(error: &legacy::Error) -> Error {
     let cause = error.source().and_then(|it| it.downcast_ref::<Error>());
     cause.and_then(copy_of).unwrap_or(Error::HttpProtocolError)
 }
 
-/// The errors our own parts put below the client's; the type itself cannot be cloned.
+/// Copies the errors that our own parts put below the client's; the type itself cannot be cloned.
 fn copy_of(error: &Error) -> Option<Error> {
     Some(match error {
         Error::ConnectionRefused => Error::ConnectionRefused,

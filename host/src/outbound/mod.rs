@@ -1,4 +1,4 @@
-//! What components reach through the host: HTTP servers, Redis, and each other.
+//! What components reach through the host: HTTP servers, Redis, and one another.
 
 pub(crate) mod body;
 pub(crate) mod connect;

@@ -1,4 +1,4 @@
-//! The question every outgoing connection answers first.
+//! Permission for outgoing connections, which is checked before anything else.
 
 use crate::config::address::Address;
 use crate::config::hosts::AllowedHosts;
@@ -16,10 +16,10 @@ impl Permission {
         Self { list: list.map(Arc::new).map_err(Into::into) }
     }
 
-    /// Whether `address` may be reached; what cannot be read as an address may not.
+    /// Returns whether `address` may be reached; what cannot be parsed as an address may not.
     ///
     /// # Errors
-    /// The component's list is unusable, and why.
+    /// The component's list is invalid; this says why.
     pub(crate) fn allows(&self, address: &str, default_scheme: &str) -> Result<bool, String> {
         let Ok(address) = Address::parse(address, default_scheme) else {
             return Ok(false);
@@ -27,7 +27,7 @@ impl Permission {
         self.list.as_ref().map(|it| it.allow(&address)).map_err(ToString::to_string)
     }
 
-    /// Whether the app may send requests to its own routes.
+    /// Returns whether the app may send requests to its own routes.
     pub(crate) fn allows_self(&self) -> bool {
         self.list.as_ref().is_ok_and(|it| it.allow_self())
     }

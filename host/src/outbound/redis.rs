@@ -1,7 +1,7 @@
 //! `spin:redis/redis@3.0.0`: connections that live in an instance.
 //!
-//! Any number of commands is under way on one connection at the same time. As in Spin there is no
-//! timeout, no reconnecting and no pool across instances: the component has to see to that.
+//! Any number of commands can be in flight on one connection at the same time. As in Spin there is no
+//! timeout, no reconnecting and no pool across instances: that is up to the component.
 
 use super::permission::Permission;
 use super::reply::{LIMIT, Reply};
@@ -10,14 +10,14 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, ErrorKind, RedisError};
 use wasmtime::component::{Accessor, HasData, Resource, ResourceTable};
 
-/// Connections one instance may have open.
+/// The most connections that one instance may have open.
 const MAX_CONNECTIONS: usize = 1024;
 
 /// One open connection.
 #[expect(unreachable_pub, reason = "generated bindings re-export it")]
 pub struct Connection(MultiplexedConnection);
 
-/// What an instance knows about Redis.
+/// The state of an instance for Redis.
 pub(crate) struct RedisState {
     permission: Permission,
     open: usize,
@@ -29,13 +29,13 @@ impl RedisState {
     }
 }
 
-/// The parts of an instance that Redis calls touch.
+/// The parts of an instance that Redis calls use.
 pub(crate) struct RedisView<'a> {
     pub(crate) state: &'a mut RedisState,
     pub(crate) table: &'a mut ResourceTable,
 }
 
-/// Names [`RedisView`] for the linker.
+/// Identifies [`RedisView`] to the linker.
 pub(crate) struct HasRedis;
 
 impl HasData for HasRedis {
@@ -73,7 +73,7 @@ fn too_big() -> Error {
     Error::Other(format!("query result exceeds limit of {LIMIT} bytes"))
 }
 
-/// A second handle on a connection, so that the instance is free while a command is under way.
+/// Clones the handle of a connection, so that the instance is not borrowed while a command is in flight.
 fn handle<T>(
     accessor: &Accessor<T, HasRedis>,
     connection: &Resource<Connection>,

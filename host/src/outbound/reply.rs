@@ -1,9 +1,9 @@
-//! A reply of Redis as Spin's flat list of values.
+//! Replies of Redis as Spin's flat lists of values.
 
 use crate::runtime::bindings::redis::RedisResult as Flat;
 use redis::{ErrorKind, FromRedisValue, RedisError, Value};
 
-/// The most bytes of one reply that a component gets.
+/// The greatest size of a reply that a component gets, in bytes.
 pub(crate) const LIMIT: usize = 128 << 20;
 
 /// A whole reply. Arrays and sets lose their nesting, and empty ones vanish.
@@ -23,7 +23,7 @@ impl FromRedisValue for Reply {
 }
 
 impl Reply {
-    /// What the reply takes in memory, in bytes, the way the limit counts.
+    /// Returns the size of the reply in memory, in bytes, as the limit counts it.
     pub(crate) fn size(&self) -> usize {
         let content = |value: &Flat| match value {
             Flat::Nil | Flat::Int64(_) => 0,
@@ -61,7 +61,7 @@ fn append(flat: &mut Vec<Flat>, value: Value) -> redis::RedisResult<()> {
     Ok(())
 }
 
-/// Components see these texts, so they are Spin's.
+/// Components see these texts, so they are the same as Spin's.
 fn unsupported(what: &str) -> RedisError {
     RedisError::from((ErrorKind::TypeError, "Could not convert Redis response", what.to_owned()))
 }

@@ -5,7 +5,7 @@ use crate::runtime::bindings::variables::{Error, Host, HostWithStore};
 use std::sync::Arc;
 use wasmtime::component::{Accessor, HasData};
 
-/// Names the variables for the linker.
+/// Identifies the variables to the linker.
 pub(crate) struct HasVariables;
 
 impl HasData for HasVariables {

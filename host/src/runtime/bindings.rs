@@ -1,4 +1,4 @@
-//! Spin's own interfaces, from their WIT.
+//! Bindings to Spin's own interfaces, generated from their WIT.
 
 #![allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, reason = "generated code")]
 

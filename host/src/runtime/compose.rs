@@ -1,9 +1,9 @@
-//! Middleware and the component behind it, made into one component, as Spin does it.
+//! Composing middleware and the component behind it into one component, as Spin does it.
 //!
-//! The whole has one set of permissions, those of the component behind. A middleware that does not inherit a
-//! part of them must find the door shut where the others find it open. All of them import the same
-//! interfaces, so what is denied is imported by the whole under a name of its own, and the linker
-//! ([`denied`](super::denied)) gives that name a host that refuses.
+//! The whole has one set of permissions, those of the component behind. A middleware that does not inherit one
+//! of them must be refused where the others are not. All of them import the same
+//! interfaces, so what is denied is imported by the whole under a different name, and the linker
+//! ([`denied`](super::denied)) gives that name an implementation that refuses.
 
 use super::denied;
 use crate::manifest::Capability;
@@ -14,9 +14,9 @@ use wac_graph::{CompositionGraph, EncodeOptions, NodeId, PackageId};
 /// What a middleware imports and exports, and what the component behind it exports.
 const HANDLER: &str = "wasi:http/handler@0.3.0";
 
-/// A middleware as it is composed.
+/// A middleware to be composed.
 pub(crate) struct Part<'a> {
-    /// What messages call it.
+    /// Its name in messages.
     pub(crate) name: &'a str,
     /// The component.
     pub(crate) wasm: &'a [u8],
@@ -48,10 +48,10 @@ pub(crate) fn compose(behind: &[u8], middleware: &[Part<'_>]) -> Result<Vec<u8>,
     chain.finish(handler).map_err(|e| format!("composing: {e:#}"))
 }
 
-/// What a middleware is given.
+/// The imports of a middleware.
 struct Inner<'a> {
     handler: NodeId,
-    /// Its place, which tells apart what several are denied.
+    /// Its index, which distinguishes what several middlewares are denied.
     index: usize,
     inherits: &'a BTreeSet<Capability>,
 }
@@ -83,7 +83,7 @@ impl Chain {
         }
     }
 
-    /// An instance of the component, and the handler it exports.
+    /// Instantiates a component, and returns the handler that it exports.
     fn handler(&mut self, package: PackageId, inner: Option<Inner<'_>>) -> Composed<NodeId> {
         let instance = self.0.instantiate(package);
         if let Some(inner) = inner {
@@ -99,8 +99,8 @@ impl Chain {
         Ok(self.0.alias_instance_export(instance, HANDLER)?)
     }
 
-    /// Imports an interface under another name. It has to become another interface for that: imports of one
-    /// interface are made into one.
+    /// Imports an interface under another name. For that it must become another interface: imports of the same
+    /// interface are merged into one.
     fn import_as(&mut self, name: String, kind: ItemKind) -> Composed<NodeId> {
         let ItemKind::Instance(interface) = kind else {
             return Err(format!("{name} is no interface").into());

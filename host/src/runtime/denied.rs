@@ -1,4 +1,4 @@
-//! What a middleware finds where it does not inherit: the same interfaces, refusing as Spin's do.
+//! The interfaces that a middleware does not inherit, implemented so that they refuse as Spin's do.
 
 use super::bindings::{redis, variables};
 use super::state::InstanceState;
@@ -8,10 +8,10 @@ use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceT
 use wasmtime::{Engine, StoreContextMut};
 use wasmtime_wasi_http::p3::bindings::http::types::{ErrorCode, Request, Response};
 
-/// Begins the name of an interface that is denied; the place of the middleware follows.
+/// The prefix of the name of a denied interface; the index of the middleware follows.
 const DENIED: &str = "denied";
 
-/// The interfaces that come with each part of a configuration, as far as this host has them, in any version.
+/// The interfaces that belong to each part of a configuration, as far as this host has them, in any version.
 const INTERFACES: [(&str, Capability); 5] = [
     ("spin:redis/redis", Capability::AllowedOutboundHosts),
     ("spin:variables/variables", Capability::Variables),
@@ -20,24 +20,24 @@ const INTERFACES: [(&str, Capability); 5] = [
     ("wasi:http/client", Capability::AllowedOutboundHosts),
 ];
 
-/// What a middleware must inherit to use the interface of this name.
+/// Returns what a middleware must inherit to use the interface with this name.
 pub(super) fn governed_by(name: &str) -> Option<Capability> {
     let plain = name.split('@').next()?;
     INTERFACES.iter().find(|(interface, _)| *interface == plain).map(|(_, capability)| *capability)
 }
 
-/// What the interface is called where the middleware at this place is denied it.
+/// Returns the name of the interface for the middleware with this index, which is denied it.
 pub(super) fn rename(name: &str, index: usize) -> String {
     format!("{DENIED}{index}-{name}")
 }
 
-/// The name of the interface before it was denied.
+/// Returns the name of the interface before it was renamed.
 fn original(name: &str) -> Option<&str> {
     let (index, name) = name.strip_prefix(DENIED)?.split_once('-')?;
     index.parse::<usize>().is_ok().then_some(name)
 }
 
-/// Gives the linker what the component is denied.
+/// Adds the denied interfaces of a component to the linker.
 ///
 /// # Errors
 /// An interface is not what its name says.
@@ -64,7 +64,7 @@ fn refuse(
     for (name, item) in ty.exports(engine) {
         match item.ty {
             ComponentItem::ComponentFunc(function) => one(linker, plain, name, &function)?,
-            // Nobody gets one of these: what makes them refuses.
+            // Nobody gets such a resource: the functions that make one refuse.
             ComponentItem::Resource(_) if plain == "spin:redis/redis" => {
                 linker.resource(name, ResourceType::host::<Nothing>(), |_, _| Ok(()))?;
             }
@@ -74,7 +74,7 @@ fn refuse(
     Ok(())
 }
 
-/// A resource that there is none of.
+/// A resource of which there is none.
 struct Nothing;
 
 fn one(
@@ -112,7 +112,7 @@ fn not_permitted(what: &str) -> String {
     format!("{what:?} is not permitted")
 }
 
-/// An empty list, or none.
+/// Returns an empty list, or `None`.
 #[expect(clippy::needless_pass_by_value, reason = "the linker calls it so")]
 fn nothing(
     _: StoreContextMut<'_, InstanceState>,
@@ -129,7 +129,7 @@ fn nothing(
     Ok(())
 }
 
-/// What can be called only with something that nobody gets.
+/// A function that can be called only with a resource that nobody gets.
 fn trap(
     linker: &mut LinkerInstance<'_, InstanceState>,
     name: &str,

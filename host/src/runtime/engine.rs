@@ -1,19 +1,19 @@
-//! The WebAssembly engine, set up as Spin sets up its own.
+//! The WebAssembly engine, configured as in Spin.
 
 use crate::error::Error;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// Instances that may live at the same time; Spin's default, under Spin's name.
+/// The most instances at the same time; Spin's default, under Spin's name.
 const MAX_INSTANCES_ENV: &str = "SPIN_MAX_INSTANCE_COUNT";
 const MAX_INSTANCES: u32 = 1_000;
 
-/// Makes the engine every component of the process runs in.
+/// Makes the engine in which every component of the process runs.
 ///
 /// # Errors
 /// The machine cannot run compiled WebAssembly.
 pub(crate) fn engine() -> Result<Engine, Error> {
     // The pool makes an instance in microseconds but reserves terabytes of addresses, which some
-    // systems do not give: without it everything works, more slowly.
+    // systems refuse: without it everything works, only slower.
     let pooled = Engine::new(config().allocation_strategy(InstanceAllocationStrategy::Pooling(pool()?)));
     pooled.or_else(|_| Engine::new(&config())).map_err(Error::Engine)
 }
@@ -21,7 +21,7 @@ pub(crate) fn engine() -> Result<Engine, Error> {
 fn config() -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true).wasm_component_model_async(true);
-    // Nothing here interrupts a guest, but Spin compiles the checks in: guest code is as fast as there.
+    // Nothing here interrupts a guest, but Spin compiles these checks in: guest code should be as fast as there.
     config.epoch_interruption(true);
     config
 }

@@ -1,4 +1,4 @@
-//! The files a component may read: copied once at the start, as Spin does, and mounted at `/`.
+//! The files that a component may read: copied once at the start, as in Spin, and mounted at `/`.
 
 use crate::error::Error;
 use crate::manifest::{Component, FilesMount};
@@ -7,20 +7,20 @@ use std::fs;
 use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 
-/// How a workspace's name begins; the id of its process follows.
+/// The prefix of a workspace's name; the id of its process follows.
 const PREFIX: &str = "spindrift-host-";
 
-/// The problem with what is anywhere else.
+/// The error for files anywhere else.
 const OUTSIDE: &str = "expected files inside the directory of the manifest";
 
-/// A directory of this process, removed when dropped.
+/// A temporary directory of this process, removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     path: PathBuf,
 }
 
 impl Workspace {
-    /// Makes an empty directory among the temporary ones.
+    /// Makes an empty temporary directory.
     ///
     /// # Errors
     /// The directory cannot be made.
@@ -32,7 +32,7 @@ impl Workspace {
         Ok(Self { path })
     }
 
-    /// Copies the files of a component; none when it has no files.
+    /// Copies the files of a component; returns `None` if it has no files.
     ///
     /// # Errors
     /// A path that does not exist, leads out of the app's directory, or cannot be copied.
@@ -56,8 +56,8 @@ impl Workspace {
     }
 }
 
-/// Removes directories of processes that were killed. Where the system does not show its processes,
-/// nothing is known to be an orphan.
+/// Removes the directories of processes that were killed. On systems that do not show their processes,
+/// none is known to be an orphan.
 fn remove_orphans() {
     let processes = Path::new("/proc");
     if !processes.join("self").exists() {
@@ -80,7 +80,7 @@ impl Drop for Workspace {
 
 struct Copy<'a> {
     id: &'a str,
-    /// The directory of the manifest, absolute and without links.
+    /// The directory of the manifest, absolute and without symbolic links.
     root: PathBuf,
     target: PathBuf,
     exclude: Vec<glob::Pattern>,
@@ -107,7 +107,7 @@ impl<'a> Copy<'a> {
         }
         let path = self.root.join(pattern);
         if path.is_dir() {
-            // Spin places such a directory's files below its own name once more.
+            // Spin places the files of such a directory below its own name once more.
             self.glob(pattern, &path.join("**/*"), &self.root, &self.target.join(pattern))
         } else if path.is_file() {
             self.one(pattern, &path, &self.target.join(pattern))

@@ -1,7 +1,7 @@
-//! From a component's file, and those of its middleware, to code the engine runs.
+//! From the files of a component and its middleware to code that the engine runs.
 //!
 //! Compiling takes seconds, so the result is kept in a `.cwasm` file next to the wasm file. It is used
-//! again only for the same wasm, the same engine and an undamaged file; otherwise it is made anew.
+//! again only for the same wasm, the same engine and if the file is undamaged; otherwise it is made anew.
 
 use super::compose::{Part, compose};
 use crate::error::Error;
@@ -14,22 +14,22 @@ use wasmtime::component::Component;
 
 const HASH: usize = blake3::OUT_LEN;
 
-/// What a component is made from: files, and how they belong together.
+/// The files of which a component is made, and how they belong together.
 pub(crate) struct Source<'a> {
     /// The component's id, for messages.
     pub(crate) id: &'a str,
-    /// The directory that the paths of middleware are relative to.
+    /// The directory to which the paths of middleware are relative.
     pub(crate) root: &'a Path,
     /// The component's wasm file.
     pub(crate) file: PathBuf,
-    /// What requests pass through before it, the outermost first.
+    /// The middleware through which requests pass before it, the outermost first.
     pub(crate) middleware: &'a [Middleware],
 }
 
 /// Loads a component, composing and compiling it if that was not done before.
 ///
 /// # Errors
-/// A file cannot be read, is not a component, or not the middleware it is used as.
+/// A file cannot be read, is not a component, or not the middleware that it should be.
 pub(crate) fn load(engine: &Engine, source: &Source<'_>) -> Result<Component, Error> {
     let wasm = source.compose()?;
     let key = cache_key(engine, &wasm);
@@ -37,7 +37,7 @@ pub(crate) fn load(engine: &Engine, source: &Source<'_>) -> Result<Component, Er
     if let Some(component) = read_cache(engine, &cache, &key) {
         return Ok(component);
     }
-    // Several hosts that start at once, as tests do, compile it once.
+    // So that several hosts that start at once, as tests do, compile it only once.
     let _turn = turn(&cache);
     if let Some(component) = read_cache(engine, &cache, &key) {
         return Ok(component);
@@ -45,7 +45,7 @@ pub(crate) fn load(engine: &Engine, source: &Source<'_>) -> Result<Component, Er
     let wrong = |e| source.error(format!("{}: {e:#}", source.file.display()));
     let compiled = engine.precompile_component(&wasm);
     let compiled = compiled.map_err(|e| wrong(e.context("expected a component")))?;
-    // A directory that cannot be written costs time at every start, and nothing else.
+    // If the directory cannot be written to, every start takes longer, and nothing else.
     _ = write_cache(&cache, &key, &compiled);
     deserialize(engine, &compiled).map_err(wrong)
 }
@@ -59,7 +59,7 @@ impl Source<'_> {
         fs::read(file).map_err(|e| self.error(format!("source {}: {e}", file.display())))
     }
 
-    /// The component with its middleware. Composing takes milliseconds, compiling seconds.
+    /// Composes the component with its middleware. That takes milliseconds, while compiling takes seconds.
     fn compose(&self) -> Result<Vec<u8>, Error> {
         let wasm = self.read(&self.file)?;
         if self.middleware.is_empty() {
@@ -72,7 +72,7 @@ impl Source<'_> {
         compose(&wasm, &parts.collect::<Vec<_>>()).map_err(|problem| self.error(problem))
     }
 
-    /// Next to the component's file, under a name of its own for each row of middleware before it.
+    /// Returns the cache file, next to the component's file, with a different name for each chain of middleware.
     fn cache(&self) -> PathBuf {
         if self.middleware.is_empty() {
             return self.file.with_extension("cwasm");
@@ -85,7 +85,7 @@ impl Source<'_> {
     }
 }
 
-/// Names the wasm together with everything about the engine that shapes the compiled code.
+/// Identifies the wasm together with everything in the engine that affects the compiled code.
 fn cache_key(engine: &Engine, wasm: &[u8]) -> blake3::Hash {
     struct Feed(blake3::Hasher);
     impl Hasher for Feed {
@@ -102,7 +102,7 @@ fn cache_key(engine: &Engine, wasm: &[u8]) -> blake3::Hash {
     feed.0.finalize()
 }
 
-/// A cache file is the key, the hash of the code, the code.
+/// Reads a cache file: the key, the hash of the code, the code.
 fn read_cache(engine: &Engine, cache: &Path, key: &blake3::Hash) -> Option<Component> {
     let file = fs::read(cache).ok()?;
     let code = cached_code(&file, key)?;
@@ -115,13 +115,13 @@ fn cached_code<'a>(file: &'a [u8], key: &blake3::Hash) -> Option<&'a [u8]> {
     (*key == *found_key && blake3::hash(code) == *found_hash).then_some(code)
 }
 
-/// Waits until nobody else makes this cache file; nothing where that cannot be known.
+/// Waits until nobody else writes this cache file; `None` if that cannot be known.
 fn turn(cache: &Path) -> Option<File> {
     let lock = File::create(cache.with_extension("cwasm.lock")).ok()?;
     lock.lock().ok().map(|()| lock)
 }
 
-/// Written under another name first: a reader sees the old file or the new one, never a part.
+/// Writes under another name first, so that a reader sees the old file or the new one, never a part.
 fn write_cache(cache: &Path, key: &blake3::Hash, code: &[u8]) -> std::io::Result<()> {
     let part = cache.with_extension(format!("cwasm.{}.part", std::process::id()));
     let file = [key.as_bytes(), blake3::hash(code).as_bytes(), code].concat();
@@ -133,10 +133,10 @@ fn write_cache(cache: &Path, key: &blake3::Hash, code: &[u8]) -> std::io::Result
 #[expect(unsafe_code, reason = "loading code that was compiled before is unsafe by nature")]
 fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `code` must come unchanged from `precompile_component`. Here it either just came from
-    // there, or from a file this module wrote with a hash that was compared again on reading, so damage
-    // of any kind is found; code of another version, target or configuration the engine refuses itself.
+    // there, or from a file that this module wrote with a hash that was compared again on reading, so that any damage
+    // is found; code of another version, target or configuration is refused by the engine itself.
     // What remains is a file forged on purpose: whoever can write next to the wasm file is trusted like
-    // whoever builds it. That is a build directory, which holds programs of the same user anyway.
+    // whoever builds it. That is a build directory, which contains programs of the same user anyway.
     unsafe { Component::deserialize(engine, code) }
 }
 

@@ -1,4 +1,4 @@
-//! Components as running things: the engine, compiled code, their files, and what each instance owns.
+//! Running components: the engine, compiled code, their files, and what each instance owns.
 
 pub(crate) mod bindings;
 pub(crate) mod compose;

@@ -1,4 +1,4 @@
-//! A component ready to be instantiated, with everything its instances start from.
+//! A component ready to be instantiated, with the initial state of its instances.
 
 use super::state::InstanceState;
 use crate::app::Shared;
@@ -14,30 +14,30 @@ use wasmtime::{Engine, Store, StoreLimitsBuilder};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 use wasmtime_wasi_http::WasiHttpCtx;
 
-/// Beyond any deadline: nothing in this host interrupts a guest.
+/// Later than any deadline: nothing in this host interrupts a guest.
 const NO_DEADLINE: u64 = u64::MAX / 2;
 
 /// One component of the app.
 pub(crate) struct Prepared {
     /// Its id in the manifest.
     pub(crate) id: String,
-    /// Its code with every import found.
+    /// Its code with every import resolved.
     pub(crate) pre: InstancePre<InstanceState>,
     pub(crate) engine: Engine,
     pub(crate) environment: Vec<(String, String)>,
-    /// The directory that becomes its `/`.
+    /// The directory that is mounted at its `/`.
     pub(crate) files: Option<PathBuf>,
     pub(crate) variables: Arc<ComponentVariables>,
     pub(crate) permission: Permission,
     pub(crate) client: HttpClient,
-    /// The most bytes of memory one instance gets.
+    /// The most bytes of memory for one instance.
     pub(crate) max_memory: Option<usize>,
-    /// What it prints is shown.
+    /// Whether its output is shown.
     pub(crate) print: bool,
 }
 
 impl Prepared {
-    /// A store for one instance. `app` is where its requests to other components go.
+    /// Makes a store for one instance, whose requests to other components go to `app`.
     ///
     /// # Errors
     /// The directory of its files is gone.
@@ -70,7 +70,7 @@ impl Prepared {
         Ok(builder.build())
     }
 
-    /// An error about this component.
+    /// Makes an error about this component.
     pub(crate) fn error(&self, problem: impl Into<String>) -> Error {
         Error::component(&self.id, problem)
     }

@@ -1,4 +1,4 @@
-//! What one instance of a component owns.
+//! The state of one instance of a component.
 
 use crate::config::variables::ComponentVariables;
 use crate::outbound::http::HttpHooks;
@@ -11,7 +11,7 @@ use wasmtime::{Engine, StoreLimits};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-/// The data of a store: everything host functions reach.
+/// The data of a store, which host functions can reach.
 pub(crate) struct InstanceState {
     pub(crate) table: ResourceTable,
     pub(crate) wasi: WasiCtx,
@@ -34,7 +34,7 @@ impl WasiHttpView for InstanceState {
     }
 }
 
-/// Everything a component may import.
+/// Makes a linker with everything that a component may import.
 ///
 /// # Errors
 /// Two of the interfaces clash, which is a mistake in this file.
