@@ -1,5 +1,5 @@
-//! Debian's package manager as a source of files: a private list of suites and a private state, so that the
-//! machine's own configuration is neither used nor changed. The mirror and its key come from that configuration.
+//! Debian's package manager as a source of files. It uses a list of suites and a state of its own, so that the
+//! machine's configuration is not changed. Mirror and key come from that configuration.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::failure::{Context, Result, fail};
 use crate::process;
 
-/// An archive as the machine's configuration names it.
+/// A package archive, as the machine's configuration names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mirror {
     uri: String,
@@ -16,7 +16,7 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// The mirror this machine takes its own release from.
+    /// Returns the mirror from which this machine gets its own release.
     pub(crate) fn of_this_machine() -> Result<Self> {
         let release = fs::read_to_string("/etc/os-release").cannot("read /etc/os-release")?;
         let codename = codename(&release);
@@ -28,7 +28,7 @@ impl Mirror {
         )
     }
 
-    /// A line for sources.list.
+    /// Returns a line for sources.list.
     fn line(&self, suite: &str) -> String {
         let options = self.signed_by.as_ref().map(|key| format!("[signed-by={key}] ")).unwrap_or_default();
         format!("deb {options}{} {suite} main\n", self.uri)
@@ -45,13 +45,13 @@ fn source_files() -> Vec<(String, String)> {
     paths.into_iter().filter_map(read).collect()
 }
 
-/// `VERSION_CODENAME` of os-release.
+/// Returns the `VERSION_CODENAME` of os-release.
 fn codename(os_release: &str) -> &str {
     let value = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
     value.unwrap_or("stable").trim().trim_matches('"')
 }
 
-/// The archive of exactly the suite `codename` with the component main, in either format of apt.
+/// Returns the archive of exactly the suite `codename` with the component main, in either format of apt.
 fn mirror_in(name: &str, text: &str, codename: &str) -> Option<Mirror> {
     if name.ends_with(".sources") {
         return text.split("\n\n").find_map(|stanza| mirror_in_stanza(stanza, codename));
@@ -86,14 +86,14 @@ fn mirror_in_stanza(stanza: &str, codename: &str) -> Option<Mirror> {
     wanted.then(|| Mirror { uri: uri.to_owned(), signed_by: key.map(str::to_owned) })
 }
 
-/// One suite of a mirror, its lists and downloads kept in one directory.
+/// One suite of a mirror, with its lists and downloads in one directory.
 pub(crate) struct Suite {
     directory: PathBuf,
     name: &'static str,
 }
 
 impl Suite {
-    /// Fetches the suite's list of packages, its signature checked.
+    /// Fetches the suite's list of packages, and verifies its signature.
     pub(crate) fn fetch(mirror: &Mirror, name: &'static str, directory: &Path) -> Result<Self> {
         let suite = Self { directory: directory.join(name), name };
         for part in ["state/lists/partial", "cache/archives/partial"] {
@@ -105,7 +105,7 @@ impl Suite {
         Ok(suite)
     }
 
-    /// An apt command that sees this suite and nothing else.
+    /// Makes an apt command that sees only this suite.
     fn apt(&self, program: &str) -> Command {
         let mut command = process::command(program);
         let path = |relative: &str| self.directory.join(relative).display().to_string();
@@ -117,7 +117,7 @@ impl Suite {
             format!("Dir::Cache={}", path("cache")),
             "Acquire::Languages=none".to_owned(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
-            // Its unprivileged user could not write into our directory.
+            // apt's unprivileged user could not write into our directory.
             "APT::Sandbox::User=root".to_owned(),
         ];
         command.args(options.iter().flat_map(|option| ["-o", option]));
@@ -125,7 +125,7 @@ impl Suite {
         command
     }
 
-    /// The suite's versions of a package, newest first.
+    /// Returns the suite's versions of a package, newest first.
     pub(crate) fn versions(&self, package: &str) -> Result<Vec<String>> {
         let table = process::text(self.apt("apt-cache").args(["madison", package]), "apt-cache madison")?;
         Ok(versions_in(&table, package))
@@ -147,13 +147,13 @@ impl Suite {
         process::text(process::command("dpkg-deb").arg("-x").arg(file).arg(into), "dpkg-deb -x").map(|_| ())
     }
 
-    /// Its name, for messages.
+    /// Returns its name, for messages.
     pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 }
 
-/// ` rust-src | 1.95.0+dfsg1-2~bpo13+1 | http://...`
+/// Parses lines like ` rust-src | 1.95.0+dfsg1-2~bpo13+1 | http://...`.
 fn versions_in(table: &str, package: &str) -> Vec<String> {
     let rows = table.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
     let ours = rows.filter(|row| row.len() > 1 && row[0] == package);

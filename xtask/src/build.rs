@@ -1,4 +1,4 @@
-//! What has to be compiled before anything can be served.
+//! Building what must be compiled before anything can be served.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub(crate) fn components(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Builds them and the examples.
+/// Builds Spindrift's components and the examples.
 pub(crate) fn components_and_examples(workspace: &Workspace) -> Result<()> {
     let step = Step::start("components", "building, with the examples ...");
     build_wasm(workspace, &[&COMPONENTS[..], &EXAMPLES].concat())?;
@@ -45,10 +45,10 @@ pub(crate) fn build_wasm(workspace: &Workspace, packages: &[&str]) -> Result<()>
     process::run(&mut cargo, "building the components")
 }
 
-/// Builds the embedded host, and gives back its program.
+/// Builds the embedded host, and returns its program.
 pub(crate) fn embedded_host(workspace: &Workspace) -> Result<PathBuf> {
     let step = Step::start("host", "building the embedded host; the first time takes some minutes ...");
-    // With the features that the whole workspace needs, so that the tests find their dependencies built.
+    // With the features of the whole workspace, so that the tests find their dependencies built.
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--workspace", "--bin", "spindrift-host"]);
     process::run(&mut cargo, "building the embedded host")?;
@@ -60,7 +60,7 @@ pub(crate) fn embedded_host(workspace: &Workspace) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Where cargo puts the embedded host.
+/// Returns where cargo puts the embedded host.
 pub(crate) fn host_program(workspace: &Workspace) -> PathBuf {
     workspace.target("debug/spindrift-host")
 }

@@ -1,27 +1,26 @@
-//! Progress on standard error: one line when a step starts, one when it is done. Results on standard output.
-//!
-//! Whoever reads either may leave early, as `head` does, and as `tee` does on Ctrl-C: that is no failure.
+//! Progress goes to standard error, with one line when a step starts and one when it is done; results go to standard
+//! output. Whoever reads either may leave early, as `head` does, and as `tee` does on Ctrl-C: that is no failure.
 
 use std::fmt::Display;
 use std::io::{Write, stderr, stdout};
 use std::time::{Duration, Instant};
 
-/// A line about the step `what`.
+/// Prints a line about the step `what`.
 pub(crate) fn say(what: &str, text: impl Display) {
     error_line(format_args!("{what:>14}  {text}"));
 }
 
-/// A line on standard error, as it is.
+/// Prints a line to standard error, unchanged.
 pub(crate) fn error_line(text: impl Display) {
     let _ = writeln!(stderr(), "{text}");
 }
 
-/// A line on standard output.
+/// Prints a line to standard output.
 pub(crate) fn line(text: impl Display) {
     let _ = writeln!(stdout(), "{text}");
 }
 
-/// A step that takes long enough to be announced.
+/// A step long enough to be announced.
 pub(crate) struct Step {
     what: &'static str,
     started: Instant,
@@ -34,13 +33,13 @@ impl Step {
         Self { what, started: Instant::now() }
     }
 
-    /// Says that it is done, and how long it took.
+    /// Prints that it is done, and how long it took.
     pub(crate) fn done(&self, text: impl Display) {
         say(self.what, format_args!("{text} ({})", seconds(self.started.elapsed())));
     }
 }
 
-/// A duration as people read it: `0.4 s`, `2 min 05 s`.
+/// Formats a duration for people: `0.4 s`, `2 min 05 s`.
 pub(crate) fn seconds(duration: Duration) -> String {
     let whole = duration.as_secs();
     if whole < 60 {

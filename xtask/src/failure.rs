@@ -5,16 +5,16 @@ use std::fmt;
 /// What went wrong, in words that say what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// Something was not as it has to be.
+    /// Something was not as it has to be; the text says what.
     Said(String),
     /// Ctrl-C or SIGTERM: there is nothing to explain.
     Interrupted,
 }
 
-/// Every command's result.
+/// The result of every command.
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
-/// A failure with this text.
+/// Makes a failure with this text.
 pub(crate) fn fail<T>(text: impl Into<String>) -> Result<T> {
     Err(Failure::Said(text.into()))
 }
@@ -34,7 +34,7 @@ impl From<lexopt::Error> for Failure {
     }
 }
 
-/// Says what was being done when a system call failed.
+/// Adds what was being done when a system call failed.
 pub(crate) trait Context<T> {
     /// `doing` completes "cannot ...".
     fn cannot(self, doing: impl fmt::Display) -> Result<T>;

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     }
     match dispatch(lexopt::Parser::from_env()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whatever else was said then is only a consequence of it.
+        // Any other failure is only a consequence of the interruption.
         Err(_) if process::interrupted() => ExitCode::from(130),
         Err(failure) => {
             console::error_line(format_args!("error: {failure}"));
@@ -97,7 +97,7 @@ fn run(command: &str, parser: lexopt::Parser) -> Result<()> {
     }
 }
 
-/// The checkout, for a command that takes no arguments.
+/// Returns the checkout, for a command that takes no arguments.
 fn alone(mut parser: lexopt::Parser) -> Result<Workspace> {
     match parser.next()? {
         Some(argument) => Err(argument.unexpected().into()),

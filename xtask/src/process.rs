@@ -2,7 +2,7 @@
 //!
 //! Every child leads a process group of its own, so that ending it ends what it started, and (on Linux)
 //! asks the kernel for SIGTERM when this process dies, so that even `kill -9` leaves nothing behind.
-//! The groups are listed in one place; a signal, or the end of the command, ends them newest first.
+//! All groups are in one list; a signal, or the end of the command, ends them newest first.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -31,17 +31,17 @@ fn groups() -> MutexGuard<'static, Vec<Pid>> {
     GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Was Ctrl-C pressed (or SIGTERM, SIGHUP received)?
+/// Returns whether Ctrl-C was pressed (or SIGTERM or SIGHUP received).
 pub(crate) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// [`Failure::Interrupted`] after a signal.
+/// Fails with [`Failure::Interrupted`] after a signal.
 pub(crate) fn check_interrupted() -> Result<()> {
     if interrupted() { Err(Failure::Interrupted) } else { Ok(()) }
 }
 
-/// Sleeps, but not through a signal.
+/// Sleeps, unless interrupted by a signal.
 pub(crate) fn sleep(duration: Duration) -> Result<()> {
     let end = Instant::now() + duration;
     while let Some(left) = end.checked_duration_since(Instant::now()) {
@@ -51,7 +51,7 @@ pub(crate) fn sleep(duration: Duration) -> Result<()> {
     check_interrupted()
 }
 
-/// From now on a signal ends all groups, a second one at once and without grace.
+/// Ends all groups at a signal from now on; at a second one at once, without grace.
 pub(crate) fn end_groups_on_signals() -> Result<()> {
     let mut signals =
         signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).cannot("listen for Ctrl-C")?;
@@ -67,7 +67,7 @@ pub(crate) fn end_groups_on_signals() -> Result<()> {
     Ok(())
 }
 
-/// Ends every group that still runs, newest first, because the newer ones use the older ones.
+/// Ends every group that still runs, newest first, because newer ones use older ones.
 pub(crate) fn end_groups() {
     INTERRUPTED.store(true, Ordering::SeqCst);
     while let Some(leader) = newest() {
@@ -80,7 +80,7 @@ pub(crate) fn end_groups() {
     }
 }
 
-/// A function of its own: in the head of a loop the list would stay locked throughout the body.
+/// A separate function: in the head of a loop, the list would stay locked throughout the body.
 fn newest() -> Option<Pid> {
     groups().last().copied()
 }
@@ -91,7 +91,7 @@ fn kill_all(signal: Signal) {
     }
 }
 
-/// The owner of a group takes it off the list when its leader has ended.
+/// Waits until the owner of a group takes it off the list, which it does when the leader has ended.
 fn wait_unlisted(leader: Pid, limit: Duration) -> bool {
     let end = Instant::now() + limit;
     while groups().contains(&leader) {
@@ -107,10 +107,10 @@ fn unlist(leader: Pid) {
     groups().retain(|listed| *listed != leader);
 }
 
-/// A command that will lead its own group and end with this process.
+/// Makes a command that will lead its own group and end with this process.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = if cfg!(target_os = "linux") {
-        // By this name the launcher is found even after cargo has replaced the file.
+        // Under this name the launcher is found even after cargo has replaced the file.
         let mut launcher = Command::new("/proc/self/exe");
         launcher.arg(LAUNCH).arg(std::process::id().to_string()).arg(program);
         launcher
@@ -121,7 +121,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The launcher's half of [`command`]: asks for the parent's death signal, which survives `exec`, then becomes
+/// The launcher's half of [`command`]: requests a signal at the parent's death, which survives `exec`, then becomes
 /// the program. The standard library has no safe way to do so between `fork` and `exec`.
 pub(crate) fn launch(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> ! {
     let parent = arguments.next().and_then(|pid| pid.to_str()?.parse::<i32>().ok());
@@ -146,7 +146,7 @@ pub(crate) struct Group {
 impl Group {
     /// Starts `command`, made by [`command()`].
     pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
-        // The list stays locked over the spawn, so that a signal finds the child or prevents it.
+        // The list stays locked during the spawn, so that a signal either finds the child or prevents it.
         let mut listed = groups();
         check_interrupted()?;
         let child = command.spawn().cannot("start a process")?;
@@ -155,19 +155,19 @@ impl Group {
         Ok(Self { child, leader })
     }
 
-    /// Has it ended?
+    /// Returns whether it has ended.
     pub(crate) fn ended(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         !matches!(rustix::process::waitid(WaitId::Pid(self.leader), options), Ok(None))
     }
 
-    /// How it ended, if it has.
+    /// Describes how it ended, if it has.
     pub(crate) fn how_it_ended(&mut self) -> Option<String> {
         let ended = self.ended();
         ended.then(|| self.wait().map_or_else(|error| error.to_string(), describe))
     }
 
-    /// Waits for the leader, then ends the rest of its group: its id is only free after the leader is reaped.
+    /// Waits for the leader, then ends the rest of its group: its id becomes free only when the leader is reaped.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         while let Err(rustix::io::Errno::INTR) = rustix::process::waitid(WaitId::Pid(self.leader), options) {}
@@ -177,7 +177,7 @@ impl Group {
         status
     }
 
-    /// Ends it and what it started.
+    /// Ends it and what it has started.
     pub(crate) fn end(&mut self) {
         let _ = rustix::process::kill_process_group(self.leader, Signal::TERM);
         let end = Instant::now() + GRACE;
@@ -197,14 +197,14 @@ impl Drop for Group {
     }
 }
 
-/// Runs to the end, output on the terminal; an unsuccessful status is a failure.
+/// Runs a command to its end, with its output on the terminal; an unsuccessful status is a failure.
 pub(crate) fn run(command: &mut Command, doing: &str) -> Result<()> {
     let status = Group::spawn(command)?.wait()?;
     check_interrupted()?;
     if status.success() { Ok(()) } else { fail(format!("{doing} failed ({})", describe(status))) }
 }
 
-/// Runs to the end or the limit, and gives back what it printed.
+/// Runs a command to its end or the limit, and returns its output.
 pub(crate) fn capture(command: &mut Command, limit: Duration) -> Result<Output> {
     let mut group = Group::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let stdout = read_aside(group.child.stdout.take());
@@ -236,7 +236,7 @@ fn read_aside(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<
     })
 }
 
-/// What a successful command printed.
+/// Returns the output of a successful command.
 pub(crate) fn text(command: &mut Command, doing: &str) -> Result<String> {
     let output = capture(command, Duration::from_secs(300))?;
     if !output.status.success() {
@@ -246,7 +246,7 @@ pub(crate) fn text(command: &mut Command, doing: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// An exit status in words.
+/// Describes an exit status.
 pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),

@@ -1,4 +1,4 @@
-//! What runs the components: Spin where a new enough one is installed, otherwise the embedded host.
+//! The host that runs the components: Spin if a new enough one is installed, otherwise the embedded host.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,17 +12,17 @@ use crate::workspace::{Workspace, named, which};
 /// The first release that runs components of spin-sdk 7.
 const NEEDED: (u32, u32) = (4, 1);
 
-/// `--host`
+/// The argument of `--host`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `spindrift-host` of this workspace.
+    /// The `spindrift-host` of this workspace.
     Embedded,
-    /// `spin`.
+    /// The command `spin`.
     Spin,
 }
 
 impl Kind {
-    /// Reads `embedded` or `spin`.
+    /// Parses `embedded` or `spin`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         match text {
             "embedded" => Ok(Self::Embedded),
@@ -35,14 +35,14 @@ impl Kind {
 /// A host's program.
 #[derive(Debug, Clone)]
 pub(crate) enum Runner {
-    /// Its program; empty until it is built.
+    /// The embedded host's program; empty until it is built.
     Embedded(PathBuf),
-    /// Its program and its version.
+    /// Spin's program and version.
     Spin(PathBuf, String),
 }
 
 impl Runner {
-    /// The one asked for, else Spin if it is there and new enough.
+    /// Returns the host asked for, or Spin if it is installed and new enough, or the embedded one.
     pub(crate) fn choose(asked: Option<Kind>) -> Result<Self> {
         if asked == Some(Kind::Embedded) {
             return Ok(Self::Embedded(PathBuf::new()));
@@ -59,7 +59,7 @@ impl Runner {
         }
     }
 
-    /// Builds it, if it is ours.
+    /// Builds it if it is the embedded one.
     pub(crate) fn built(self, workspace: &Workspace) -> Result<Self> {
         match self {
             Self::Embedded(_) => build::embedded_host(workspace).map(Self::Embedded),
@@ -70,7 +70,7 @@ impl Runner {
         }
     }
 
-    /// Its name, for people.
+    /// Returns its name, for people.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Embedded(_) => "the embedded host".to_owned(),
@@ -78,7 +78,7 @@ impl Runner {
         }
     }
 
-    /// `up -f <manifest>`, the same for both.
+    /// Makes the command `up -f <manifest>`, the same for both.
     pub(crate) fn up(&self, manifest: &Path) -> Command {
         let (Self::Embedded(program) | Self::Spin(program, _)) = self;
         let mut command = process::command(program);
@@ -87,8 +87,8 @@ impl Runner {
     }
 }
 
-/// What is measured or tested: the host asked for; otherwise the embedded one, and the Spin that `SPIN_BIN`
-/// names. To be built yet: what cannot be used is said before minutes are spent on building.
+/// Returns the hosts to measure or test: the one asked for; otherwise the embedded one, and the Spin named by
+/// `SPIN_BIN`. They are not built yet, so that problems are reported before minutes are spent on building.
 pub(crate) fn to_test(asked: Option<Kind>) -> Result<Vec<Runner>> {
     if asked.is_some() {
         return Ok(vec![Runner::choose(asked)?]);
@@ -100,12 +100,12 @@ pub(crate) fn to_test(asked: Option<Kind>) -> Result<Vec<Runner>> {
     Ok(runners)
 }
 
-/// Builds those that are ours.
+/// Builds the embedded ones.
 pub(crate) fn all_built(runners: Vec<Runner>, workspace: &Workspace) -> Result<Vec<Runner>> {
     runners.into_iter().map(|runner| runner.built(workspace)).collect()
 }
 
-/// The installed Spin; a failure says why one that is there cannot be used.
+/// Returns the installed Spin; a failure says why the one that is installed cannot be used.
 pub(crate) fn spin() -> Result<Option<Runner>> {
     let Some(program) = named("SPIN_BIN").or_else(|| which("spin")) else { return Ok(None) };
     let said = process::text(process::command(&program).arg("--version"), "spin --version")?;
@@ -123,7 +123,7 @@ pub(crate) fn spin() -> Result<Option<Runner>> {
     }
 }
 
-/// `spin 4.1.0-pre0 (8a1b2c3 2026-08-01)` -> `((4, 1), "4.1.0-pre0")`
+/// Parses `spin 4.1.0-pre0 (8a1b2c3 2026-08-01)` to `((4, 1), "4.1.0-pre0")`.
 fn version(said: &str) -> Option<((u32, u32), &str)> {
     let text = said.trim().strip_prefix("spin ")?.split_whitespace().next()?;
     let mut numbers = text.split('.');

@@ -1,4 +1,4 @@
-//! Starting a host on a free port, and waiting for one that was just started.
+//! Starting a host on a free port, and waiting until it is ready.
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -13,17 +13,17 @@ use crate::runner::Runner;
 use crate::variables::Variables;
 use crate::workspace::Workspace;
 
-/// A large component takes a while to compile, and more so on a busy machine.
+/// How long starting may take: a large component takes a while to compile, more so on a busy machine.
 const READY_LIMIT: Duration = Duration::from_secs(120);
 
-/// An app on a free port; it ends when this is dropped.
+/// An app on a free port, which ends on drop.
 pub(crate) struct App {
     address: SocketAddr,
     _group: Group,
 }
 
 impl App {
-    /// Starts the app of `manifest`; what it prints is added to the file `log` in the target directory, which
+    /// Starts the app of `manifest`; its output is appended to the file `log` in the target directory, which
     /// `--quiet` among the `arguments` keeps short.
     pub(crate) fn start(
         workspace: &Workspace,
@@ -42,13 +42,13 @@ impl App {
             .or_else(|failure| fail(format!("{manifest}: {failure}")))
     }
 
-    /// Where it listens.
+    /// Returns where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Starts a server and waits until it listens; what it prints is added to `log`.
+/// Starts a server and waits until it listens; its output is appended to `log`.
 pub(crate) fn spawn_ready(command: &mut Command, address: SocketAddr, log: &Path) -> Result<Group> {
     let opened = File::options().create(true).append(true).open(log);
     let file = opened.cannot(format_args!("write {}", log.display()))?;
@@ -65,7 +65,7 @@ fn last_lines(file: &Path) -> String {
     lines[lines.len().saturating_sub(10)..].join("\n")
 }
 
-/// Until it listens; a failure when it ends before, as `ended` tells.
+/// Waits until it listens; fails when it ends before, which `ended` tells.
 pub(crate) fn wait_until_ready(listen: SocketAddr, mut ended: impl FnMut() -> Option<String>) -> Result<()> {
     let end = Instant::now() + READY_LIMIT;
     while Instant::now() < end {
@@ -81,7 +81,7 @@ pub(crate) fn wait_until_ready(listen: SocketAddr, mut ended: impl FnMut() -> Op
     fail(format!("expected the host to listen on {listen} within {} s, it does not", READY_LIMIT.as_secs()))
 }
 
-/// The address to connect to: 0.0.0.0 and [::] are places to listen only.
+/// Returns the address to connect to: 0.0.0.0 and [::] are only for listening.
 pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     let local: IpAddr = match listen.ip() {
         ip if !ip.is_unspecified() => ip,

@@ -1,14 +1,14 @@
-//! Programs that the examples need, and that nearly every machine has.
+//! Programs that the examples need, which nearly every machine has.
 
 use crate::console::Step;
 use crate::failure::{Result, fail};
 use crate::redis;
 use crate::workspace::which;
 
-/// Each program, and Debian's package of it.
+/// The programs, each with Debian's package of it.
 const TOOLS: [(&str, &str); 2] = [("curl", "curl"), ("node", "nodejs")];
 
-/// Installs with apt what is missing, where that may be done.
+/// Installs missing programs with apt, if that is permitted.
 pub(crate) fn ensure() -> Result<()> {
     TOOLS.into_iter().filter(|(program, _)| which(program).is_none()).try_for_each(|(program, package)| {
         let step = Step::start(program, format_args!("installing {package} with apt-get ..."));

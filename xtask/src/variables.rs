@@ -1,29 +1,29 @@
-//! Values of Spin variables: from the command line, else from the environment. They are handed on in the
-//! environment, where other users of the machine cannot read them, as they could on a command line.
+//! Values of Spin variables: from the command line, or else from the environment. They are passed on in the
+//! environment, which other users of the machine cannot read, unlike a command line.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 
 use crate::failure::{Context, Result, fail};
 
-/// Name to value.
+/// The values, by name.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Variables(BTreeMap<String, String>);
 
 impl Variables {
-    /// Sets one.
+    /// Sets a variable.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.0.insert(name.to_owned(), value.to_owned());
     }
 
-    /// Sets one that nobody has set, or to nothing.
+    /// Sets a variable that is unset or empty.
     pub(crate) fn set_default(&mut self, name: &str, value: &str) {
         if self.get(name).is_none_or(|value| value.is_empty()) {
             self.set(name, value);
         }
     }
 
-    /// Sets one from `name=value` or, as Spin does, from `name=@file`.
+    /// Sets a variable from `name=value` or, as Spin does, from `name=@file`.
     pub(crate) fn set_pair(&mut self, pair: &str) -> Result<()> {
         let Some((name, value)) = pair.split_once('=').filter(|(name, _)| is_name(name)) else {
             let found = pair.split('=').next().unwrap_or_default();
@@ -41,19 +41,19 @@ impl Variables {
         Ok(())
     }
 
-    /// The value that components will see, except for defaults of the manifest; blanks around it do not count.
+    /// Returns the value that components will see, except defaults of the manifest, without white space around it.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         let value = self.0.get(name).cloned().or_else(|| std::env::var(in_environment(name)).ok());
         value.map(|value| value.trim().to_owned())
     }
 
-    /// Hands all to a host.
+    /// Passes all variables to a host.
     pub(crate) fn export(&self, command: &mut Command) {
         command.envs(self.0.iter().map(|(name, value)| (in_environment(name), value)));
     }
 }
 
-/// The name that Spin reads.
+/// Returns the name in the environment that Spin reads.
 pub(crate) fn in_environment(name: &str) -> String {
     format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase())
 }

@@ -1,4 +1,4 @@
-//! Where things are: the checkout, its target directory, programs on PATH, and one lock between commands.
+//! Paths and programs: the checkout, its target directory, programs on PATH, and one lock between commands.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// The checkout that the current directory is in.
+    /// Returns the checkout that contains the current directory.
     pub(crate) fn find() -> Result<Self> {
         let start = std::env::current_dir().cannot("read the current directory")?;
         for directory in start.ancestors() {
@@ -27,26 +27,26 @@ impl Workspace {
         fail("expected to be inside a checkout of Spindrift, found no spin.toml here or above")
     }
 
-    /// A path in the checkout.
+    /// Returns a path in the checkout.
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
     }
 
-    /// A path in the target directory: always the checkout's own, because spin.toml names files there.
+    /// Returns a path in the target directory: always the checkout's own, because spin.toml names files there.
     pub(crate) fn target(&self, relative: &str) -> PathBuf {
         self.root.join("target").join(relative)
     }
 
-    /// A cargo command in the checkout.
+    /// Makes a cargo command in the checkout.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = process::command(cargo());
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", self.target(""));
-        // Set by `cargo run` for this process; a child must not take them for its own.
+        // `cargo run` has set these for this process; a child must not use them.
         command.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH");
         command
     }
 
-    /// Held while something outside of the target directory is installed; two commands may run at once.
+    /// Locks the installation of anything outside of the target directory, since two commands may run at once.
     pub(crate) fn lock(&self) -> Result<File> {
         fs::create_dir_all(self.target("xtask")).cannot("create target/xtask")?;
         let file = File::create(self.target("xtask/lock")).cannot("create target/xtask/lock")?;
@@ -54,7 +54,7 @@ impl Workspace {
     }
 }
 
-/// Asks again and again: a wait in the kernel would go on after Ctrl-C.
+/// Locks by polling: waiting in the kernel would continue after Ctrl-C.
 fn locked(file: File) -> Result<File> {
     let mut said = false;
     while let Err(error) = file.try_lock() {
@@ -70,12 +70,12 @@ fn locked(file: File) -> Result<File> {
     Ok(file)
 }
 
-/// The cargo that runs us.
+/// Returns the cargo that runs us.
 pub(crate) fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
 }
 
-/// The program of this name on PATH, and where package managers put servers.
+/// Finds the program with this name on PATH, and where package managers put servers.
 pub(crate) fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/opt/homebrew/bin"].map(PathBuf::from);
@@ -83,12 +83,12 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
     directories.map(|directory| directory.join(program)).find(|file| runs(file)).map(from_anywhere)
 }
 
-/// The program that a variable of the environment names: a path, or a name to look for on PATH.
+/// Returns the program that an environment variable names: a path, or a name to look for on PATH.
 pub(crate) fn named(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).filter(|name| !name.is_empty()).map(|name| from_anywhere(name.into()))
 }
 
-/// A path that holds in every directory, since programs are started in others than this one.
+/// Makes a path valid in every directory, since programs are started in others than this one.
 fn from_anywhere(program: PathBuf) -> PathBuf {
     let is_path = program.components().count() > 1;
     is_path.then(|| std::path::absolute(&program).ok()).flatten().unwrap_or(program)

@@ -13,10 +13,10 @@ use crate::serving::App;
 use crate::variables::Variables;
 use crate::workspace::Workspace;
 
-/// What the hosts print, in the target directory: little, since it would be measured too.
+/// The log of the hosts, in the target directory: kept short, since printing would be measured, too.
 const LOG: (&str, &[&str]) = ("bench.log", &["--quiet"]);
 
-/// Running.
+/// The running apps.
 pub(super) struct Apps {
     host: String,
     empty: App,
@@ -26,7 +26,7 @@ pub(super) struct Apps {
 }
 
 impl Apps {
-    /// Starts them.
+    /// Starts the apps.
     pub(super) fn start(
         workspace: &Workspace,
         runner: &Runner,
@@ -46,7 +46,7 @@ impl Apps {
         Ok(Self { host: runner.name(), empty, get, gateway, middleware })
     }
 
-    /// One cell.
+    /// Measures one cell.
     pub(super) fn measure(&self, plan: Plan, time: Duration, redis: &Server) -> Result<Cell> {
         let Plan { what, kilobytes, connections } = plan;
         let app = match what {
@@ -62,7 +62,7 @@ impl Apps {
             say("bench", format_args!("{} responses were not what was expected", sample.wrong));
         }
         if what == What::Miss {
-            // Thousands of entries would be in the way of what is measured next.
+            // Thousands of entries would affect the next measurement.
             redis.flush()?;
         }
         Ok(Cell { host: self.host.clone(), plan, sample })

@@ -1,4 +1,4 @@
-//! What is measured: a cell is one kind of request, one size of body, one number of connections.
+//! The cells of a measurement: each is one kind of request, one size of body, one number of connections.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use super::stats::Sample;
 /// Kinds of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    /// The empty handler: what the host itself costs.
+    /// Answered by the empty handler: the cost of the host itself.
     Empty,
-    /// What no hit can do without: one value of 1 KB from Redis under a deadline, and fields both ways.
+    /// The minimum for any hit: one value of 1 KB from Redis under a deadline, and fields both ways.
     Get,
-    /// From Redis.
+    /// Answered from Redis.
     Hit,
-    /// The same by the middleware before another component.
+    /// The same through the middleware in front of another component.
     MiddlewareHit,
     /// Fetched and stored, a new URL each time.
     Miss,
@@ -22,7 +22,7 @@ pub(super) enum What {
 }
 
 impl What {
-    /// For tables and files.
+    /// Returns the name for tables and files.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -39,7 +39,7 @@ impl What {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) what: What,
-    /// Of the body, of the three others as well: it says which empty cell they are compared with.
+    /// The size of the body; for an empty cell, that of the others with which it is compared.
     pub(super) kilobytes: usize,
     pub(super) connections: usize,
 }
@@ -64,12 +64,12 @@ pub(super) struct Cell {
     pub(super) sample: Sample,
 }
 
-/// All cells, each group beside its own empty handler, so that a machine that gets slower does not spoil ratios.
+/// Returns all cells, each group with its own empty handler, so that a machine that gets slower does not distort ratios.
 pub(super) fn cells() -> impl Iterator<Item = Plan> {
     let groups =
         [1, 20, 200].into_iter().flat_map(|kilobytes| [1, 32].map(|connections| (kilobytes, connections)));
     groups.flat_map(|(kilobytes, connections)| {
-        // What is stored costs the middleware what it costs the gateway, whatever its size.
+        // A stored body costs the middleware as much as the gateway, whatever its size.
         let kinds: &[What] = match kilobytes {
             1 => &[What::Empty, What::Get, What::Hit, What::MiddlewareHit, What::Miss, What::Pass],
             _ => &[What::Empty, What::Hit, What::Miss, What::Pass],

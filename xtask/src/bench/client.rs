@@ -1,5 +1,5 @@
-//! One client: a keep-alive connection with the socket options that a connection has by default, delayed
-//! acknowledgements among them. A cleverer client would not notice what browsers and proxies would suffer from.
+//! One client: a keep-alive connection with the default socket options, including delayed
+//! acknowledgements. A cleverer client would not notice delays from which browsers and proxies suffer.
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};

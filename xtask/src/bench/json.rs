@@ -1,8 +1,8 @@
-//! The numbers for tools, written by hand: they are numbers and plain names.
+//! The results for tools, formatted by hand: they are numbers and plain names.
 
 use super::cell::Cell;
 
-/// `{"cells": [...]}`
+/// Formats `{"cells": [...]}`.
 pub(super) fn document(cells: &[Cell]) -> String {
     let rows: Vec<String> = cells.iter().map(row).collect();
     format!("{{\"cells\": [\n{}\n]}}\n", rows.join(",\n"))

@@ -1,4 +1,4 @@
-//! Load: a thread for each connection, each sending its next request when the last one is answered.
+//! Load: a thread for each connection, each sending its next request when the previous one is answered.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use super::stats::Sample;
 use crate::failure::{Context, Failure, Result};
 use crate::process;
 
-/// New URLs of misses, unlike all before.
+/// Numbers for the URLs of misses, different from all before.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// What to send and what to expect.
@@ -24,7 +24,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// The next request's target.
+    /// Returns the target of the next request.
     fn target(&self) -> String {
         let kilobytes = self.kilobytes;
         match self.what {
@@ -47,7 +47,7 @@ impl Load {
             }
     }
 
-    /// Asks until what is to be a hit is one: storing goes on after the response.
+    /// Repeats requests until those for hits are hits: storing continues after the response.
     pub(super) fn prepare(&self) -> Result<()> {
         let mut client = Client::connect(self.address).cannot("connect to the host")?;
         let end = Instant::now() + Duration::from_secs(10);
@@ -75,7 +75,7 @@ impl Load {
         ))
     }
 
-    /// Runs it; the first part of the time warms up and does not count.
+    /// Runs the load; the first part of the time is for warming up, and does not count.
     pub(super) fn run(self, connections: usize, time: Duration) -> Result<Sample> {
         let warm = Instant::now() + (time / 4).min(Duration::from_millis(500));
         let end = warm + time;
@@ -105,7 +105,7 @@ impl Load {
         (times, wrong)
     }
 
-    /// Until the end, or until the connection breaks.
+    /// Sends requests until the end, or until the connection breaks.
     fn keep_alive(
         &self,
         client: &mut Client,

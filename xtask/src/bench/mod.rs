@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: hits, misses and pass-through, as ratios to an empty handler on the same host in the
-//! same run. One table for people, one JSON file for tools.
+//! same run. The results are one table for people and one JSON file for tools.
 
 mod apps;
 mod cell;
@@ -26,10 +26,10 @@ use apps::Apps;
 use cell::{Cell, cells};
 use origin::Origin;
 
-/// The components that hits are compared with: a handler that does nothing, and one with one command to Redis.
+/// The components to which hits are compared: a handler that does nothing, and one with one command to Redis.
 pub(crate) const PACKAGES: [&str; 2] = ["spindrift-bench-empty", "spindrift-bench-get"];
 
-/// Where the numbers go, in the target directory.
+/// The file for the results, in the target directory.
 const JSON: &str = "bench.json";
 
 struct Options {

@@ -1,4 +1,4 @@
-//! The origin: `/<n>k?cache=<seconds|no>` answers n kilobytes that are fresh so long, or never stored.
+//! The origin: `/<n>k?cache=<seconds|no>` answers n kilobytes that are fresh for this long, or never stored.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,13 +9,13 @@ use crate::failure::{Context, Result};
 
 const LARGEST: usize = 1024 * 1024;
 
-/// Listens for as long as the process lives.
+/// An origin that listens for as long as the process lives.
 pub(super) struct Origin {
     address: SocketAddr,
 }
 
 impl Origin {
-    /// On a free port.
+    /// Starts it on a free port.
     pub(super) fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").cannot("start the origin")?;
         let address = listener.local_addr().cannot("start the origin")?;
@@ -30,13 +30,13 @@ impl Origin {
         Ok(Self { address })
     }
 
-    /// Where it is.
+    /// Returns its address.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Requests of one connection, one after the other; they have no bodies.
+/// Answers the requests of one connection, one after the other; they have no bodies.
 fn answer_all(stream: &TcpStream, body: &[u8]) -> Option<()> {
     // As production origins do; what is measured is the way from the cache to the client.
     stream.set_nodelay(true).ok()?;
@@ -50,7 +50,7 @@ fn answer_all(stream: &TcpStream, body: &[u8]) -> Option<()> {
     }
 }
 
-/// The target of the next request.
+/// Returns the target of the next request.
 fn read_request(reader: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|length| *length > 0)?;
@@ -75,7 +75,7 @@ fn write_response(message: &mut Vec<u8>, target: &str, body: &[u8]) {
     message.extend_from_slice(&body[..length]);
 }
 
-/// `/20k?cache=60&n=1` -> `(20480, "60")`
+/// Parses `/20k?cache=60&n=1` to `(20480, "60")`.
 fn asked(target: &str) -> (usize, &str) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let name = path.rsplit('/').next().unwrap_or_default();

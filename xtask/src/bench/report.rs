@@ -1,4 +1,4 @@
-//! The table, and what it says about the target.
+//! The table of results, and the verdict on the targets.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::cell::{Cell, What};
 use super::stats::STEP;
 
-/// Of the empty handler's throughput, for a hit of 1 KB.
+/// The target for a hit of 1 KB: this part of the empty handler's throughput.
 const THROUGHPUT: f64 = 0.7;
-/// Times the empty handler's p50, for a hit of 1 KB.
+/// The target for a hit of 1 KB: at most this many times the empty handler's p50.
 const LATENCY: f64 = 2.0;
 
-/// Everything, as Markdown.
+/// Formats everything as Markdown.
 pub(super) fn markdown(cells: &[Cell]) -> String {
     let mut hosts: Vec<&str> = cells.iter().map(|cell| cell.host.as_str()).collect();
     hosts.dedup();
@@ -47,14 +47,14 @@ fn table(cells: &[&Cell]) -> String {
     text
 }
 
-/// A cell as multiples of another that was measured beside it.
+/// A cell as multiples of another one that was measured beside it.
 struct Compared {
     throughput: f64,
     latency: f64,
 }
 
 impl Compared {
-    /// With the empty handler.
+    /// Compares with the empty handler.
     fn new(cells: &[&Cell], cell: &Cell) -> Self {
         Self::with(What::Empty, cells, cell)
     }
@@ -81,7 +81,7 @@ fn milliseconds(duration: Duration) -> String {
     format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
 }
 
-/// Target by target, met or not.
+/// Says for each target whether it is met.
 fn verdict(cells: &[&Cell]) -> String {
     let small: Vec<&&Cell> =
         cells.iter().filter(|c| c.plan.what == What::Hit && c.plan.kilobytes == 1).collect();
@@ -112,7 +112,7 @@ fn verdict(cells: &[&Cell]) -> String {
     text
 }
 
-/// With one connection nothing queues, and only a timer makes one response in a hundred wait so long.
+/// With one connection nothing queues, and only a timer delays one response in a hundred that long.
 fn has_step(cell: &Cell) -> bool {
     cell.plan.connections == 1 && cell.sample.p99 > STEP
 }

@@ -1,4 +1,4 @@
-//! Responses as they come off the wire: enough of HTTP/1.1 to know where one ends.
+//! Responses read from the wire: enough of HTTP/1.1 to know where one ends.
 
 use std::io::{self, Read};
 
@@ -6,18 +6,18 @@ use std::io::{self, Read};
 pub(super) struct Responses<R> {
     stream: R,
     buffer: Vec<u8>,
-    /// What of the buffer is used up, and what is filled.
+    /// The positions in the buffer up to which it is consumed, and filled.
     start: usize,
     end: usize,
 }
 
-/// What is looked at of a response.
+/// The properties of a response that are checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Response {
     pub(super) status: u16,
-    /// `Cache-Status`, or nothing.
+    /// The value of `Cache-Status`, or the empty text.
     pub(super) cache_status: String,
-    /// Length of the body.
+    /// The length of the body.
     pub(super) length: usize,
 }
 
@@ -27,12 +27,12 @@ enum Framing {
 }
 
 impl<R: Read> Responses<R> {
-    /// From the beginning of a connection.
+    /// Reads from the beginning of a connection.
     pub(super) fn new(stream: R) -> Self {
         Self { stream, buffer: vec![0; 256 * 1024], start: 0, end: 0 }
     }
 
-    /// The next response, to its last byte.
+    /// Reads the next response, to its last byte.
     pub(super) fn read(&mut self) -> io::Result<Response> {
         let head = self.until(b"\r\n\r\n")?;
         let (status, cache_status, framing) = parse_head(&head)?;
@@ -59,7 +59,7 @@ impl<R: Read> Responses<R> {
         }
     }
 
-    /// The text before `mark`; both are used up.
+    /// Returns the text before `mark`, and consumes both.
     fn until(&mut self, mark: &[u8]) -> io::Result<String> {
         loop {
             let filled = &self.buffer[self.start..self.end];

@@ -1,28 +1,28 @@
-//! Numbers of one cell.
+//! The statistics of one cell.
 
 use std::time::Duration;
 
-/// A response that takes longer than this on a machine of its own has waited for a timer: the delayed
-/// acknowledgement of the client, 40 ms, where the server sent a second packet under Nagle's rule.
+/// A response that takes longer than this on an otherwise idle machine has waited for a timer: the delayed
+/// acknowledgement of the client, 40 ms, if the server sent a second packet under Nagle's algorithm.
 pub(super) const STEP: Duration = Duration::from_millis(35);
 
 /// What was measured.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Sample {
-    /// Responses within the time.
+    /// The number of responses within the time.
     pub(super) requests: u64,
-    /// Responses a second.
+    /// The number of responses per second.
     pub(super) throughput: f64,
     pub(super) p50: Duration,
     pub(super) p99: Duration,
     /// The share of responses that took longer than [`STEP`].
     pub(super) stepped: f64,
-    /// Responses that were not what the cell expects; they do not count elsewhere.
+    /// The number of responses other than expected, which are not counted elsewhere.
     pub(super) wrong: u64,
 }
 
 impl Sample {
-    /// Of all response times of `connections` in `time`.
+    /// Makes the statistics of all response times of one run.
     pub(super) fn of(mut times: Vec<Duration>, time: Duration, wrong: u64) -> Self {
         times.sort_unstable();
         let requests = times.len() as u64;
@@ -38,7 +38,7 @@ impl Sample {
     }
 }
 
-/// The smallest value that `percent` of all do not exceed.
+/// Returns the smallest value that `percent` of all values do not exceed.
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

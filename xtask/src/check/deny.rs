@@ -1,6 +1,6 @@
-//! cargo-deny: licences, bans, sources and advisories, as deny.toml says.
+//! cargo-deny: licences, bans, sources and advisories, by the rules in deny.toml.
 //!
-//! Installing it takes minutes, so `test` uses it only where it is installed (the licences are checked in any
+//! Installing it takes minutes, so `test` uses it only if it is installed (licences are checked in any
 //! case, see `licences`), and only `ci` installs it.
 
 use crate::console::Step;
@@ -8,10 +8,10 @@ use crate::failure::Result;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Where `ci` installs it.
+/// Where `ci` installs it, in the target directory.
 const ROOT: &str = "tools";
 
-/// Is it installed, by us or by somebody else?
+/// Returns whether it is installed, by us or by somebody else.
 pub(super) fn is_there(workspace: &Workspace) -> bool {
     process::text(cargo(workspace).args(["deny", "--version"]), "asking for cargo-deny").is_ok()
 }
@@ -26,7 +26,7 @@ pub(super) fn run(workspace: &Workspace, offline: bool) -> Result<()> {
     process::run(&mut command, "cargo deny check")
 }
 
-/// Installs it if need be, and runs it.
+/// Installs it if necessary, and runs it.
 pub(super) fn run_installed(workspace: &Workspace, offline: bool) -> Result<()> {
     if !is_there(workspace) {
         let step = Step::start("cargo-deny", "installing; this takes some minutes ...");
@@ -40,7 +40,7 @@ pub(super) fn run_installed(workspace: &Workspace, offline: bool) -> Result<()> 
     run(workspace, offline)
 }
 
-/// A cargo that also finds what was installed here.
+/// Makes a cargo command that also finds what was installed here.
 fn cargo(workspace: &Workspace) -> std::process::Command {
     let ours = workspace.target(ROOT).join("bin");
     let path = std::env::var_os("PATH").unwrap_or_default();

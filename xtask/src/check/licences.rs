@@ -1,5 +1,5 @@
-//! Every dependency has a licence that deny.toml allows, and comes from the registry: a check that takes a
-//! second and needs nothing installed. cargo-deny checks the same more thoroughly where it is there.
+//! Checks that every dependency has a licence that deny.toml allows, and comes from the registry. This takes a
+//! second and requires no tools; cargo-deny, if it is installed, checks the same more thoroughly.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::failure::{Context, Result, fail};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// Fails with the list of what is not allowed.
+/// Fails with the list of everything that is not allowed.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let deny = fs::read_to_string(workspace.path("deny.toml")).cannot("read deny.toml")?;
     let rules = Rules::read(&deny);
@@ -31,12 +31,12 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     fail(format!("not allowed by deny.toml:\n  {}", wrong.join("\n  ")))
 }
 
-/// `[licenses]` of deny.toml.
+/// The section `[licenses]` of deny.toml.
 #[derive(Debug, PartialEq, Eq)]
 struct Rules<'a> {
-    /// The strings of `allow = [...]`, one a line.
+    /// The strings in `allow = [...]`, one per line.
     allowed: Vec<&'a str>,
-    /// Crates and licences of `exceptions = [...]`: `{ crate = "name", allow = ["MPL-2.0"] }`, one a line.
+    /// Crates and licences in `exceptions = [...]`: `{ crate = "name", allow = ["MPL-2.0"] }`, one per line.
     exceptions: Vec<Vec<&'a str>>,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// What this crate may be licensed under.
+    /// Returns the licences that are allowed for this crate.
     fn of(&self, name: &str) -> Vec<&'a str> {
         let own = self.exceptions.iter().filter(|exception| exception[0] == name).flatten();
         self.allowed.iter().chain(own).copied().collect()
@@ -69,7 +69,7 @@ fn strings(line: &str) -> Vec<&str> {
     line.split('"').skip(1).step_by(2).collect()
 }
 
-/// `MIT OR Apache-2.0|bytes v1.12.1`
+/// Checks a row like `MIT OR Apache-2.0|bytes v1.12.1`.
 fn complaint(row: &str, rules: &Rules<'_>) -> Option<String> {
     let (licence, package) = row.split_once('|')?;
     let name = package.split(' ').next().unwrap_or(package);
@@ -79,7 +79,7 @@ fn complaint(row: &str, rules: &Rules<'_>) -> Option<String> {
     (!is_allowed(licence, &rules.of(name))).then(|| format!("{name}: {licence}"))
 }
 
-/// An SPDX expression of OR, AND and parentheses. `/` is how OR was once written.
+/// Evaluates an SPDX expression of OR, AND and parentheses. `/` is an obsolete notation for OR.
 fn is_allowed(expression: &str, allowed: &[&str]) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let spaced = spaced.replace(" WITH ", "_WITH_");
@@ -120,7 +120,7 @@ fn one(words: Words<'_, '_>, allowed: &[&str]) -> bool {
     }
 }
 
-/// Sources in Cargo.lock that are not a registry: git, most likely.
+/// Returns the sources in Cargo.lock that are not a registry: git, most likely.
 fn other_sources(lock: &str) -> impl Iterator<Item = &str> {
     let sources = lock.lines().filter_map(|line| line.strip_prefix("source = "));
     sources.map(|source| source.trim_matches('"')).filter(|source| !source.starts_with("registry+"))

@@ -20,10 +20,10 @@ use crate::{bench, build, conformance, tools};
 use steps::Steps;
 use tests_env::TestEnvironment;
 
-/// The components that the host's own tests run; built apart, as those tests would.
+/// The components that the host's own tests run; built separately, as those tests would.
 const GUESTS: [&str; 2] = ["spindrift-host-guest", "spindrift-host-middleware"];
 
-/// What was asked for.
+/// The options on the command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     filter: Option<String>,
@@ -99,14 +99,14 @@ fn clippy(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     )
 }
 
-/// Links between items lead somewhere.
+/// Checks that all links between items are valid.
 fn documentation(workspace: &Workspace) -> Result<()> {
     let mut cargo = workspace.cargo();
     cargo.args(["doc", "--no-deps", "--package", "spindrift", "--package", "spindrift-adapter"]);
     process::run(cargo.env("RUSTDOCFLAGS", "-D warnings"), "cargo doc")
 }
 
-/// As they are built, so that build scripts and macros are compiled once.
+/// The arguments with which they are built, so that build scripts and macros are compiled only once.
 fn wasm_arguments() -> Vec<&'static str> {
     let mut arguments = vec!["--release", "--target", TARGET];
     let others = EXAMPLES.iter().chain(&GUESTS).chain(&bench::PACKAGES);
@@ -123,7 +123,7 @@ fn has_tool(workspace: &Workspace, command: &str, component: &str) -> Result<()>
     })
 }
 
-/// Unit, property, end-to-end and doc tests; with a filter all but the last, by name.
+/// Runs unit, property, end-to-end and doc tests; with a filter, all but the last, by name.
 fn tests(workspace: &Workspace, steps: &mut Steps, filter: Option<&str>) -> Result<()> {
     if filter.is_some() {
         wasm_target::ensure(workspace)?;
@@ -154,7 +154,7 @@ fn redis_server(workspace: &Workspace) -> Result<PathBuf> {
     }
 }
 
-/// The host and the tests in one go: together, so that both are built with the same features.
+/// Builds the host and the tests in one go, so that both have the same features.
 fn build_tests(workspace: &Workspace) -> Result<()> {
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--workspace", "--bin", "spindrift-host", "--tests"]);

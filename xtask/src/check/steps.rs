@@ -1,4 +1,4 @@
-//! Steps that stop at the first failure, or go on to the end, and a line for each at the end.
+//! Steps that stop at the first failure, or continue to the end, and a summary with a line for each.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::console::{error_line, say, seconds};
 use crate::failure::{Failure, Result, fail};
 use crate::process;
 
-/// What has run so far.
+/// The steps that were run so far.
 pub(super) struct Steps {
     keep_going: bool,
     done: Vec<Done>,
@@ -19,12 +19,12 @@ struct Done {
 }
 
 impl Steps {
-    /// None yet.
+    /// Makes an empty list.
     pub(super) fn new(keep_going: bool) -> Self {
         Self { keep_going, done: Vec::new() }
     }
 
-    /// Runs one.
+    /// Runs one step.
     pub(super) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> Result<()> {
         process::check_interrupted()?;
         error_line(format_args!("\n==> {name}"));
@@ -42,7 +42,7 @@ impl Steps {
         }
     }
 
-    /// One line for each, and the outcome of all.
+    /// Prints a line for each step, and returns the outcome of all.
     pub(super) fn summary(&self, outcome: Result<()>) -> Result<()> {
         error_line("\nsummary");
         for step in &self.done {

@@ -1,6 +1,6 @@
-//! The list of tests that are known not to pass, each with its reason.
+//! The list of tests that are known to fail, each with its reason.
 //!
-//! A TOML file of which only tables and strings are used, so that a few lines read it:
+//! It is a TOML file with nothing but tables and strings, so that a few lines can parse it:
 //!
 //! ```toml
 //! [every]             # or the name of a profile
@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 use super::results::Results;
 use crate::failure::{Result, fail};
 
-/// The table that holds for every profile.
+/// The table that applies to every profile.
 const EVERY: &str = "every";
 
-/// Test to reason.
+/// The reasons, by test.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Expected(BTreeMap<String, String>);
 
 impl Expected {
-    /// What `text`, the content of `file`, says of `profile`.
+    /// Parses `text`, the content of `file`, for `profile`.
     pub(super) fn parse(text: &str, file: &str, profiles: &[&str], profile: &str) -> Result<Self> {
         let mut expected = BTreeMap::new();
         let mut table = "";
@@ -48,7 +48,7 @@ impl Expected {
         Ok(Self(expected))
     }
 
-    /// Every difference to what was found, in words.
+    /// Describes every difference to the actual results.
     pub(super) fn differences(&self, results: &Results) -> Vec<String> {
         let unexpected = results.failing().filter(|test| !self.0.contains_key(&test.id)).map(|test| {
             format!(
@@ -66,13 +66,13 @@ impl Expected {
         unexpected.chain(listed).collect()
     }
 
-    /// Why a test does not pass.
+    /// Returns why a test does not pass.
     pub(super) fn reason(&self, id: &str) -> Option<&str> {
         self.0.get(id).map(String::as_str)
     }
 }
 
-/// `id = "reason"`; an id that is no bare key is quoted.
+/// Parses `id = "reason"`; an id that is not a bare key is quoted.
 fn entry(line: &str) -> Option<(&str, &str)> {
     let (id, reason) = line.split_once(" = ")?;
     let id = id.strip_prefix('"').map_or(Some(id), |rest| rest.strip_suffix('"'))?;

@@ -1,8 +1,8 @@
-//! `cargo xtask conformance`: http-cache-tests, the suite of the HTTP working group's chair, against the gateway.
+//! `cargo xtask conformance`: runs http-cache-tests, the suite of the HTTP working group's chair, against the gateway.
 //!
-//! It runs with the default configuration and with the profile `tests/conformance/profile.toml`, side by side:
-//! most of a run is waiting for responses to get stale. What does not pass has to be in the list of what is
-//! known not to pass, and the other way round; so a change that gains or loses a test is noticed.
+//! It runs with the default configuration and with the profile `tests/conformance/profile.toml`, concurrently, because
+//! most of a run is waiting for responses to become stale. The tests that fail must be exactly those in the list of
+//! known failures, so that a change that gains or loses a test is noticed.
 
 mod expected;
 mod report;
@@ -29,16 +29,16 @@ use expected::Expected;
 use results::Results;
 use suite::Suite;
 
-/// Set, it leaves the suite out of `cargo xtask test`.
+/// If set, `cargo xtask test` skips the suite.
 pub(crate) const SKIP: &str = "SPINDRIFT_SKIP_CONFORMANCE";
 
-/// Where everything about this is.
+/// The directory with everything about the suite.
 const DIRECTORY: &str = "tests/conformance";
 
-/// Names of the configurations the suite is run with.
+/// The names of the configurations with which the suite is run.
 const PROFILES: [&str; 2] = ["default", "conformance"];
 
-/// A run takes about a minute.
+/// The time limit of a run, which takes about a minute.
 const LIMIT: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub(crate) fn run(parser: Parser) -> Result<()> {
     all(&workspace, &suite, &runners, &program)
 }
 
-/// The same as a step of `cargo xtask test`, which has built everything.
+/// Runs it as a step of `cargo xtask test`, which has built everything.
 pub(crate) fn step(workspace: &Workspace, redis: &Path) -> Result<()> {
     if std::env::var_os(SKIP).is_some_and(|value| !value.is_empty()) {
         say(
@@ -112,7 +112,7 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// All differences to what is expected.
+    /// Returns all differences to the expected results.
     fn all_profiles(self) -> Result<Vec<String>> {
         let found: Vec<Result<Results>> = thread::scope(|scope| {
             let runs = PROFILES.map(|profile| scope.spawn(move || self.profile(profile)));
@@ -131,7 +131,7 @@ impl Bench<'_> {
         Ok(wrong)
     }
 
-    /// One run: a Redis, an origin and a gateway of its own.
+    /// Runs the suite once, with a Redis, an origin and a gateway of its own.
     fn profile(self, profile: &str) -> Result<Results> {
         let log = format!("conformance-{profile}.log");
         let redis = Server::start(self.redis)?;
@@ -152,9 +152,9 @@ impl Bench<'_> {
         Results::parse(&String::from_utf8_lossy(&output.stdout))
     }
 
-    /// The text of the variable `config`.
+    /// Returns the text of the variable `config`.
     fn config(self, profile: &str) -> Result<String> {
-        // Nothing but a comment: the file in the checkout counts otherwise.
+        // Only a comment, because without text the file in the checkout would be used.
         if profile == PROFILES[0] {
             return Ok("# the default".to_owned());
         }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::expected::Expected;
 use super::results::{Kind, Results};
 
-/// Everything about one run, as Markdown.
+/// Formats everything about one run as Markdown.
 pub(super) fn markdown(title: &str, results: &Results, expected: &Expected) -> String {
     let mut text = format!("### {title}\n\n| suite | required | optimal | check |\n|---|--:|--:|--:|\n");
     for suite in results.suites() {
@@ -33,7 +33,7 @@ fn cells(results: &Results, suite: Option<&str>) -> String {
     Kind::ALL.map(cell).join(" |")
 }
 
-/// `required 138/165, optimal 74/95, check 41/90`
+/// Formats `required 138/165, optimal 74/95, check 41/90`.
 pub(super) fn line(results: &Results) -> String {
     let parts = Kind::ALL.map(|kind| {
         let (passed, all) = results.count(kind, None);

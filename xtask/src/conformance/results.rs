@@ -1,18 +1,18 @@
-//! What the suite said of each test, and what that means: a test counts only if all that it depends on pass.
+//! The results of the tests, and how they count: a test counts only if all tests on which it depends pass.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::failure::{Result, fail};
 
-/// What a test is for.
+/// The purpose of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// The RFC demands it.
+    /// The RFC requires it.
     Required,
-    /// A cache that does it answers more from what it has.
+    /// A cache that passes it answers more from the store.
     Optimal,
-    /// A question, to which either answer may be right.
+    /// It is a question, to which either answer may be right.
     Check,
 }
 
@@ -39,12 +39,12 @@ pub(super) struct Test {
     pub(super) id: String,
     pub(super) kind: Kind,
     depends_on: Vec<String>,
-    /// The name of the error, and its message; `None` where it passed by itself.
+    /// The name of the error, and its message; `None` if it passed by itself.
     error: Option<(String, String)>,
 }
 
 impl Test {
-    /// Reads a line of `run.mjs`.
+    /// Parses a line of `run.mjs`.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.strip_prefix("result\t")?.split('\t');
         let mut next = || fields.next();
@@ -59,11 +59,11 @@ impl Test {
 /// How a test counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It passed, with all that it depends on.
+    /// It passed, and so did all tests on which it depends.
     Pass,
-    /// It did not pass, and this is why.
+    /// It did not pass, for this reason.
     Fail(String),
-    /// Another test, on which it depends, did not pass.
+    /// This test, on which it depends, did not pass.
     Dependency(String),
 }
 
@@ -77,7 +77,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// A whole run.
+/// The results of a whole run.
 #[derive(Debug, Default)]
 pub(super) struct Results {
     pub(super) tests: Vec<Test>,
@@ -85,7 +85,7 @@ pub(super) struct Results {
 }
 
 impl Results {
-    /// Reads all that `run.mjs` printed.
+    /// Parses the output of `run.mjs`.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let lines = text.lines().filter(|line| line.starts_with("result\t"));
         let mut results = Self::default();
@@ -104,7 +104,7 @@ impl Results {
         Ok(results)
     }
 
-    /// How `test` counts. What was not run counts as not passed.
+    /// Returns how `test` counts. A test that was not run counts as not passed.
     pub(super) fn outcome(&self, test: &Test) -> Outcome {
         let missing = |id: &&String| {
             self.by_id.get(*id).is_none_or(|at| self.outcome(&self.tests[*at]) != Outcome::Pass)
@@ -118,17 +118,17 @@ impl Results {
         }
     }
 
-    /// The ids of all tests that did not pass.
+    /// Returns all tests that did not pass.
     pub(super) fn failing(&self) -> impl Iterator<Item = &Test> {
         self.tests.iter().filter(|test| self.outcome(test) != Outcome::Pass)
     }
 
-    /// Whether there is a test with this id.
+    /// Returns whether there is a test with this id.
     pub(super) fn has(&self, id: &str) -> bool {
         self.by_id.contains_key(id)
     }
 
-    /// How many tests of a kind pass, and how many there are; of one suite, or of all.
+    /// Returns how many tests of a kind pass, and how many there are, in one suite or in all.
     pub(super) fn count(&self, kind: Kind, suite: Option<&str>) -> (usize, usize) {
         let of = self
             .tests
@@ -139,7 +139,7 @@ impl Results {
         })
     }
 
-    /// The suites, in their order.
+    /// Returns the suites, in order.
     pub(super) fn suites(&self) -> Vec<&str> {
         let mut suites: Vec<&str> = self.tests.iter().map(|test| test.suite.as_str()).collect();
         suites.dedup();

@@ -1,4 +1,4 @@
-//! The suite: from the registry into the target directory, or a copy that is there already.
+//! The suite: installed from the registry into the target directory, or an existing copy.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::workspace::{Workspace, which};
 
 /// Where it is installed, in the target directory.
 const DIRECTORY: &str = "conformance";
-/// What names its exact packages, with their checksums.
+/// The files that name the exact packages, with their checksums.
 const FILES: [&str; 2] = ["package.json", "package-lock.json"];
 
 /// A copy of the suite on this machine.
@@ -23,17 +23,17 @@ pub(super) struct Suite {
     edition: Edition,
 }
 
-/// The suite went on after it was last published.
+/// An edition of the suite, which was developed further after it was last published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Edition {
-    /// 0.4.5, as it is in the registry.
+    /// 0.4.5, the edition in the registry.
     Registry,
-    /// As it is in its repository.
+    /// The edition in its repository.
     Repository,
 }
 
 impl Edition {
-    /// The file in `tests/conformance` that lists what does not pass.
+    /// Returns the file in `tests/conformance` that lists known failures.
     pub(super) fn expected(self) -> &'static str {
         match self {
             Self::Registry => "registry.toml",
@@ -50,7 +50,7 @@ impl Edition {
 }
 
 impl Suite {
-    /// The edition in the registry, installed if it is not there yet.
+    /// Returns the edition in the registry, installing it if necessary.
     pub(super) fn installed(workspace: &Workspace) -> Result<Self> {
         let directory = workspace.target(DIRECTORY);
         let suite = directory.join("node_modules/http-cache-tests");
@@ -63,7 +63,7 @@ impl Suite {
         Self::at(suite)
     }
 
-    /// A copy that somebody else installed, with its dependencies.
+    /// Returns a copy that somebody else installed, with its dependencies.
     pub(super) fn at(directory: PathBuf) -> Result<Self> {
         let edition = [Edition::Registry, Edition::Repository]
             .into_iter()
@@ -81,30 +81,30 @@ impl Suite {
         self.edition
     }
 
-    /// Its origin on a free port.
+    /// Starts the suite's origin on a free port.
     pub(super) fn origin(&self, workspace: &Workspace, log: &Path) -> Result<Origin> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut command = process::command(node()?);
         command.arg(workspace.path("tests/conformance/origin.mjs"));
         command.arg(self.directory.join(self.edition.server()));
-        // What npm would set from the package's own configuration.
+        // npm would set these from the package's own configuration.
         command.env("npm_config_protocol", "http").env("npm_config_port", address.port().to_string());
         command.env("npm_config_pidfile", log.with_extension("pid"));
         let group = serving::spawn_ready(&mut command, address, log)?;
         Ok(Origin { address, _group: group })
     }
 
-    /// Runs all tests against the cache at `address`.
+    /// Makes the command that runs all tests against the cache at `address`.
     pub(super) fn command(&self, workspace: &Workspace, address: SocketAddr) -> Result<Command> {
         let mut command = process::command(node()?);
         command.arg("--no-warnings").arg(workspace.path("tests/conformance/run.mjs")).arg(&self.directory);
-        // Without a slash at its end: the suite adds one.
+        // Without a slash at its end, since the suite adds one.
         command.arg(format!("http://{address}"));
         Ok(command)
     }
 }
 
-/// The suite's origin; it ends when this is dropped.
+/// The suite's origin, which ends on drop.
 pub(super) struct Origin {
     address: SocketAddr,
     _group: Group,
@@ -128,7 +128,7 @@ fn install(workspace: &Workspace, directory: &Path) -> Result<()> {
     npm.current_dir(directory).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
     let installed = process::text(&mut npm, "npm ci");
     if installed.is_err() {
-        // Otherwise the next run would take what is there for the whole.
+        // Otherwise the next run would take a part for the whole.
         let _ = fs::remove_file(directory.join(FILES[0]));
     }
     installed?;

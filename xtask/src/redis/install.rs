@@ -1,4 +1,4 @@
-//! redis-server from the package manager, without the service that the package would start.
+//! Installs redis-server with the package manager, without the service that the package would start.
 
 use std::fs;
 use std::path::Path;
@@ -12,13 +12,13 @@ use crate::workspace::which;
 
 const PACKAGE: &str = "redis-server";
 
-/// Debian's packages ask this program whether they may start a service.
+/// The program that Debian's packages ask whether they may start a service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
-/// It answers "no".
+/// The text of that program, which answers "no".
 const POLICY_TEXT: &str =
     "#!/bin/sh\n# Written by Spindrift's `cargo xtask` while it installs redis-server.\nexit 101\n";
 
-/// Installs the package where that may be done: as root, or with sudo that asks no password.
+/// Installs the package if that is permitted: as root, or with sudo that requires no password.
 pub(super) fn by_apt() -> Result<()> {
     if which("apt-get").is_none() {
         return fail("there is no apt-get on this machine");
@@ -42,7 +42,7 @@ pub(super) fn package(name: &str) -> Result<()> {
 }
 
 fn install(rights: &Rights, package: &str) -> Result<()> {
-    // Once with the lists that are there, once with new ones.
+    // First with the lists that exist, then with new ones.
     if apt(rights, &["install", "--yes", "--no-install-recommends", package]).is_ok() {
         return Ok(());
     }
@@ -57,7 +57,7 @@ fn apt(rights: &Rights, arguments: &[&str]) -> Result<()> {
     process::text(command.args(arguments), &format!("apt-get {}", arguments[0])).map(|_| ())
 }
 
-/// How commands of the administrator are run.
+/// How administrator's commands are run.
 enum Rights {
     Root,
     Sudo,
@@ -86,7 +86,7 @@ impl Rights {
         }
     }
 
-    /// For cleaning up, which a signal must not prevent.
+    /// Makes a command for cleaning up, which a signal must not prevent.
     fn plain_command(&self, program: &str) -> Command {
         let mut command = Command::new(if matches!(self, Self::Root) { program } else { "sudo" });
         if matches!(self, Self::Sudo) {
@@ -97,7 +97,7 @@ impl Rights {
     }
 }
 
-/// While it lives, packages start no services.
+/// Keeps packages from starting services, until it is dropped.
 struct Silence<'a> {
     rights: &'a Rights,
     ours: bool,
@@ -105,7 +105,7 @@ struct Silence<'a> {
 
 impl<'a> Silence<'a> {
     fn impose(rights: &'a Rights) -> Result<Self> {
-        // The machine's own policy stays; where it allows services, the service is stopped afterwards.
+        // An existing policy stays; if it allows services, the service is stopped afterwards.
         let ours = !Path::new(POLICY).exists();
         if ours {
             let file = std::env::temp_dir().join(format!("spindrift-policy-{}", std::process::id()));
@@ -125,7 +125,7 @@ impl Drop for Silence<'_> {
         if self.ours {
             let _ = self.rights.plain_command("rm").args(["-f", POLICY]).status();
         }
-        // Nor does it start with the machine.
+        // So that it does not start with the machine either.
         if which("systemctl").is_some() {
             let _ = self.rights.plain_command("systemctl").args(["disable", "--now", PACKAGE]).status();
         }

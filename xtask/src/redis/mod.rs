@@ -1,4 +1,4 @@
-//! A Redis to use: the one given, one that runs, one of our own, one installed for the purpose, or none.
+//! Providing a Redis: the one given, one that runs, one of our own, one installed for the purpose, or none.
 
 mod install;
 mod ping;
@@ -16,25 +16,25 @@ use ping::{Answer, ping};
 pub(crate) use server::{Server, free_port};
 pub(crate) use url::RedisUrl;
 
-/// Names the program to start, by its path or as it is called on PATH.
+/// The variable with the server to start, a path or a name on PATH.
 const SERVER: &str = "SPINDRIFT_REDIS_SERVER";
 
-/// How to get one, for a message.
+/// How to get one, for messages.
 const HOW: &str = "install redis or valkey with your package manager (Debian: `apt install redis-server`, macOS: \
                    `brew install redis`), or pass `--redis redis://host:6379`";
 
-/// Where requests' data goes.
+/// The Redis to use.
 pub(crate) enum Redis {
-    /// Somebody else's: reached by this URL.
+    /// An existing one, at this URL.
     Given(RedisUrl),
-    /// Started by us, ends with us.
+    /// One started by us, which ends with us.
     Private(Server),
-    /// Everything is served from the origin.
+    /// None: everything is served from the origin.
     None,
 }
 
 impl Redis {
-    /// The URL, where there is one.
+    /// Returns the URL, if there is one.
     pub(crate) fn url(&self) -> Option<RedisUrl> {
         match self {
             Self::Given(url) => Some(url.clone()),
@@ -44,7 +44,7 @@ impl Redis {
     }
 }
 
-/// The first that is to be had.
+/// Returns the first of these that is available.
 pub(crate) fn provide(workspace: &Workspace, given: Option<RedisUrl>) -> Result<Redis> {
     if let Some(url) = given {
         say_about_given(&url);
@@ -85,12 +85,12 @@ fn say_about_given(url: &RedisUrl) {
     }
 }
 
-/// Installs a package that has nothing to do with Redis, in the same way.
+/// Installs a package unrelated to Redis, in the same way.
 pub(crate) fn install_package(name: &str) -> Result<()> {
     install::package(name)
 }
 
-/// A server's program, installed if need be and if that may be done; `None` after saying why not.
+/// Returns a server's program, installed if necessary and permitted; `None` after saying why not.
 pub(crate) fn program(workspace: &Workspace) -> Result<Option<PathBuf>> {
     if let Some(program) = chosen(named(SERVER))?.or_else(installed) {
         return Ok(Some(program));
@@ -103,7 +103,7 @@ pub(crate) fn program(workspace: &Workspace) -> Result<Option<PathBuf>> {
     Ok(installed())
 }
 
-/// The one that was named: no other may stand in for it unnoticed.
+/// Returns the program that was named: another one must not replace it unnoticed.
 fn chosen(named: Option<PathBuf>) -> Result<Option<PathBuf>> {
     let Some(named) = named else { return Ok(None) };
     match which(&named.to_string_lossy()) {
@@ -112,12 +112,12 @@ fn chosen(named: Option<PathBuf>) -> Result<Option<PathBuf>> {
     }
 }
 
-/// A server's program on this machine.
+/// Returns a server's program on this machine.
 fn installed() -> Option<PathBuf> {
     which("redis-server").or_else(|| which("valkey-server"))
 }
 
-/// For messages of commands that cannot do without.
+/// Returns how to get one, for messages of commands that require it.
 pub(crate) fn how_to_get_one() -> &'static str {
     HOW
 }

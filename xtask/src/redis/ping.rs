@@ -1,4 +1,4 @@
-//! Does a Redis answer? A PING by hand, so that no client library has to be compiled first.
+//! Whether a Redis answers: a PING by hand, so that no client library has to be compiled first.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -8,18 +8,18 @@ use super::RedisUrl;
 
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// What came back.
+/// The answer of a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// It can be used.
     Pong,
-    /// It answers, but not to us: a password, for instance.
+    /// It answers, but refuses us: for lack of a password, for instance.
     Refused(String),
-    /// No connection, or no answer.
+    /// There is no connection, or no answer.
     Silent(String),
 }
 
-/// Connects, authenticates and sends PING. Of an encrypted server only the connection is tried.
+/// Connects, authenticates and sends PING. With an encrypted server, only the connection is tried.
 pub(crate) fn ping(url: &RedisUrl) -> Answer {
     match connect(url) {
         Ok(_) if url.is_tls() => Answer::Pong,
@@ -28,7 +28,7 @@ pub(crate) fn ping(url: &RedisUrl) -> Answer {
     }
 }
 
-/// The first line of the reply to a command without arguments.
+/// Returns the first line of the reply to a command without arguments.
 pub(super) fn ask(url: &RedisUrl, command: &str) -> std::io::Result<String> {
     call(&connect(url)?, command, &[])
 }

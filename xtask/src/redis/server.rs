@@ -1,4 +1,4 @@
-//! A Redis of our own: a free port of this machine, a temporary directory, nothing kept.
+//! A Redis of our own: on a free port of this machine, in a temporary directory, without persistence.
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,11 +12,11 @@ use crate::console::say;
 use crate::failure::{Context, Result, fail};
 use crate::process::{self, Group};
 
-/// Another process may take the free port before the server does.
+/// How often starting is tried: another process may take the free port before the server does.
 const ATTEMPTS: u32 = 3;
 const START_LIMIT: Duration = Duration::from_secs(10);
 
-/// A running server; it and its directory go when this is dropped.
+/// A running server, which ends on drop; its directory is removed.
 pub(crate) struct Server {
     group: Group,
     program: PathBuf,
@@ -48,23 +48,23 @@ impl Server {
         Ok(Self { group, program: program.to_owned(), port, directory })
     }
 
-    /// After it has ended: on the same port, empty.
+    /// Starts it again after it has ended: on the same port, empty.
     pub(crate) fn start_again(&mut self) -> Result<()> {
         self.group = launch(&self.program, self.port, &self.directory)?;
         Ok(())
     }
 
-    /// Where it is.
+    /// Returns its URL.
     pub(crate) fn url(&self) -> RedisUrl {
         RedisUrl::local(self.port)
     }
 
-    /// How it ended, if it has.
+    /// Describes how it ended, if it has.
     pub(crate) fn how_it_ended(&mut self) -> Option<String> {
         self.group.how_it_ended()
     }
 
-    /// Forgets everything: it is ours alone.
+    /// Deletes all data, which is only ours.
     pub(crate) fn flush(&self) -> Result<()> {
         match ping::ask(&self.url(), "FLUSHALL") {
             Ok(reply) if reply == "+OK" => Ok(()),
@@ -83,7 +83,7 @@ fn launch(program: &Path, port: u16, directory: &Directory) -> Result<Group> {
     Ok(group)
 }
 
-/// A port that nobody listens on at this moment.
+/// Returns a port that nobody listens on at this moment.
 pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").cannot("find a free port")?;
     Ok(listener.local_addr().cannot("find a free port")?.port())
@@ -94,7 +94,7 @@ fn command(program: &Path, port: u16, directory: &Path) -> Command {
     command.current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--logfile", "redis.log"]);
     command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
-    // Everything of ours has a TTL; a machine that is tried out is not filled up.
+    // All our keys have a TTL; the memory of a machine used for a trial is not filled up.
     command.args(["--maxmemory", "512mb", "--maxmemory-policy", "volatile-lru"]);
     command
 }
@@ -115,7 +115,7 @@ fn wait_for_pong(group: &Group, port: u16) -> Result<()> {
     fail(format!("no PONG within {} s, but {last:?}", START_LIMIT.as_secs()))
 }
 
-/// A temporary directory that is removed at the end.
+/// A temporary directory that is removed on drop.
 struct Directory {
     path: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! `redis://[user:password@]host[:port][/database]`, and the part of it that components are allowed to reach.
+//! `redis://[user:password@]host[:port][/database]`, and the part of it that components may reach.
 
 use std::fmt;
 
@@ -6,27 +6,27 @@ use crate::failure::{Result, fail};
 
 const DEFAULT_PORT: u16 = 6379;
 
-/// A checked URL. Printed, it has no credentials.
+/// A checked URL. `Debug` shows no credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RedisUrl {
     text: String,
     scheme: &'static str,
     user: Option<String>,
     password: Option<String>,
-    /// With brackets, if it is an IPv6 address.
+    /// With brackets if it is an IPv6 address.
     host: String,
     port: u16,
 }
 
 impl RedisUrl {
-    /// A server of this machine.
+    /// Makes the URL of a server on this machine.
     pub(crate) fn local(port: u16) -> Self {
         let host = "127.0.0.1".to_owned();
         let text = format!("redis://{host}:{port}");
         Self { text, scheme: "redis", user: None, password: None, host, port }
     }
 
-    /// Reads a URL; the message never repeats it, because it may carry a password.
+    /// Parses a URL; the error never repeats it, because it may contain a password.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let expected = "expected a Redis URL like redis://host:6379 or rediss://user:password@host:6380/0";
         let (scheme, rest) = match text.split_once("://") {
@@ -47,27 +47,27 @@ impl RedisUrl {
         Ok(Self { text: text.to_owned(), scheme, user, password, host: host.to_owned(), port })
     }
 
-    /// The whole, for the variable `redis_url`: a secret.
+    /// Returns the whole URL, for the variable `redis_url`: a secret.
     pub(crate) fn secret(&self) -> &str {
         &self.text
     }
 
-    /// Scheme, host and port, for the variable `redis_host`: Spin knows no default port of `rediss`.
+    /// Returns scheme, host and port, for the variable `redis_host`: Spin knows no default port for `rediss`.
     pub(crate) fn host(&self) -> String {
         format!("{}://{}:{}", self.scheme, self.host, self.port)
     }
 
-    /// What to connect to.
+    /// Returns the address to connect to.
     pub(super) fn address(&self) -> (&str, u16) {
         (self.host.trim_start_matches('[').trim_end_matches(']'), self.port)
     }
 
-    /// Is the connection encrypted?
+    /// Returns whether the connection is encrypted.
     pub(super) fn is_tls(&self) -> bool {
         self.scheme == "rediss"
     }
 
-    /// The arguments of AUTH, where there is a password.
+    /// Returns the arguments of AUTH, if there is a password.
     pub(super) fn auth(&self) -> Option<Vec<&str>> {
         let password = self.password.as_deref()?;
         Some(self.user.as_deref().into_iter().chain([password]).collect())
@@ -80,7 +80,7 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// `host`, `host:6379`, `[::1]`, `[::1]:6379`.
+/// Parses `host`, `host:6379`, `[::1]`, `[::1]:6379`.
 fn split_port(address: &str) -> Option<(&str, u16)> {
     let after_brackets = address.rfind(']').unwrap_or(0);
     let (host, port) = match address[after_brackets..].rfind(':') {

@@ -1,4 +1,4 @@
-//! What to try, once it serves.
+//! What to try once it serves.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::App;
 use crate::console;
 use crate::serving::reachable;
 
-/// Prints it to standard output.
+/// Prints the banner to standard output.
 pub(super) fn print(app: &App, token: Option<&str>) {
     let url = format!("http://{}", reachable(app.listen));
     let origin = app.variables.get("origin_url").filter(|url| !url.is_empty());

@@ -1,4 +1,4 @@
-//! `cargo xtask up`: everything that serving needs, then serving, until Ctrl-C.
+//! `cargo xtask up`: prepares everything that serving requires, then serves until Ctrl-C.
 
 mod banner;
 mod options;
@@ -44,7 +44,7 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<()> {
     app.serve(redis, token.as_deref())
 }
 
-/// Says so at once when somebody else listens there; port 0 becomes a free one.
+/// Checks at once that nobody else listens on the address; port 0 becomes a free one.
 fn free_address(listen: SocketAddr) -> Result<SocketAddr> {
     match TcpListener::bind(listen).and_then(|listener| listener.local_addr()) {
         Ok(address) => Ok(address),
@@ -55,7 +55,7 @@ fn free_address(listen: SocketAddr) -> Result<SocketAddr> {
     }
 }
 
-/// The Redis of the variables, checked before minutes are spent on building.
+/// Returns the Redis in the variables, checked before minutes are spent on building.
 fn given_redis(variables: &Variables) -> Result<Option<RedisUrl>> {
     if is_without_redis(variables) {
         return Ok(None);
@@ -73,7 +73,7 @@ fn is_without_redis(variables: &Variables) -> bool {
     variables.get("redis_enabled").is_some_and(|value| value == "false")
 }
 
-/// Finds or starts a Redis, unless the variables say that there is none.
+/// Finds or starts a Redis, unless the variables switch it off.
 fn provide_redis(workspace: &Workspace, variables: &mut Variables, given: Option<RedisUrl>) -> Result<Redis> {
     if is_without_redis(variables) {
         say("redis", "none: redis_enabled is false, everything comes from the origin");
@@ -98,7 +98,7 @@ struct App {
 }
 
 impl App {
-    /// Started in this order and ended in the opposite one: Redis, host, subscriber.
+    /// Starts Redis, host and subscriber in this order, and ends them in the opposite one.
     fn serve(&self, redis: Redis, token: Option<&str>) -> Result<()> {
         let subscribed = redis.url().is_some();
         let mut redis = match redis {
@@ -112,7 +112,7 @@ impl App {
         let subscriber = Program::new("subscriber", || self.command("subscriber.toml", &[]));
         let mut subscriber = subscribed.then(|| Supervised::to_start(subscriber));
         banner::print(self, token);
-        // Of several tokens any is good.
+        // Any of several tokens is valid.
         let token = self.variables.get("admin_token").filter(|_| subscribed);
         let token = token
             .and_then(|all| all.split(',').map(str::trim).find(|one| !one.is_empty()).map(str::to_owned));
@@ -136,7 +136,7 @@ impl App {
     }
 }
 
-/// Until a signal, or until the host ends by itself.
+/// Supervises until a signal comes, or the host ends by itself.
 fn watch(
     host: &mut impl Service,
     redis: &mut Option<Supervised<Server>>,

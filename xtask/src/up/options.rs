@@ -8,16 +8,16 @@ use crate::failure::{Result, fail};
 use crate::runner::Kind;
 use crate::variables::Variables;
 
-/// What was asked for.
+/// The options of the command line.
 pub(super) struct Options {
     pub(super) listen: SocketAddr,
     pub(super) host: Option<Kind>,
-    /// `--origin` and `--redis` are variables by other names.
+    /// The variables; `--origin` and `--redis` are other names for two of them.
     pub(super) variables: Variables,
 }
 
 impl Options {
-    /// Reads the rest of the command line.
+    /// Parses the rest of the command line.
     pub(super) fn parse(mut parser: Parser) -> Result<Self> {
         let mut options = Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
@@ -38,7 +38,7 @@ impl Options {
     }
 }
 
-/// `127.0.0.1:3000`, `localhost:3000`, `[::1]:3000`; of several addresses of a name the IPv4 one.
+/// Parses `127.0.0.1:3000`, `localhost:3000`, `[::1]:3000`; of several addresses of a name, IPv4 is preferred.
 fn address(text: &str) -> Result<SocketAddr> {
     let all: Vec<SocketAddr> = text.to_socket_addrs().map(Iterator::collect).unwrap_or_default();
     match all.iter().find(|address| address.is_ipv4()).or(all.first()) {

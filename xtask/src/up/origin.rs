@@ -7,7 +7,7 @@ use crate::console::say;
 use crate::failure::{Result, fail};
 use crate::variables::Variables;
 
-/// Refuses what cannot be an origin, and says when it does not answer yet.
+/// Refuses a URL that cannot be an origin, and says if it does not answer yet.
 pub(super) fn check(variables: &Variables) -> Result<()> {
     let Some(url) = variables.get("origin_url").filter(|url| !url.is_empty()) else {
         say("origin", "the demo origin in the same app; `--origin https://example.com` for your own");
@@ -37,7 +37,7 @@ fn reach(host: &str, port: u16) -> std::io::Result<()> {
     Err(last)
 }
 
-/// Host (without brackets) and port of `scheme://host[:port][/]`.
+/// Returns host (without brackets) and port of `scheme://host[:port][/]`.
 fn parse(url: &str) -> Result<(String, u16)> {
     let wrong = |found: &str| {
         fail(format!(

@@ -1,4 +1,4 @@
-//! Things that run until they are told to end.
+//! Processes that run until they are told to end.
 
 use std::process::Command;
 
@@ -6,17 +6,17 @@ use crate::failure::Result;
 use crate::process::Group;
 use crate::redis::Server;
 
-/// A process that is started, may end, and may be started again.
+/// A process that is started, may end, and can be started again.
 pub(super) trait Service {
-    /// For messages.
+    /// Returns its name, for messages.
     fn name(&self) -> &'static str;
-    /// Starts it, again if it has ended.
+    /// Starts it, or starts it again after it has ended.
     fn start(&mut self) -> Result<()>;
-    /// How it ended, if it has.
+    /// Describes how it ended, if it has.
     fn ended(&mut self) -> Option<String>;
 }
 
-/// A program of which the command line is known.
+/// A program with a known command line.
 pub(super) struct Program<F> {
     name: &'static str,
     command: F,
@@ -24,7 +24,7 @@ pub(super) struct Program<F> {
 }
 
 impl<F: Fn() -> Command> Program<F> {
-    /// Not started yet.
+    /// Makes a program that is not started yet.
     pub(super) fn new(name: &'static str, command: F) -> Self {
         Self { name, command, group: None }
     }

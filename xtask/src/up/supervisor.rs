@@ -1,4 +1,4 @@
-//! Starts a service again when it has ended, after a delay that doubles, with jitter, up to a limit.
+//! Restarts a service that has ended, after a delay that doubles, with jitter, up to a limit.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -8,7 +8,7 @@ use super::service::Service;
 use crate::console::{say, seconds};
 use crate::failure::Result;
 
-/// A service that ran this long was well: the delays begin anew.
+/// How long a service must run for the delays to begin anew.
 const WELL: Duration = Duration::from_secs(60);
 
 /// A service under supervision.
@@ -24,17 +24,17 @@ enum State {
 }
 
 impl<S: Service> Supervised<S> {
-    /// Runs already.
+    /// Supervises a service that is running.
     pub(super) fn started(service: S) -> Self {
         Self { service, backoff: Backoff::default(), state: State::Running { since: Instant::now() } }
     }
 
-    /// Is started at the next tick.
+    /// Supervises a service that is started at the next tick.
     pub(super) fn to_start(service: S) -> Self {
         Self { service, backoff: Backoff::default(), state: State::Waiting { until: Instant::now() } }
     }
 
-    /// Looks after it; to be called often.
+    /// Checks the service; to be called often.
     pub(super) fn tick(&mut self) -> Result<()> {
         match self.state {
             State::Running { since } => {
@@ -65,7 +65,7 @@ impl<S: Service> Supervised<S> {
     }
 }
 
-/// Delays of 0.5 s, 1 s, 2 s ... 30 s, each shortened by up to a half, so that many do not come back at once.
+/// Delays of 0.5 s, 1 s, 2 s ... 30 s, each shortened by up to a half, so that not all come back at once.
 #[derive(Default)]
 struct Backoff {
     failures: u32,
@@ -75,7 +75,7 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(500);
     const LIMIT: Duration = Duration::from_secs(30);
 
-    /// The next delay; `random` is between 0 and 1.
+    /// Returns the next delay; `random` is between 0 and 1.
     fn next(&mut self, random: f64) -> Duration {
         let full = Self::FIRST.saturating_mul(1 << self.failures.min(10)).min(Self::LIMIT);
         self.failures += 1;
@@ -83,7 +83,7 @@ impl Backoff {
     }
 }
 
-/// Between 0 and 1: the standard library seeds its hash maps at random.
+/// Returns a number between 0 and 1: the standard library seeds its hash maps at random.
 fn random() -> f64 {
     let bits = RandomState::new().build_hasher().finish() >> 32;
     f64::from(u32::try_from(bits).unwrap_or(0)) / f64::from(u32::MAX)

@@ -1,4 +1,4 @@
-//! Looks after the job queues every few seconds, as a cron job would: the host runs nothing of its own accord.
+//! Ticks the job queues every few seconds, as a cron job would: the host runs nothing by itself.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const EACH: Duration = Duration::from_secs(5);
-/// A tick begins deliveries for 5 s, and awaits those that are under way.
+/// The time limit of a tick, which begins deliveries for 5 s and then awaits them.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Calls `POST /_spindrift/v1/queues:tick`, one call at a time.
@@ -18,12 +18,12 @@ pub(super) struct Ticker {
 }
 
 impl Ticker {
-    /// None yet.
+    /// Makes a ticker whose first call is after one interval.
     pub(super) fn new(address: SocketAddr, token: String) -> Self {
         Self { address, token, next: Instant::now() + EACH, calling: None }
     }
 
-    /// To be called often. What goes wrong is tried again with the next call.
+    /// Calls if it is time; to be called often. A failure is ignored, since the next call follows.
     pub(super) fn tick(&mut self) {
         let busy = self.calling.as_ref().is_some_and(|call| !call.is_finished());
         if busy || Instant::now() < self.next {

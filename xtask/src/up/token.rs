@@ -1,4 +1,4 @@
-//! A token for the management API, for this session, where none is set.
+//! A token for the management API, for this session, if none is set.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,7 +6,7 @@ use std::io::Read;
 use crate::failure::{Context, Result};
 use crate::variables::Variables;
 
-/// Sets a token where there is none; gives back the one that it made up.
+/// Sets a token if there is none; returns the token that it made.
 pub(super) fn provide(variables: &mut Variables) -> Result<Option<String>> {
     if variables.get("admin_token").is_some() {
         return Ok(None);

@@ -1,7 +1,7 @@
-//! The target from source: Debian carries the library source of released compilers, and the WASI libc.
+//! The target built from source: Debian has the library source of released compilers, and the WASI libc.
 //!
 //! `-Zbuild-std` builds the standard library for one crate; its parts, put where rustup would have put its own,
-//! serve every later `cargo build --target wasm32-wasip2` without any flag.
+//! serve every later `cargo build --target wasm32-wasip2` without further flags.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use crate::failure::{Context, Result, fail};
 use crate::process;
 use crate::workspace::{Workspace, which};
 
-/// Where the newest compilers are, the most settled first.
+/// The suites with the newest compilers, the most stable first.
 const SUITES: [&str; 3] = ["trixie-backports", "forky", "sid"];
 
-/// Builds and installs the target; everything happens aside until the last step.
+/// Builds and installs the target; nothing is changed before the last step.
 pub(super) fn install(workspace: &Workspace, compiler: &Compiler) -> Result<()> {
     for program in ["apt-get", "apt-cache", "dpkg-deb"] {
         if which(program).is_none() {
@@ -50,9 +50,9 @@ fn install_from(directory: &Path, compiler: &Compiler) -> Result<()> {
 
 /// Two unpacked packages.
 struct Sources {
-    /// rust-src: the `library` directory.
+    /// The `library` directory of rust-src.
     library: PathBuf,
-    /// wasi-libc: start files and archives.
+    /// The start files and archives of wasi-libc.
     libc: PathBuf,
 }
 
@@ -104,7 +104,7 @@ impl Sources {
     }
 }
 
-/// Is the Debian version `1.95.0+dfsg1-2` the compiler's `1.95.0`? Another library would not fit the compiler.
+/// Returns whether the Debian version `1.95.0+dfsg1-2` is the compiler's `1.95.0`. Another library would not fit it.
 fn is_release(version: &str, release: &str) -> bool {
     version.strip_prefix(release).is_some_and(|rest| rest.starts_with(['+', '-']))
 }
@@ -113,7 +113,7 @@ fn or_none(versions: &[String]) -> String {
     if versions.is_empty() { "in no version".to_owned() } else { versions.join(", ") }
 }
 
-/// Builds the standard library for an empty crate, and gives back where its parts are.
+/// Builds the standard library for an empty crate, and returns where its parts are.
 fn build(directory: &Path, sources: &Sources, compiler: &Compiler) -> Result<PathBuf> {
     let step = Step::start("wasm target", "building the standard library, about a minute ...");
     let package = directory.join("empty");
@@ -127,7 +127,7 @@ fn build(directory: &Path, sources: &Sources, compiler: &Compiler) -> Result<Pat
 }
 
 fn build_command(package: &Path, sources: &Sources, compiler: &Compiler) -> Command {
-    // Panic messages of the components name library files: by the names that the official build gives them.
+    // Panic messages of components name library files: give these the names of the official build.
     let remap = format!("{}=/rustc/{}/library", sources.library.display(), compiler.commit);
     let mut cargo = process::command(crate::workspace::cargo());
     cargo.current_dir(package).args([
@@ -139,13 +139,13 @@ fn build_command(package: &Path, sources: &Sources, compiler: &Compiler) -> Comm
     ]);
     cargo.env("CARGO_TARGET_DIR", package.join("target"));
     cargo.env("RUSTC_BOOTSTRAP", "1").env("__CARGO_TESTS_ONLY_SRC_ROOT", &sources.library);
-    // Without bitcode, LTO of a component fails. The separator lets paths have spaces.
+    // Without bitcode, LTO of a component fails. The separator allows spaces in paths.
     let flags = ["-Cembed-bitcode=yes", "--remap-path-prefix", &remap].join("\u{1f}");
     cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags);
     cargo
 }
 
-/// Lays the parts out as the compiler expects them.
+/// Arranges the parts as the compiler expects them.
 fn assemble(built: &Path, sources: &Sources, new: &Path) -> Result<()> {
     let lib = new.join("lib");
     copy(built, &lib, |name| name.ends_with(".rlib") && !name.starts_with("libempty-"))?;

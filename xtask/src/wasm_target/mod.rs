@@ -1,4 +1,4 @@
-//! The compiler's wasm32-wasip2 target: there already, from rustup, or built from Debian's sources.
+//! The compiler's wasm32-wasip2 target: installed already, from rustup, or built from Debian's sources.
 
 mod debian;
 
@@ -14,13 +14,13 @@ use crate::workspace::{Workspace, which};
 /// The target of every component.
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
-/// A file beside a target that was built here: the commit of the compiler that it fits.
+/// A file beside a target that was built here, with the commit of the compiler that it fits.
 const MARK: &str = "built-by-spindrift-for";
 
-/// rustup's own timeouts add up to many minutes where its server cannot be reached.
+/// The time limit of rustup, whose own timeouts add up to many minutes if its server cannot be reached.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(240);
 
-/// Makes sure that the compiler can build components.
+/// Ensures that the compiler can build components.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
     let compiler = Compiler::ask()?;
     if compiler.has_target() {
@@ -84,7 +84,8 @@ impl Compiler {
         !self.has_stale_target() && contains_file(&self.rustlib().join(TARGET).join("lib"), is_std)
     }
 
-    /// Built here, for a compiler that rustup has since replaced: of no use, and in rustup's way.
+    /// Returns whether the target was built here for a compiler that rustup has since replaced: it is useless then, and in
+    /// rustup's way.
     fn has_stale_target(&self) -> bool {
         fs::read_to_string(self.rustlib().join(TARGET).join(MARK))
             .is_ok_and(|built_for| built_for != self.commit)
@@ -97,7 +98,7 @@ impl Compiler {
     }
 }
 
-/// A line `name: value` of `rustc -vV`.
+/// Returns the value in a line `name: value` of `rustc -vV`.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
@@ -118,7 +119,7 @@ fn from_rustup(compiler: &Compiler) -> Result<()> {
     fail(first_error(&String::from_utf8_lossy(&output.stderr)))
 }
 
-/// What rustup says went wrong, without the pages around it.
+/// Returns what went wrong according to rustup, without the pages around it.
 fn first_error(said: &str) -> String {
     let line = said.lines().find(|line| line.starts_with("error") || line.contains("could not"));
     line.or_else(|| said.lines().rfind(|line| !line.trim().is_empty()))
@@ -133,7 +134,7 @@ fn replace(new: &Path, old: &Path) -> Result<()> {
     let had_old = fs::rename(old, &aside).is_ok();
     let result = fs::rename(new, old).cannot(format_args!("move the target to {}", old.display()));
     if had_old {
-        // Gone for good, or put back where the new one could not take its place.
+        // Removed for good, or put back if the new one could not take its place.
         let _ = if result.is_ok() { fs::remove_dir_all(&aside) } else { fs::rename(&aside, old) };
     }
     result
