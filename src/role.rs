@@ -12,7 +12,7 @@ const ORIGIN_URL: &str = "origin_url";
 /// Where a request goes that the cache does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// To the origin, as a request of our own: to its address, with `Via` and the forwarding fields added.
+    /// To the origin, as a request of our own: to its address, with `Via`, `CDN-Loop` and the forwarding fields added.
     Gateway,
     /// To the next component, unchanged: no network lies between, and the app should see what it would see without
     /// a cache in front of it.

@@ -10,19 +10,19 @@ use std::time::Duration;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The point `millis` milliseconds after the Unix epoch.
+    /// Makes the point `millis` milliseconds after the Unix epoch.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, rounded down.
+    /// Returns whole seconds since the Unix epoch, rounded down.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000
@@ -84,7 +84,7 @@ impl Ttl {
         Self(millis)
     }
 
-    /// Milliseconds, as `PX` and `PEXPIRE` take them.
+    /// Returns milliseconds, as `PX` and `PEXPIRE` take them.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0.get()
@@ -113,13 +113,13 @@ impl DeltaSeconds {
         Some(text.parse::<u64>().map_or(Self::MAX, Self::from_secs))
     }
 
-    /// Seconds, saturating at [`DeltaSeconds::MAX`].
+    /// Makes it of a number of seconds, saturating at [`DeltaSeconds::MAX`].
     #[must_use]
     pub fn from_secs(seconds: u64) -> Self {
         u32::try_from(seconds).map_or(Self::MAX, |seconds| Self(seconds.min(Self::MAX.0)))
     }
 
-    /// The value in seconds.
+    /// Returns the number of seconds.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0 as u64

@@ -71,7 +71,7 @@ mod tests {
                 .filter(|(at, _)| !own.iter().any(|own| PAGE[*at..].starts_with(own)));
             assert_eq!(found.count(), 0, "{outside}");
         }
-        // The policy allows neither style attributes nor handlers in tags, nor text that becomes code.
+        // The policy allows neither style attributes nor event handlers in tags, nor text that becomes code.
         let markup =
             PAGE.replace(between("<script>", "</script>"), "").replace(between("<style>", "</style>"), "");
         for inline in [" style=", " on", "javascript:"] {

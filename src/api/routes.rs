@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    /// HEAD and OPTIONS go without saying; where they are described, they are more than that.
+    /// HEAD and OPTIONS are served without being listed; where the description has them, they are special.
     #[test]
     fn the_description_has_the_same_routes() {
         let described = super::super::openapi::assemble();

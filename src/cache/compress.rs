@@ -154,7 +154,7 @@ fn vary_on_encoding(headers: &mut HeaderMap) {
     }
 }
 
-/// Two representations must not share a strong validator (RFC 9110 §8.8.1); they may share a weak one.
+/// Weakens the entity tag: two representations must not share a strong validator (RFC 9110 §8.8.1), but may a weak one.
 fn weaken(headers: &mut HeaderMap) {
     let tag = headers.get(ETAG).and_then(|tag| tag.to_str().ok());
     let strong = tag.filter(|tag| !tag.starts_with("W/") && EntityTag::parse(tag).is_some());

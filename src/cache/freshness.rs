@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(initial_age(&map(&[("date", at(60))]), NOW, NOW), 0);
     }
 
-    /// A field line of any bytes, or one that is nearly right.
+    /// A field line of any bytes, or one that is nearly valid.
     fn line() -> impl Strategy<Value = (HeaderName, HeaderValue)> {
         let names = prop::sample::select(vec![
             "age",
@@ -227,7 +227,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, and whenever: there is an age and a lifetime, and the age is at least what the wait was.
+        /// Any fields at any time give an age and a lifetime, and the age is at least the response delay.
         #[test]
         fn no_fields_and_no_clock_break_it(lines in prop::collection::vec(line(), 0..8), status in 200u16..600,
                                           requested in any::<u64>(), received in any::<u64>()) {

@@ -394,7 +394,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever stands beside them, these are never stored for others.
+        /// Whatever else the fields say, these are never stored for others.
         #[test]
         fn what_must_not_be_shared_is_not(more in "[a-z-]{1,12}(=(\"[a-z0-9, ]{0,9}\"|[a-z0-9]{0,9}))?(, [a-z-]{1,12}(=[0-9]{1,9})?){0,3}", at in 0usize..5, first: bool) {
             proptest::prop_assume!(!more.contains("must-understand"));

@@ -212,7 +212,7 @@ impl RedisAddress {
         format!("{}://{}", self.scheme(), self.place)
     }
 
-    /// The same for a cluster node.
+    /// Returns the same form of the address of a cluster node.
     #[must_use]
     pub fn outbound_host_of(&self, node: &HostPort) -> String {
         format!("{}://{node}", self.scheme())
@@ -291,7 +291,7 @@ mod tests {
             "http://[::1",
             "http://exa mple.com",
             "HTTPS://example.com",
-            // A name that ends in a number is an address, or nothing that URLs have.
+            // A name that ends in a number is an address, or not valid in a URL.
             "http://256.1.1.1",
             "http://shop.1",
         ] {

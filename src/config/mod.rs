@@ -253,7 +253,7 @@ impl Config {
         self.route_number(host, path).1
     }
 
-    /// The same, with its index in [`Config::routes`].
+    /// Like [`Config::route`], with the index of the route in [`Config::routes`].
     #[must_use]
     pub fn route_number(&self, host: &str, path: &str) -> (usize, &Route) {
         if self.routes.is_empty() {
@@ -448,7 +448,7 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
         }
     }
 
-    /// Examples in the file that ships are commented out with a `#` and no blank.
+    /// Examples in the shipped file are commented out with a `#` and no blank.
     #[test]
     fn the_file_that_ships_is_all_comments_and_its_examples_are_valid() {
         let text = include_str!("../../spindrift.toml");

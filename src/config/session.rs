@@ -114,7 +114,7 @@ impl Default for SessionConfig {
     }
 }
 
-/// There is no lower bound: it could be all of a short `idle`, and then no use would prolong a session.
+/// Returns the default of `touch`. A lower bound could be all of a short `idle`, and then no use would prolong a session.
 fn touch_of(idle: Duration) -> Duration {
     idle / 10
 }

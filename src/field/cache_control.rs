@@ -368,7 +368,7 @@ mod tests {
             }
         }
 
-        /// Whatever stands around it, a directive that restricts is heard.
+        /// A restricting directive takes effect, whatever surrounds it.
         #[test]
         fn a_restriction_is_heard_in_any_company(before in "[a-z]{1,8}(=([0-9]{1,12}|\"[ -!#-\\[\\]-~]{0,9}\"))?", at in 0usize..3) {
             let lines = ["no-store", "private", "no-cache"];

@@ -20,7 +20,7 @@ pub fn split_at(line: &str, separator: u8) -> impl Iterator<Item = &str> {
     pieces(line, separator).filter(|piece| !piece.is_empty())
 }
 
-/// The same with empty pieces.
+/// Like [`split_at`], with empty pieces.
 pub fn pieces(line: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {

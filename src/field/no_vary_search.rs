@@ -208,7 +208,7 @@ mod tests {
             prop_assert_eq!(variance.canonical(once.as_deref()), once);
         }
 
-        /// Nothing is added or changed: what is left are pieces of the query.
+        /// Nothing is added or changed: the canonical query consists of pieces of the query.
         #[test]
         fn what_is_left_was_there(variance in any_variance(), query in "([a-c%0-9=+]{0,4}&?){0,6}") {
             let left = variance.canonical(Some(&query)).unwrap_or_default();

@@ -117,7 +117,7 @@ impl<E: Env> Jobs<E> {
         self.dequeue_within(queue, Duration::ZERO).await
     }
 
-    /// The same, waiting for a job for at most [`MAX_WAIT`].
+    /// Like [`Jobs::dequeue`], waiting for a job for at most [`MAX_WAIT`].
     ///
     /// # Errors
     /// As [`Jobs::dequeue`].

@@ -140,7 +140,7 @@ impl<E: Env, J> Claimed<'_, E, J> {
         self.retry_after(wait, why).await
     }
 
-    /// The same after a delay of the worker's choice, at most [`MAX_DELAY`].
+    /// Like [`Claimed::retry`], after a delay of the worker's choice, at most [`MAX_DELAY`].
     ///
     /// # Errors
     /// See above.

@@ -176,7 +176,7 @@ mod tests {
                     assert_eq!(client(&rules, "10.0.0.1", &lines), expected, "{lines:?}");
                 }
             }
-            // What cannot be read ends what can be known: the line before it is the client's.
+            // What cannot be parsed ends the search: the lines before it are the client's.
             let lines = [(name, "for=6.6.6.6"), (name, "6.6.6.6"), (name, "é")];
             assert_eq!(client(&rules, "10.0.0.1", &lines), "10.0.0.1");
         }

@@ -72,7 +72,7 @@ impl<E: Env> Limiter<E> {
         self.check_as(self.nonces.next(), demands).await
     }
 
-    /// The same under the name of an earlier request, whose leases are renewed if they are still held.
+    /// Like [`Limiter::check`], under the name of an earlier request, whose leases are renewed if they are still held.
     pub async fn check_as(&self, request: String, demands: &[Demand<'_>]) -> Decision {
         let asked = self.asked(demands);
         let decision = match self.remembered(&asked, &request) {

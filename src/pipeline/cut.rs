@@ -40,7 +40,7 @@ pub(super) fn is_wasted<E: Env>(want: &Want<'_, E>, answer: &Answer) -> bool {
     !is_for_others(answer) && matches!(selected(want, answer), Selected::One(_) | Selected::Unsatisfiable)
 }
 
-/// Whether it is being stored, or comes to somebody else too.
+/// Returns whether the answer is being stored, or is also received by another request.
 const fn is_for_others(answer: &Answer) -> bool {
     answer.status.stored || answer.status.collapsed
 }

@@ -23,7 +23,7 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// Decides where to look up a request whose own key is `key`. `None` if the route does not follow `No-Vary-Search`.
+    /// Decides where to look up a request whose own key is `key`. `None` if the route ignores `No-Vary-Search`, and for QUERY.
     ///
     /// # Errors
     /// [`RedisError`]: then the place is not known.

@@ -73,7 +73,7 @@ pub async fn warm<E: Env>(app: &Rc<App<E>>, targets: Vec<Uri>) -> Vec<Warmed> {
     futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
 }
 
-/// The same, but begins no fetch at `until` or later. Returns the URLs that are left, too.
+/// Like [`warm`], but begins no fetch at `until` or later. Returns the URLs that are left, too.
 pub async fn warm_until<E: Env>(
     app: &Rc<App<E>>,
     targets: Vec<Uri>,

@@ -149,7 +149,7 @@ impl<E: Env> Store<E> {
         Ok(bytes.bytes()?.unwrap_or_default().into())
     }
 
-    /// `heads` are those of the ledgers that were read in this step.
+    /// Drops a response if it was purged. `heads` are those of the ledgers that were read in this step.
     async fn drop_purged(
         &self,
         heads: &mut BTreeMap<usize, Head>,
@@ -180,7 +180,7 @@ impl<E: Env> Store<E> {
     }
 }
 
-/// Where the entry begins: after `E`, or after the name of an index and a blank.
+/// Returns where the entry begins: after `E`, or after the name of an index and a blank.
 fn start_of_entry(key: &Key, beginning: &[u8]) -> Option<usize> {
     if key.as_str().contains("}:v:") {
         return beginning.iter().position(|byte| *byte == b' ').map(|at| at + 1);

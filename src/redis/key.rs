@@ -123,7 +123,7 @@ impl Keys {
         self.join(&[":{", id, "}:f:", flight])
     }
 
-    /// Marks a fetch as not worth waiting for.
+    /// The mark that a fetch is not worth waiting for.
     #[must_use]
     pub fn not_worth_waiting(&self, id: &str, flight: &str) -> Key {
         self.join(&[":{", id, "}:m:", flight])

@@ -40,7 +40,7 @@ fn is(directive: &str, name: &str) -> bool {
     directive.split('=').next().is_some_and(|found| found.trim().eq_ignore_ascii_case(name))
 }
 
-/// With another cookie the answer may be another, also from the browser's own cache after a login.
+/// Adds `Vary: cookie`: with another cookie the answer may be another, even from the browser's own cache after a login.
 pub(crate) fn vary_on_cookies(headers: &mut HeaderMap) {
     let there = match Vary::of(headers) {
         Vary::Any => true,

@@ -56,7 +56,7 @@ impl<E: Env> Sessions<E> {
         self.create_for(user, data, Life::default()).await
     }
 
-    /// The same, with lifetimes of its own.
+    /// Like [`Sessions::create`], with lifetimes of its own.
     ///
     /// # Errors
     /// [`SessionError::TooLarge`], [`SessionError::Redis`].

@@ -297,7 +297,7 @@ mod tests {
             format!("{handle}.{}", &secret[1..]),
             format!("{handle}.{secret}A"),
             format!("{}.{secret}", handle.replace('A', "+")),
-            // The last character has bits that mean nothing: only zeros are ours.
+            // The last character has unused bits, which must be zero.
             format!("{handle}.{}B", &secret[..secret.len() - 1]),
         ] {
             assert_eq!(SessionId::parse(&wrong), None, "{wrong}");

@@ -64,7 +64,7 @@ impl<E: Env> Sessions<E> {
     /// time.
     ///
     /// # Errors
-    /// [`SessionError::Conflict`], and as [`Sessions::merge`].
+    /// [`SessionError::Conflict`], and those of [`Sessions::merge`].
     pub async fn change(
         &self,
         handle: &Handle,

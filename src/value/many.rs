@@ -112,7 +112,7 @@ impl<E: Env> Values<E> {
         all
     }
 
-    /// The same for [`Values::glance_many`].
+    /// As [`Values::glance_many`], with a result for each value.
     pub async fn glance_each(&self, keys: &[ValueKey]) -> Vec<Result<Option<Glance>, RedisError>> {
         match self.glance_many(keys).await {
             Ok(all) => all.into_iter().map(Ok).collect(),

@@ -72,7 +72,7 @@ impl KeyRing {
         Self { newest: key, older: Vec::new() }
     }
 
-    /// The value of `webhook-signature`: one signature for each key, separated by blanks. `timestamp` is in
+    /// Returns the value of `webhook-signature`: one signature for each key, separated by blanks. `timestamp` is in
     /// Unix seconds.
     ///
     /// ```

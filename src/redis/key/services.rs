@@ -14,13 +14,13 @@ impl Keys {
         Key(format!("{}:{{limit:{identity}}}:{algorithm}:{policy}", self.prefix))
     }
 
-    /// Exists while an identity is blocked under a policy.
+    /// The mark that an identity is blocked under a policy.
     #[must_use]
     pub fn limit_block(&self, identity: &str, policy: &str) -> Key {
         Key(format!("{}:{{limit:{identity}}}:block:{policy}", self.prefix))
     }
 
-    /// Marks a message as handled.
+    /// The mark that a message was handled.
     #[must_use]
     pub fn message(&self, id: &str) -> Key {
         Key(format!("{}:{{message:{id}}}", self.prefix))
@@ -57,7 +57,7 @@ impl Keys {
         Key(format!("{}:{{queues}}:c", self.prefix))
     }
 
-    /// Exists after a recent tick of the queues.
+    /// The mark of a recent tick of the queues.
     #[must_use]
     pub fn queues_tick(&self) -> Key {
         Key(format!("{}:{{queues}}:t", self.prefix))
@@ -99,7 +99,7 @@ impl Keys {
         Key(format!("{}:{{topic:{}}}:s", self.prefix, readable(name)))
     }
 
-    /// Marks a request to publish into a topic as done.
+    /// The mark that a request to publish into a topic was carried out.
     #[must_use]
     pub fn topic_mark(&self, name: &str, request: &str) -> Key {
         Key(format!("{}:{{topic:{}}}:m:{request}", self.prefix, readable(name)))
@@ -111,7 +111,7 @@ impl Keys {
         Key(format!("{}:{{topics}}", self.prefix))
     }
 
-    /// Exists after a recent sweep of the topics.
+    /// The mark of a recent sweep of the topics.
     #[must_use]
     pub fn topics_swept(&self) -> Key {
         Key(format!("{}:{{topics}}:t", self.prefix))
@@ -166,7 +166,7 @@ impl Keys {
         percent_decode_str(encoded).decode_utf8().ok().map(Cow::into_owned)
     }
 
-    /// Exists while values are being swept, and for a moment after.
+    /// The mark of a running or recent sweep of values.
     #[must_use]
     pub fn values_sweep(&self) -> Key {
         self.join(&[":{values-sweep}"])

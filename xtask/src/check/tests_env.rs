@@ -1,4 +1,4 @@
-//! Where the end-to-end tests find what was built for them.
+//! The environment in which end-to-end tests find what was built for them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,13 +6,13 @@ use std::process::Command;
 use crate::build::host_program;
 use crate::workspace::{Workspace, named};
 
-/// Absolute paths: each test program runs in the directory of its package.
+/// The variables, with absolute paths, since each test program runs in the directory of its package.
 pub(super) struct TestEnvironment {
     variables: Vec<(&'static str, PathBuf)>,
 }
 
 impl TestEnvironment {
-    /// The programs of this workspace, and this Redis.
+    /// Makes the environment of the programs of this workspace and this Redis.
     pub(super) fn new(workspace: &Workspace, redis_server: Option<PathBuf>) -> Self {
         let mut variables =
             vec![("SPINDRIFT_HOST_BIN", host_program(workspace)), ("SPINDRIFT_APP_DIR", workspace.path(""))];
@@ -21,7 +21,7 @@ impl TestEnvironment {
         Self { variables }
     }
 
-    /// Hands them to a command.
+    /// Passes the variables to a command.
     pub(super) fn export(&self, command: &mut Command) {
         command.envs(self.variables.iter().cloned());
     }
