@@ -41,7 +41,7 @@ impl Policy {
     }
 }
 
-/// A state of the purge ledger: which ledger, and how many purges it had seen.
+/// A state of the purge ledger: which ledger, and the number of its last purge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerMark {
     /// The identity of the ledger. A ledger that was lost is replaced by one with another identity.

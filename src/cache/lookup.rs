@@ -1,4 +1,4 @@
-//! Finding what is stored.
+//! Looking up stored responses.
 
 use super::entry::{Content, Entry, LedgerMark};
 use super::key::ResourceKey;
@@ -14,28 +14,28 @@ use bytes::Bytes;
 /// What a lookup found.
 #[derive(Debug, Default)]
 pub struct Lookup {
-    /// The response that the request selects, where there is one that was not purged.
+    /// The response that the request selects, if there is one that was not purged.
     pub entry: Option<Entry>,
-    /// Parts of it, where it is not there as a whole.
+    /// Parts of that response, if it is not stored as a whole.
     pub partial: Option<Box<Partial>>,
-    /// It was purged softly: it counts as stale.
+    /// Whether it was purged softly, and so counts as stale.
     pub soft_purged: bool,
-    /// Something is stored for the resource, though not what the request selects.
+    /// Whether something is stored for the resource, but not what the request selects.
     pub other_variants: bool,
-    /// The purge ledger, where there is one.
+    /// The state of the purge ledger, if there is one.
     pub mark: Option<LedgerMark>,
-    /// What the request selects of the resource, as far as that is known: requests that select the same are
-    /// one flight. Empty where it is not known.
+    /// The name of what the request selects of the resource, as far as that is known: requests that select the same
+    /// are one flight. Empty where it is not known.
     pub flight: String,
 }
 
-/// The variant a request would select, if the resource varied on `spec`.
+/// The variant that a request would select, if the resource varied on `spec`.
 struct Guess {
     spec: String,
     values: String,
     name: String,
     key: Key,
-    /// Nothing but what most responses vary on: no more than a guess.
+    /// Whether it rests only on what most responses vary on, and may be wrong.
     usual: bool,
 }
 
@@ -59,7 +59,7 @@ impl<E: Env> Store<E> {
         let head = head.map(|head| Book::<E>::parse(&head)).transpose()?;
         let (head, stored) = match (head, stored) {
             (Some(head), Some(stored)) => (head, stored),
-            // Without a ledger nothing proves that what is stored was not purged.
+            // Without a ledger nothing proves that a stored response was not purged.
             (head, _) => {
                 let flight = guess.filter(|guess| !guess.usual).map(|guess| guess.name).unwrap_or_default();
                 return Ok(Lookup { mark: head.map(|head| head.mark), flight, ..Lookup::default() });
@@ -99,7 +99,7 @@ impl<E: Env> Store<E> {
         Guess { spec, values, name, key, usual: false }
     }
 
-    /// The variant that an index leads to, and its name: the one that was guessed, or else it is read now.
+    /// Returns the variant that an index leads to, and its name: the guessed one, or else it is read now.
     async fn find_variant(
         &self,
         index: &[u8],
@@ -119,13 +119,13 @@ impl<E: Env> Store<E> {
             }
         };
         let Some(found) = found.map(Bytes::from) else { return Ok((None, guess.name)) };
-        // A variant of an older index was purged with it.
+        // Variants under an earlier index were purged together with that index.
         let current = found.starts_with(name.as_bytes()) && found.get(name.len()) == Some(&b' ');
         let record = current.then(|| self.decode(&found.slice(name.len() + 1..), resource, &guess.values));
         Ok((record.flatten(), guess.name))
     }
 
-    /// A damaged record, one of another version or of another key (a collision) counts as none.
+    /// Decodes a record. A damaged one, one of another version or of another key (a collision) counts as none.
     fn decode(&self, bytes: &Bytes, resource: &ResourceKey, values: &str) -> Option<Record> {
         let is_of = |entry: &Entry| entry.key == resource.text() && entry.selecting == values;
         let why = match Record::decode(bytes) {
@@ -150,7 +150,7 @@ impl<E: Env> Store<E> {
         Ok(((purged != Purged::Hard).then_some(record), purged))
     }
 
-    /// A body in pieces is there as a whole or not at all.
+    /// Returns the entry if its content is complete: a body in pieces counts only if all pieces are there.
     pub(crate) async fn whole(
         &self,
         entry: Entry,
@@ -163,7 +163,7 @@ impl<E: Env> Store<E> {
     }
 }
 
-/// The name of an index and the fields it varies on: `V<name> <spec> <variants>`.
+/// Parses an index into its name and the fields it varies on: `V<name> <spec> <variants>`.
 fn parse_index(index: &[u8]) -> Option<(&str, &str)> {
     let mut words = std::str::from_utf8(index).ok()?.strip_prefix('V')?.split(' ');
     Some((words.next()?, words.next()?))

@@ -1,4 +1,4 @@
-//! What selects one of the responses of a resource: the fields a response varies on, and what its route is keyed by.
+//! What selects one of the responses of a resource: the fields that a response varies on, and the key rules of its route.
 
 use crate::config::{KeyRules, Visitor};
 use crate::field::cookies;
@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName};
 
-/// Fields a response must not vary on to be stored: they are private, belong to the exchange with us, or
+/// Fields that a stored response must not vary on: they are private, belong to the exchange with us, or
 /// are rewritten on the way to the origin.
 const NOT_SELECTING: [HeaderName; 15] = [
     AUTHORIZATION,
@@ -39,36 +39,36 @@ pub struct Selecting<'a> {
     visitor: Option<Digest>,
 }
 
-/// A hash of a request's content and of what that is, 128 bits.
+/// A 128-bit hash: of a request's content and the fields that describe it, or of a visitor.
 pub type Digest = [u8; 16];
 
 impl<'a> Selecting<'a> {
-    /// The selecting fields of a request.
+    /// Returns the selecting fields of a request.
     #[must_use]
     pub const fn of(headers: &'a HeaderMap, rules: &'a KeyRules) -> Self {
         Self { headers, rules, content: None, visitor: None }
     }
 
-    /// The same for a request whose content selects too: "The cache key for a QUERY request MUST incorporate the request
+    /// Adds the content of a request that is selected by it: "The cache key for a QUERY request MUST incorporate the request
     /// content and related metadata" (RFC 10008 §2.7).
     #[must_use]
     pub const fn with_content(self, content: Option<Digest>) -> Self {
         Self { content, ..self }
     }
 
-    /// The same for the request of a visitor who is told apart by the rules of the route.
+    /// Adds the visitor, where the rules of the route tell visitors apart.
     #[must_use]
     pub const fn with_visitor(self, visitor: Option<Digest>) -> Self {
         Self { visitor, ..self }
     }
 
-    /// Whether what it selects is for one visitor.
+    /// Returns whether what it selects is for one visitor.
     #[must_use]
     pub const fn is_personal(&self) -> bool {
         self.visitor.is_some()
     }
 
-    /// What the route is keyed by, whatever a response varies on: part of every spec.
+    /// Returns what the route is keyed by, whatever a response varies on: part of every spec.
     fn implied(&self) -> impl Iterator<Item = String> {
         let headers = self.rules.headers.iter().map(|name| name.as_str().to_owned());
         let cookies = self.rules.cookies.iter();
@@ -77,9 +77,9 @@ impl<'a> Selecting<'a> {
         headers.chain(cookies).chain(self.content.map(|_| CONTENT.to_owned())).chain(visitor)
     }
 
-    /// What a response with these `Vary` fields is selected by, as the comma-separated, sorted list that is
-    /// kept with the resource; empty when it is the same for everybody, `None` when it varies on something
-    /// that cannot select.
+    /// Returns what a response with these `Vary` fields is selected by, as the comma-separated, sorted list that is
+    /// stored with the resource; empty when the response is the same for everybody, `None` when it varies on a
+    /// field that cannot select.
     ///
     /// `Vary: Cookie` is answered by the cookies the route is keyed by, if there are any.
     #[must_use]
@@ -99,7 +99,7 @@ impl<'a> Selecting<'a> {
         Some(names.join(","))
     }
 
-    /// The values of the fields in `spec`, as text that is equal exactly when all of them are.
+    /// Returns the values of the fields in `spec`, as text that is equal exactly when all of them are.
     #[must_use]
     pub fn values(&self, spec: &str) -> String {
         let mut values = String::new();
@@ -107,7 +107,7 @@ impl<'a> Selecting<'a> {
             values.push_str(name);
             if let Some(value) = self.value(name) {
                 values.push(':');
-                // Field values have no line ends (RFC 9110 §5.5); should one get here, it must not make a line.
+                // Field values have no line ends (RFC 9110 §5.5); should one occur, it must not start a new line here.
                 values.extend(value.chars().map(|c| if c == '\n' { ' ' } else { c }));
             }
             values.push('\n');
@@ -131,38 +131,38 @@ impl<'a> Selecting<'a> {
         }
     }
 
-    /// Whether the request has any of the fields in `spec`.
+    /// Returns whether the request has any of the fields in `spec`, or `spec` names cookies, the content or the visitor.
     #[must_use]
     pub fn concerns(&self, spec: &str) -> bool {
         let other = |name: &str| name.starts_with(COOKIE_PREFIX) || name == CONTENT || name == VISITOR;
         spec.split(',').any(|name| other(name) || self.headers.contains_key(name))
     }
 
-    /// The spec that every response of the route has at least, if the route is keyed by anything.
+    /// Returns the spec that every response of the route has at least, if the route is keyed by anything.
     #[must_use]
     pub fn least(&self) -> Option<String> {
         self.spec(&[]).filter(|spec| !spec.is_empty())
     }
 }
 
-/// Stands for the content among field names.
+/// Stands for the content among the field names of a spec.
 const CONTENT: &str = "content:";
 
-/// Stands for who asks.
+/// Stands for the visitor among the field names of a spec.
 const VISITOR: &str = "visitor:";
 
-/// Whether responses under `spec` are selected by the content of requests, or by who asks: then there may be any number of
-/// them.
+/// Returns whether responses under `spec` are selected by the content of requests or by the visitor: then there may be any
+/// number of variants.
 #[must_use]
 pub fn is_unbounded(spec: &str) -> bool {
     spec.split(',').any(|name| name == CONTENT || name == VISITOR)
 }
 
-/// Marks the name of a cookie, in hexadecimal, among field names; no field name has a colon.
+/// Precedes the name of a cookie, in hexadecimal, among field names; no field name has a colon.
 const COOKIE_PREFIX: &str = "cookie:";
 
-/// The name of the variant selected by `values`, 128 bits in hexadecimal. The values stand in the entry too
-/// and are compared when it is read.
+/// Returns the name of the variant selected by `values`, 128 bits in hexadecimal. The values themselves are stored
+/// in the entry and compared when it is read.
 #[must_use]
 pub fn variant(values: &str) -> String {
     hex(&blake3::hash(values.as_bytes()).as_bytes()[..16])

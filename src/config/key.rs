@@ -1,4 +1,4 @@
-//! Key rules: which parts of a request, beside method, host and path, tell stored responses apart.
+//! Key rules: which parts of a request, besides method, host and path, tell stored responses apart.
 
 use super::query::{Parameter, QueryRule};
 use super::table::Table;
@@ -7,37 +7,37 @@ use crate::field::forward;
 use http::header::{self, HeaderName};
 use std::borrow::Cow;
 
-/// What of a request goes into its cache key beside scheme, host and path.
+/// Which parts of a request go into its cache key, besides scheme, host and path.
 ///
 /// The default is the whole query as it is, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRules {
     /// Which query parameters count.
     pub query: QueryRule,
-    /// Whether parameters are put in order of their names, so that `?b=1&a=2` and `?a=2&b=1` are one entry.
+    /// Whether parameters are sorted by name, so that `?b=1&a=2` and `?a=2&b=1` are one entry.
     /// Parameters of the same name keep their order.
     pub sort_query: bool,
     /// Request header fields whose values are part of the key: lower case, without repetition.
     pub headers: Vec<HeaderName>,
     /// Names of cookies whose values are part of the key, without repetition.
     pub cookies: Vec<String>,
-    /// Whether requests with a session are answered too, and what of it tells them apart.
+    /// Whether requests with a session are answered from the cache, and how they are told apart.
     pub visitor: Visitor,
     /// The content codings that `Accept-Encoding` is reduced to, in lower case.
     pub encodings: Vec<String>,
-    /// The languages that `Accept-Language` is reduced to; none leave it as it is.
+    /// The languages that `Accept-Language` is reduced to; an empty list leaves it as it is.
     pub languages: Vec<String>,
 }
 
-/// What of a session tells stored responses apart.
+/// Which property of a session tells stored responses apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Visitor {
     /// Nothing: a request with a session is not answered from the cache.
     #[default]
     Nobody,
-    /// Who has logged in. A session in which nobody has is not answered from the cache.
+    /// The user who has logged in. A session without one is not answered from the cache.
     User,
-    /// Which session it is.
+    /// The session itself.
     Session,
 }
 
@@ -56,9 +56,9 @@ impl Default for KeyRules {
 }
 
 impl KeyRules {
-    /// The part of the raw query `raw` (without its `?`) that counts.
+    /// Returns those parts of the query `raw` (without its `?`) that count.
     ///
-    /// What is kept is kept byte for byte and in its order, unless [`KeyRules::sort_query`] is set; names are
+    /// They are kept byte for byte and in their order, unless [`KeyRules::sort_query`] is set; names are
     /// percent-decoded only to be compared. An empty result means that nothing of the query counts.
     ///
     /// Send the origin exactly this, and not `raw`, for a request whose response may be stored: a parameter
@@ -86,7 +86,7 @@ impl KeyRules {
     }
 
     /// Reads the table `key` of `table` over `base`, key by key.
-    /// `believed` says whether what clients claim of themselves goes on.
+    /// `believed` tells whether clients' claims about themselves are forwarded.
     pub(super) fn read(table: &mut Table<'_, '_>, base: &Self, believed: bool) -> Self {
         let Some(mut inner) = table.table("key") else { return base.clone() };
         let visitors = [("none", Visitor::Nobody), ("user", Visitor::User), ("session", Visitor::Session)];
@@ -112,7 +112,7 @@ impl KeyRules {
     }
 }
 
-/// The items without repetition, in their order.
+/// Returns the items without repetition, in their order.
 pub(super) fn unique<T: PartialEq>(items: Vec<T>) -> Vec<T> {
     items.into_iter().fold(Vec::new(), |mut kept, item| {
         if !kept.contains(&item) {
@@ -127,7 +127,7 @@ fn cookie_name(text: &str) -> Option<String> {
     http::Method::from_bytes(text.as_bytes()).ok().map(|_| text.to_owned())
 }
 
-/// A coding other than `identity`, which needs no mention.
+/// Parses a coding other than `identity`, which needs no mention.
 fn coding(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     let token =
@@ -135,7 +135,7 @@ fn coding(text: &str) -> Option<String> {
     (token && lower != "identity").then_some(lower)
 }
 
-/// A tag as RFC 5646 §2.1 begins it: letters and digits in parts of at most eight.
+/// Parses a tag of the general form of RFC 5646 §2.1: letters and digits in parts of at most eight.
 fn language(text: &str) -> Option<String> {
     let part =
         |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -162,7 +162,7 @@ const UNKEYABLE: [(HeaderName, &str); 16] = [
     (header::CACHE_CONTROL, "its directives are obeyed instead"),
 ];
 
-/// Why no request has a field when it is looked up. What the origin sees in it is ours then, and different for each client.
+/// Returns why a field is never present when a request is looked up. The origin gets our own, with values that differ by client.
 fn dropped(name: &HeaderName, believed: bool) -> Option<&'static str> {
     if forward::is_spin(name) {
         return Some("what clients send in it is dropped");

@@ -12,10 +12,10 @@ use http::StatusCode;
 use status_ttls::StatusTtls;
 use std::time::Duration;
 
-/// What happens to the requests of a route.
+/// What happens with the requests of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoutePolicy {
-    /// They go to the origin and nothing of them is stored or reused.
+    /// They go to the origin, and their responses are neither stored nor reused.
     Bypass,
     /// They are answered from the cache where RFC 9111 and these settings allow.
     Cache(Box<CachePolicy>),
@@ -27,40 +27,40 @@ pub struct CachePolicy {
     ttl: Option<Duration>,
     default_ttl: Option<Duration>,
     status_ttls: StatusTtls,
-    /// What of the request, beside scheme, host and path, tells stored responses apart.
+    /// Which parts of the request, besides scheme, host and path, tell stored responses apart.
     pub key: KeyRules,
-    /// How long after the end of its freshness a stored response still answers while the origin fails, where
-    /// the response does not say so itself (`stale-if-error`, RFC 5861 §4). `None` is not at all.
+    /// How long after the end of its freshness a stored response is still used while the origin fails, where
+    /// the response itself does not say (`stale-if-error`, RFC 5861 §4). `None` is not at all.
     pub stale_if_error: Option<Duration>,
-    /// How long after the end of its freshness a stored response still answers while it is refreshed in the
-    /// background, where the response does not say so itself (`stale-while-revalidate`, RFC 5861 §3). `None` is
+    /// How long after the end of its freshness a stored response is still used while it is refreshed in the
+    /// background, where the response itself does not say (`stale-while-revalidate`, RFC 5861 §3). `None` is
     /// not at all.
     pub stale_while_revalidate: Option<Duration>,
-    /// What becomes of responses with `Set-Cookie`.
+    /// What happens to responses with `Set-Cookie`.
     pub set_cookie: SetCookiePolicy,
-    /// How long a request waits for the fetch of another that wants the same; after that long without progress
-    /// the fetch is taken over. Zero: nobody waits.
+    /// How long a request waits for another request's fetch of the same response; a fetch that makes no progress for
+    /// that long is taken over. Zero: nobody waits.
     pub collapse: Duration,
-    /// For how long nobody waits any more for what could not be stored.
+    /// How long requests no longer wait for a response that could not be stored.
     pub hit_for_miss: Duration,
-    /// Codings in which what is stored is compressed where the origin did not, the most preferred first.
+    /// Codings in which responses are compressed for the store where the origin did not, the most preferred first.
     pub compress: Vec<Coding>,
     /// What is asked of the origin for a range that is not stored.
     pub range: RangePolicy,
-    /// What of requests is for the cache, and what of their fields goes on.
+    /// Which requests the cache answers, and which of their fields go on to the origin.
     pub rules: Rules,
-    /// The finer points.
+    /// Finer points of the caching rules.
     pub semantics: Semantics,
 }
 
 /// What is asked of the origin when a request is for a range that is not stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RangePolicy {
-    /// That range and no more. What comes is stored as a part, where it may be.
+    /// That range and no more. The response is stored as a part, where it may be.
     #[default]
     Pass,
-    /// All of it: it is stored as it passes, and the range is cut out for the client. Only for what is small:
-    /// a request for one byte fetches the whole.
+    /// The whole: it is stored as it passes, and the range is cut out for the client. Only for small responses:
+    /// a request for one byte fetches everything.
     Whole,
 }
 
@@ -84,7 +84,7 @@ impl Default for CachePolicy {
     }
 }
 
-/// What becomes of a response with `Set-Cookie` that could be stored otherwise.
+/// What happens to a response with `Set-Cookie` that could otherwise be stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SetCookiePolicy {
     /// It is not stored: a cookie is meant for one client.
@@ -97,9 +97,9 @@ pub enum SetCookiePolicy {
 }
 
 impl CachePolicy {
-    /// The freshness lifetime that replaces the one the origin gave a response with this status.
+    /// Returns the freshness lifetime that replaces the origin's for a response with this status.
     ///
-    /// `ttl_by_status` decides before `ttl`, and in it a status before its class. `ttl` is for statuses of
+    /// `ttl_by_status` takes precedence over `ttl`, and in it a status over its class. `ttl` is for statuses of
     /// 2xx and 3xx only, so that an error is not kept by accident. It never makes a response storable that
     /// `no-store`, `private`, `Authorization` or `Set-Cookie` forbid to store. Zero means: validate each time.
     #[must_use]
@@ -107,7 +107,7 @@ impl CachePolicy {
         self.status_ttls.get(status).or_else(|| self.ttl.filter(|_| expected_status(status)))
     }
 
-    /// The freshness lifetime of a response with this status to which the origin gave none, in place of the
+    /// Returns the freshness lifetime of a response with this status for which the origin set none, in place of the
     /// heuristic one (RFC 9111 §4.2.2). For statuses of 2xx and 3xx only.
     #[must_use]
     pub fn default_ttl(&self, status: StatusCode) -> Option<Duration> {
@@ -119,8 +119,8 @@ fn expected_status(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()
 }
 
-/// Whether a route is cached, apart from how: `[cache]` may switch it off while it says how for the routes
-/// that switch it on again.
+/// Whether a route is cached, apart from how: `[cache]` may switch caching off and still hold the settings for
+/// routes that switch it on again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Mode {
     #[default]
@@ -128,12 +128,12 @@ pub(super) enum Mode {
     Bypass,
 }
 
-/// The keys that can be said for all routes and for one.
+/// The keys that can be set for all routes and for a single one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
     mode: Mode,
     cache: CachePolicy,
-    /// Whether what clients claim of themselves goes on (`origin.trust_forwarded`).
+    /// Whether clients' claims about themselves are forwarded (`origin.trust_forwarded`).
     believed: bool,
 }
 
@@ -147,7 +147,7 @@ impl From<Draft> for RoutePolicy {
 }
 
 impl Draft {
-    /// What holds where nothing is said.
+    /// Returns the defaults.
     pub(super) fn new(believed: bool) -> Self {
         Self { believed, ..Self::default() }
     }
@@ -196,17 +196,17 @@ impl Draft {
         draft
     }
 
-    /// Whether it tells visitors apart.
+    /// Returns whether it tells visitors apart.
     pub(super) fn tells_visitors_apart(&self) -> bool {
         self.cache.key.visitor != Visitor::Nobody
     }
 
-    /// Whether it does so in another way than `base`.
+    /// Returns whether it tells visitors apart in another way than `base`.
     pub(super) fn names_visitors(&self, base: &Self) -> bool {
         self.tells_visitors_apart() && self.cache.key.visitor != base.cache.key.visitor
     }
 
-    /// Reports what a route says about caching although it is not cached.
+    /// Reports caching keys of a route that is not cached.
     pub(super) fn check_bypass(&self, table: &Table<'_, '_>) {
         if self.mode == Mode::Cache {
             return;
@@ -244,7 +244,7 @@ pub(super) const KEYS: [&str; 23] = [
     semantics::KEYS[2],
 ];
 
-/// A time for which something stale is used; zero is not at all.
+/// Reads how long something stale may be used; zero is not at all.
 fn window(
     table: &mut Table<'_, '_>,
     key: &'static str,
@@ -262,7 +262,7 @@ fn lifetime(table: &mut Table<'_, '_>, key: &'static str, max_ttl: Duration) -> 
     Some(time)
 }
 
-/// The message for a lifetime longer than `most`, which the key `bound` says.
+/// Returns the message for a lifetime longer than `most`, which is the value of the key `bound`.
 pub(super) fn above_max(found: Duration, bound: &str, most: Duration) -> String {
     let (found, most) = (format_duration(found), format_duration(most));
     format!("expected at most {bound}, which is \"{most}\", found \"{found}\"")

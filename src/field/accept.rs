@@ -1,18 +1,18 @@
 //! `Accept-Encoding` and `Accept-Language` (RFC 9110 §12.5.3, §12.5.4), reduced to what an origin can answer.
 //!
-//! Browsers send a dozen spellings of `Accept-Encoding` and thousands of `Accept-Language`, for an origin that knows three
-//! codings and two languages. What is reduced is what is asked of the origin too: "normalizing both header field values in
-//! a way that is known to have identical semantics" (RFC 9111 §4.1) then holds by itself.
+//! Browsers send a dozen spellings of `Accept-Encoding` and thousands of `Accept-Language`, to an origin that knows three
+//! codings and two languages. The origin gets the reduced fields, too: so "normalizing both header field values in a way
+//! that is known to have identical semantics" (RFC 9111 §4.1) holds by itself.
 
 use super::list;
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Replaces `Accept-Encoding` by those of `codings` that the client accepts, sorted, without weights. A request without
-/// the field stays without.
+/// the field stays without it.
 ///
-/// A coding with `q=0` is not accepted, and one that is not named is where `*` is (RFC 9110 §12.5.3). A client that refuses
-/// even `identity` still does so.
+/// A coding with `q=0` is not accepted, and one that is not named is accepted where `*` is (RFC 9110 §12.5.3). A client that
+/// refuses even `identity` still does so afterwards.
 pub fn reduce_encoding(headers: &mut HeaderMap, codings: &[String]) {
     let Some(offers) = Offers::of(headers, &ACCEPT_ENCODING) else { return };
     let accepted = codings.iter().filter(|coding| offers.weight(coding).unwrap_or(offers.any) > 0);
@@ -29,17 +29,17 @@ pub fn reduce_encoding(headers: &mut HeaderMap, codings: &[String]) {
     replace(headers, ACCEPT_ENCODING, &accepted.join(", "));
 }
 
-/// Replaces `Accept-Language` by the one of `languages` that the client likes best; by the first where it likes none of
-/// them. A request without the field stays without, and without `languages` all stays as it is.
+/// Replaces `Accept-Language` by the one of `languages` that the client prefers, or else by the first that it does not
+/// refuse, or by the first. A request without the field stays without it, and with no `languages` nothing changes.
 ///
-/// A range is looked up as RFC 4647 §3.4 says: `de-CH` is answered by `de`. It is answered by `de-AT` too where there is no
-/// `de`. Of ranges that are liked alike the first counts.
+/// A range is looked up as in RFC 4647 §3.4: `de-CH` is answered by `de`, and by `de-AT`, too, if there is no `de`. Of
+/// ranges with the same weight the first counts.
 pub fn reduce_language(headers: &mut HeaderMap, languages: &[String]) {
     let Some(first) = languages.first() else { return };
     let Some(mut offers) = Offers::of(headers, &ACCEPT_LANGUAGE) else { return };
     // Stable: those of the same weight stay in their order.
     offers.named.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
-    // Once for each language, and not for each range: a client can name as many of these as a head has room for.
+    // Once for each language rather than for each range: a client can name as many ranges as fit in a head.
     let refused = |language: &&str| offers.weight(language) == Some(0);
     let accepted: Vec<&str> =
         languages.iter().map(String::as_str).filter(|language| !refused(language)).collect();
@@ -49,7 +49,7 @@ pub fn reduce_language(headers: &mut HeaderMap, languages: &[String]) {
     replace(headers, ACCEPT_LANGUAGE, best.unwrap_or(first));
 }
 
-/// The language that answers a range.
+/// Returns the language that answers a range.
 fn lookup<'a>(range: &str, languages: &'a [String]) -> Option<&'a str> {
     let mut range = range;
     loop {
@@ -78,17 +78,17 @@ fn replace(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-/// What a client offers to take, each with a weight in thousandths.
+/// What a client accepts, each with a weight in thousandths.
 struct Offers<'a> {
-    /// In their order.
+    /// In the order of the field.
     named: Vec<(&'a str, u16)>,
-    /// The weight of what is not named.
+    /// The weight of everything that is not named.
     any: u16,
     any_refused: bool,
 }
 
 impl<'a> Offers<'a> {
-    /// `None` where the field is missing, or where not all of it is text: then nothing is known of it.
+    /// Parses the field. `None` where it is missing or not entirely text: then nothing is known of it.
     fn of(headers: &'a HeaderMap, name: &HeaderName) -> Option<Self> {
         let mut lines = headers.get_all(name).iter().peekable();
         lines.peek()?;
@@ -115,7 +115,7 @@ impl<'a> Offers<'a> {
     }
 }
 
-/// `q=0.5` (RFC 9110 §12.4.2), 1 where it is missing. A weight that is none counts as 0: what was meant is not known.
+/// Parses a weight, `q=0.5` (RFC 9110 §12.4.2); 1 where it is missing. An invalid one counts as 0: its meaning is not known.
 fn weight<'a>(parameters: impl Iterator<Item = &'a str>) -> u16 {
     let mut weights = parameters.filter_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;

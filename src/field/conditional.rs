@@ -1,4 +1,4 @@
-//! Entity tags and preconditions (RFC 9110 §8.8.3, §13), as far as a cache evaluates them.
+//! Entity tags and preconditions (RFC 9110 §8.8.3, §13), as far as caches evaluate them.
 
 use crate::time::Timestamp;
 use http::header::{DATE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
@@ -27,38 +27,38 @@ impl<'a> EntityTag<'a> {
         (!opaque.contains('"')).then_some(Self { weak, opaque })
     }
 
-    /// Whether it is a weak one.
+    /// Returns whether the tag is weak.
     #[must_use]
     pub const fn is_weak(&self) -> bool {
         self.weak
     }
 
-    /// What stands between the quotes.
+    /// Returns the text between the quotes.
     #[must_use]
     pub const fn opaque(&self) -> &'a str {
         self.opaque
     }
 
-    /// Whether it changes with every byte.
+    /// Returns whether the tag is strong.
     #[must_use]
     pub const fn is_strong(&self) -> bool {
         !self.weak
     }
 
-    /// Equal and both strong.
+    /// Compares strongly: equal, and both strong.
     #[must_use]
     pub fn strong_eq(&self, other: &Self) -> bool {
         !self.weak && !other.weak && self.opaque == other.opaque
     }
 
-    /// Equal, whether weak or not.
+    /// Compares weakly: equal, whether weak or not.
     #[must_use]
     pub fn weak_eq(&self, other: &Self) -> bool {
         self.opaque == other.opaque
     }
 }
 
-/// Whether the client already has this response: then the answer is 304 (RFC 9110 §13.1.2, §13.1.3).
+/// Returns whether the client already has this response, so that the answer is 304 (RFC 9110 §13.1.2, §13.1.3).
 ///
 /// In the order of §13.2.2: `If-None-Match`, and only without it `If-Modified-Since`. `If-Match` and
 /// `If-Unmodified-Since` are for the origin (RFC 9111 §4.3.2).
@@ -67,9 +67,9 @@ pub fn not_modified(request: &HeaderMap, response: &HeaderMap) -> bool {
     since(request, response, || single_date(response, &LAST_MODIFIED))
 }
 
-/// The same of a response that was stored before the request came: without `Last-Modified` it is compared with `Date` (RFC
-/// 9111 §4.3.2). One that has just come "does not have a modification date available" then, and the condition is ignored
-/// (RFC 9110 §13.1.3).
+/// Like [`not_modified`], for a response that was stored before the request came: without `Last-Modified` its `Date` counts
+/// (RFC 9111 §4.3.2). A response that has just come "does not have a modification date available" in that case, and the
+/// condition is ignored (RFC 9110 §13.1.3).
 #[must_use]
 pub fn not_modified_since_stored(request: &HeaderMap, stored: &HeaderMap) -> bool {
     since(request, stored, || single_date(stored, &LAST_MODIFIED).or_else(|| single_date(stored, &DATE)))
@@ -79,7 +79,7 @@ fn since(request: &HeaderMap, response: &HeaderMap, modified: impl FnOnce() -> O
     if request.contains_key(IF_NONE_MATCH) {
         return none_match_fails(request, response);
     }
-    // More than one field line, or one that is no date, is ignored.
+    // A field of several lines, or without a valid date, is ignored.
     let since = single_date(request, &IF_MODIFIED_SINCE);
     since.is_some_and(|since| modified().is_some_and(|modified| modified <= since))
 }
@@ -97,8 +97,8 @@ fn none_match_fails(request: &HeaderMap, response: &HeaderMap) -> bool {
     })
 }
 
-/// The members of a list of entity tags. In them a backslash is a character like others, and hides no quote: they are no
-/// quoted strings (§8.8.3).
+/// Returns the members of a list of entity tags. A backslash is an ordinary character in them, and escapes no quote: they
+/// are not quoted strings (§8.8.3).
 fn candidates(line: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
     let ends = move |c| {
@@ -108,7 +108,7 @@ fn candidates(line: &str) -> impl Iterator<Item = &str> {
     line.split(ends).map(|member| member.trim_matches([' ', '\t']))
 }
 
-/// The date of a field that has exactly one line with one.
+/// Returns the date of a field that has exactly one line, which is a date.
 #[must_use]
 pub fn single_date(headers: &HeaderMap, name: &http::HeaderName) -> Option<Timestamp> {
     let mut lines = headers.get_all(name).iter();
@@ -119,8 +119,8 @@ pub fn single_date(headers: &HeaderMap, name: &http::HeaderName) -> Option<Times
     Timestamp::from_http_date(first.to_str().ok()?.trim())
 }
 
-/// Whether a 304 is about the stored response it is held against (RFC 9111 §4.3.4): with a strong validator only if the
-/// stored response has the same, with weak ones if they correspond, and without any in any case.
+/// Returns whether a 304 is about this stored response (RFC 9111 §4.3.4): with a strong validator, only if the stored
+/// response has the same; with weak ones, if they match; and without any, always.
 #[must_use]
 pub fn is_about(update: &HeaderMap, stored: &HeaderMap) -> bool {
     let tag = |headers: &HeaderMap| {
@@ -140,14 +140,14 @@ pub fn is_about(update: &HeaderMap, stored: &HeaderMap) -> bool {
                     new.strong_eq(&old)
                 }
             }
-            // What is no entity tag can only be the same or another.
+            // Values that are no entity tags can only be equal or not.
             _ => new == old,
         },
     }
 }
 
-/// Makes `request` ask whether the stored response is still good (RFC 9111 §4.3.1). `false` when the
-/// stored response has nothing to ask with.
+/// Makes `request` ask whether the stored response is still valid (RFC 9111 §4.3.1). Returns `false` when the
+/// stored response has no validator.
 pub fn validate_with(request: &mut HeaderMap, stored: &HeaderMap) -> bool {
     let etag = stored.get(ETAG).filter(|tag| tag.to_str().is_ok_and(|tag| EntityTag::parse(tag).is_some()));
     let modified = stored.get(LAST_MODIFIED).filter(|_| single_date(stored, &LAST_MODIFIED).is_some());

@@ -1,5 +1,5 @@
 //! What an intermediary says of itself and of the client: `Via` (RFC 9110 §7.6.3), `CDN-Loop` (RFC 8586),
-//! `Forwarded` (RFC 7239) and the `X-Forwarded-*` fields everybody reads.
+//! `Forwarded` (RFC 7239) and the usual `X-Forwarded-*` fields.
 
 use super::variable::Names;
 use http::header::{FORWARDED, HOST, VIA};
@@ -22,8 +22,8 @@ static CLAIMS: LazyLock<Names> = LazyLock::new(|| {
     names.into_iter().collect()
 });
 
-/// Who is on the other side, as the host says it: the *last* `spin-client-addr`, since Spin appends its own
-/// after whatever the client sent. `None` for a chained request, which has no address (`0.0.0.0:0`).
+/// Returns the address of the peer, as the host reports it: the *last* `spin-client-addr`, since Spin appends its own
+/// to what the client sent. `None` for a chained request, which has no address (`0.0.0.0:0`).
 #[must_use]
 pub fn client_address(headers: &HeaderMap) -> Option<IpAddr> {
     let last = headers.get_all(SPIN_CLIENT_ADDR).iter().next_back()?.to_str().ok()?;
@@ -32,8 +32,8 @@ pub fn client_address(headers: &HeaderMap) -> Option<IpAddr> {
     (!ip.is_unspecified()).then_some(ip)
 }
 
-/// Whether a field is one of `spin-*`: they speak to this component, not to the origin, and a client can
-/// send its own.
+/// Returns whether a field is one of `spin-*`: these are for this component, not for the origin, and clients can
+/// send their own.
 #[must_use]
 pub fn is_spin(name: &HeaderName) -> bool {
     name.as_str().starts_with("spin-")
@@ -42,31 +42,31 @@ pub fn is_spin(name: &HeaderName) -> bool {
 /// How a request reached us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop<'a> {
-    /// The client, where the host knows it.
+    /// The client's address, if the host knows it.
     pub client: Option<IpAddr>,
     /// The authority the client asked for.
     pub host: &'a str,
     /// `http` or `https`, as the host saw it.
     pub scheme: &'a str,
-    /// Whether `Forwarded` is sent too.
+    /// Whether `Forwarded` is sent, too.
     pub forwarded: bool,
 }
 
-/// Whether a field claims something of the client and of earlier hops, or may be taken for one that does: not to be
-/// believed where nobody trusted is in front.
+/// Returns whether a field makes a claim about the client or earlier hops, or may be taken for one that does. Such a field is
+/// not to be trusted unless a trusted proxy is in front.
 #[must_use]
 pub fn is_claim(name: &HeaderName) -> bool {
     CLAIMS.has(name)
 }
 
-/// Whether a field may be taken for such a claim, and is none. No proxy writes one.
+/// Returns whether a field may be taken for such a claim, but is spelled differently. No proxy writes such fields.
 #[must_use]
 pub fn is_disguised(name: &HeaderName) -> bool {
     is_claim(name) && !CLAIMS.contains(name)
 }
 
-/// Tells the origin who asked, for what and through whom. `name` is our pseudonym. What earlier hops said
-/// is added to.
+/// Tells the origin who asked, for what and through whom. `name` is our pseudonym. `X-Forwarded-Host` and
+/// `X-Forwarded-Proto` are kept where an earlier hop set them; our member is appended to the fields that are lists.
 pub fn announce(headers: &mut HeaderMap, hop: &Hop<'_>, name: &str) {
     headers.remove(HOST);
     if let Some(client) = hop.client {
@@ -81,16 +81,16 @@ pub fn announce(headers: &mut HeaderMap, hop: &Hop<'_>, name: &str) {
     append_member(headers, &CDN_LOOP, name);
 }
 
-/// Our member of `Via`: the received protocol is HTTP/1.1, all that Spin's listener speaks.
+/// Returns our member of `Via`: the received protocol is HTTP/1.1, all that Spin's listener speaks.
 #[must_use]
 pub fn via(name: &str) -> String {
     format!("1.1 {name}")
 }
 
-/// Whether the request has been through here before (RFC 8586 §2): then sending it on would loop.
+/// Returns whether the request has been through here before (RFC 8586 §2): to forward it would be a loop.
 #[must_use]
 pub fn loops(headers: &HeaderMap, name: &str) -> bool {
-    // Whatever a client wrote before our name, an open quote or bytes that are no text, must not hide it.
+    // Nothing a client writes before our name, such as an open quote or bytes that are not text, must hide it.
     let lines = headers.get_all(CDN_LOOP).iter();
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).any(|member| {
         let id = member.trim_ascii().split(|byte| b"; \t".contains(byte)).next();
@@ -98,7 +98,7 @@ pub fn loops(headers: &HeaderMap, name: &str) -> bool {
     })
 }
 
-/// RFC 7239 §4: `for=192.0.2.1;host="example.com:8080";proto=http`.
+/// Returns our element of `Forwarded` (RFC 7239 §4): `for=192.0.2.1;host="example.com:8080";proto=http`.
 fn forwarded_element(hop: &Hop<'_>) -> String {
     let node = match hop.client {
         None => "unknown".to_owned(),
@@ -109,7 +109,7 @@ fn forwarded_element(hop: &Hop<'_>) -> String {
     format!("for={node};host=\"{}\";proto={}", hop.host.replace(['"', '\\'], ""), hop.scheme)
 }
 
-/// Adds a member at the end of a list field, as one line with what is there.
+/// Appends a member to a list field, and joins all its lines into one.
 pub fn append_member(headers: &mut HeaderMap, name: &HeaderName, member: &str) {
     let mut all: Vec<u8> = Vec::new();
     for line in headers.get_all(name) {

@@ -9,7 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::LazyLock;
 
-/// Always removed: those of RFC 9110 §7.6.1, and those Spin's host forbids to set.
+/// Fields that are always removed: those of RFC 9110 §7.6.1, and those that Spin's host forbids to set.
 static HOP_BY_HOP: LazyLock<Names> = LazyLock::new(|| {
     let names = [
         CONNECTION,
@@ -37,12 +37,12 @@ pub fn strip(headers: &mut HeaderMap) {
     strip_with(headers, |_| false);
 }
 
-/// The same, and every field that `also` says.
+/// Like [`strip`], and also removes every field for which `also` returns true.
 pub fn strip_with(headers: &mut HeaderMap, also: impl Fn(&HeaderName) -> bool) {
     let mut gone: Vec<HeaderName> = list::members(headers, CONNECTION)
         .filter_map(|option| HeaderName::from_bytes(option.as_bytes()).ok())
         .collect();
-    // One pass over the fields there are: mostly there is nothing to remove.
+    // One pass over the fields that are present: there is mostly nothing to remove.
     gone.extend(headers.keys().filter(|name| HOP_BY_HOP.contains(name) || also(name)).cloned());
     for name in gone {
         headers.remove(name);

@@ -74,8 +74,8 @@ pub fn union(spans: impl IntoIterator<Item = Span>) -> Vec<Span> {
     })
 }
 
-/// The same, in the order in which the first span of each was given: parts are sent "in the same order that the
-/// corresponding range-spec appeared in the received Range header field" (§15.3.7.2).
+/// Joins spans like [`union`], in the order in which the first span of each was given: parts are sent "in the same order
+/// that the corresponding range-spec appeared in the received Range header field" (§15.3.7.2).
 fn coalesced(spans: &[Span]) -> Vec<Span> {
     let mut joined = union(spans.iter().copied());
     joined.sort_by_cached_key(|whole| spans.iter().position(|span| whole.contains(*span)));

@@ -1,43 +1,43 @@
-//! Fields as servers hand them on in variables (RFC 3875 §4.1.18): there `X_Forwarded_For` is `X-Forwarded-For`.
+//! Field names as servers pass them on in variables (RFC 3875 §4.1.18), where `X_Forwarded_For` equals `X-Forwarded-For`.
 
 use http::{HeaderMap, HeaderName};
 
-/// Whether a server behind may take a field with this name for `field`: the same name, but for characters that are neither
-/// letters nor digits. Where both are there, either may count.
+/// Returns whether an origin may take a field with this name for `field`: both names are equal, except for characters that
+/// are neither letters nor digits. If a request has both, the origin may use either.
 #[must_use]
 pub fn is_taken_for(name: &HeaderName, field: &HeaderName) -> bool {
     let (name, field) = (name.as_str().as_bytes(), field.as_str().as_bytes());
     name.len() == field.len() && begins(name, field)
 }
 
-/// Names of fields, among which one is looked for in that sense.
+/// A set of field names, which also finds names that an origin may take for one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     names: Vec<HeaderName>,
-    /// A bit for what each begins with: mostly that alone tells that a name is none of them.
+    /// A bit for the first character of each: for most names this alone tells that they are not in the set.
     begins: u64,
 }
 
 impl Names {
-    /// Whether a server behind may take a field with this name for one of them.
+    /// Returns whether an origin may take a field with this name for one of them (see [`is_taken_for`]).
     #[must_use]
     pub fn has(&self, name: &HeaderName) -> bool {
         self.begins & begin(name) != 0 && self.names.iter().any(|one| is_taken_for(name, one))
     }
 
-    /// The same of any field among these.
+    /// Returns whether an origin may take any field of `headers` for one of them.
     #[must_use]
     pub fn has_any_of(&self, headers: &HeaderMap) -> bool {
         !self.names.is_empty() && headers.keys().any(|name| self.has(name))
     }
 
-    /// Whether it is one of them, as it is spelled.
+    /// Returns whether it is one of them, with exactly this spelling.
     #[must_use]
     pub fn contains(&self, name: &HeaderName) -> bool {
         self.begins & begin(name) != 0 && self.names.contains(name)
     }
 
-    /// As they were given.
+    /// Returns the names in the order in which they were given.
     #[must_use]
     pub fn as_slice(&self) -> &[HeaderName] {
         &self.names
@@ -56,12 +56,12 @@ fn begin(name: &HeaderName) -> u64 {
     name.as_str().bytes().next().map_or(0, |byte| 1 << (plain(byte) & 63))
 }
 
-/// Whether `name` begins as `field` does in that sense.
+/// Returns whether `name` begins with `field`, compared as in [`is_taken_for`].
 pub(crate) fn begins(name: &[u8], field: &[u8]) -> bool {
     name.len() >= field.len() && name.iter().zip(field).all(|(one, other)| plain(*one) == plain(*other))
 }
 
-/// A character of a name, as it stands in a variable.
+/// Returns a character of a name as variables spell it.
 pub(crate) const fn plain(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() { byte } else { b'-' }
 }

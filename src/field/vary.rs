@@ -8,14 +8,14 @@ use std::borrow::Cow;
 /// What a response varies on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vary {
-    /// `*`, in any spelling, or a member that is no field name: no request ever matches (RFC 9111 §4.1).
+    /// `*`, also among other members, or anything that is no field name: no request ever matches (RFC 9111 §4.1).
     Any,
-    /// These fields, sorted, each once. None at all is the usual case.
+    /// These fields, sorted, without repetition. Usually there are none.
     Fields(Vec<HeaderName>),
 }
 
 impl Vary {
-    /// Reads the field of a response.
+    /// Parses the field of a response.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let named: Option<Vec<_>> = list::members(headers, VARY)
@@ -33,13 +33,13 @@ impl Vary {
     }
 }
 
-/// The value of a request's field as it is compared: all lines as one list, white space around members
-/// gone, and for `Accept-Encoding` and `Accept-Language` members in lower case and sorted, since neither
-/// case nor order changes what they mean. `None` where the request does not have the field.
+/// Returns the value of a request field in the form in which it is compared: all lines as one list, white space around
+/// members removed, and for `Accept-Encoding` and `Accept-Language` members in lower case and sorted, since neither
+/// case nor order changes their meaning. `None` where the request does not have the field.
 ///
 /// RFC 9111 §4.1 permits "adding or removing whitespace", "combining multiple header field lines with the
 /// same field name" and "normalizing both header field values in a way that is known to have identical
-/// semantics". Of an empty member that is not known: to an origin, `a,` may well be something else than `a`.
+/// semantics". That is not known of empty members: to an origin, `a,` may differ from `a`.
 #[must_use]
 pub fn selecting_value(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut lines = headers.get_all(name).iter().peekable();
@@ -56,7 +56,7 @@ pub fn selecting_value(headers: &HeaderMap, name: &HeaderName) -> Option<String>
     Some(members.join(","))
 }
 
-/// A member in lower case and without white space.
+/// Returns a member in lower case and without white space.
 fn plain(member: &str) -> Cow<'_, str> {
     let is_plain = |byte: u8| !byte.is_ascii_uppercase() && byte != b' ' && byte != b'\t';
     if member.bytes().all(is_plain) {
@@ -66,7 +66,7 @@ fn plain(member: &str) -> Cow<'_, str> {
     Cow::Owned(kept.map(|c| c.to_ascii_lowercase()).collect())
 }
 
-/// Bytes that are not text compare byte for byte.
+/// Returns values that are not text, in a form that compares them byte for byte.
 fn opaque(headers: &HeaderMap, name: &HeaderName) -> String {
     let lines: Vec<_> = headers.get_all(name).iter().map(|line| crate::redis::hex(line.as_bytes())).collect();
     format!("\u{0}{}", lines.join("\u{0}"))

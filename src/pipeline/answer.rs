@@ -1,4 +1,4 @@
-//! Answers: from what is stored, from what is just coming to somebody else, and those of our own.
+//! Answers: from a stored response, from one that another request is fetching, and our own.
 
 use super::Incoming;
 use super::collapse::Follow;
@@ -24,13 +24,13 @@ use http::{HeaderMap, Response, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// An answer, and what the cache has to say of it.
+/// An answer, and what `Cache-Status` says of it.
 pub(super) struct Answer {
     pub(super) response: Response<Body>,
     pub(super) status: CacheStatus,
 }
 
-/// The answer that a response gives which is just coming to somebody else.
+/// Makes the answer from a response that another request is fetching.
 pub(super) fn following<E: Env>(
     want: &Want<'_, E>,
     follow: Follow,
@@ -67,7 +67,7 @@ pub(super) fn following<E: Env>(
     assembled(code, headers, content, status)
 }
 
-/// The answer that a stored response gives.
+/// Makes the answer from a stored response.
 pub(super) fn answer<E: Env>(
     want: &Want<'_, E>,
     mut entry: Entry,
@@ -100,7 +100,7 @@ pub(super) fn assembled(code: StatusCode, headers: HeaderMap, body: Body, status
     Answer { response, status }
 }
 
-/// The one way out: what no response may have goes, and it is marked as handled by us, for those who may see it.
+/// Finishes every answer: removes what no response may have, and adds `Cache-Status`, as far as the client may see it.
 pub(super) fn respond<E: Env>(
     app: &App<E>,
     answer: Answer,
@@ -125,7 +125,7 @@ pub(super) fn upstream_failed<E: Env>(
     error: &UpstreamError,
 ) -> Response<Body> {
     app.env.log(&format!("{} {}: {error}", incoming.method, incoming.uri.path()));
-    // The text of the error names the origin, which is nobody's business: it goes to the log alone.
+    // The text of the error names the origin, which clients must not learn: it is only logged.
     match error {
         UpstreamError::TimedOut(_) => {
             Problem::new(StatusCode::GATEWAY_TIMEOUT, "the origin did not answer in time")
@@ -144,7 +144,7 @@ pub(super) fn upstream_failed<E: Env>(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "the fields of the request are too large to be sent on",
         ),
-        // As the host answers for a component that fails with no cache before it.
+        // The status that the host gives for a component that fails without a cache before it.
         UpstreamError::Failed(_) => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the component behind the cache failed")
         }
@@ -159,7 +159,7 @@ pub(super) fn unsatisfiable() -> Answer {
     Answer { response: problem.into_response(), status: CacheStatus::default().because("only-if-cached") }
 }
 
-/// Counts a request in the instance; Redis hears of it later.
+/// Counts a request in this instance; Redis gets the counts later.
 pub(super) fn count<E: Env>(app: &App<E>, route: usize, answer: &Answer, began: Duration) {
     let outcome = metrics::outcome(answer.response.status(), &answer.status);
     app.metrics.count(Series::Requests(route, outcome));

@@ -24,7 +24,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::LazyLock;
 
-/// A request, without anything that is not the client's to say or that ends here.
+/// A request, without the fields that end here and the claims that a client may not make.
 #[derive(Debug)]
 pub struct Incoming {
     /// Its method.
@@ -35,24 +35,24 @@ pub struct Incoming {
     pub headers: HeaderMap,
     /// Its content.
     pub body: Body,
-    /// Who sent it, as the host says.
+    /// The address of the peer, as the host reports it.
     pub client: Option<IpAddr>,
-    /// Who asked: the same, or whom a trusted proxy speaks for.
+    /// The address of the client: the peer's, or the one for which a trusted proxy speaks.
     pub visitor: Option<IpAddr>,
-    /// The limits it is under.
+    /// The rate limits that apply to it.
     pub admission: Rc<Admission>,
     /// Its session, on a route with sessions.
     pub visit: Option<Rc<Visit>>,
-    /// The bytes it asks for, where its `Range` counts.
+    /// The bytes it asks for, where its `Range` is to be honoured.
     pub range: Option<Ranges>,
-    /// Fields for the next component alone: what the host says in `spin-*`, and the client's claims on who it
-    /// is, where nobody here believes them. Empty before an origin.
+    /// Fields for the next component only: the host's `spin-*` fields, and the client's claims about itself, where these
+    /// are not trusted here. Empty before an origin.
     pub for_next: HeaderMap,
 }
 
 /// Takes a request in: reads the client's address, then drops every `spin-*` field, the hop-by-hop fields
-/// and, unless they are trusted, the client's own claims on who it is. What of it is the next component's to
-/// see, a middleware keeps aside.
+/// and, unless they are trusted, the client's claims about itself. A middleware keeps aside those that the
+/// next component is to see.
 pub fn receive(request: Request<Body>, role: Role, config: &Config) -> Incoming {
     let (parts, body) = request.into_parts();
     let mut headers = parts.headers;
@@ -81,12 +81,12 @@ fn for_next(headers: &HeaderMap, trust_forwarded: bool) -> HeaderMap {
     fields
 }
 
-/// Fields that are reduced to what can be answered.
+/// Fields that are reduced to what the origin can answer.
 static REDUCED: LazyLock<Names> = LazyLock::new(|| [ACCEPT_ENCODING, ACCEPT_LANGUAGE].into_iter().collect());
 
 impl Incoming {
-    /// The same as a cache would send it for itself: a GET, or a QUERY, under no limit, and without what the client asks of
-    /// caches. That is about the response to its own request (RFC 9111 §5.2.1).
+    /// Returns the request as the cache itself would send it: a GET, or a QUERY, under no limit, and without the client's cache
+    /// directives, which are about the response to the client's own request (RFC 9111 §5.2.1).
     pub fn as_plain_get(&self) -> Self {
         let (uri, mut headers, client) = (self.uri.clone(), self.headers.clone(), self.client);
         for name in [CACHE_CONTROL, PRAGMA] {
@@ -99,13 +99,13 @@ impl Incoming {
         Self { method, uri, headers, body, client, visitor, admission, visit, for_next, range }
     }
 
-    /// Whether it is a QUERY (RFC 10008).
+    /// Returns whether it is a QUERY (RFC 10008).
     pub fn is_query(&self) -> bool {
         self.method.as_str() == "QUERY"
     }
 
-    /// Reads the content into memory, at most `limit` bytes of it. `false` when it is longer or ends early: then it is as
-    /// it came.
+    /// Reads the content into memory, at most `limit` bytes of it. Returns `false` where it is longer or ends early; the body
+    /// then still yields all of it.
     pub async fn hold(&mut self, limit: usize) -> bool {
         let declared = self.body.length();
         if declared.is_some_and(|length| length > limit as u64) {
@@ -130,7 +130,7 @@ impl Incoming {
         true
     }
 
-    /// The content that is in memory.
+    /// Returns the content, as far as it is in memory.
     fn held(&self) -> Body {
         match &self.body {
             Body::Full(content) => Body::Full(content.clone()),
@@ -138,8 +138,8 @@ impl Incoming {
         }
     }
 
-    /// The hash of a QUERY's content and of what describes it: the fields that begin with `Content-`, but for its length.
-    /// Every part counts with its length.
+    /// Returns the hash of a QUERY's content and of the fields that describe it: those that begin with `Content-`, except its
+    /// length. The length of every part is hashed, too.
     pub fn digest(&self) -> Option<Digest> {
         let content: &[u8] = match &self.body {
             _ if !self.is_query() => return None,
@@ -157,25 +157,25 @@ impl Incoming {
         hasher.finalize().as_bytes().first_chunk().copied()
     }
 
-    /// The authority the client asked for; empty if it named none.
+    /// Returns the authority that the client asked for; empty if it named none.
     pub fn authority(&self) -> &str {
         self.uri.authority().map_or("", |authority| authority.as_str())
     }
 
-    /// Reduces what the client accepts to what can be answered, and leaves out what others must not be answered by: for the
-    /// key, and for the origin alike.
+    /// Reduces the `Accept-*` fields to what can be answered, and removes the fields that must not influence an answer for
+    /// others: from the key and from the request to the origin alike.
     pub fn reduce(&mut self, policy: &CachePolicy) {
         let (key, rules) = (&policy.key, &policy.rules);
         accept::reduce_encoding(&mut self.headers, &key.encodings);
         accept::reduce_language(&mut self.headers, &key.languages);
         let kept = |name: &HeaderName| key.headers.contains(name) || REDUCED.contains(name);
-        // What the key counts in one spelling, the origin must not take from another.
+        // The origin must not read a field of the key from another spelling of its name, which the key does not count.
         let named = |name: &HeaderName| {
             let is_of_key = || key.headers.iter().any(|field| variable::is_taken_for(name, field));
             rules.strip_request.has(name) || REDUCED.has(name) || is_of_key()
         };
         let stripped = |name: &&HeaderName| named(name) && !kept(name);
-        // Mostly none: to look for each of many names in the map would cost more.
+        // There is mostly nothing to remove, and looking up each of many names in the map would cost more.
         let gone: Vec<HeaderName> = self.headers.keys().filter(stripped).cloned().collect();
         for name in gone {
             self.headers.remove(name);
@@ -185,7 +185,7 @@ impl Incoming {
         }
     }
 
-    /// The request as one whose response others may get: without the client's claims on who it is, unless
+    /// Returns the request as one whose response others may get: without the client's claims about itself, unless
     /// they are trusted. A link made from a forged `X-Forwarded-Host` must not reach anybody else.
     #[must_use]
     pub fn shareable(mut self) -> Self {
@@ -193,7 +193,7 @@ impl Incoming {
         self
     }
 
-    /// The request for whoever answers in place of the cache, with of the query what counts under `rules`.
+    /// Returns the request to the origin or the next component, with those parts of the query that count under `rules`.
     pub fn outgoing<E: Env>(&self, app: &App<E>, rules: Option<&KeyRules>, body: Body) -> Request<Body> {
         let target = self.path_and_query(rules);
         let (uri, headers) = match app.role {
@@ -207,7 +207,7 @@ impl Incoming {
         request
     }
 
-    /// To the origin: its address, and our marks.
+    /// Returns URI and fields for the origin: its address, and the fields an intermediary adds.
     fn to_origin<E: Env>(&self, app: &App<E>, target: PathAndQuery) -> (http::uri::Parts, HeaderMap) {
         let origin = &app.settings.origin;
         let mut uri = http::uri::Parts::default();
@@ -226,8 +226,8 @@ impl Incoming {
         (uri, headers)
     }
 
-    /// To the next component: as it came, without marks. Nothing was forwarded over a network; and a cache of
-    /// the same name may well stand before the app, which `CDN-Loop` would take for a loop.
+    /// Returns URI and fields for the next component: as received, without added fields. Nothing was forwarded over a network;
+    /// and a cache of the same name may well stand before the app, which `CDN-Loop` would take for a loop.
     fn to_next(&self, target: PathAndQuery) -> (http::uri::Parts, HeaderMap) {
         let mut for_next = self.for_next.clone();
         if self.uri.path_and_query() != Some(&target) {
@@ -240,8 +240,8 @@ impl Incoming {
         (uri, headers)
     }
 
-    /// The same for all of the response and without the client's conditions: what it asks for is taken from what comes
-    /// back.
+    /// Like [`Incoming::outgoing`], for the whole response and without the client's conditions: these, and its range, are
+    /// applied to what comes back.
     pub fn unconditional<E: Env>(&self, app: &App<E>, rules: &KeyRules) -> Request<Body> {
         let mut request = self.outgoing(app, Some(rules), self.held());
         for condition in [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE, IF_RANGE] {
@@ -251,7 +251,7 @@ impl Incoming {
         request
     }
 
-    /// The same for `range`. `If-Range` stays: it is on what the client has, and that we do not know.
+    /// Like [`Incoming::unconditional`], for `range`. `If-Range` stays: it names what the client has, which we do not know.
     pub fn partial<E: Env>(&self, app: &App<E>, rules: &KeyRules, range: &Ranges) -> Request<Body> {
         let mut request = self.unconditional(app, rules);
         if let Ok(range) = HeaderValue::try_from(range.coalesced().to_string()) {
@@ -263,7 +263,7 @@ impl Incoming {
         request
     }
 
-    /// Byte for byte as it came, unless parameters are left out of the key: those the origin must not see.
+    /// Returns path and query byte for byte as received, except for parameters outside the key: the origin must not see them.
     fn path_and_query(&self, rules: Option<&KeyRules>) -> PathAndQuery {
         let whole = self.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let Some(rules) = rules else { return whole };

@@ -11,7 +11,7 @@
 //!            first -> admit -> fetch -> absorb ---+
 //!            others ---------> lookup again ...   |
 //! ```
-//! What is different where a request is for a part, or only parts are stored, is in `ranged` and `parts`.
+//! How requests for ranges and stored parts differ is in `ranged` and `parts`.
 //!
 //! `receive`, `route`, `identify`, `plan`, `key`, `evaluate`, `judge` and `head` are pure. Every way out ends in
 //! `respond`, which is the one place that writes `Cache-Status`.
@@ -95,7 +95,7 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response
     respond(app, answer, shown, key.as_ref().map(ResourceKey::url))
 }
 
-/// Answers a request with its session, where the route has sessions. Says also what key it was looked up by.
+/// Answers a request with its session, where the route has sessions. Returns the key it was looked up by, too.
 async fn visited<E: Env>(
     app: &Rc<App<E>>,
     route: &Route,
@@ -129,7 +129,7 @@ async fn visited<E: Env>(
     (session::leave(visit, answer), looked_up)
 }
 
-/// From the cache, or into it. What asks the origin is boxed: it is large, and a hit should not carry its room.
+/// Answers from the cache, or fills it. The futures that ask the origin are boxed: they are large, and a hit should be small.
 async fn cached<E: Env>(
     app: &Rc<App<E>>,
     shared: &Shared<E>,
@@ -159,16 +159,16 @@ async fn cached<E: Env>(
     }
 }
 
-/// What came of looking a request up, and of waiting for others who want the same.
+/// What came of looking a request up, and of waiting for others that want the same.
 enum Found {
-    /// This.
+    /// The answer.
     Answer(Answer),
-    /// Not enough, and a turn to ask the origin; without a lease what comes back is not stored, but what is stored may
-    /// still be good.
+    /// Nothing that answers, and a turn to ask the origin. Without a lease the response is not stored, but what is held
+    /// may still serve.
     Fetch(Held, CacheStatus, Option<FillLease>),
 }
 
-/// Why a request goes to the origin as it is.
+/// Why a request is passed to the origin.
 enum Unfound {
     Pass(CacheStatus),
     Redis(RedisError),
@@ -207,9 +207,9 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
             Some(fetch) => return Ok(fetch),
         };
         match answer.response.body_mut().begin().await {
-            // What is followed comes as a whole.
+            // A followed fetch brings the whole response: a range is cut out of it.
             Ok(()) => return Ok(Found::Answer(cut::out_of(want, answer))),
-            // Its content went since it was looked up, or its fetch did. Mostly it is found missing now.
+            // Its content was lost since the lookup, or its fetch failed. The next lookup will mostly find nothing.
             Err(_) if !std::mem::replace(&mut lost, true) => {}
             Err(_) if wanted.only_if_cached => return Ok(Found::Answer(unsatisfiable())),
             Err(_) => {
@@ -220,7 +220,7 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
     }
 }
 
-/// Takes a turn at asking the origin, where what is `held` does not answer. `None` where it is time to look again.
+/// Takes a turn at asking the origin, where what is `held` does not answer. Returns `None` to look again.
 async fn ask<E: Env>(
     want: &Want<'_, E>,
     (held, status): (Held, CacheStatus),
@@ -240,7 +240,7 @@ async fn ask<E: Env>(
     }))
 }
 
-/// What is to be done with what was found.
+/// What to do after a lookup.
 enum Judgement {
     Answer(Answer),
     Ask(Held, CacheStatus),
@@ -266,7 +266,7 @@ async fn judge<E: Env>(
             };
             Judgement::Answer(answer(want, fresh.entry, status, now))
         }
-        // A refresh is nobody's request: what is for one visitor is validated by theirs, unless that forbids it.
+        // A background refresh has no visitor: a response for one is validated by their request, but not with only-if-cached.
         Verdict::Refresh(_) if want.selecting.is_personal() && wanted.only_if_cached => {
             Judgement::Answer(unsatisfiable())
         }

@@ -1,13 +1,13 @@
-//! How a stored response is written.
+//! The encoding of a stored response.
 //!
 //! ```text
 //! entry  = version(1) checksum(head)(4) length(head)(4) head body
 //! head   = key selecting received initial_age lifetime flags stale_if_error stale_while_revalidate
 //!          ledger(id seq) status fields tags content
 //! ```
-//! Content that stands in the entry has a checksum of its own in the head, so that a head can be read alone.
-//! Numbers are big-endian, texts stand after their length. An unknown version, a wrong checksum or a length
-//! that does not fit is a [`Corrupt`] entry and counts as none at all.
+//! Content within the entry has a checksum of its own in the head, so that a head can be read alone. Numbers are
+//! big-endian, texts are preceded by their length. An unknown version, a wrong checksum or a length that does
+//! not fit makes a [`Corrupt`] entry, which counts as none.
 
 use super::{Content, Corrupt, Entry, LedgerMark, PARTS, Policy, VERSION};
 use crate::codec::{Beginning, Damaged, PREAMBLE, Reader, Writer, checksum, preamble, record};
@@ -15,8 +15,8 @@ use crate::time::{DeltaSeconds, Timestamp};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// How long the head is that follows the preamble in `bytes`, if that is all there, and of this version or of a
-/// record of parts.
+/// Returns the length of the head after the preamble in `bytes`, if the preamble is complete and that of an entry or of a
+/// record of parts, in this version.
 pub(crate) fn head_length(bytes: &[u8]) -> Option<usize> {
     let preamble = bytes.get(..PREAMBLE)?;
     let length: [u8; 4] = preamble[5..].try_into().ok()?;
@@ -24,14 +24,14 @@ pub(crate) fn head_length(bytes: &[u8]) -> Option<usize> {
 }
 
 impl Entry {
-    /// The bytes for Redis.
+    /// Encodes it for Redis.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let inline: &[u8] = if let Content::Inline(bytes) = &self.content { bytes } else { &[] };
         record(VERSION, &self.head(), inline)
     }
 
-    /// What [`Entry::encode`] begins with: enough to tell whether it still stands where it was read.
+    /// Returns what [`Entry::encode`] begins with: enough to tell whether the entry is still the one that was read.
     pub(crate) fn preamble(&self) -> Vec<u8> {
         preamble(VERSION, &self.head())
     }
@@ -78,7 +78,7 @@ impl Entry {
         }
     }
 
-    /// Reads what [`Entry::encode`] wrote.
+    /// Decodes what [`Entry::encode`] wrote.
     ///
     /// # Errors
     /// [`Corrupt`] for anything else.
@@ -103,7 +103,7 @@ impl Entry {
         if head.is_empty() { Ok(entry) } else { Err(Corrupt::Damaged) }
     }
 
-    /// Reads preamble and head alone; inline content counts as empty.
+    /// Decodes preamble and head alone; inline content is left empty.
     ///
     /// # Errors
     /// As [`Entry::decode`].
@@ -117,8 +117,8 @@ impl Entry {
         Ok(entry)
     }
 
-    /// Reads up to where the content is described; what of it is left stays in `head`. Field values share the memory of
-    /// `record`, which `head` is of.
+    /// Reads up to the description of the content, the rest of which stays in `head`. Field values share the memory of
+    /// `record`, in which `head` lies.
     fn read_head(head: &mut Reader<'_>, record: &Bytes) -> Result<Self, Corrupt> {
         let (key, selecting) = (head.text()?, head.text()?);
         let received = Timestamp::from_millis(head.u64()?);
@@ -146,12 +146,12 @@ impl Entry {
     }
 }
 
-/// Fields that a stored response gets when it answers: `Age`, `Accept-Ranges`, `Cache-Status`, `Content-Length`.
+/// The number of fields that are added when a stored response answers: `Age`, `Accept-Ranges`, `Cache-Status`, `Content-Length`.
 const ADDED: usize = 4;
 
 fn read_headers(head: &mut Reader<'_>, record: &Bytes) -> Result<HeaderMap, Corrupt> {
     let count = head.count()?;
-    // A map has room for so many only, and panics where it is told of more.
+    // A map has a maximum size, and panics beyond it.
     let mut headers = HeaderMap::try_with_capacity(count + ADDED).map_err(|_| Corrupt::Damaged)?;
     for _ in 0..count {
         let name = HeaderName::from_bytes(head.bytes()?).map_err(|_| Corrupt::Damaged)?;
