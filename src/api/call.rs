@@ -79,7 +79,7 @@ impl<'a, E: Env> Call<'a, E> {
         object(&content, form)
     }
 
-    /// The same, but without content all members are missing.
+    /// Like [`Call::json`], but without content all members are missing.
     ///
     /// # Errors
     /// As [`Call::json`].

@@ -100,7 +100,7 @@ pub(super) fn field_names(text: &str) -> Option<Vec<HeaderName>> {
 pub struct ResponseDirectives {
     /// How long it is fresh (§5.2.2.1).
     pub max_age: Seconds,
-    /// The same for shared caches; it also forbids them to reuse it stale, as `proxy-revalidate` does (§5.2.2.10).
+    /// How long it is fresh in shared caches; these must not reuse it stale, as with `proxy-revalidate` (§5.2.2.10).
     pub s_maxage: Seconds,
     /// It must not be reused stale (§5.2.2.2).
     pub must_revalidate: bool,

@@ -47,8 +47,8 @@ impl<E: Env> Jobs<E> {
         Ok(enqueued)
     }
 
-    /// The same for the subscriber: it rings before it returns, because an instance does nothing more once its message
-    /// is handled.
+    /// Like [`Jobs::enqueue_all`], for the subscriber: rings before it returns, because an instance does nothing more once
+    /// its message is handled.
     pub(crate) async fn enqueue_and_ring(
         &self,
         queue: &QueueName,

@@ -139,7 +139,7 @@ impl<E: Env> Jobs<E> {
         self.fire_slots(queue, slots).await
     }
 
-    /// The same for every queue with schedules; a queue that fails does not stop the others.
+    /// Like [`Jobs::fire`], for every queue with schedules; a queue that fails does not stop the others.
     ///
     /// # Errors
     /// As [`Jobs::fire`], the first one.

@@ -15,7 +15,7 @@ macro_rules! script {
     };
 }
 
-/// The same for scripts that need memory: a full Redis refuses them before they begin.
+/// Like `script!`, for scripts that need memory: a full Redis refuses them before they begin.
 macro_rules! growing_script {
     ($file:literal) => {
         Script::new(concat!(
@@ -106,7 +106,7 @@ impl Reply {
         Ok(u64::try_from(self.int()?).unwrap_or(0))
     }
 
-    /// The same for a number that is never large.
+    /// Reads a number that is never negative or large.
     pub(super) fn small(&mut self) -> Result<u32, RedisError> {
         Ok(u32::try_from(self.int()?).unwrap_or(0))
     }

@@ -105,7 +105,7 @@ fn instant(micros: u64) -> Timestamp {
     Timestamp::from_millis(micros.div_ceil(1000))
 }
 
-/// The same from the count of an instance on its own, at a time in microseconds.
+/// Returns the standing by the count of an instance on its own, at a time in microseconds.
 pub(super) fn local(reading: &Reading, at: u64) -> Standing {
     let verdict = match reading.room {
         Room::Now => Verdict::Allowed,

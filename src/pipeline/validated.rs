@@ -40,7 +40,7 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// The same where the response is not stored because of `why`.
+    /// Like [`Fetch::supersede`], for a response that is not stored because of `why`.
     pub(super) fn supersede_by(&self, why: Unstorable) {
         if !why.is_of_request() && self.speaks_for_all() {
             self.forget();

@@ -159,7 +159,7 @@ impl Keys {
         self.in_shares("purge")
     }
 
-    /// The same for the ledgers of invalidated values.
+    /// The heads and entries of the ledgers of invalidated values, likewise.
     #[must_use]
     pub(crate) fn values_of_shares(&self) -> Vec<(Key, Key)> {
         self.in_shares("values")

@@ -37,7 +37,7 @@ impl<E: Env> Sessions<E> {
         self.replace(&loaded.handle, data, Some(loaded.version), None).await
     }
 
-    /// The same for a handle, of the version `expected` or of any; optionally with another idle
+    /// Like [`Sessions::save`], for a handle: of the version `expected` or of any, and optionally with another idle
     /// time.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl<E: Env> Sessions<E> {
         self.change(&loaded.handle, changes, None, None).await
     }
 
-    /// The same for a handle, of the version `expected` or of any; optionally with another idle
+    /// Like [`Sessions::merge`], for a handle: of the version `expected` or of any, and optionally with another idle
     /// time.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ pub(super) enum Only<'a> {
     Always,
     /// What is stored has this stamp, empty for nothing.
     Seen(&'a [u8]),
-    /// The same, and a fill under way may continue.
+    /// As `Seen`, and a fill under way may continue.
     Drop(&'a [u8]),
     /// The fill still has this lease.
     Lease(&'a str),
