@@ -1,4 +1,4 @@
-//! What of a route's requests is for the cache, what of them the origin sees, and what clients are told.
+//! Which of a route's requests the cache answers, what of them the origin sees, and what clients are told.
 
 use super::key::unique;
 use super::query::{NameSet, Parameter};
@@ -11,30 +11,30 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, Uri};
 use std::time::Duration;
 
-/// Rules for the requests and responses of a route, apart from how long these are fresh.
+/// Rules for the requests and responses of a route, except for the freshness of responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Methods whose requests the cache answers, of GET, HEAD and QUERY. Default all three.
+    /// Methods whose requests the cache answers: GET, HEAD and QUERY, by default all three.
     pub methods: Vec<Method>,
-    /// Requests that go to the origin as they are.
+    /// Requests that go to the origin unchanged.
     pub bypass: Bypass,
-    /// Which cookies the origin sees of a request that the cache may answer.
+    /// Which cookies of a request that the cache may answer are sent to the origin.
     pub request_cookies: RequestCookies,
-    /// Fields that are removed from such a request, unless they are part of the key. Default: those by which frameworks
-    /// have another method, host or path taken than the request has.
+    /// Fields that are removed from a request that the cache may answer, unless they are part of the key. By default those
+    /// that make frameworks use another method, host or path than the request's.
     pub strip_request: Names,
     /// Fields that are removed from every answer.
     pub strip_response: Vec<HeaderName>,
-    /// Media types of what is stored, such as `text/css` or `image/*`, in lower case; empty is any.
+    /// Media types of stored responses, such as `text/css` or `image/*`, in lower case; empty means any.
     pub content_types: Vec<String>,
-    /// Tags of every response that is stored, beside its own.
+    /// Tags that every stored response gets, besides its own.
     pub tags: Vec<String>,
-    /// For how long clients may keep what came from the cache or is stored there, from when they get it. `None`: what the
-    /// origin says.
+    /// How long clients may keep responses that came from the cache or are stored there, from when they receive them. `None`
+    /// leaves what the origin says.
     pub client_ttl: Option<Duration>,
 }
 
-/// Which cookies the origin sees.
+/// Which cookies are sent to the origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RequestCookies {
     /// All.
@@ -44,7 +44,7 @@ pub enum RequestCookies {
     Key,
 }
 
-/// Requests that are not for the cache: those that have any of these.
+/// Which requests bypass the cache: those that have any of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bypass {
     headers: Names,
@@ -53,10 +53,10 @@ pub struct Bypass {
 }
 
 impl Bypass {
-    /// Why a request is not for the cache; `None` when it is.
+    /// Returns why a request bypasses the cache; `None` when it does not.
     #[must_use]
     pub fn why(&self, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
-        // The origin may take another spelling for it.
+        // Other spellings count, too, since the origin may take them for the field.
         if self.headers.has_any_of(headers) {
             return Some("bypass-header");
         }
@@ -70,8 +70,8 @@ impl Bypass {
     }
 }
 
-/// Read by frameworks and servers in place of the method, the host or the target of a request. A cache looks at what they
-/// override, so that an answer to them would be taken for another request's.
+/// Fields that frameworks and servers use instead of the method, host or target of a request. The cache looks at what they
+/// override, so a response to them would be stored as that to another request.
 const OVERRIDES: [&str; 17] = [
     "front-end-https",
     "x-forwarded-path",
@@ -92,7 +92,7 @@ const OVERRIDES: [&str; 17] = [
     "x-url-scheme",
 ];
 
-/// What a cache can look up.
+/// The methods that can be looked up.
 const METHODS: [(&str, &[u8]); 3] = [("GET", b"GET"), ("HEAD", b"HEAD"), ("QUERY", b"QUERY")];
 
 fn methods() -> Vec<Method> {
@@ -114,7 +114,7 @@ impl Default for Rules {
     }
 }
 
-/// The keys, in the table of a policy.
+/// The keys that are read from the table of a policy.
 pub(super) const KEYS: [&str; 8] = [
     "methods",
     "bypass",
@@ -149,7 +149,7 @@ impl Rules {
         }
     }
 
-    /// Whether a response of this media type is stored.
+    /// Returns whether a response of this media type is stored.
     #[must_use]
     pub fn takes(&self, headers: &HeaderMap) -> bool {
         if self.content_types.is_empty() {
@@ -192,14 +192,14 @@ impl Bypass {
     }
 }
 
-/// A name, or the beginning of one with `*` after it.
+/// Parses a name, or a prefix followed by `*`.
 fn pattern(text: &str) -> Option<String> {
     let begin = text.strip_suffix('*').unwrap_or(text);
     let valid = !begin.is_empty() && !begin.contains(['*', '=', ';', '&']);
     valid.then(|| text.to_owned())
 }
 
-/// `type/subtype` or `type/*`, without parameters.
+/// Parses `type/subtype` or `type/*`, without parameters.
 fn media_type(text: &str) -> Option<String> {
     let (kind, sub) = text.split_once('/')?;
     let token = |text: &str| Method::from_bytes(text.as_bytes()).is_ok();
@@ -215,7 +215,7 @@ fn tag(text: &str) -> Option<String> {
 
 const FIELD: &str = "a field name like \"x-powered-by\"";
 
-/// Fields without which a request would be another one, each with what to do instead.
+/// Fields without which a request would have another meaning, each with what to do instead.
 const KEPT_IN_REQUESTS: [(HeaderName, &str); 10] = [
     (header::HOST, "it is always part of the key"),
     (header::AUTHORIZATION, "the origin would take it for another's request; say bypass.headers"),
@@ -229,7 +229,7 @@ const KEPT_IN_REQUESTS: [(HeaderName, &str); 10] = [
     (header::TRANSFER_ENCODING, "it is meant for the next hop only"),
 ];
 
-/// Fields without which a response would be another one.
+/// Fields without which a response would have another meaning, each with the reason or what to do instead.
 const KEPT_IN_RESPONSES: [(HeaderName, &str); 13] = [
     (header::CACHE_CONTROL, "say client_ttl"),
     (header::EXPIRES, "say client_ttl"),

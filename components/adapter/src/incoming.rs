@@ -12,12 +12,12 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-/// How much of a body is read at once, in bytes.
+/// How many bytes of a body are read at once, at most.
 const READ: usize = 64 * 1024;
 
 type Trailers = Result<Option<types::Trailers>, ErrorCode>;
 
-/// A request to us, in this role.
+/// Converts a request to us, in this role.
 pub(crate) fn request(request: types::Request, role: Role) -> Result<http::Request<Body>, ErrorCode> {
     let mut message = http::Request::new(Body::Empty);
     *message.method_mut() = method(request.get_method())?;
@@ -25,7 +25,7 @@ pub(crate) fn request(request: types::Request, role: Role) -> Result<http::Reque
     let fields = request.get_headers();
     *message.headers_mut() = match role {
         Role::Gateway => without_spin(&fields),
-        // The next component is told what Spin says.
+        // The next component gets Spin's fields, too.
         Role::Middleware => headers(fields.copy_all()),
     };
     if has_content(message.method(), message.headers()) {
@@ -36,8 +36,8 @@ pub(crate) fn request(request: types::Request, role: Role) -> Result<http::Reque
     Ok(message)
 }
 
-/// Content in a GET or HEAD "has no generally defined semantics" (RFC 9110 §9.3.1): it is read only where
-/// its length is declared.
+/// Returns whether to read content. In a GET or HEAD it "has no generally defined semantics" (RFC 9110 §9.3.1), and is
+/// read only if its length is declared.
 fn has_content(method: &Method, headers: &HeaderMap) -> bool {
     match content_length(headers) {
         Some(length) => length > 0,
@@ -45,7 +45,7 @@ fn has_content(method: &Method, headers: &HeaderMap) -> bool {
     }
 }
 
-/// A response to us.
+/// Converts a response to us.
 pub(crate) fn response(response: types::Response) -> http::Response<Body> {
     let mut message = http::Response::new(Body::Empty);
     *message.status_mut() = http::StatusCode::from_u16(response.get_status_code()).unwrap_or_default();
@@ -56,23 +56,23 @@ pub(crate) fn response(response: types::Response) -> http::Response<Body> {
     message
 }
 
-/// What Spin says of the client's address: the last of this name, since it appends its own.
+/// The field with the client's address: its last line is Spin's, which is appended to what the client sent.
 const CLIENT: &str = "spin-client-addr";
 
-/// The fields of a request, without Spin's own and whatever a client sent under such a name. Nobody needs those
-/// but the client's address, and to take them out of a map again would cost more than all else that is done
-/// with it.
+/// Returns the fields of a request, without Spin's own and those a client sent under such names. Only the client's
+/// address is needed of them, and removing the others from a map afterwards would cost more than everything else that
+/// is done with it.
 fn without_spin(fields: &Fields) -> HeaderMap {
     let mut all = fields.copy_all();
     let client = all.iter().rposition(|(name, _)| name == CLIENT);
-    // Not `swap_remove`: who names Spin's fields before all others would have it turn lines of another field around.
+    // Not `swap_remove`: with Spin's fields in front of all others, it would reorder the lines of another field.
     let client = client.map(|at| all.remove(at));
     all.retain(|(name, _)| !name.starts_with("spin-"));
     all.extend(client);
     headers(all)
 }
 
-/// All fields. The host has checked them; one that is no field all the same is passed over.
+/// Converts fields. The host has checked them; one that is invalid nevertheless is skipped.
 fn headers(all: Vec<(String, Vec<u8>)>) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(all.len());
     for (name, value) in all {
@@ -135,13 +135,13 @@ struct Reading {
     _done: FutureWriter<Result<(), ErrorCode>>,
 }
 
-/// What is known of how the body ends.
+/// What is known of the end of the body.
 enum End {
-    /// Nothing yet.
+    /// Nothing yet: the trailers will tell.
     Awaited(Pin<Box<dyn Future<Output = Trailers>>>),
-    /// As it should, with the end of the stream.
+    /// It is complete when the stream ends.
     Whole,
-    /// It has ended.
+    /// The end was reached.
     Reached,
 }
 
@@ -161,8 +161,8 @@ fn body(
 }
 
 impl Reading {
-    /// The next piece. The trailers say whether the stream ended or broke. A component behind may say so
-    /// while its stream is open, and wait to be heard; so both are listened to.
+    /// Returns the next piece. The trailers tell whether the stream ended or broke. A component behind may send them
+    /// while its stream is open, and wait until they are read; so both are polled.
     async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         let Self { stream, end, .. } = self;
         if matches!(end, End::Reached) {
@@ -188,7 +188,7 @@ impl Reading {
 }
 
 impl End {
-    /// Ready when the body is known to have broken.
+    /// Is ready when the body is known to have broken.
     fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
         let Self::Awaited(trailers) = self else { return Poll::Pending };
         match trailers.as_mut().poll(cx) {
@@ -201,7 +201,7 @@ impl End {
         }
     }
 
-    /// Whether the body broke, once its stream has ended.
+    /// Returns whether the body broke, once its stream has ended.
     async fn reached(&mut self) -> Result<(), BodyError> {
         match std::mem::replace(self, Self::Reached) {
             Self::Awaited(trailers) => trailers.await.map(drop).map_err(|error| broken(&error)),
