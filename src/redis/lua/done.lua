@@ -1,7 +1,8 @@
--- Ends a lead without anything stored.
--- KEYS: lead, marker of what is not worth waiting for
--- ARGV: token, state: D or X, what else is said of it, how long that stays (ms), how long the marker stays (ms) or 0
--- Reply: 1 ended, 0 did not lead
+-- Ends a lead without storing anything.
+-- KEYS: lead, marker that waiting is not worthwhile
+-- ARGV: token, state: D or X, the rest of the ended lead, how long it is kept (ms), how long the marker is kept (ms)
+--       or 0 for no marker
+-- Reply: 1 ended, 0 the token does not lead
 if ARGV[5] ~= '0' then redis.call('SET', KEYS[2], '1', 'PX', ARGV[5]) end
 local token, of = string.match(redis.call('GET', KEYS[1]) or '', '^[LP](%x+) (%x+)')
 if token ~= ARGV[1] then return 0 end

@@ -1,6 +1,6 @@
--- Drops a resource with all its variants, and the right of every fetch under way to store.
+-- Drops a resource with all its variants; fetches under way may not store their responses.
 -- KEYS: generation, resource
--- ARGV: what the keys of its variants begin with
+-- ARGV: prefix of the keys of its variants
 -- Reply: 1
 local variants = string.match(redis.call('GET', KEYS[2]) or '', '^V%x+ %S+(.*)$')
 redis.call('UNLINK', KEYS[1], KEYS[2])

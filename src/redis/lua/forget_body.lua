@@ -1,6 +1,6 @@
--- Drops what names a body of which a piece was lost; what else is stored for its resource stays.
+-- Drops the records that name a body of which a piece was lost; everything else stored for the resource stays.
 -- KEYS: resource
--- ARGV: name of the body, what the keys of the resource's variants begin with
+-- ARGV: name of the body, prefix of the keys of the resource's variants
 -- Reply: how many records were dropped
 local body = ARGV[1]
 local function drop(key)

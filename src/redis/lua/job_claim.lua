@@ -1,9 +1,9 @@
--- Takes jobs that are due, the most urgent first. To run it again with the same token gives the same jobs.
--- KEYS: 6 what this token claimed
--- ARGV: 2 token, 3 lease (ms), or 0 to take for good, 4 most jobs, 5 most jobs in flight, or 0 for any number,
---       6 bytes of data after which no more are taken
--- Reply: ms until there may be some, -1 unknown; then for each job: attempt, most attempts, enqueued (ms), priority,
---        end of the lease (ms), id, data
+-- Takes jobs that are due, most urgent first. Running it again with the same token returns the same jobs.
+-- KEYS: 6 the jobs that this token claimed
+-- ARGV: 2 token, 3 lease (ms), or 0 to take the jobs for good, 4 maximum number of jobs, 5 maximum number of jobs in
+--       flight, or 0 for no maximum, 6 bytes of data after which no more jobs are taken
+-- Reply: ms until there may be jobs, -1 unknown; then for each job: attempt, maximum attempts, when enqueued (ms),
+--        priority, end of the lease (ms), id, data
 local token, lease = ARGV[2], tonumber(ARGV[3])
 local out, bytes, ids = {0}, 0, {}
 local function give(id)

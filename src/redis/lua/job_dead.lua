@@ -1,9 +1,10 @@
--- Replays or drops dead letters: one, or of all the oldest 100. To run it again with the same token and id gives the
--- same answer for a while.
--- ARGV: 2 id, or '' for all, 3 token, 4 what (replay, drop), 5 only those that died until then (us), or '' for now
--- Reply: how many, how many are left of them, until when (us), 1 if somebody should come
+-- Replays or drops dead letters: a single one, or the oldest 100. Running it again with the same token and id returns
+-- the same answer for a while.
+-- ARGV: 2 id, or '' for the oldest, 3 token, 4 action (replay, drop), 5 only those that died up to this time (us),
+--       or '' for now
+-- Reply: how many were handled, how many of those up to that time are left, that time (us), 1 to wake somebody
 local id, token = ARGV[2], ARGV[3]
--- The last may have died while the clock was ahead of what it is now.
+-- The latest may have died while the clock was ahead of where it is now.
 local last = redis.call('ZREVRANGE', X, 0, 0, 'WITHSCORES')[2] or 0
 local till = ARGV[5] ~= '' and ARGV[5] or string.format('%.0f', math.max(now * 1000 + 999, last))
 local ids, done, were_none = {id}, 0, redis.call('EXISTS', R) == 0

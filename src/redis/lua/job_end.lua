@@ -1,8 +1,9 @@
--- Ends or extends the lease of a job. To run it again with the same token gives the same answer for a while.
--- ARGV: 2 id, 3 token, 4 what (ack, retry, release, bury, extend), 5 ms to wait or to extend by, 6 why it failed,
---       7 ms for which nothing is pushed, 8 why the queue pauses or ''
--- Reply: 1 done, 0 no such job, -1 the lease is over or somebody else's, -2 it was ended in another way; when, ms;
---        how the job stands now: done, ready, delayed, dead, leased (with -2: how it was ended)
+-- Ends or extends the lease of a job. Ending it again with the same token returns the same answer for a while.
+-- ARGV: 2 id, 3 token, 4 action (ack, retry, release, bury, extend), 5 ms to delay the job, or until the extended lease
+--       ends, 6 why it failed, 7 ms for which nothing is pushed, 8 why the queue is paused, or ''
+-- Reply: 1 done, 0 no such job, -1 the lease ran out or is somebody else's, -2 it was ended by a different action;
+--        when the delay or the lease ends (ms), or 0; the state of the job now: done, ready, delayed, dead, leased
+--        (with -2: the action that ended it)
 local id, token, what, ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local k, o, f, a, m = unpack(redis.call('HMGET', JOB .. id, 'k', 'o', 'f', 'a', 'm'))
 if not m then return {0, 0, ''} end
@@ -22,7 +23,7 @@ end
 redis.call('ZREM', L, id)
 redis.call('HDEL', JOB .. id, 'k')
 if tonumber(ARGV[7]) > 0 then
-  -- Of several that were under way the longest counts.
+  -- If several deliveries ask for this, the longest counts.
   redis.call('HSET', Q, 'hold', math.max(now + ARGV[7], redis.call('HGET', Q, 'hold') or 0))
 end
 if ARGV[8] ~= '' then redis.call('HSET', Q, 'paused', ARGV[8]) end

@@ -1,8 +1,8 @@
--- Enqueues jobs, all or none. To run it again with the same ids changes nothing.
--- ARGV: 2 what the keys of idempotency keys begin with, then for each job: id, data, priority, delay (ms),
---       most attempts, idempotency key or '', fingerprint of what was asked for with it
--- Reply: 1 if somebody should come, then for each job: 1 new, 0 enqueued before, -1 the key was used for another
---        job (then nothing is enqueued); its id
+-- Enqueues jobs, all or none. Running it again with the same ids changes nothing.
+-- ARGV: 2 prefix of the keys of idempotency keys, then for each job: id, data, priority, delay (ms), maximum attempts,
+--       idempotency key or '', fingerprint of the request
+-- Reply: 1 to wake somebody; then for each job: 1 new, 0 enqueued earlier, -1 the key was used for a different job
+--        (then nothing is enqueued); its id
 local function earlier(at)
   local id, key, print = ARGV[at], ARGV[at + 5], ARGV[at + 6]
   if redis.call('EXISTS', JOB .. id) == 1 or key == '' then return end

@@ -1,8 +1,8 @@
--- Moves a schedule on to its next slot, once, and enqueues its job where one is due.
+-- Moves a schedule on to its next slot, once, and enqueues its job if one is due.
 -- KEYS: 6 schedules, 7 their next slots
--- ARGV: 2 name, 3 its definition, 4 the slot it stands at, 5 the next one (ms), 6 id of the job or '', 7 data,
---       8 priority, 9 most attempts
--- Reply: 1 done, 0 somebody else was first or it was changed; 1 if somebody should come
+-- ARGV: 2 name, 3 its definition, 4 its current slot (ms), 5 the next one (ms), 6 id of the job, or '' for no job,
+--       7 data, 8 priority, 9 maximum attempts
+-- Reply: 1 done, 0 somebody else was first, or the schedule was changed; 1 to wake somebody
 local name, id = ARGV[2], ARGV[6]
 local stands = redis.call('ZSCORE', KEYS[7], name)
 if not stands or tonumber(stands) ~= tonumber(ARGV[4]) or redis.call('HGET', KEYS[6], name) ~= ARGV[3] then

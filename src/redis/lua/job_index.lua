@@ -1,5 +1,5 @@
--- Notes that there is a queue. Those that nobody noted for so long go, and so do the oldest of more than 10,000.
--- KEYS: 1 names of queues (ZSET: when noted, ms); ARGV: 1 name, 2 for how long (ms)
+-- Notes that a queue exists. Drops those that were last noted longer ago than that, and the oldest beyond 10,000.
+-- KEYS: 1 names of queues (ZSET: when noted, ms); ARGV: 1 name, 2 how long it is kept (ms)
 -- Reply: 1
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

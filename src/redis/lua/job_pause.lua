@@ -1,6 +1,6 @@
--- Pauses a queue, or lets it go on.
--- ARGV: 2 why it pauses, or '' to go on
--- Reply: 1 if somebody should come
+-- Pauses or resumes a queue.
+-- ARGV: 2 why it is paused, or '' to resume
+-- Reply: 1 to wake somebody
 if ARGV[2] == '' then
   redis.call('HDEL', Q, 'paused', 'hold')
   return ring(true)

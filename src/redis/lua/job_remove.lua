@@ -1,6 +1,6 @@
--- Removes a job that is not in flight. To run it again with the same token gives the same answer for a while.
+-- Removes a job that is not in flight. Running it again with the same token returns the same answer for a while.
 -- ARGV: 2 id, 3 token
--- Reply: 1 done, 0 no such job, -1 it is in flight
+-- Reply: 1 removed, 0 no such job, -1 it is in flight
 local id, token = ARGV[2], ARGV[3]
 local o, z, m = unpack(redis.call('HMGET', JOB .. id, 'o', 'z', 'm'))
 if o == token then return 1 end

@@ -1,7 +1,7 @@
 -- Sets or removes a schedule.
 -- KEYS: 6 schedules (HASH: name, definition), 7 their next slots (ZSET: ms)
--- ARGV: 2 name, 3 definition, or '' to remove it, 4 next slot (ms), 5 most schedules of a queue
--- Reply: 1 done, 0 no such schedule, -1 there are too many; whether it was there before
+-- ARGV: 2 name, 3 definition, or '' to remove it, 4 next slot (ms), 5 maximum number of schedules of a queue
+-- Reply: 1 done, 0 no such schedule, -1 there are too many; 1 if it existed before, otherwise 0
 local name, there = ARGV[2], redis.call('HEXISTS', KEYS[6], ARGV[2])
 if ARGV[3] == '' then
   redis.call('HDEL', KEYS[6], name)

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
--- Schedules: those that are due, at most 100, or one, or all.
--- KEYS: 1 schedules, 2 their next slots; ARGV: 1 which (due, all), or its name after '='
+-- Returns schedules: those that are due or all of them, at most 100, or a single one.
+-- KEYS: 1 schedules, 2 their next slots; ARGV: 1 which: due, all, or '=' and a name
 -- Reply: now (ms), how many schedules there are, then for each: next slot (ms), name, definition
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,14 +1,14 @@
 #!lua flags=no-writes
--- A queue as it stands.
--- KEYS: 1 queue, 2 ready, 3 delayed, 4 leases, 5 dead; ARGV: 1 what the keys of jobs begin with
--- Reply: ready, delayed, in flight, dead, age of the oldest that is ready (ms, -1 none), nothing is pushed for (ms),
---        then how many were enqueued, completed, retried, released, expired, died, replayed, dropped, removed, lost;
---        why it is paused or ''
+-- Returns the state of a queue.
+-- KEYS: 1 queue, 2 ready, 3 delayed, 4 leases, 5 dead; ARGV: 1 prefix of the keys of jobs
+-- Reply: how many jobs are ready, delayed, in flight, dead; how long the oldest ready one has been ready (ms, -1 none);
+--        for how long nothing is pushed (ms); how many jobs were enqueued, completed, retried, released, expired, died,
+--        replayed, dropped, removed, lost; why it is paused, or ''
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local out = {}
 for i = 2, 5 do out[i - 1] = redis.call('ZCARD', KEYS[i]) end
--- Within a priority the first in line is the oldest.
+-- Within a priority, the first one is the oldest.
 local oldest, from = -1, '-inf'
 for _ = 1, 100 do
   local head = redis.call('ZRANGEBYSCORE', KEYS[2], from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)

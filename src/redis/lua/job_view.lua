@@ -1,9 +1,10 @@
 #!lua flags=no-writes
--- One job as it stands.
+-- Returns the state of a single job.
 -- KEYS: 1 job, 2 ready, 3 delayed, 4 leases, 5 dead
 -- ARGV: id
--- Reply: 1, attempts, most attempts, enqueued (ms), priority, when: due, or the end of the lease, or when it died (ms);
---        state (ready, delayed, leased, dead, lost, done, removed, dropped), last error, data; or 0 and nothing else
+-- Reply: 1, attempts, maximum attempts, when enqueued (ms), priority, when it is due, its lease ends, or it died (ms,
+--        otherwise 0); state (ready, delayed, leased, dead, lost, done, removed, dropped), last error, data;
+--        or only 0 if there is no such job
 local v = redis.call('HMGET', KEYS[1], 'a', 'm', 't', 'p', 'z', 'e', 'b')
 if not v[2] then return {0} end
 local out = {1, tonumber(v[1]), tonumber(v[2]), tonumber(v[3]), tonumber(v[4]), 0, v[5] or 'lost', v[6] or '', v[7] or ''}

@@ -1,10 +1,10 @@
--- Begins a fetch: whoever comes first leads, the others may wait for what it brings.
--- KEYS: generation, lead, marker of what is not worth waiting for
--- ARGV: generation to begin with, how long it lasts (ms), token, how long a lead lasts without a sign of life (ms),
---       how long it may go without progress (ms), token of a lead after whose end the caller has looked again, or ''
--- Reply: 0 somebody leads, 1 the caller leads, 2 somebody has just led: look again, 3 not worth waiting for;
---        generation; token of whoever leads or led, or ''
--- A lead is its state, its token, its generation, when it last made progress (ms), and more:
+-- Begins a fetch: the first to ask leads, and the others may wait for its response.
+-- KEYS: generation, lead, marker that waiting is not worthwhile
+-- ARGV: generation to create, how long it lasts (ms), token, how long a lead lasts without a sign of life (ms),
+--       how long it may go without progress (ms), token of an ended lead after which the caller has looked again, or ''
+-- Reply: 0 somebody else leads, 1 the caller leads, 2 somebody has just finished: look again, 3 waiting is not
+--        worthwhile; generation; token of the lead, or ''
+-- A lead holds its state, token, generation, when it last made progress (ms), and depending on the state:
 -- "L" begun, "P" body under way: fields varied on and entry, "D" done: pieces and length, "X" failed: status.
 local generation = redis.call('GET', KEYS[1])
 if generation then

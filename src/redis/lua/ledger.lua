@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- Writes purges into the ledger. The newest purge of a target replaces older ones of the same.
+-- Writes purges into the ledger. The newest purge of a target replaces earlier ones of the same target.
 -- KEYS: ledger, its entries
--- ARGV: ledger to begin with, time to live (ms), most entries, then the targets
+-- ARGV: ledger to create if there is none, time to live (ms), maximum number of entries, then the targets
 -- Reply: ledger, the number of its last purge before these
--- A ledger that was lost proves nothing: what was stored under it is recognised by its identity.
+-- A lost ledger proves nothing: what was stored under it is recognised by its identity.
 local id, seq, floor = string.match(redis.call('GET', KEYS[1]) or ARGV[1], '^(%x+):(%d+):(%d+)$')
--- One that begins here, or began with a fetch, has no entries yet: those that are there were the lost one's.
+-- A ledger that is created here, or was by a fetch, has no entries yet: any that exist belong to the lost one.
 if seq == '0' then redis.call('UNLINK', KEYS[2]) end
--- Entries that were lost prove nothing either.
+-- Lost entries prove nothing either.
 if redis.call('EXISTS', KEYS[2]) == 0 then floor = seq end
--- Numbers go on beyond those that are lost with a server, if a replica takes over that had not got them yet: entries were
--- stored under them, and instances have read up to them.
+-- Numbers must go beyond any that were lost with a server because the replica that took over had not received them:
+-- entries were stored under those, and instances have read up to them.
 local before, time = seq, redis.call('TIME')
 seq = math.max(tonumber(seq), time[1] * 1000000 + time[2])
 for i = 4, #ARGV do

@@ -1,9 +1,9 @@
--- Takes a lease of a lock, unless as many hold one as may. A holder who asks again keeps its fence.
--- KEYS: who holds a lease, the last fence
--- ARGV: owner, how long (ms), how many may hold one, how long the last fence is kept (ms)
--- Reply: 1 granted, 0 held by as many as may, -1 held under another number of permits;
---        fence, now (ms), the end of this lease or of the first to end (ms), permits in force
--- The first key is a hash: owner -> "end fence", and '' -> how many may hold one while anybody does.
+-- Acquires a lease on a lock, unless all permits are held. A holder who asks again keeps its fence.
+-- KEYS: holders, the last fence
+-- ARGV: owner, how long the lease lasts (ms), number of permits, how long the last fence is kept (ms)
+-- Reply: 1 granted, 0 all permits are held, -1 held with a different number of permits;
+--        fence, now (ms), the end of this lease, or of the first one to end (ms), number of permits in force
+-- The first key is a hash: owner -> "end fence", and '' -> the number of permits while anybody holds one.
 local time = redis.call('TIME')
 local micros = time[1] * 1000000 + time[2]
 local now = math.floor(micros / 1000)
@@ -26,7 +26,7 @@ end
 if holders > 0 and in_force ~= permits then return {-1, 0, now, first, in_force} end
 if not own and holders >= permits then return {0, 0, now, first, permits} end
 if #gone > 0 then redis.call('HDEL', KEYS[1], unpack(gone)) end
--- Greater than the last where that is known, and the time where it was lost: fences only grow.
+-- Greater than the last fence, and no less than the time, in case the last one was lost: fences only grow.
 local fence = own or math.max(last + 1, micros)
 local ends = now + tonumber(ARGV[2])
 redis.call('HSET', KEYS[1], '', permits, ARGV[1], string.format('%.0f %.0f', ends, fence))

@@ -1,7 +1,7 @@
--- Gives a lease back.
--- KEYS: who holds a lease
+-- Releases a lease.
+-- KEYS: holders
 -- ARGV: owner
--- Reply: 1 given back, 0 nobody held one, -1 others do
+-- Reply: 1 released, 0 nobody held one, -1 others do
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local held, own, others = redis.call('HGETALL', KEYS[1]), false, false

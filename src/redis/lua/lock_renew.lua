@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Prolongs a lease that has not ended. One that has is not taken anew.
--- KEYS: who holds a lease, the last fence
--- ARGV: owner, how long from now (ms), how long the last fence is kept (ms)
--- Reply: 1 prolonged, 0 no such lease; fence, now (ms), its end (ms)
+-- Renews a lease that has not ended. One that has ended is not acquired again.
+-- KEYS: holders, the last fence
+-- ARGV: owner, how long the lease lasts from now (ms), how long the last fence is kept (ms)
+-- Reply: 1 renewed, 0 no such lease; fence, now (ms), end of the lease (ms)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ends, fence = string.match(redis.call('HGET', KEYS[1], ARGV[1]) or '', '^(%d+) (%d+)$')

@@ -1,24 +1,25 @@
--- Appends events to a topic once, keeps the topic within its bounds, and tells whoever listens.
--- Each event names the one before it, so that readers see whether they missed any.
--- KEYS: topic, its state, mark of this request
--- ARGV: most events, how long one is kept (ms), time to live of the mark (ms), what the request says (hash),
---       consumers (separated by blanks), channel to ring or '', message for it, channel of the topic or '',
---       then type and data of each event, 1 to 100 of them
--- Reply: 1 done, 0 the request was done before, -1 another request has the mark; ids (separated by blanks)
+-- Appends events to a topic, once, trims the topic, and notifies subscribers.
+-- Each event names the one before it, so that readers can tell whether they missed any.
+-- KEYS: topic, its state, marker of this request
+-- ARGV: maximum number of events, how long one is kept (ms), time to live of the marker (ms), hash of the request,
+--       consumers (separated by spaces), channel to wake the subscriber on or '', message for it, channel of the topic
+--       or '', then type and data of each event, 1 to 100 of them
+-- Reply: 1 done, 0 the request was carried out before, -1 the marker belongs to a different request; ids (separated by
+--        spaces)
 local said, ids = string.match(redis.call('GET', KEYS[3]) or '', '^(%x+) (.+)$')
 if said == ARGV[4] then return {0, ids} end
 if said then return {-1, ''} end
--- The state outlives the events, so that the first one after a pause names the last one before it.
+-- The state outlives the events, so that the first event after a pause can name the last one before it.
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 local previous = last and last[1] or redis.call('HGET', KEYS[2], 'last') or ''
--- A consumer that is new to the topic begins with these events.
+-- A consumer that is new to the topic starts with these events.
 for consumer in string.gmatch(ARGV[5], '%S+') do
   redis.call('HSETNX', KEYS[2], 'at:' .. consumer, previous == '' and '0-0' or previous)
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local id, made = '*', {}
--- A stream that begins anew goes on with greater ids, even if the clock was set back.
+-- A stream that starts anew continues with greater ids, even if the clock was set back.
 if not last and previous ~= '' then
   id = string.format('%.0f-0', math.max(now, string.match(previous, '^%d+') + 1))
 end

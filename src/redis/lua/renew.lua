@@ -1,7 +1,7 @@
--- A sign of life of whoever leads a fetch.
+-- A sign of life from whoever leads a fetch.
 -- KEYS: lead, generation
--- ARGV: token, how long a lead lasts (ms), how long its generation lasts (ms), 1 if it made progress, what a
---       body under way is published as or ''
+-- ARGV: token, how long a lead lasts (ms), how long its generation lasts (ms), 1 if the fetch made progress, the fields
+--       and entry to publish for a body under way, or ''
 -- Reply: 1 still leads, 0 does not
 local token, of = string.match(redis.call('GET', KEYS[1]) or '', '^[LP](%x+) (%x+)')
 if token ~= ARGV[1] then return 0 end

@@ -1,7 +1,7 @@
--- Drops a resource with all its variants, and the right of every fetch under way to store, but for that of one.
+-- Drops a resource with all its variants. Of the fetches under way, only the caller's may still store its response.
 -- KEYS: generation, resource
--- ARGV: generation in which that one began, the next one, how long it lasts (ms), what the keys of variants begin with
--- Reply: 1 done, 0 the resource was purged since
+-- ARGV: generation in which that fetch began, the next one, how long that lasts (ms), prefix of the keys of variants
+-- Reply: 1 done, 0 the resource was purged since then
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local variants = string.match(redis.call('GET', KEYS[2]) or '', '^V%x+ %S+(.*)$')
 redis.call('UNLINK', KEYS[2])

@@ -1,12 +1,11 @@
--- Begins a session. What was there under the same key, which only a chosen id can have, is replaced where
--- allowed.
+-- Creates a session. If one exists under the same key, which is possible only with an id that the caller chose, it is
+-- replaced, provided that is allowed.
 -- KEYS: session, epoch of its user, index of its user
--- ARGV: name of this write, hash of the secret ('' for none), idle time (ms), 1 where it is this session's
---       own, longest life (ms), version that must be there (-1 none, -2 any), user or '', epoch to begin
---       with, name in the index, most sessions of a user, what the keys of the user's sessions begin with;
---       then names and values
--- Reply: state (0 there is one, 1 begun, 2 replaced, -1 another version), version, now (ms), time to live
---        (ms), end (ms), begin (ms)
+-- ARGV: name of this write, hash of the secret ('' for none), idle time (ms), 1 if that is this session's own, longest
+--       life (ms), version that must exist (-1 no session, -2 any or none), user or '', epoch to create, name in the
+--       index, maximum number of sessions of a user, prefix of the keys of the user's sessions; then names and values
+-- Reply: state (0 one exists, 1 created, 2 replaced, -1 a different version), version, now (ms), time to live (ms),
+--        end (ms), beginning (ms)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local idle, life, expected = tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -21,7 +20,7 @@ if version and expected == -1 then return reply(0) end
 if expected >= 0 and tonumber(version or -1) ~= expected then return reply(-1) end
 local epoch = ''
 if ARGV[7] ~= '' then
-  -- A lost epoch ends all sessions of its user, since the next one is another: better than to bring any back.
+  -- A lost epoch ends all sessions of its user, because the next one is different: better that than to revive any.
   epoch = redis.call('GET', KEYS[2])
   if not epoch then
     epoch = ARGV[8]
@@ -32,7 +31,7 @@ if ARGV[7] ~= '' then
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
   local over = redis.call('ZCARD', KEYS[3]) - ARGV[10]
   if over >= 0 then
-    -- Those that were not used for too long stand there yet, and count for nothing.
+    -- Those that expired because they were not used are still listed, but do not count.
     for _, name in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
       if redis.call('EXISTS', ARGV[11] .. name) == 0 then over = over - redis.call('ZREM', KEYS[3], name) end
     end
@@ -47,7 +46,7 @@ if ARGV[7] ~= '' then
   if redis.call('PTTL', KEYS[3]) < life then redis.call('PEXPIRE', KEYS[3], life) end
 end
 local state = version and 2 or 1
--- The versions under a chosen id grow on after its session has ended: they begin with the microsecond.
+-- Under a chosen id, versions keep growing even after a session has ended: they start with the time in microseconds.
 version = math.max(ARGV[2] == '' and time[1] * 1000000 + time[2] or 1, tonumber(version or 0) + 1)
 ends, begun = now + life, now
 redis.call('UNLINK', KEYS[1])

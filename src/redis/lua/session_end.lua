@@ -1,7 +1,7 @@
--- Ends a session, at once or so that it can be read for a while longer.
+-- Ends a session, either completely or so that it can be read for a while longer.
 -- KEYS: session, index of its user
--- ARGV: for how long it can still be read (ms, 0 for not at all), name in the index
--- Reply: 1 it was there, 0 it was not
+-- ARGV: how long it can still be read (ms, 0 for not at all), name in the index
+-- Reply: 1 it existed, 0 it did not
 local there = redis.call('EXISTS', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[2])
 if ARGV[1] == '0' then

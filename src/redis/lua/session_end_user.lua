@@ -1,7 +1,8 @@
--- Ends all sessions of a user, perhaps but one: their epoch goes, and a session of another epoch is none.
--- KEYS: epoch, index, the session that stays (any other key of the user where none does)
--- ARGV: next epoch, name in the index of the one that stays, or ''
--- Reply: how many the index had, without the one that stays; 0 where this has been done before
+-- Ends all sessions of a user, optionally except one. Their epoch is dropped, and a session with a different epoch is
+-- invalid.
+-- KEYS: epoch, index, the session to keep (if none, any key of the user)
+-- ARGV: next epoch, name in the index of the session to keep, or ''
+-- Reply: how many the index had, not counting the one that is kept; 0 if the sessions have already been ended
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local epoch = redis.call('GET', KEYS[1])

@@ -1,7 +1,7 @@
--- Lists the sessions of a user, and forgets those in the index that have ended.
+-- Lists the sessions of a user, and removes from the index those that have ended.
 -- KEYS: index, epoch
--- ARGV: what the keys of the user's sessions begin with
--- Reply: how many, now (ms), a line for each: name, version, time to live (ms), end (ms), begin (ms)
+-- ARGV: prefix of the keys of the user's sessions
+-- Reply: how many, now (ms), then text with a line for each: name, version, time to live (ms), end (ms), beginning (ms)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local epoch, lines = redis.call('GET', KEYS[2]), {}

@@ -1,9 +1,9 @@
--- Reads a session, prolongs it where that is due, and ends it where an id is used again that was given up.
+-- Reads a session, extends it if that is due, and ends it if a superseded secret is used again.
 -- KEYS: session, epoch of its user, index of its user
--- ARGV: hash of the secret, or '' from who needs none; idle time (ms); by how much it must be prolonged to be
---       (ms), or '' for not at all; name in the index; what the keys of its past begin with
--- Reply: state (0 none, 1 current, 2 by a past secret, 3 ended now), version, now (ms), time to live (ms),
---        end (ms), begin (ms), user, data
+-- ARGV: hash of the secret, or '' from a caller that needs none; idle time (ms); the least gain for which the session
+--       is extended (ms), or '' to never extend it; name in the index; prefix of the keys of its earlier copies
+-- Reply: state (0 none, 1 current, 2 only to be read: an earlier copy, or a session that has ended, 3 ended now,
+--        because of a superseded secret), version, now (ms), time to live (ms), end (ms), beginning (ms), user, data
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function read(key)
@@ -30,8 +30,8 @@ if tonumber(session.x) <= now then return ended(0) end
 if session.u ~= '' and session.e ~= redis.call('GET', KEYS[2]) then return ended(0) end
 local ttl = redis.call('PTTL', KEYS[1])
 if ARGV[1] ~= '' and session.h ~= ARGV[1] then
-  -- A session without secret is opened by none. Every other secret was its own once, or its token would not
-  -- be signed.
+  -- A session without a secret cannot be opened with one. Any other secret must have been this session's once, or its
+  -- token would not be signed.
   if session.h == '' then return reply(0, {}, 0) end
   local till = string.match(session.p, ARGV[1] .. '=(%d+)')
   if not till or tonumber(till) <= now then return ended(3) end
@@ -41,7 +41,7 @@ if ARGV[1] ~= '' and session.h ~= ARGV[1] then
 end
 if session.m then return reply(2, session, ttl) end
 local want = math.min(tonumber(session.i or ARGV[2]), session.x - now)
--- A short idle time of its own would never be prolonged by as much as is worth it for all others.
+-- With a short idle time of its own, the session could never gain as much as is required of the others.
 local worth = tonumber(ARGV[3])
 if worth and session.i then worth = math.min(worth, session.i / 10) end
 if worth and want - ttl >= worth then

@@ -1,11 +1,12 @@
--- Writes to a session that there is; never makes one, so that no slow writer undoes a logout.
+-- Writes to an existing session; never creates one, so that no slow writer undoes a logout.
 -- KEYS: session, epoch of its user
--- ARGV: name of this write, version that must be there (-1 any), idle time (ms), 1 where that becomes this
---       session's own, 1 to replace all members, most bytes of data, most members, hash of the secret that
---       must be there ('' any), hash of the next secret ('' for none), for how long the one before still
---       reads (ms), what the keys of its past begin with; then names and values, '' where a member goes
--- Reply: state (0 none, 1 done, -1 another version, -2 too large, -3 another secret), version, now (ms), time
---        to live (ms), end (ms), begin (ms)
+-- ARGV: name of this write, version that the session must have (-1 any), idle time (ms), 1 if that becomes this
+--       session's own, 1 to replace all members, maximum bytes of data, maximum number of members, hash of the secret
+--       that the session must have ('' any), hash of the next secret ('' to keep the current one), how long the current
+--       one can then still read (ms), prefix of the keys of its earlier copies; then names and values of members, '' as
+--       the value to remove one
+-- Reply: state (0 no session, 1 done, -1 a different version, -2 too large, -3 a different secret), version, now (ms),
+--        time to live (ms), end (ms), beginning (ms)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local all, session = redis.call('HGETALL', KEYS[1]), {}
@@ -33,7 +34,7 @@ for name, value in pairs(members) do
 end
 if size > tonumber(ARGV[6]) or count > tonumber(ARGV[7]) then return reply(-2) end
 if ARGV[9] ~= '' then
-  -- Who comes with the secret before reads what was there before, so that it sees nothing of a login.
+  -- The previous secret reads the previous data, so that it reveals nothing of a login.
   local past = {}
   if session.h ~= '' and tonumber(ARGV[10]) > 0 then
     redis.call('HSET', ARGV[11] .. session.h, unpack(all))
@@ -57,7 +58,7 @@ if ARGV[4] == '1' then
   redis.call('HSET', KEYS[1], 'i', ARGV[3])
   session.i = ARGV[3]
 end
--- A new secret alone changes no data, so whoever reads it now may still write.
+-- A new secret alone changes no data, so whoever has read the data may still write.
 if #ARGV > 11 or ARGV[5] == '1' then
   session.v = string.format('%.0f', session.v + 1)
 end

@@ -1,11 +1,12 @@
 -- Stores a response, unless its resource was purged since the fetch began, and ends the lead of its fetch.
--- KEYS: generation, resource, variant (the resource again where nothing is varied on), lead
--- ARGV: generation the fetch began with, fields varied on or '', variant, entry, time to live (ms),
---       most variants of a resource or 0 for any number, what the keys of its variants begin with, token of the lead or '',
---       what else is said of the lead, how long that stays (ms), how the record begins (9 bytes) that may be replaced or '' for any
+-- KEYS: generation, resource, variant (or the resource again if the response does not vary), lead
+-- ARGV: generation in which the fetch began, fields varied on or '', variant, entry, time to live (ms), maximum number
+--       of variants of a resource or 0 for any number (the index then lists none), prefix of the keys of its variants,
+--       token of the lead or '', the rest of the ended lead, how long that is kept (ms), first 9 bytes of the record
+--       that may be replaced or '' for any
 -- Reply: 1 stored, 0 refused
--- The resource holds "E" and its entry, or an index: "V", its name, the fields varied on, the variants.
--- A variant holds the name of its index, so that none outlives it.
+-- The resource holds "E" and its entry, or an index: "V", the name of the index, the fields varied on, the variants.
+-- A variant holds the name of its index, so that no later index finds it.
 if ARGV[8] ~= '' then
   local token, of = string.match(redis.call('GET', KEYS[4]) or '', '^[LP](%x+) (%x+)')
   if token == ARGV[8] then
@@ -13,7 +14,7 @@ if ARGV[8] ~= '' then
   end
 end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
--- Whether another record stands there than the one that may be replaced.
+-- Whether the stored record is a different one from that which may be replaced.
 local function is_another()
   local first = redis.call('GETRANGE', KEYS[2], 0, 9)
   if string.sub(first, 1, 1) ~= 'V' then return first ~= '' and string.sub(first, 2) ~= ARGV[11] end

@@ -1,8 +1,8 @@
--- Takes a topic out of the list, unless it was noted a while ago only or again since: what it was noted for may
+-- Removes a topic from the list, unless it was noted only recently, or again since: the event it was noted for may
 -- still be on its way.
 -- KEYS: names of topics (ZSET: when noted, ms)
--- ARGV: name, when it was noted as far as we know, for how long it stays (ms)
--- Reply: 1 done, 0 not
+-- ARGV: name, when it was noted as far as the caller knows (ms), how long it stays in the list at least (ms)
+-- Reply: 1 removed, 0 not
 local noted = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,6 +1,6 @@
--- Notes that a topic is about to hold something for its consumers. Topics that nobody noted for so long go.
+-- Notes that a topic is about to hold events for its consumers. Drops topics that were last noted longer ago than that.
 -- KEYS: names of topics (ZSET: when noted, ms)
--- ARGV: name, for how long (ms)
+-- ARGV: name, how long it is kept (ms)
 -- Reply: 1
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

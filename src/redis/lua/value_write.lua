@@ -1,10 +1,11 @@
--- Writes a value or removes it, if that is still right. A fill under way is refused from then on.
+-- Writes or removes a value, if the condition still holds. From then on a fill under way is refused.
 -- KEYS: value, lease of a fill
--- ARGV: 'always', 'stamp', 'drop' (like 'stamp', and a fill under way may go on) or 'lease';
---       the stamp that was seen ('' for no value) or the lease;
+-- ARGV: condition: 'always', 'stamp', 'drop' (like 'stamp', but a fill under way may go on) or 'lease';
+--       the stamp that was seen ('' for no value), or the lease;
 --       record, or '' to remove the value; time to live (ms)
 -- Reply: 1 done, 0 refused; 1 if there was a value before
--- Sent twice it does the same: a record that stands already was written by the first, and what is gone is removed.
+-- Sending it twice has no further effect: if the record is already there, the first call wrote it, and if the value to
+-- remove is gone, the first call removed it.
 local mode, record = ARGV[1], ARGV[3]
 local seen = redis.call('GETRANGE', KEYS[1], 9, 24)
 local there = seen ~= '' and 1 or 0

@@ -1,6 +1,6 @@
--- GCRA (ITU-T I.371): a meter that runs empty at an even rate.
--- State: the theoretical arrival time (TAT) as "us:n", whole microseconds and n-ths of one, where n is the
--- limit: so no time is ever rounded. Every number here is a whole one below 2^53.
+-- GCRA (ITU-T I.371): a meter that drains at a constant rate.
+-- State: the theoretical arrival time (TAT) as "us:parts": whole microseconds, and a fraction of one in parts of
+-- 1/limit, so that no time is ever rounded. Every number here is an integer below 2^53.
 local function span(p, units)
   local parts = units * (p.period % p.limit)
   return units * math.floor(p.period / p.limit) + math.floor(parts / p.limit), parts % p.limit
@@ -25,7 +25,7 @@ algorithms.gcra = {
     p.us, p.part = tonumber(us or p.now), math.min(tonumber(part or 0), p.limit - 1)
     if p.us < p.now then p.us, p.part = p.now, 0 end
     p.most, p.most_part = later(p, p.now, 0, p.burst)
-    -- The limit was lowered, or the clock was ahead: written back, or it would never run empty.
+    -- The limit was lowered, or the clock was ahead. The corrected time is saved, or the meter would never drain.
     if after(p.us, p.part, p.most, p.most_part) then
       p.us, p.part, p.changed = p.most, p.most_part, true
     end
@@ -38,7 +38,7 @@ algorithms.gcra = {
   left = function(p)
     local us, part = p.most - p.us, p.most_part - p.part
     if part < 0 then us, part = us - 1, part + p.limit end
-    -- The product may be above 2^53, and then the quotient is wrong by one at most.
+    -- The product may exceed 2^53; the quotient is then off by one at most.
     local units = math.floor((us * p.limit + part) / p.period) + 1
     while units > 0 do
       local need, need_part = span(p, units)

@@ -33,7 +33,7 @@ for _, p in ipairs(policies) do
     change(p, units)
   end
   if units > 0 or p.changed then p.algorithm.save(p) end
-  -- A block that never ends was not made here.
+  -- A block without an end was not set by Spindrift.
   if p.blocked == -1 then redis.call('UNLINK', p.block) end
   local left = p.algorithm.left(p)
   local more = left < p.burst and p.algorithm.wait(p, left + 1) or 0

@@ -1,7 +1,7 @@
--- Units that each end at a time of their own: those of the exact log one period after they were taken, leases
--- when their time is over.
--- State: a sorted set of units, "<name>:<number>", scored by when they end (us). A unit that ends later than
--- it could is of a clock that was ahead: it does not count.
+-- Units that each end at a time of their own: in the exact log one period after they were taken, leases when they run
+-- out.
+-- State: a sorted set of units, "<name>:<number>", scored by when they end (us). A unit that ends later than is
+-- possible was taken while the clock was ahead, and does not count.
 local function score(us)
   return string.format('%.0f', us)
 end
@@ -49,7 +49,7 @@ algorithms.log = {
   take = algorithms.lease.take,
   give = function(p, cost)
     trim(p)
-    -- Its own: that of another would leave one that ends before it. Where it has none any more, the latest.
+    -- First the request's own units: after giving back another's, one that ends earlier would remain. Then the latest.
     local gone = 0
     for number = 1, cost do gone = gone + redis.call('ZREM', p.key, p.name .. ':' .. number) end
     if gone < cost then gone = gone + #redis.call('ZPOPMAX', p.key, cost - gone) / 2 end

@@ -1,16 +1,16 @@
--- Sliding window counter: the count of the last window fades while the next one is counted. What is left of it is
--- rounded to the nearest unit.
--- State: "window:number:count:before": the window (ms), its number since the epoch, the units taken in it, and
--- those taken in the one before.
+-- Sliding window counter: the count of the previous window fades during the current one. What remains of it is rounded
+-- to the nearest unit.
+-- State: "window:number:count:before": the length of a window (ms), the number of the current window since the epoch,
+-- the units taken in it, and those taken in the previous one.
 
--- How much of a window (ms) may be left, at the most, so that of `units` no more than `room` count.
+-- How much of a window (ms) may be left, at most, for `units` of the window before it to count as no more than `room`.
 local function fades(p, units, room)
   return math.ceil((2 * room + 1) * p.window / (2 * units)) - 1
 end
 local function faded(p)
   return math.floor((2 * p.before * p.rest + p.window) / (2 * p.window))
 end
--- Until no more than `room` units count (ms), if none is taken.
+-- How long until no more than `room` units count (ms), if none are taken.
 local function until_room(p, room)
   if faded(p) + p.count <= room then return 0 end
   if p.count <= room then return p.rest - fades(p, p.before, room - p.count) end
@@ -29,10 +29,10 @@ algorithms.window = {
     -- More than fits cannot have been counted under this limit: it was lowered.
     count, before = math.min(count, p.limit), math.min(before, p.limit)
     if window ~= p.window then
-      -- The period is another one now: what counts is what was taken, and it was taken just now.
+      -- The period was changed: all units that were taken count as taken just now.
       p.count, p.changed = math.min(count + before, p.limit), true
     elseif number >= p.number then
-      -- A later window than this one: the clock was ahead.
+      -- If the state is of a later window than the current one, the clock was ahead.
       p.count, p.before, p.changed = count, before, number > p.number
     elseif number == p.number - 1 then
       p.before = count
