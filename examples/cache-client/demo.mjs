@@ -1,10 +1,10 @@
-// node demo.mjs: every call once.
+// node demo.mjs: makes every call once.
 import { Spindrift } from "./spindrift.mjs";
 
 const { SPINDRIFT_URL: url, SPINDRIFT_TOKEN: token } = process.env;
 const cache = new Spindrift({ url, token });
 const show = (what, value) => console.log(`${what}: ${JSON.stringify(value) ?? "nothing"}`);
-const run = process.pid; // names of this run
+const run = process.pid; // makes the names unique to this run
 
 await cache.set(`user:${run}:1`, { name: "Ada" }, 60, ["users"]);
 show("get", await cache.get(`user:${run}:1`));
@@ -53,7 +53,7 @@ show("invalidateRoute", "done");
 
 const refused = (asked) => asked.then(() => "taken", (error) => error.status);
 show("checkRateLimit of a key that is too long", await refused(cache.checkRateLimit("k".repeat(10_000), 3, 3600)));
-const away = new Spindrift({ url: "http://127.0.0.1:1", token }); // nobody is there
+const away = new Spindrift({ url: "http://127.0.0.1:1", token }); // nothing is listening there
 show("get from nobody", await away.get("user:1"));
 show("getOrSet from nobody", await away.getOrSet("user:1", load));
 show("checkRateLimit by nobody", (await away.checkRateLimit("login:1", 3, 3600)).allowed);

@@ -1,5 +1,5 @@
-// A client of Spindrift's values, limits, locks, jobs, sessions and events with the calls of the cache service that it
-// replaces. Node.js 18 or newer, no packages.
+// A client for Spindrift's values, limits, locks, jobs, sessions and events. It has the calls of the cache service that
+// Spindrift replaces. Needs Node.js 18 or newer, and no packages.
 
 export class Spindrift {
   constructor({ url = "http://127.0.0.1:3000", token, timeout = 5000 }) {
@@ -8,7 +8,7 @@ export class Spindrift {
 
   // Values -----------------------------------------------------------------------------------------------
 
-  // The value, or undefined. Without Redis or Spindrift too: a cache that is away has nothing.
+  // The value, or undefined. Also undefined if Redis or Spindrift is unavailable: then the cache counts as empty.
   async get(key) {
     const response = await this.#call("GET", `/cache/${id(key)}`);
     return response.status === 200 ? response.json() : undefined;
@@ -34,24 +34,24 @@ export class Spindrift {
     return (await response.json()).results;
   }
 
-  // All keys that the glob matches, on all instances, in one write.
+  // Invalidates all keys that the glob matches, on all instances, in one write.
   async invalidatePattern(pattern) {
     const response = await this.#call("DELETE", `/cache?match=${id(pattern)}`);
     if (!response.ok) throw await problem(response);
   }
 
-  // Cache-aside. Of many callers, in any number of processes, one runs the factory; the others wait for it.
+  // Cache-aside. Of many callers, in any number of processes, one runs the factory, and the others wait for its result.
   async getOrSet(key, factory, ttlSeconds = 3600) {
     const until = Date.now() + 10_000;
     while (Date.now() < until) {
       const response = await this.#call("GET", `/cache/${id(key)}?lease=10&wait=5`);
       if (response.status === 200) return response.json();
-      if (response.status === 202) continue; // another makes it, and is not done yet
+      if (response.status === 202) continue; // another caller is still making it
       const { fill } = response.status === 404 ? await response.json() : {};
       if (!fill) break;
       return this.#fill(key, fill, factory, ttlSeconds);
     }
-    return factory(); // with nobody to ask, or when nobody gets it done
+    return factory(); // Spindrift is unavailable, or no caller finished in time
   }
 
   async #fill(key, fill, factory, ttlSeconds) {
@@ -59,17 +59,17 @@ export class Spindrift {
     let stored = { ok: false };
     try {
       const value = await factory();
-      stored = await this.#call("PUT", `${at}&ttl=${ttlSeconds}`, value ?? null); // 409: what was set meanwhile stays
+      stored = await this.#call("PUT", `${at}&ttl=${ttlSeconds}`, value ?? null); // 409: a newer value stays
       return value;
     } finally {
-      if (!stored.ok) await this.#call("DELETE", at); // let another try
+      if (!stored.ok) await this.#call("DELETE", at); // lets another caller try
     }
   }
 
   // Limits -----------------------------------------------------------------------------------------------
 
-  // A sliding window. Lets through what cannot be counted while Redis or Spindrift is away. What is no question (a key that is
-  // too long, a limit of 0) throws: who sends it must not get around the limit.
+  // A sliding window. If Redis or Spindrift is unavailable, requests are let through uncounted. An invalid call (a key
+  // that is too long, a limit of 0) throws, so that nobody gets around the limit by causing one.
   async checkRateLimit(key, limit, windowSeconds) {
     const question = { key, limit, period: windowSeconds, algorithm: "window" };
     const response = await this.#call("POST", "/limits/client/check", question);
@@ -96,7 +96,7 @@ export class Spindrift {
 
   // Locks ------------------------------------------------------------------------------------------------
 
-  // The lock's id and fence, or undefined when another holds it.
+  // The lock's id and fence, or undefined if somebody else holds the lock.
   async acquireLock(key, ttlSeconds) {
     const response = await this.#call("POST", `/locks/${id(key)}`, { ttl: ttlSeconds });
     if (response.status === 409) return undefined;
@@ -118,7 +118,7 @@ export class Spindrift {
     return (await response.json()).id;
   }
 
-  // The next job, for good, or undefined. For work that must be done, claim and ack.
+  // The next job, or undefined. If the caller fails, the job is lost: claim and acknowledge work that must be done.
   async dequeue(queue) {
     const response = await this.#call("POST", `/queues/${id(queue)}/dequeue`);
     if (!response.ok) throw await problem(response);
@@ -127,7 +127,7 @@ export class Spindrift {
 
   // Events -----------------------------------------------------------------------------------------------
 
-  // Kept, in order, for whoever follows: examples/events has the other side.
+  // Events are stored, in order, for all who follow the channel: examples/events shows how.
   async publish(channel, message) {
     const response = await this.#call("POST", `/channels/${id(channel)}`, { data: message });
     if (!response.ok) throw await problem(response);
@@ -148,9 +148,9 @@ export class Spindrift {
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: AbortSignal.timeout(this.timeout + 5000 * path.includes("wait=")),
     });
-    // No answer is one as well: what may fail goes on, and the rest throws.
+    // No answer counts as an answer with status 0: calls that tolerate failure continue, the others throw.
     const response = await asked.catch((error) => ({ ok: false, status: 0, text: async () => String(error.cause ?? error) }));
-    // A wrong token is no missing value.
+    // A wrong token must not look like a missing value.
     if (response.status === 401 || response.status === 403) throw await problem(response);
     return response;
   }

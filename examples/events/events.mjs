@@ -1,10 +1,10 @@
-// Server-Sent Events for programs: published once, followed with nothing lost, read by a token that is good for
-// some topics and some time.
+// Server-Sent Events for programs: events are published once, followed without losing any, and read with a token that
+// is valid for certain topics and for a limited time.
 import { createHmac } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
-// A token for these topics, good for `ttl` seconds: a JSON Web Token (RFC 7519) under the first of session_keys.
-// Whoever has the key can make one without asking; others ask POST /_spindrift/v1/channels:token.
+// A token for these topics, valid for `ttl` seconds: a JSON Web Token (RFC 7519), signed with a key derived from the
+// first of session_keys. Whoever has that can issue tokens; others get one from POST /_spindrift/v1/channels:token.
 export function sign(sessionKey, topics, ttl = 600) {
   const key = createHmac("sha256", sessionKey).update("spindrift topic token v1").digest();
   const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -12,7 +12,7 @@ export function sign(sessionKey, topics, ttl = 600) {
   return `${signed}.${createHmac("sha256", key).update(signed).digest("base64url")}`;
 }
 
-// Publishes one event, or an array of them. With a key it is published once, however often this is repeated.
+// Publishes an event, or an array of events. With a key they are published once, however often the call is repeated.
 export async function publish(url, adminToken, topic, events, key) {
   const response = await fetch(`${url}/_spindrift/v1/channels/${encodeURIComponent(topic)}`, {
     method: "POST",
@@ -28,9 +28,9 @@ export async function publish(url, adminToken, topic, events, key) {
   return response.json();
 }
 
-// Yields the events of a topic, `{ id, type, data }`, from behind `lastId` on: an id, "earliest", or undefined for
-// now. Streams end by themselves every 25 s; this comes back with the last id it saw, so nothing is lost. What is
-// not kept any more arrives as an event of the type "gap".
+// Yields the events of a topic, `{ id, type, data }`, starting after `lastId`: an id, "earliest", or undefined for
+// now. Streams end by themselves within 25 s; this reconnects with the last id it saw, so that nothing is lost. If
+// events are no longer kept, an event of type "gap" arrives instead.
 export async function* follow(url, token, topic, lastId, { signal, onOpen } = {}) {
   let retry = 1000;
   while (!signal?.aborted) {
@@ -39,7 +39,7 @@ export async function* follow(url, token, topic, lastId, { signal, onOpen } = {}
     if (lastId) headers["last-event-id"] = lastId;
     try {
       const response = await fetch(address, { headers, signal });
-      // Another token is needed, or another topic: coming back would not help.
+      // A different token is needed, or a different topic: reconnecting would not help.
       if (response.status >= 400 && response.status < 500) {
         throw Object.assign(new Error(`following: ${response.status} ${await response.text()}`), { final: true });
       }
@@ -59,7 +59,7 @@ export async function* follow(url, token, topic, lastId, { signal, onOpen } = {}
   }
 }
 
-// The blocks of a stream, as the HTML Living Standard has them (9.2.6).
+// The blocks of a stream, as defined in the HTML Living Standard (9.2.6).
 async function* blocks(body) {
   let text = "";
   const decoder = new TextDecoder();

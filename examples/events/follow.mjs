@@ -1,4 +1,4 @@
-// node follow.mjs topic [--from id] [--count n]: prints events as they come, and from where it is told.
+// node follow.mjs topic [--from id] [--count n]: prints events as they arrive, starting from now or after the given id.
 import { parseArgs } from "node:util";
 import { follow, sign } from "./events.mjs";
 

@@ -1,4 +1,4 @@
-// node publish.mjs topic type data...: publishes an event for each data, all or none.
+// node publish.mjs topic type data...: publishes an event for each data argument, all or none.
 import { randomUUID } from "node:crypto";
 import { publish } from "./events.mjs";
 
@@ -8,6 +8,6 @@ if (!token || data.length === 0) {
   console.error("expected SPINDRIFT_TOKEN, and: node publish.mjs topic type data...");
   process.exit(2);
 }
-// The key makes it safe to send again when the answer was lost.
+// Because of the key, the same request could safely be sent again if its answer was lost.
 const answer = await publish(url, token, topic, data.map((one) => ({ type, data: one })), randomUUID());
 console.log(answer.ids.join("\n"));

@@ -1,9 +1,9 @@
 #!/bin/sh
-# The life of jobs, by curl: once by an idempotency key, a retry, dead letters, a replay.
+# The life of jobs, with curl: an idempotency key, a retry, dead letters, a replay.
 #
 #   SPINDRIFT_TOKEN=... ./jobs.sh
 #
-# SPINDRIFT_URL is where Spindrift is (http://127.0.0.1:3000), QUEUE the queue (demo-<number of this process>).
+# SPINDRIFT_URL is the address of Spindrift (http://127.0.0.1:3000), QUEUE the queue (demo-<id of this process>).
 set -eu
 : "${SPINDRIFT_TOKEN:?expected the admin_token in SPINDRIFT_TOKEN}"
 queue=${SPINDRIFT_URL:-http://127.0.0.1:3000}/_spindrift/v1/queues/${QUEUE:-demo-$$}
@@ -14,8 +14,8 @@ call() { # method path [curl option...]
     curl --silent --show-error --fail-with-body --max-time 30 \
         -X "$method" "$queue$path" -H "Authorization: Bearer $SPINDRIFT_TOKEN" "$@"
 }
-text() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }     # a member of JSON that is a text
-claim() { # one job: its id and token
+text() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }     # a member of a JSON object, a string
+claim() { # claims one job, and sets its id and token
     answer=$(call POST /claim -d '{"lease":30,"wait":5}')
     id=$(printf %s "$answer" | text id) token=$(printf %s "$answer" | text token)
     [ -n "$id" ] || { echo "expected a job, found $answer" >&2; exit 1; }

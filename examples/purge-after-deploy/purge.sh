@@ -1,9 +1,9 @@
 #!/bin/sh
-# Purges by tag after a deploy, and fetches the front page anew.
+# Purges by tag after a deploy, then requests the front page.
 #
 #   SPINDRIFT_TOKEN=... ./purge.sh [--soft] tag...
 #
-# SPINDRIFT_URL is where Spindrift is (http://127.0.0.1:3000), SITE what visitors ask for (the same).
+# SPINDRIFT_URL is the address of Spindrift (http://127.0.0.1:3000), SITE the one that visitors use (the same).
 set -eu
 url=${SPINDRIFT_URL:-http://127.0.0.1:3000}
 site=${SITE:-$url}
@@ -20,7 +20,7 @@ fi
 tags=$(printf ',"%s"' "$@")
 body="{\"tags\":[${tags#,}],\"soft\":$soft}"
 
-# 503 says that Redis is away and that some of it may have been done. Doing it again is always safe.
+# 503: Redis is unavailable, and part of the purge may have been carried out. Repeating it is always safe.
 tries=5
 while :; do
     answer=$(curl --silent --show-error --max-time 30 -w ' %{http_code}' \
@@ -36,6 +36,6 @@ while :; do
 done
 echo "purged: ${answer% 200}"
 
-# The answer came when it was done: from here on no instance serves what was purged.
+# The purge was done when the answer came: from now on, no instance serves what was purged.
 echo "$site/ -> $(curl --silent --show-error --max-time 30 -o /dev/null -D - "$site/" \
     | tr -d '\r' | sed -n 's/^[Cc]ache-[Ss]tatus: //p')"

@@ -1,10 +1,10 @@
-// An origin that remembers its visitors and keeps nothing: Spindrift has the sessions. Any number of these may run, and
-// any of them answers any request. Node.js 18 or newer, no packages.
+// An origin that knows its visitors but keeps no state: Spindrift keeps the sessions. Any number of copies may run, and
+// any of them can answer any request. Needs Node.js 18 or newer, and no packages.
 //
 //   node origin.mjs [port]
 import { createServer } from "node:http";
 
-// What is known of the visitor, and what the response says to change it.
+// What is known about the visitor; the methods change it, through fields of the response.
 class Session {
   #response;
   constructor(request, response) {
@@ -13,11 +13,11 @@ class Session {
     this.data = text ? JSON.parse(Buffer.from(text, "base64url")) : {};
     this.user = request.headers["spindrift-session-user"];
   }
-  // Members are replaced one by one, so requests at the same time do not lose each other's.
+  // Members are replaced individually, so concurrent requests do not overwrite each other's.
   merge(members) {
     this.#say("merge", Buffer.from(JSON.stringify(members)).toString("base64url"));
   }
-  // A login: a new id with the same data.
+  // A login: the data stays, the id changes.
   login(user) {
     this.#say("user", encodeURIComponent(user));
   }
@@ -32,7 +32,7 @@ class Session {
 const routes = new Map();
 const on = (method, path, handler) => routes.set(`${method} ${path}`, handler);
 
-// For everybody: no session is needed, and the cache may keep it.
+// The same for everybody: it needs no session, and may be cached.
 on("GET", "/", (request, response) => {
   response.setHeader("Cache-Control", "max-age=60");
   response.end("Welcome to the shop.\n");
@@ -47,7 +47,7 @@ on("GET", "/account", (request, response) => {
 on("POST", "/account/login", async (request, response) => {
   const { user } = JSON.parse((await read(request)) || "{}");
   if (!user) return response.writeHead(400).end("expected a user\n");
-  // Here the password would be checked. Who logs in gets another id: one that was planted is worth nothing.
+  // The password would be checked here. A login changes the id, so an id that an attacker planted becomes worthless.
   request.session.login(user);
   response.end(`welcome, ${user}\n`);
 });

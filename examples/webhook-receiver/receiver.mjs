@@ -1,16 +1,17 @@
-// A receiver of webhooks that believes only what is signed (Standard Webhooks), and does each message once.
+// A receiver of webhooks that accepts only signed messages (Standard Webhooks), and handles each message once.
 //
 //   WEBHOOK_KEY=whsec_... node receiver.mjs [port]
 //
-// Several keys are separated by commas: while a key is changed, both count. Node.js 18 or newer, no packages.
+// Several keys are separated by commas: while a key is rotated, both are valid. Needs Node.js 18 or newer, and no
+// packages.
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
 import { pathToFileURL } from "node:url";
 
-const TOLERANCE = 5 * 60; // seconds between the sender's clock and ours, and for how long a message can be replayed
+const TOLERANCE = 5 * 60; // seconds that a timestamp may differ from our clock, and for which a message can be replayed
 const LARGEST = 512 * 1024;
 
-// Whether one of the signatures is that of one of the keys. Compared in constant time.
+// Returns what is wrong, or undefined if a signature was made with one of the keys. Compares in constant time.
 export function verify(keys, headers, content, now = Date.now() / 1000) {
   const [id, timestamp, signatures] = ["id", "timestamp", "signature"].map((name) => headers[`webhook-${name}`]);
   if (!id || !signatures || !/^\d+$/.test(timestamp ?? "")) return "expected webhook-id, -timestamp and -signature";
@@ -35,11 +36,11 @@ async function read(request) {
     if ((size += piece.length) > LARGEST) return undefined;
     pieces.push(piece);
   }
-  return Buffer.concat(pieces); // as it came: what is parsed and written again has another signature
+  return Buffer.concat(pieces); // byte for byte: JSON that is parsed and written again has a different signature
 }
 
 export function receiver(keys, handle) {
-  const seen = new Set(); // in earnest: a unique column in the database, written together with what was done
+  const seen = new Set(); // in production: a unique column in the database, written together with the effects
   return createServer(async (request, response) => {
     const end = (status, text = "") => response.writeHead(status).end(text);
     const content = request.method === "POST" ? await read(request) : undefined;
@@ -47,14 +48,14 @@ export function receiver(keys, handle) {
     const wrong = verify(keys, request.headers, content);
     if (wrong) return end(401, wrong);
     const id = request.headers["webhook-id"];
-    if (seen.has(id)) return end(204); // delivered before: at least once means that this happens
+    if (seen.has(id)) return end(204); // delivered before, which at-least-once delivery allows
     try {
       await handle(JSON.parse(content), id);
       seen.add(id);
       end(204);
     } catch (error) {
       console.error(`${id}: ${error.message}`);
-      end(500); // it comes again, later
+      end(500); // it will be delivered again, later
     }
   });
 }

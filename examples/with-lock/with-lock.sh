@@ -1,18 +1,18 @@
 #!/bin/sh
-# Runs a command while holding a lock: on all machines that try, one at a time.
+# Runs a command while holding a lock: of all machines that try, one at a time.
 #
 #   SPINDRIFT_TOKEN=... ./with-lock.sh name command [argument...]
 #
-# SPINDRIFT_URL is where Spindrift is (http://127.0.0.1:3000). TTL is how long the lease lasts without being
+# SPINDRIFT_URL is the address of Spindrift (http://127.0.0.1:3000). TTL is how long the lease lasts unless it is
 # renewed (30 s), WAIT how long to wait for others (0 s, up to 10). The command finds its fence in FENCE.
-# Ends as the command does; with 75 (EX_TEMPFAIL) when another holds the lock or the lease was lost.
+# Exits with the status of the command, or with 75 (EX_TEMPFAIL) if somebody else holds the lock or the lease was lost.
 set -eu
 : "${SPINDRIFT_TOKEN:?expected the admin_token in SPINDRIFT_TOKEN}"
 [ $# -ge 2 ] || { echo "expected a name and a command" >&2; exit 2; }
 lock=${SPINDRIFT_URL:-http://127.0.0.1:3000}/_spindrift/v1/locks/$1
 ttl=${TTL:-30}
 shift
-# An owner of our own: if the answer is lost, asking again gives the same lease.
+# Our own owner: if the answer is lost, asking again with it returns the same lease.
 owner=$(uname -n):$$:$(date +%s)
 
 call() { # method path [curl option...]
@@ -32,7 +32,7 @@ export FENCE
 lost=$(mktemp)
 "$@" &
 command=$!
-# Renews at a third of the lease. When that fails, another may have begun: the command is ended.
+# Renews the lease every third of its time. If that fails, another machine may have started, so the command is ended.
 (
     nap=
     trap '[ -z "$nap" ] || kill "$nap"; exit' TERM
@@ -52,5 +52,5 @@ if [ -s "$lost" ]; then
     echo "the lease was lost while the command ran" >&2
     exit 75
 fi
-call DELETE "?token=$owner" > /dev/null || true # else it ends by itself
+call DELETE "?token=$owner" > /dev/null || true # if this fails, the lease ends by itself
 exit "$status"

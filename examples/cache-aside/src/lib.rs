@@ -1,8 +1,8 @@
-//! Forecasts that take long to work out, each worked out once for all instances.
+//! Forecasts that take long to compute, each computed only once for all instances.
 //!
 //! | request | what it does with values |
 //! |---|---|
-//! | `GET /forecast/{city}` | get, or make and set: of many callers one makes it |
+//! | `GET /forecast/{city}` | get, or make and set: of many callers, one makes it |
 //! | `HEAD /forecast/{city}` | exists |
 //! | `PUT /forecast/{city}` | set |
 //! | `DELETE /forecast/{city}` | delete |
@@ -24,7 +24,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How much of a request's content is read, in bytes.
 const MAX_CONTENT: usize = 64 * 1024;
 
-/// How long a forecast holds.
+/// How long a forecast is kept.
 const TTL: Duration = Duration::from_secs(60);
 
 /// Says where a forecast comes from.
@@ -43,7 +43,7 @@ wasip3::http::service::export!(Forecasts);
 
 impl Guest for Forecasts {
     async fn handle(request: types::Request) -> Result<types::Response, ErrorCode> {
-        // Not `#[http_service]`, whose responses leave their content behind: see `answer`.
+        // Rather than `#[http_service]`, which hands the content over later than the head: see `answer`.
         spindrift_adapter::answer(request, serve).await
     }
 }
@@ -74,7 +74,7 @@ async fn serve(request: Request<Body>) -> Result<Response<Body>, Problem> {
 async fn get(values: &Values<SpinEnv>, city: &str) -> Result<Response<Body>, Problem> {
     let terms = Terms { ttl: Some(TTL), ..Terms::default() };
     let made = values.get_or_set(&key(city)?, &terms, async || work_out(city).await).await;
-    // Redis is never the reason: without it everybody makes their own.
+    // Redis is never the reason for an error: without it, every caller makes its own.
     let filled = made.map_err(|error| failed(&error))?;
     let from = match filled.how {
         How::Found => "found",
@@ -88,7 +88,7 @@ async fn get(values: &Values<SpinEnv>, city: &str) -> Result<Response<Body>, Pro
     Ok(response)
 }
 
-/// Somebody knows better.
+/// Sets a forecast by hand.
 async fn put(
     values: &Values<SpinEnv>,
     city: &str,
@@ -104,7 +104,7 @@ async fn put(
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
-/// What takes so long.
+/// Stands in for the slow computation.
 async fn work_out(city: &str) -> Result<NewValue, Box<dyn std::error::Error>> {
     spin_sdk::time::sleep(Duration::from_millis(300)).await;
     value(city, city.bytes().map(i64::from).sum::<i64>() % 40 - 5)

@@ -1,9 +1,9 @@
-//! A task that cron starts on every machine, and that one of them runs.
+//! A task that cron starts on every machine, and that only one of them runs.
 //!
 //! | request | what it does |
 //! |---|---|
-//! | `POST /run` | runs the task, unless another does: 200 when it is done, 409 when another is at it |
-//! | `GET /report` | what the task wrote last |
+//! | `POST /run` | runs the task: 200 when it is done, 409 if another machine is running it |
+//! | `GET /report` | what the task last wrote |
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// How many steps the task has.
 const STEPS: u32 = 4;
 
-/// How long a lease lasts: longer than any step, and no longer than others should wait when this machine dies.
+/// How long a lease lasts: longer than any step, but no longer than others should have to wait if this machine dies.
 const LEASE: Duration = Duration::from_secs(10);
 
 struct Nightly;
@@ -32,7 +32,7 @@ wasip3::http::service::export!(Nightly);
 
 impl Guest for Nightly {
     async fn handle(request: types::Request) -> Result<types::Response, ErrorCode> {
-        // Not `#[http_service]`, whose responses leave their content behind: see `answer`.
+        // Rather than `#[http_service]`, which hands the content over later than the head: see `answer`.
         spindrift_adapter::answer(request, serve).await
     }
 }
@@ -59,7 +59,7 @@ async fn run(shared: &Shared<SpinEnv>, owner: &Owner) -> Result<Response<Body>, 
         Acquired::TooLate => return Err(lost("the lock came too late")),
     };
     let outcome = task(shared, &name, owner, lease.fence).await;
-    // Whatever came of it, the next run need not wait for the end of the lease. If this fails, it does.
+    // Whatever the outcome, the next run should not have to wait until the lease ends. It does if releasing fails.
     let _ = shared.locks.release(&name, owner).await;
     outcome
 }
@@ -72,7 +72,7 @@ async fn task(
 ) -> Result<Response<Body>, Problem> {
     for step in 1..=STEPS {
         work().await;
-        // Who cannot prolong the lease stops: another may have begun.
+        // If the lease cannot be renewed, stop: another machine may have started.
         let Renewed::Prolonged(_) = shared.locks.renew(name, owner, LeaseTime::new(LEASE)?).await? else {
             return Err(lost(&format!("the lock was lost in step {step}")));
         };

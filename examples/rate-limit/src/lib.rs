@@ -1,4 +1,4 @@
-//! An API whose callers have keys, and each key as much of it as its plan says.
+//! An API whose callers have keys, and may use as much of it as the plan of their key allows.
 //!
 //! | request | cost |
 //! |---|---|
@@ -7,8 +7,8 @@
 //!
 //! | `X-Api-Key` | plan |
 //! |---|---|
-//! | `demo-free` | 10 units a minute, exactly, in any minute |
-//! | `demo-paid` | 600 units a minute, 60 at once |
+//! | `demo-free` | 10 units in any minute, counted exactly |
+//! | `demo-paid` | 600 units per minute, at most 60 at once |
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
@@ -31,7 +31,7 @@ wasip3::http::service::export!(Search);
 
 impl Guest for Search {
     async fn handle(request: types::Request) -> Result<types::Response, ErrorCode> {
-        // Not `#[http_service]`, whose responses leave their content behind: see `answer`.
+        // Rather than `#[http_service]`, which hands the content over later than the head: see `answer`.
         spindrift_adapter::answer(request, serve).await
     }
 }
@@ -45,7 +45,7 @@ async fn serve(request: Request<Body>) -> Result<Response<Body>, Problem> {
     let key = api_key(request.headers())?;
     let policy = policy(key)?;
     let app = spindrift_adapter::app().await?;
-    // Redis has a hash of the key, never the key.
+    // Redis gets a hash of the key, never the key itself.
     let identity = app.limiter.identifier().of_caller(&[key.to_owned()]);
     let decision = app.limiter.check(&[Demand { policy: &policy, identity: &identity, cost }]).await;
     let mut response = if decision.allowed {
@@ -62,7 +62,7 @@ fn api_key(headers: &HeaderMap) -> Result<&str, Problem> {
     key.ok_or_else(|| Problem::new(StatusCode::UNAUTHORIZED, "expected a key in X-Api-Key, found none"))
 }
 
-/// What a key is good for. Only keys that are known are counted: anybody can invent others.
+/// The plan of a key. Only known keys are counted, because anybody can make up others.
 fn policy(key: &str) -> Result<Policy, Problem> {
     let number = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
     let policy = match key {
@@ -81,7 +81,7 @@ fn policy(key: &str) -> Result<Policy, Problem> {
             ));
         }
     };
-    // While Redis is away, each of four instances lets a quarter through.
+    // While Redis is unavailable, each of four instances allows a quarter of the plan.
     let mode = Mode::Local { instances: number(4) };
     Ok(policy.map_err(|error| wrong(&error))?.with_mode(mode))
 }

@@ -1,9 +1,9 @@
-//! Thumbnails, made by a worker and not while the visitor waits.
+//! Thumbnails that are made by a worker, while no visitor waits.
 //!
 //! | request | what it does |
 //! |---|---|
 //! | `POST /thumbnails` `{"image":"a.png","width":100}` | enqueues a job: 202 with its id |
-//! | `GET /thumbnails/{id}` | how the job stands |
+//! | `GET /thumbnails/{id}` | the state of the job |
 //! | `POST /work` | claims the jobs that are due and does them; call it from any scheduler, as often as you like |
 
 use http::header::CONTENT_TYPE;
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// How much of a request's content is read, in bytes.
 const MAX_CONTENT: usize = 64 * 1024;
 
-/// How many jobs one call of `/work` takes.
+/// How many jobs a call of `/work` claims.
 const BATCH: u16 = 10;
 
 #[derive(Serialize, Deserialize)]
@@ -48,7 +48,7 @@ wasip3::http::service::export!(Thumbnails);
 
 impl Guest for Thumbnails {
     async fn handle(request: types::Request) -> Result<types::Response, ErrorCode> {
-        // Not `#[http_service]`, whose responses leave their content behind: see `answer`.
+        // Rather than `#[http_service]`, which hands the content over later than the head: see `answer`.
         spindrift_adapter::answer(request, serve).await
     }
 }
@@ -76,7 +76,7 @@ async fn enqueue(
 ) -> Result<Response<Body>, Problem> {
     let content = request.into_body().collect(MAX_CONTENT).await.map_err(|error| bad(&error))?;
     let wanted: Thumbnail = serde_json::from_slice(&content).map_err(|error| bad(&error))?;
-    // Asked for twice, it is made once: also when the answer to the first request was lost.
+    // If it is requested twice, it is made once, even if the answer to the first request was lost.
     let name = format!("{}@{}", wanted.image, wanted.width);
     let once = IdempotencyKey::new(&name).map_err(|error| bad(&error))?;
     let data = Data::json(&wanted).map_err(|error| bad(&error))?;
@@ -99,7 +99,7 @@ async fn work(jobs: &Jobs<SpinEnv>, queue: &QueueName) -> Result<Response<Body>,
         let ended = handle_one(claimed, &mut tally).await;
         match ended {
             Ok(()) => {}
-            // It took too long, and the job is with another worker by now.
+            // It took too long: the lease ran out, and the job may be with another worker by now.
             Err(JobError::LeaseLost | JobError::NoSuchJob) => tally.lost += 1,
             Err(error) => return Err(failed(&error)),
         }
@@ -110,7 +110,7 @@ async fn work(jobs: &Jobs<SpinEnv>, queue: &QueueName) -> Result<Response<Body>,
 async fn handle_one(claimed: Claimed<'_, SpinEnv>, tally: &mut Tally) -> Result<(), JobError> {
     let wanted = match claimed.job.data.parse::<Thumbnail>() {
         Ok(wanted) if wanted.image.ends_with(".png") => wanted,
-        // No attempt would end better: it goes to the dead letters at once.
+        // Another attempt would not help, so it becomes a dead letter at once.
         Ok(wanted) => {
             tally.buried += 1;
             return claimed.bury(&format!("expected a .png, found {:?}", wanted.image)).await.map(drop);
@@ -126,14 +126,14 @@ async fn handle_one(claimed: Claimed<'_, SpinEnv>, tally: &mut Tally) -> Result<
             claimed.ack().await
         }
         Err(error) => {
-            // After the queue's backoff would be `claimed.retry(error)`.
+            // `claimed.retry(error)` would wait for the queue's backoff.
             tally.retried += 1;
             claimed.retry_after(Duration::from_millis(10), error).await.map(drop)
         }
     }
 }
 
-/// What takes so long, and fails sometimes.
+/// Stands in for the slow work, which sometimes fails.
 async fn shrink(wanted: &Thumbnail) -> Result<(), &'static str> {
     spin_sdk::time::sleep(Duration::from_millis(20)).await;
     if wanted.image.starts_with("broken") { Err("the image cannot be read") } else { Ok(()) }

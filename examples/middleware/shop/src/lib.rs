@@ -1,13 +1,13 @@
-//! A shop: what it says takes it a while to work out, and is the same for everybody for a minute.
+//! A shop whose answers take a while to compute, and are the same for everybody for a minute.
 //!
 //! | request | answer |
 //! |---|---|
 //! | `GET /products/{number}` | a product, in German or English, with an `ETag` and tags to purge it by |
-//! | `GET /products.csv` | all of them, page by page as they are worked out |
-//! | `POST /orders` | the order, as it came |
+//! | `GET /products.csv` | all products, sent page by page as they are computed |
+//! | `POST /orders` | the order, as it was sent |
 //!
-//! It knows nothing of the cache that `spin.toml` puts before it, but for saying in the usual fields what a
-//! cache may do.
+//! It knows nothing of the cache that `spin.toml` puts in front of it. It only says in the usual fields what any cache
+//! may do.
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How many products there are.
 const PRODUCTS: u32 = 1000;
 
-/// Products on a page of the list.
+/// How many products a page of the list has.
 const PAGE: u32 = 100;
 
 #[http_service]
@@ -79,7 +79,7 @@ async fn list() -> Response<BoxBody> {
     cacheable(response)
 }
 
-/// What the shop was sent is what it answers.
+/// Returns what the shop was sent.
 fn ordered(request: Request) -> Response<BoxBody> {
     let mut response = Response::new(box_body(request.into_body()));
     *response.status_mut() = StatusCode::CREATED;
@@ -107,7 +107,7 @@ fn set(response: &mut Response<BoxBody>, name: HeaderName, value: &str) {
     }
 }
 
-/// The Unix time in milliseconds, after as long as the shop takes for it.
+/// The Unix time in milliseconds, after the time that the shop takes to answer.
 async fn now() -> u128 {
     let delay = spin_sdk::variables::get("delay_ms").await.ok().and_then(|text| text.parse().ok());
     spin_sdk::time::sleep(Duration::from_millis(delay.unwrap_or(300))).await;
