@@ -10,7 +10,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Runs the app a spin.toml describes, where Spin is not installed.
+/// Runs the app that a spin.toml describes, where Spin is not installed.
 #[derive(Debug, Parser)]
 #[command(name = "spindrift-host", version)]
 pub struct Cli {
@@ -22,44 +22,44 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start the app and serve until a signal ends it
+    /// Start the app and serve it until a signal ends it
     Up(Up),
 }
 
 /// `spindrift-host up`
 #[derive(Debug, Args)]
 pub struct Up {
-    /// The manifest, or the directory it is in
+    /// The manifest, or the directory that contains it
     #[arg(short = 'f', long = "from", alias = "file", default_value = "spin.toml")]
     pub from: PathBuf,
-    /// Address and port to listen on; port 0 takes a free one
+    /// Address and port to listen on; port 0 picks a free one
     #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000", value_parser = parse_listen)]
     pub listen: SocketAddr,
-    /// A variable's value: name=value, name=@file, @file.json or @file.toml
+    /// The value of a variable: name=value or name=@file; or of several: @file.json or @file.toml
     #[arg(long = "variable", value_name = "SOURCE")]
     pub variables: Vec<VariableSource>,
-    /// An environment variable for every component: NAME=value
+    /// An environment variable for all components: NAME=value
     #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = parse_env)]
     pub env: Vec<(String, String)>,
-    /// Do not show what components print
+    /// Hide what components print
     #[arg(short = 'q', long)]
     pub quiet: bool,
-    /// Requests an instance takes before it is replaced: a number, or a range such as 1..8 [default: 128]
+    /// How many requests an instance serves before it is replaced: a number, or a range such as 1..8 [default: 128]
     #[arg(long, value_parser = reuse::parse_count)]
     pub max_instance_reuse_count: Option<Range<usize>>,
-    /// Requests an instance takes at the same time: a number or a range [default: 16]
+    /// How many requests an instance serves at the same time: a number or a range [default: 16]
     #[arg(long, value_parser = reuse::parse_count)]
     pub max_instance_concurrent_reuse_count: Option<Range<usize>>,
-    /// How long a request may take, in seconds or with s, ms, us, ns: one or a range [default: no limit]
+    /// How long a request may take, in seconds or with a unit (s, ms, us, ns): a time or a range [default: no limit]
     #[arg(long, value_parser = reuse::parse_duration)]
     pub request_timeout: Option<Range<Duration>>,
-    /// How long an instance waits for another request [default: 1s]
+    /// How long an idle instance waits for another request: a time or a range [default: 1s]
     #[arg(long, value_parser = reuse::parse_duration)]
     pub idle_instance_timeout: Option<Range<Duration>>,
-    /// Bytes of memory an instance may use [default: no limit]
+    /// How many bytes of memory an instance may use [default: no limit]
     #[arg(long, env = "SPIN_MAX_INSTANCE_MEMORY")]
     pub max_instance_memory: Option<usize>,
-    /// Send every packet at once. Not in Spin: measurements with this say nothing about Spin
+    /// Set TCP_NODELAY on connections. Spin does not do this, so measurements with it say nothing about Spin
     #[arg(long)]
     pub tcp_nodelay: bool,
 }

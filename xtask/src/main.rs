@@ -26,26 +26,26 @@ const HELP: &str = "\
 cargo xtask <command>
 
   up           prepares everything and serves until Ctrl-C
-                 --listen 127.0.0.1:3000   where; port 0 takes a free one
-                 --origin URL              what to cache [default: a demo origin]
-                 --redis URL               where to keep it [default: one that runs, else one of its own]
-                 --host embedded|spin      what runs it [default: spin 4.1 or newer where installed]
-                 --variable name=value     any variable of spin.toml, or name=@file; again for more
+                 --listen 127.0.0.1:3000   where to listen; port 0 picks a free one
+                 --origin URL              the site to cache [default: a demo origin]
+                 --redis URL               the Redis to use [default: a running one, otherwise one of its own]
+                 --host embedded|spin      what runs it [default: spin 4.1 or newer if installed]
+                 --variable name=value     a variable of spin.toml, or name=@file; may be repeated
   test         prepares what the checks need, and runs them all: format, licences, clippy, tests
-                 [filter]                  only the tests with this in their names
-                 --keep-going              go on after a failure
-  ci           the same, and cargo-deny, which it installs
-                 --offline                 without the list of advisories
+                 [filter]                  run only the tests whose names contain this, and no other checks
+                 --keep-going              continue after a failure
+  ci           does the same, and runs cargo-deny, which it installs
+                 --offline                 leave out the advisories, which need network access
   bench        measures hits, misses and pass-through against an empty handler
-                 --seconds 3               for each of the 28 cells
+                 --seconds 3               how long to measure each of the 28 cells
                  --host embedded|spin      [default: embedded, and the spin that SPIN_BIN names]
-  conformance  runs http-cache-tests, and compares with what is known not to pass
-                 --suite DIRECTORY         another copy of it [default: the one in the registry]
+  conformance  runs http-cache-tests, and compares the results with the known failures
+                 --suite DIRECTORY         a copy of it to use [default: the one in the npm registry]
                  --host embedded|spin      [default: embedded, and the spin that SPIN_BIN names]
   build        builds the components and the examples
-  wasm-target  installs the compiler's wasm32-wasip2 target, if it is not there
-  redis-server prints the path of a Redis server, installed if need be
-  help         this text
+  wasm-target  installs the compiler's wasm32-wasip2 target, if it is missing
+  redis-server prints the path of a Redis server, after installing one if necessary
+  help         prints this text
 ";
 
 fn main() -> ExitCode {
