@@ -19,14 +19,17 @@ const PURGES: u32 = 20;
 
 /// All gauges, with their descriptions.
 const GAUGES: [(&str, &str); 9] = [
-    ("build_info", "Always 1; the label says which version this is"),
-    ("requests_waiting", "Requests of this instance that wait for the fetch of another"),
+    ("build_info", "Always 1; the label is the version"),
+    ("requests_waiting", "Requests of this instance that are waiting for another request's fetch"),
     ("redis_up", "Whether Redis answered just now"),
     ("redis_round_trip_seconds", "How long Redis took to answer just now"),
-    ("queue_jobs", "Jobs of a queue by state: ready, delayed, leased, dead"),
-    ("queue_oldest_seconds", "For how long the oldest ready job of a queue has been ready"),
+    ("queue_jobs", "Jobs of a queue, by state: ready, delayed, leased, dead"),
+    ("queue_oldest_seconds", "How long the oldest ready job of a queue has been ready"),
     ("queue_paused", "Whether a queue is paused"),
-    ("topic_lag_seconds", "How far a webhook is behind a topic, in the time of its events"),
+    (
+        "topic_lag_seconds",
+        "Time between the last event turned into a webhook job and the last event of the topic",
+    ),
     ("purge_ledger_entries", "Targets in the purge ledger"),
 ];
 

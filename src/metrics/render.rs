@@ -18,29 +18,29 @@ enum Kind {
 
 /// All families.
 const FAMILIES: &[Family] = &[
-    Family("requests_total", Kind::Counter, "Requests, by route and by what became of them"),
+    Family("requests_total", Kind::Counter, "Requests, by route and outcome"),
     Family("response_seconds", Kind::Histogram, "Time until a response begins"),
     Family("origin_seconds", Kind::Histogram, "Time until a response of the origin begins"),
-    Family("redis_seconds", Kind::Histogram, "Time of one command of Redis"),
+    Family("redis_seconds", Kind::Histogram, "Time of one Redis command"),
     Family("redis_errors_total", Kind::Counter, "Commands that Redis did not carry out, by reason"),
-    Family("redis_redirects_total", Kind::Counter, "Commands that a node of a cluster sent on to another"),
-    Family("limit_decisions_total", Kind::Counter, "Decisions of rate limits, by policy and outcome"),
-    Family("value_reads_total", Kind::Counter, "Values asked for, by whether they were found"),
+    Family("redis_redirects_total", Kind::Counter, "Commands that a cluster node redirected to another"),
+    Family("limit_decisions_total", Kind::Counter, "Rate limit decisions, by policy and outcome"),
+    Family("value_reads_total", Kind::Counter, "Reads of values, by outcome: found or not"),
     Family("stored_total", Kind::Counter, "Responses stored"),
     Family(
         "resumed_total",
         Kind::Counter,
-        "Responses whose stored content was lost, and that went on from the origin",
+        "Responses whose stored content was lost, and that were continued from the origin",
     ),
-    Family("events_published_total", Kind::Counter, "Events published into topics"),
-    Family("events_notified_total", Kind::Counter, "Events sent to subscribers of Redis alone"),
-    Family("events_streamed_total", Kind::Counter, "Events sent to clients, for each stream"),
-    Family("event_gaps_total", Kind::Counter, "Gaps told to clients, for each stream"),
-    Family("webhook_events_total", Kind::Counter, "Events made into jobs of webhooks"),
-    Family("webhook_gaps_total", Kind::Counter, "Events lost before a webhook got them, in one go each"),
+    Family("events_published_total", Kind::Counter, "Events published to topics"),
+    Family("events_notified_total", Kind::Counter, "Events sent to Redis subscribers only"),
+    Family("events_streamed_total", Kind::Counter, "Events sent to clients, counted per stream"),
+    Family("event_gaps_total", Kind::Counter, "Gaps reported to clients, counted per stream"),
+    Family("webhook_events_total", Kind::Counter, "Events turned into webhook jobs"),
+    Family("webhook_gaps_total", Kind::Counter, "Times that events were lost before a webhook got them"),
     Family("webhook_refused_total", Kind::Counter, "Events too large for a job"),
-    Family("warmed_total", Kind::Counter, "URLs warmed by messages, by whether they are stored"),
-    Family("messages_total", Kind::Counter, "Messages from the channel, by what became of them"),
+    Family("warmed_total", Kind::Counter, "URLs warmed by messages, by result: stored or not"),
+    Family("messages_total", Kind::Counter, "Messages from the channel, by result"),
 ];
 
 /// Numbers that are measured at the moment rather than counted: name, description, and values by labels in the notation
