@@ -1,4 +1,4 @@
--- Notes that a queue exists. Drops those that were last noted longer ago than that, and the oldest beyond 10,000.
+-- Notes that a queue exists, and drops queues that have not been noted for too long, and the oldest beyond 10,000.
 -- KEYS: 1 names of queues (ZSET: when noted, ms); ARGV: 1 name, 2 how long it is kept (ms)
 -- Reply: 1
 local time = redis.call('TIME')

@@ -1,4 +1,4 @@
--- Notes that a topic is about to hold events for its consumers. Drops topics that were last noted longer ago than that.
+-- Notes that a topic is about to hold events for its consumers, and drops topics that have not been noted for too long.
 -- KEYS: names of topics (ZSET: when noted, ms)
 -- ARGV: name, how long it is kept (ms)
 -- Reply: 1

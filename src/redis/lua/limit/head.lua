@@ -7,6 +7,6 @@
 --   drain: charges the cost, or as much of it as is left; give: gives the cost back
 -- Reply: 1 if there is room, otherwise 0; now (us); then for each policy: verdict, units left, and how long (us) until
 --        there is room for the cost, until one more unit is available, and until all units are
--- Verdicts: 0 room, 1 no room now, 2 never any room, 3 blocked
+-- Verdicts: 0 room, 1 no room now, 2 never room, 3 blocked
 local GRACE = 1000 -- how much longer a state is kept than it counts (ms)
 local algorithms = {}
