@@ -1,10 +1,9 @@
 -- Ends or extends the lease of a job. Ending it again with the same token returns the same answer for a while.
 -- ARGV: 2 id, 3 token, 4 action (ack, retry, release, bury, extend), 5 ms to delay the job, or until the extended lease
 --       ends, 6 why it failed, 7 ms for which nothing is pushed, 8 why the queue is paused, or ''
--- Reply: 1 done, 0 no such job, -1 the job was taken back or is somebody else's, -2 the lease was ended by a
---        different action;
---        when the delay or the lease ends (ms), or 0; the state of the job now: done, ready, delayed, dead, leased
---        (with -2: the action that ended it)
+-- Reply: 1 done, 0 no such job, -1 the job was taken back or is somebody else's, -2 the lease was ended by a different
+--        action; when the delay or the lease ends (ms), or 0; the state of the job now: done, ready, delayed, dead,
+--        leased (with -2: the action that ended it)
 local id, token, what, ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local k, o, f, a, m = unpack(redis.call('HMGET', JOB .. id, 'k', 'o', 'f', 'a', 'm'))
 if not m then return {0, 0, ''} end
