@@ -59,6 +59,10 @@ fn read_run(head: &mut Reader<'_>, complete: u64) -> Result<Run, Corrupt> {
 
 /// The record under the key of a response.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every record is whole, and a hit should not allocate for that"
+)]
 pub(crate) enum Record {
     /// A whole response.
     Whole(Entry),
