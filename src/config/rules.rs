@@ -60,11 +60,11 @@ impl Bypass {
         if self.headers.has_any_of(headers) {
             return Some("bypass-header");
         }
-        let mut cookies = cookies::pairs(headers);
-        if !self.cookies.is_empty() && cookies.any(|(name, _)| self.cookies.contains(name)) {
+        let named = |(name, _): (&[u8], _)| self.cookies.contains(name);
+        if !self.cookies.is_empty() && cookies::pairs(headers).any(named) {
             return Some("bypass-cookie");
         }
-        let query = uri.query().filter(|_| !self.query.is_empty()).unwrap_or_default();
+        let query = uri.query().filter(|_| !self.query.is_empty())?;
         let mut parameters = query.split('&').map(Parameter::new);
         parameters.any(|parameter| self.query.contains(&parameter.name)).then_some("bypass-query")
     }
