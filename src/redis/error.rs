@@ -155,9 +155,9 @@ impl RedisError {
         self.is_unavailable(&["ClusterDown", "CLUSTERDOWN", "MasterDown", "MASTERDOWN"])
     }
 
-    /// Returns whether the server is a replica, or has become one.
-    pub(super) fn is_read_only(&self) -> bool {
-        self.is_unavailable(&["ReadOnly", "READONLY"])
+    /// Returns whether the server is a replica, or a master whose replicas have left it: another one may be the master by now.
+    pub(super) fn is_deposed(&self) -> bool {
+        self.is_unavailable(&["ReadOnly", "READONLY", "NOREPLICAS"])
     }
 
     /// Returns whether that is so for one slot only.

@@ -62,7 +62,7 @@ pub(super) enum Link<C> {
 /// one another, so it has to poll; that happens only at the start of an instance.
 pub(super) const OPENING_POLL: Duration = Duration::from_millis(1);
 
-/// How long a connection to a read-only server is kept at least: there may be no other server than the replica.
+/// How long a connection to a server that takes no writes is kept at least: there may be no other server.
 const READ_ONLY_PAUSE: Duration = Duration::from_secs(1);
 
 impl<E: Env> Node<E> {
@@ -137,7 +137,7 @@ impl<E: Env> Node<E> {
             Err(error) if error.breaks_connection() => self.drop_connection(connection, error),
             // It answers, but cannot do its job.
             Err(error) if error.is_cluster_down() => {}
-            Err(error) if error.is_read_only() => self.leave_replica(connection),
+            Err(error) if error.is_deposed() => self.leave_deposed(connection),
             _ => self.answered(),
         }
         self.counted(care, began, result.as_ref().err());
@@ -193,13 +193,13 @@ impl<E: Env> Node<E> {
         }
     }
 
-    /// Closes the connection to a read-only server, so that the next command connects anew: after a failover another server
-    /// may have its address.
-    fn leave_replica(&self, replica: &Rc<E::Connection>) {
+    /// Closes the connection to a server that takes no writes, so that the next command connects anew: after a failover another
+    /// server may have its address.
+    fn leave_deposed(&self, deposed: &Rc<E::Connection>) {
         self.answered();
         let mut link = self.link.borrow_mut();
         if let Link::Open { connection, since, .. } = &*link
-            && Rc::ptr_eq(connection, replica)
+            && Rc::ptr_eq(connection, deposed)
             && self.env.elapsed().saturating_sub(*since) >= READ_ONLY_PAUSE
         {
             *link = Link::Closed;

@@ -118,27 +118,37 @@ fn what_was_sent_before_the_server_went_away_is_not_said_to_be_undone() {
 #[test]
 fn a_server_that_became_a_replica_is_left_for_the_one_behind_its_address() {
     on_redis(async |world| {
-        let proxy = Proxy::start(world.server.port()).await;
-        let (instance, key) = (world.instance_at(&proxy.url(), ""), Keys::new(PREFIX).value("k"));
-        let set = async || {
-            let arguments = ["v", "PX", "9000"].map(Arg::from);
-            instance.redis().call("SET", [Arg::from(&key)].into_iter().chain(arguments).collect()).await
-        };
-        assert!(set().await.is_ok());
-        world.tell(&["REPLICAOF", "127.0.0.1", "1"]).await;
-        // It is all there is: it goes on answering, and is not connected to again and again.
-        for _ in 0..5 {
-            assert!(matches!(set().await, Err(RedisError::Unavailable(_))));
-        }
-        assert_eq!(instance.env.wire().opened(), 1);
-        let other = RedisServer::start();
-        proxy.lead_to(other.port());
-        world.clock.advance_secs(1);
-        assert!(matches!(set().await, Err(RedisError::Unavailable(_))), "nobody knows of it yet");
-        assert!(set().await.is_ok());
-        assert_eq!(instance.env.wire().opened(), 2);
+        is_left_once(world, &["REPLICAOF", "127.0.0.1", "1"]).await;
         world.tell(&["REPLICAOF", "NO", "ONE"]).await;
     });
+}
+
+/// Such as one that has not been told yet that a replica took over, and that the others follow that one.
+#[test]
+fn a_master_without_its_replicas_is_left_for_the_one_behind_its_address() {
+    on_redis(async |world| is_left_once(world, &["CONFIG", "SET", "min-replicas-to-write", "1"]).await);
+}
+
+async fn is_left_once(world: &World, told: &[&str]) {
+    let proxy = Proxy::start(world.server.port()).await;
+    let (instance, key) = (world.instance_at(&proxy.url(), ""), Keys::new(PREFIX).value("k"));
+    let set = async || {
+        let arguments = ["v", "PX", "9000"].map(Arg::from);
+        instance.redis().call("SET", [Arg::from(&key)].into_iter().chain(arguments).collect()).await
+    };
+    assert!(set().await.is_ok());
+    world.tell(told).await;
+    // It is all there is: it goes on answering, and is not connected to again and again.
+    for _ in 0..5 {
+        assert!(matches!(set().await, Err(RedisError::Unavailable(_))));
+    }
+    assert_eq!(instance.env.wire().opened(), 1);
+    let other = RedisServer::start();
+    proxy.lead_to(other.port());
+    world.clock.advance_secs(1);
+    assert!(matches!(set().await, Err(RedisError::Unavailable(_))), "nobody knows of it yet");
+    assert!(set().await.is_ok());
+    assert_eq!(instance.env.wire().opened(), 2);
 }
 
 static GROW: Script = Script::new(
