@@ -305,6 +305,26 @@ fn a_slot_moves_while_requests_run() {
     });
 }
 
+/// Nodes redirect clients to addresses, unless `cluster-preferred-endpoint-type` is set. The certificates, or what the host
+/// allows, may be for names only.
+#[test]
+fn a_redirect_to_the_address_of_a_node_goes_to_its_name() {
+    on_cluster(&["--cluster-announce-hostname", "localhost"], async |cluster| {
+        let instance = cluster.instance_by_name("localhost");
+        instance.env.wire().forbid("127.0.0.1");
+        instance.get(&url(7)).await;
+        let (slot, from) = (slot_of(&resource_key(7)), Cluster::node_of(&resource_key(7)));
+        let to = (from + 1) % 3;
+        cluster.begin_move(slot, from, to).await;
+        cluster.move_keys(&cluster.keys_in(slot, from).await, from, to).await;
+        let asked = instance.get(&url(7)).await;
+        assert!(asked.is_hit() && instance.env.wire().count("ASKING") > 0, "{:?}", asked.headers);
+        cluster.end_move(slot, from, to).await;
+        let moved = instance.get(&url(7)).await;
+        assert!(moved.is_hit(), "{:?}", moved.headers);
+    });
+}
+
 /// A script whose keys are not all in one place cannot run until the slot has moved: that is said, after a while.
 async fn while_keys_are_apart(cluster: &Cluster, instance: &Instance) {
     let key = keys().lock("moving");

@@ -4,6 +4,7 @@ use super::redirect::{announced, port_alone};
 use super::slot::{SLOTS, Slot};
 use crate::config::HostPort;
 use crate::redis::RedisError;
+use std::collections::BTreeMap;
 
 /// The owner of every slot, as one node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub(super) struct SlotMap {
     masters: Vec<HostPort>,
     /// For each slot the index of its owner in `masters`, or [`NOBODY`].
     owners: Vec<u16>,
+    /// The names of nodes that are not called by their addresses, by those addresses.
+    names: BTreeMap<HostPort, HostPort>,
 }
 
 const NOBODY: u16 = u16::MAX;
@@ -49,7 +52,9 @@ impl SlotMap {
             return Err(RedisError::reply("CLUSTER NODES with a master that has slots", "none"));
         }
         lines.sort_by_key(|line| line.epoch);
-        let mut map = Self { masters: Vec::new(), owners: vec![NOBODY; usize::from(SLOTS)] };
+        // Of replicas too: one of them may take over.
+        let names = text.lines().filter_map(|line| name(line, asked, naming)).collect();
+        let mut map = Self { masters: Vec::new(), owners: vec![NOBODY; usize::from(SLOTS)], names };
         for line in lines {
             let number = map.number_of(line.place);
             for slots in line.slots {
@@ -75,6 +80,13 @@ impl SlotMap {
         if let Some(owner) = self.owners.get_mut(usize::from(slot.number())) {
             *owner = number;
         }
+    }
+
+    /// Returns the name by which the node at `place` is called. Redirects give its address, whatever it announces, unless
+    /// `cluster-preferred-endpoint-type` is set.
+    #[must_use]
+    pub(super) fn called(&self, place: HostPort) -> HostPort {
+        self.names.get(&place).cloned().unwrap_or(place)
     }
 
     /// Returns all masters that own slots.
@@ -116,6 +128,14 @@ fn parse_line<'a>(line: &'a str, asked: &HostPort, naming: Naming) -> Result<Opt
     let place = place_of(place, asked, naming).ok_or_else(wrong)?;
     let epoch = epoch.parse().map_err(|_| RedisError::reply("the epoch of a node", epoch))?;
     Ok(Some(Line { place, epoch, slots }))
+}
+
+/// Returns the address of a node and the name that is used instead; `None` where the address is used.
+fn name(line: &str, asked: &HostPort, naming: Naming) -> Option<(HostPort, HostPort)> {
+    let place = line.split_ascii_whitespace().nth(1)?;
+    let called = place_of(place, asked, naming)?;
+    let address = place_of(place, asked, Naming::Address)?;
+    (address != called).then_some((address, called))
 }
 
 fn place_of(text: &str, asked: &HostPort, naming: Naming) -> Option<HostPort> {
@@ -187,6 +207,16 @@ mod tests {
         let map = parse(NODES, Naming::Hostname).unwrap();
         assert_eq!(owner(&map, 0).as_deref(), Some("node-1.example:7000"));
         assert_eq!(owner(&map, 6000).as_deref(), Some("10.0.0.2:7000"), "it announces none");
+        for (address, called) in [
+            ("10.0.0.1:7000", "node-1.example:7000"),
+            ("10.0.0.4:7000", "node-4.example:7000"),
+            ("10.0.0.2:7000", "10.0.0.2:7000"),
+            ("10.0.0.9:7000", "10.0.0.9:7000"),
+        ] {
+            assert_eq!(map.called(place(address)), place(called));
+        }
+        let map = parse(NODES, Naming::Address).unwrap();
+        assert_eq!(map.called(place("10.0.0.1:7000")), place("10.0.0.1:7000"));
     }
 
     #[test]

@@ -176,11 +176,11 @@ impl<E: Env> Cluster<E> {
             match course.after(&error, in_time) {
                 Next::Move(redirect) => {
                     self.count(care, "moved");
-                    self.moved(&redirect, &place);
+                    self.moved(&redirect, self.target(&redirect, &place));
                 }
                 Next::Ask(redirect) => {
                     self.count(care, "ask");
-                    asked = Some(redirect.target(&place));
+                    asked = Some(self.target(&redirect, &place));
                 }
                 Next::Again(pause) => {
                     self.refresh_soon();
@@ -239,9 +239,18 @@ impl<E: Env> Cluster<E> {
         }
     }
 
-    fn moved(self: &Rc<Self>, redirect: &Redirect, from: &HostPort) {
+    /// Returns the node that `from` redirects to, by the name that is used for it.
+    fn target(&self, redirect: &Redirect, from: &HostPort) -> HostPort {
+        let place = redirect.target(from);
+        match &self.view.borrow().map {
+            Some(map) => map.called(place),
+            None => place,
+        }
+    }
+
+    fn moved(self: &Rc<Self>, redirect: &Redirect, to: HostPort) {
         if let Some(map) = &mut self.view.borrow_mut().map {
-            map.assign(redirect.slot, redirect.target(from));
+            map.assign(redirect.slot, to);
         }
         self.refresh_soon();
     }

@@ -99,6 +99,13 @@ impl Cluster {
         self.world.instance_given(&[("redis_url", &url), ("redis_cluster_nodes", &nodes)], file)
     }
 
+    /// Makes an instance that knows the nodes by this host name.
+    pub(crate) fn instance_by_name(&self, name: &str) -> Instance {
+        let nodes = [1, 0].map(|at| format!("{name}:{}", self.port(at)));
+        let url = format!("redis://{}", nodes[0]);
+        self.world.instance_given(&[("redis_url", &url), ("redis_cluster_nodes", &nodes.join(","))], "")
+    }
+
     /// The port of a node.
     pub(crate) fn port(&self, at: usize) -> u16 {
         self.nodes.borrow()[at].port()
