@@ -1,6 +1,7 @@
 //! Installs redis-server with the package manager, without the service that the package would start.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -43,18 +44,41 @@ pub(super) fn package(name: &str) -> Result<()> {
 
 fn install(rights: &Rights, package: &str) -> Result<()> {
     // First with the lists that exist, then with new ones.
-    if apt(rights, &["install", "--yes", "--no-install-recommends", package]).is_ok() {
-        return Ok(());
+    if apt(rights, &["--download-only", "install", package]).is_err() {
+        process::check_interrupted()?;
+        apt(rights, &["update"])?;
+        apt(rights, &["--download-only", "install", package])?;
     }
-    process::check_interrupted()?;
-    apt(rights, &["update"])?;
-    apt(rights, &["install", "--yes", "--no-install-recommends", package])
+    unpack(rights, package)
 }
+
+const APT: [&str; 7] = [
+    "DEBIAN_FRONTEND=noninteractive",
+    "apt-get",
+    "-q",
+    "--yes",
+    "--no-install-recommends",
+    "-o",
+    "DPkg::Lock::Timeout=120",
+];
 
 fn apt(rights: &Rights, arguments: &[&str]) -> Result<()> {
     let mut command = rights.command("env");
-    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]);
-    process::text(command.args(arguments), &format!("apt-get {}", arguments[0])).map(|_| ())
+    process::text(command.args(APT).args(arguments), &format!("apt-get {}", arguments.join(" "))).map(|_| ())
+}
+
+/// Installs what was downloaded. If it were broken off, the package manager would refuse to work until somebody repairs it
+/// (`dpkg --configure -a`). So it goes on to its end after a signal, which takes some seconds.
+fn unpack(rights: &Rights, package: &str) -> Result<()> {
+    let mut command = rights.plain_command("env");
+    command.args(APT).args(["install", package]).process_group(0).stderr(Stdio::piped());
+    let output = command.output().cannot("run apt-get")?;
+    process::check_interrupted()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    fail(format!("apt-get install failed ({}): {}", process::describe(output.status), said.trim()))
 }
 
 /// How administrator's commands are run.
@@ -68,8 +92,11 @@ impl Rights {
         if rustix::process::geteuid().is_root() {
             return Ok(Self::Root);
         }
+        if which("sudo").is_none() {
+            return fail("this user is not root, and there is no sudo");
+        }
         let asked = process::capture(process::command("sudo").args(["-n", "true"]), Duration::from_secs(10));
-        if which("sudo").is_some() && asked.is_ok_and(|output| output.status.success()) {
+        if asked.is_ok_and(|output| output.status.success()) {
             return Ok(Self::Sudo);
         }
         fail("this user is not root, and sudo wants a password")
@@ -86,7 +113,7 @@ impl Rights {
         }
     }
 
-    /// Makes a command for cleaning up, which a signal must not prevent.
+    /// Makes a command that a signal must not break off.
     fn plain_command(&self, program: &str) -> Command {
         let mut command = Command::new(if matches!(self, Self::Root) { program } else { "sudo" });
         if matches!(self, Self::Sudo) {
@@ -105,8 +132,9 @@ struct Silence<'a> {
 
 impl<'a> Silence<'a> {
     fn impose(rights: &'a Rights) -> Result<Self> {
-        // An existing policy stays; if it allows services, the service is stopped afterwards.
-        let ours = !Path::new(POLICY).exists();
+        // An existing policy stays; if it allows services, the service is stopped afterwards. One of ours may be left over from
+        // a command that was killed.
+        let ours = fs::read_to_string(POLICY).map_or(!Path::new(POLICY).exists(), |text| text == POLICY_TEXT);
         if ours {
             let file = std::env::temp_dir().join(format!("spindrift-policy-{}", std::process::id()));
             fs::write(&file, POLICY_TEXT).cannot("write a temporary file")?;
