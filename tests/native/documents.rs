@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -173,6 +175,34 @@ fn what_deploys_it_sets_variables_that_there_are() {
             "{names:?}"
         );
     }
+}
+
+/// Returns the script after `sh -c` as systemd passes it on: it resolves escapes within quotes, then `%%` and `$$`
+/// (systemd.service(5)).
+fn script_of(unit: &str) -> String {
+    let [script] = quoted(unit, "ExecStart=/bin/sh -c '", '\'')[..] else { panic!("one command") };
+    let (mut text, mut left) = (String::new(), script.chars());
+    while let Some(character) = left.next() {
+        text.extend(if character == '\\' { left.next() } else { Some(character) });
+    }
+    text.replace("%%", "%").replace("$$", "$")
+}
+
+#[test]
+fn the_timer_of_systemd_ticks_with_the_first_token() {
+    let script =
+        script_of(&fs::read_to_string(root().join("deploy/systemd/spindrift-tick.service")).unwrap());
+    let directory = std::env::temp_dir().join(format!("spindrift-tick-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let curl = directory.join("curl");
+    fs::write(&curl, "#!/bin/sh\nexec cat\n").unwrap();
+    fs::set_permissions(&curl, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut shell = Command::new("/bin/sh");
+    let path = format!("{}:/usr/bin:/bin", directory.display());
+    shell.args(["-c", &script]).env("PATH", path).env("SPIN_VARIABLE_ADMIN_TOKEN", "first,second");
+    let said = shell.output().unwrap();
+    fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(String::from_utf8(said.stdout).unwrap(), "header = \"authorization: Bearer first\"");
 }
 
 /// What stands between `before` and `after`, wherever it does.
