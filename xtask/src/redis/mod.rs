@@ -21,7 +21,7 @@ const SERVER: &str = "SPINDRIFT_REDIS_SERVER";
 
 /// How to get one, for messages.
 const HOW: &str = "install redis or valkey with your package manager (Debian: `apt install redis-server`, macOS: \
-                   `brew install redis`), or pass `--redis redis://host:6379`";
+                   `brew install redis`)";
 
 /// The Redis to use.
 pub(crate) enum Redis {
@@ -60,7 +60,12 @@ pub(crate) fn provide(workspace: &Workspace, given: Option<RedisUrl>) -> Result<
         Answer::Silent(_) => {}
     }
     let Some(program) = program(workspace)? else {
-        say("redis", format_args!("none: serving everything from the origin. To cache, {HOW}"));
+        say(
+            "redis",
+            format_args!(
+                "none: serving everything from the origin. To cache, {HOW}, or pass `--redis redis://host:6379`"
+            ),
+        );
         return Ok(Redis::None);
     };
     Server::start(&program).map(Redis::Private)
