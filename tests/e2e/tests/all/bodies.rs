@@ -2,6 +2,7 @@
 
 use crate::support::{EACH_REUSE, hit, miss, names, stored, stored_as};
 use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply, Request, Streaming, eventually};
+use std::io::Read;
 
 const CHUNK: usize = 256 * 1024;
 
@@ -42,6 +43,45 @@ fn content_of_any_length_is_stored_and_repeated_byte_for_byte() {
             }
         }
         assert_eq!(origin.count(), count);
+    }
+}
+
+/// Text of this length that can be compressed, but not to nothing.
+fn text(length: usize) -> Vec<u8> {
+    let letter = |at: usize| b"etaoin shrdlu"[(at * at / 7 + at / 11) % 13];
+    (0..length).map(letter).collect()
+}
+
+fn expanded(coding: &str, content: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    match coding {
+        "br" => brotli::Decompressor::new(content, 4096).read_to_end(&mut all),
+        _ => flate2::read::GzDecoder::new(content).read_to_end(&mut all),
+    }
+    .unwrap();
+    all
+}
+
+#[test]
+fn compressed_content_is_the_same_content() {
+    let origin = Origin::start(|exchange| {
+        let length = exchange.request.target[1..].parse().unwrap();
+        exchange.reply(&Reply::fresh(text(length)).header("content-type", "text/plain"));
+    });
+    let redis = Redis::start();
+    let config = "[cache]\ncompress = [\"br\", \"gzip\"]";
+    let gateway = Gateway::before(&origin).redis(&redis).config(config).start();
+    for length in [1000, 60_000, 2 * CHUNK] {
+        for coding in ["br", "gzip"] {
+            let request = Request::get(&format!("/{length}")).header("accept-encoding", coding);
+            let first = gateway.send(&request);
+            assert!(first.cache_status().is_stored(), "{first:?}");
+            eventually("it is stored", || gateway.send(&request).cache_status().is_hit());
+            for reply in [first, hit(&gateway, &request)] {
+                assert_eq!(reply.header("content-encoding"), Some(coding), "{length}");
+                assert!(expanded(coding, &reply.body) == text(length), "{coding} {length}");
+            }
+        }
     }
 }
 
