@@ -74,15 +74,12 @@ pub struct Shared<E: Env> {
 }
 
 impl<E: Env> App<E> {
-    /// Reads and checks the whole configuration of a gateway. Nothing is connected yet.
+    /// Reads and checks the whole configuration of a gateway; `file` is the content of `spindrift.toml`, or why it could not
+    /// be read. Nothing is connected yet.
     ///
     /// # Errors
     /// All problems found, each with its place.
-    pub fn new(
-        env: E,
-        variables: &impl Strings,
-        file: &(impl AsRef<[u8]> + ?Sized),
-    ) -> Result<Self, ConfigErrors> {
+    pub fn new(env: E, variables: &impl Strings, file: Result<&[u8], &str>) -> Result<Self, ConfigErrors> {
         Self::in_role(Role::Gateway, env, variables, file)
     }
 
@@ -94,7 +91,7 @@ impl<E: Env> App<E> {
         role: Role,
         env: E,
         variables: &impl Strings,
-        file: &(impl AsRef<[u8]> + ?Sized),
+        file: Result<&[u8], &str>,
     ) -> Result<Self, ConfigErrors> {
         let variables = &Variables { role, all: variables };
         let (config, settings) =

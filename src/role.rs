@@ -84,7 +84,7 @@ mod tests {
         let settings = Settings::load(&variables).unwrap();
         assert_eq!(settings.redis.unwrap().url().expose(), "redis://cache.example:6379");
         assert_eq!(settings.channel, "purges");
-        assert_eq!(Config::load(&variables, ""), Ok(Config::default()));
+        assert_eq!(Config::load(&variables, Ok(b"")), Ok(Config::default()));
         let gateway = Variables { role: Role::Gateway, all: &all };
         assert_eq!(
             Settings::load(&gateway).unwrap().redis.unwrap().url().expose(),
@@ -106,7 +106,8 @@ mod tests {
         let problems = |given: &[(&'static str, &'static str)]| {
             let all = middleware(given);
             let variables = Variables { role: Role::Middleware, all: &all };
-            let text = Config::load(&variables, "").map(|_| String::new()).unwrap_or_else(|e| e.to_string());
+            let text =
+                Config::load(&variables, Ok(b"")).map(|_| String::new()).unwrap_or_else(|e| e.to_string());
             text + &Settings::load(&variables).map(|_| String::new()).unwrap_or_else(|e| e.to_string())
         };
         let text = problems(&[("spindrift_redis_enabled", "yes"), ("spindrift_config", "x = 1")]);

@@ -159,14 +159,15 @@ impl Config {
         report.finish(config)
     }
 
-    /// Reads the variable `config` if it has any text, otherwise `file`, the content of `spindrift.toml`.
+    /// Reads the variable `config` if it has any text, otherwise `file`: the content of `spindrift.toml`, or why it could
+    /// not be read.
     ///
     /// # Errors
-    /// As for [`Config::parse`], and where the file is not UTF-8.
-    pub fn load(variables: &impl Strings, file: &(impl AsRef<[u8]> + ?Sized)) -> Result<Self, ConfigErrors> {
+    /// As for [`Config::parse`], and where the file could not be read or is not UTF-8.
+    pub fn load(variables: &impl Strings, file: Result<&[u8], &str>) -> Result<Self, ConfigErrors> {
         match variables.get("config").filter(|text| !text.trim().is_empty()) {
             Some(text) => Self::parse(&text, &format!("variable {}", variables.called("config"))),
-            None => Self::parse(table::utf8(file.as_ref())?, table::FILE),
+            None => Self::parse(table::text(file)?, table::FILE),
         }
     }
 
@@ -412,18 +413,19 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
     #[test]
     fn the_variable_takes_the_place_of_the_file() {
         let variable = |text: &'static str| move |name: &str| (name == "config").then(|| text.to_owned());
-        let file = "name = \"file\"";
-        let name = |text| Config::load(&variable(text), file).unwrap().name.to_string();
+        let file = b"name = \"file\"".as_slice();
+        let name = |text| Config::load(&variable(text), Ok(file)).unwrap().name.to_string();
         assert_eq!(name("name = \"variable\""), "variable");
         assert_eq!(name("# nothing"), "spindrift");
         assert_eq!(name(" \n"), "file");
-        let wrong = Config::load(&variable("x = 1"), file).unwrap_err().to_string();
+        let wrong = Config::load(&variable("x = 1"), Ok(file)).unwrap_err().to_string();
         assert!(wrong.starts_with("variable config:1:1: x: unknown key"), "{wrong}");
     }
 
     #[test]
     fn a_file_that_is_not_utf_8_is_an_error_and_not_passed_over() {
-        let load = |file: &[u8]| Config::load(&|_: &str| None, file).map(|config| config.name.to_string());
+        let load =
+            |file: &[u8]| Config::load(&|_: &str| None, Ok(file)).map(|config| config.name.to_string());
         let wrong = |file| load(file).unwrap_err().to_string();
         assert_eq!(
             wrong(b"name = \"a\"\n# f\xfcr alle"),
@@ -433,7 +435,15 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
         assert_eq!(wrong(&utf_16), "spindrift.toml:1:1: expected UTF-8, found other bytes");
         assert_eq!(load("# für alle\nname = \"a\"".as_bytes()).unwrap(), "a");
         let variable = |name: &str| (name == "config").then(|| "name = \"b\"".to_owned());
-        assert!(Config::load(&variable, b"\xff".as_slice()).is_ok(), "nobody looks at the file");
+        assert!(Config::load(&variable, Ok(b"\xff")).is_ok(), "nobody looks at the file");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error_unless_the_variable_takes_its_place() {
+        let wrong = Config::load(&|_: &str| None, Err("Is a directory")).unwrap_err().to_string();
+        assert_eq!(wrong, "spindrift.toml:1:1: expected a file that can be read: Is a directory");
+        let variable = |name: &str| (name == "config").then(|| "name = \"b\"".to_owned());
+        assert_eq!(Config::load(&variable, Err("Is a directory")).unwrap().name.to_string(), "b");
     }
 
     #[test]

@@ -55,20 +55,26 @@ fn line_column(text: &str, at: usize) -> (usize, usize) {
 /// The name of the file in errors.
 pub(super) const FILE: &str = "spindrift.toml";
 
-/// Returns the content of the file as text, which TOML requires to be UTF-8.
+/// Returns the content of the file, or why it could not be read, as text, which TOML requires to be UTF-8.
 ///
 /// # Errors
-/// The position of the first byte that is not UTF-8.
-pub(super) fn utf8(content: &[u8]) -> Result<&str, ConfigErrors> {
-    match std::str::from_utf8(content) {
-        Ok(text) => Ok(text),
-        Err(error) => {
-            let before = String::from_utf8_lossy(content.get(..error.valid_up_to()).unwrap_or_default());
-            let report = Report::new(FILE, &before);
-            report.add(before.len(), String::new(), "expected UTF-8, found other bytes".to_owned());
-            report.finish("")
-        }
-    }
+/// Why it could not be read, or the position of the first byte that is not UTF-8.
+pub(super) fn text<'c>(file: Result<&'c [u8], &str>) -> Result<&'c str, ConfigErrors> {
+    let content = match file {
+        Ok(content) => content,
+        Err(error) => return wrong("", format!("expected a file that can be read: {error}")),
+    };
+    std::str::from_utf8(content).or_else(|error| {
+        let before = String::from_utf8_lossy(content.get(..error.valid_up_to()).unwrap_or_default());
+        wrong(&before, "expected UTF-8, found other bytes".to_owned())
+    })
+}
+
+/// Reports that the file is wrong after the text `before`.
+fn wrong(before: &str, message: String) -> Result<&'static str, ConfigErrors> {
+    let report = Report::new(FILE, before);
+    report.add(before.len(), String::new(), message);
+    report.finish("")
 }
 
 /// Returns whether a line has no content. If it has control characters, the parser must look at it.

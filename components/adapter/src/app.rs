@@ -9,6 +9,7 @@ use spindrift::config::ConfigErrors;
 use spindrift::problem::Problem;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::rc::Rc;
 
 /// Where Spin puts the file that the manifest names.
@@ -28,11 +29,20 @@ pub(crate) async fn instance(behind: Behind) -> Result<Rc<App<SpinEnv>>, Problem
 }
 
 fn build(behind: Behind, variables: &HashMap<String, String>) -> Result<Rc<App<SpinEnv>>, Problem> {
-    // Without a file, everything has its default.
-    let file = std::fs::read(FILE).unwrap_or_default();
+    let file = file().map_err(|error| error.to_string());
     let get = |name: &str| variables.get(name).cloned();
-    let app = App::in_role(behind.role(), SpinEnv { behind }, &get, &file);
+    let file = file.as_deref().map_err(String::as_str);
+    let app = App::in_role(behind.role(), SpinEnv { behind }, &get, file);
     app.map(Rc::new).map_err(|errors| wrong(&errors))
+}
+
+/// Without a file, everything has its default. A component that is given no files at all gets the same error as for one
+/// that is not there.
+fn file() -> std::io::Result<Vec<u8>> {
+    match std::fs::read(FILE) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
 }
 
 fn wrong(errors: &ConfigErrors) -> Problem {

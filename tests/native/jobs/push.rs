@@ -376,7 +376,7 @@ fn a_queue_whose_keys_are_missing_is_a_mistake_in_the_configuration() {
     let variables = |name: &str| (name == "origin_url").then(|| "http://origin.test".to_owned());
     let world = crate::support::env::ManualClock::new();
     let env = crate::support::env::TestEnv::new(world, Rc::new(crate::support::origin::Origin::new()), 1);
-    let wrong = spindrift::app::App::new(env, &variables, FILE).err().unwrap().to_string();
+    let wrong = spindrift::app::App::new(env, &variables, Ok(FILE.as_bytes())).err().unwrap().to_string();
     assert_eq!(
         wrong,
         "variable webhook_keys: expected whsec_<base64> to sign what queue \"orders\" pushes, found none"

@@ -156,7 +156,7 @@ impl World {
         };
         let uncounted = if file.contains("[metrics]") { "" } else { UNCOUNTED };
         let file = format!("{uncounted}{PATIENT}{file}");
-        let app = App::in_role(role, env.clone(), &variables, &file).unwrap();
+        let app = App::in_role(role, env.clone(), &variables, Ok(file.as_bytes())).unwrap();
         Instance { app: Rc::new(app), env }
     }
 

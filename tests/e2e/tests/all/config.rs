@@ -1,7 +1,7 @@
 //! The configuration as operators meet it.
 
 use crate::support::{hit, miss, stored, stored_as};
-use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request};
+use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request, Setup};
 
 #[test]
 fn every_problem_is_reported_at_once_with_its_place() {
@@ -35,6 +35,15 @@ fn text_that_is_no_toml_is_reported_with_its_place() {
     let gateway = Gateway::before_demo().config("[cache\nx = ").start();
     let problem = gateway.get("/").problem(500);
     assert!(problem["errors"][0].as_str().unwrap().starts_with("variable config:1:"), "{problem}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_problem_of_the_configuration() {
+    let gateway = Setup::of("tests/e2e/unreadable.toml").start();
+    let problem = gateway.get("/").problem(500);
+    let expected = "spindrift.toml:1:1: expected a file that can be read: ";
+    assert!(problem["errors"][0].as_str().unwrap().starts_with(expected), "{problem}");
+    gateway.await_log(expected);
 }
 
 #[test]
