@@ -3,6 +3,7 @@
 use crate::config::hosts::AllowedHosts;
 use crate::config::template::Template;
 use crate::config::variables::{self, ComponentVariables, Sources};
+use crate::console::error_line;
 use crate::error::Error;
 use crate::http::reuse::Reuse;
 use crate::http::{Destination, Front, HttpComponent, Router};
@@ -85,10 +86,10 @@ impl App {
     pub fn load(file: &Path, options: &LoadOptions) -> Result<Self, Error> {
         let manifest = Manifest::load(file)?;
         for warning in &manifest.warnings {
-            eprintln!("warning: {}: {warning}", file.display());
+            error_line(format_args!("warning: {}: {warning}", file.display()));
         }
         for name in options.variables.keys().filter(|name| !manifest.variables.contains_key(*name)) {
-            eprintln!("warning: variable {name:?} is not declared in {}", file.display());
+            error_line(format_args!("warning: variable {name:?} is not declared in {}", file.display()));
         }
         Loader::new(&manifest, options)?.load()
     }
@@ -256,7 +257,9 @@ impl<'a> Loader<'a> {
         let ids: Vec<String> = self.manifest.components.keys().cloned().collect();
         let parsed = AllowedHosts::parse(list, &self.values, &ids);
         if let Err(problem) = &parsed {
-            eprintln!("component {id}: allowed_outbound_hosts: {problem}; nothing can be reached");
+            error_line(format_args!(
+                "component {id}: allowed_outbound_hosts: {problem}; nothing can be reached"
+            ));
         }
         Permission::new(parsed)
     }

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use spindrift_host::cli::{Cli, Command};
+use spindrift_host::console::error_line;
 use std::process::ExitCode;
 
 // The system's allocator would cost more CPU time for each hit, much of it for freeing.
@@ -13,7 +14,7 @@ fn main() -> ExitCode {
     match spindrift_host::run::up(&up) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("Error: {error}");
+            error_line(format_args!("Error: {error}"));
             ExitCode::FAILURE
         }
     }

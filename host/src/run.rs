@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::cli::Up;
+use crate::console::line;
 use crate::error::Error;
 use crate::http::{Options, serve};
 use crate::subscriber::subscribe;
@@ -51,9 +52,9 @@ async fn listen(app: &App, up: &Up) -> Result<TcpListener, Error> {
     let failed = |e| Error::io(format!("listening on {}", up.listen), e);
     let listener = TcpListener::bind(up.listen).await.map_err(failed)?;
     let url = format!("http://{}", listener.local_addr().map_err(failed)?);
-    println!("\nServing {url}\nAvailable Routes:");
+    line(format_args!("\nServing {url}\nAvailable Routes:"));
     for (route, component) in app.routes() {
-        println!("  {component}: {url}{route}");
+        line(format_args!("  {component}: {url}{route}"));
     }
     Ok(listener)
 }

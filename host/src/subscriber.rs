@@ -1,6 +1,7 @@
 //! The Redis trigger: messages on channels, one at a time, each for a fresh instance.
 
 use crate::app::App;
+use crate::console::{error_line, line};
 use crate::error::Error;
 use crate::runtime::bindings::inbound_redis::GuestIndices;
 use crate::runtime::prepared::Prepared;
@@ -70,10 +71,10 @@ async fn listen(app: &App, subscription: &Subscription) -> Result<(), Error> {
     let server = client.get_connection_info().addr.to_string();
     let failed = |what: &str, e| Error::redis(format!("Redis trigger: {what} {server}"), e);
     let mut pubsub = client.get_async_pubsub().await.map_err(|e| failed("connecting to", e))?;
-    println!("Active Channels on {server}:");
+    line(format_args!("Active Channels on {server}:"));
     for (channel, components) in &subscription.channels {
         pubsub.subscribe(channel).await.map_err(|e| failed("subscribing at", e))?;
-        println!("\t{server}/{channel}: [{}]", components.join(","));
+        line(format_args!("\t{server}/{channel}: [{}]", components.join(",")));
     }
     let mut messages = pubsub.on_message();
     while let Some(message) = messages.next().await {
@@ -90,6 +91,6 @@ async fn deliver(app: &App, id: &str, payload: &[u8]) {
         return;
     };
     if let Err(problem) = component.handle(payload.to_vec()).await {
-        eprintln!("component {id}: a message failed: {problem}");
+        error_line(format_args!("component {id}: a message failed: {problem}"));
     }
 }

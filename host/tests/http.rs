@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
-use support::{Directory, Held, Host, PATIENCE, guest, origin, up};
+use support::{Directory, Held, Host, PATIENCE, Process, command, guest, origin, up};
 
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
@@ -340,6 +340,27 @@ fn requests_under_way_are_finished_before_the_end() {
     }
     assert_eq!(held.let_go().status, 200);
     assert!(host.process.wait());
+}
+
+#[test]
+fn it_serves_even_if_nobody_reads_what_it_prints() {
+    if support::is_spin() {
+        return;
+    }
+    let (_directory, manifest) = directory("unheard");
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listen = address.to_string();
+    // It prints on both ways: a warning about the variable, and where it serves.
+    let arguments = ["--listen", &listen, "--variable", "undeclared=x"];
+    let mut process = Process::unheard(&mut command(&manifest, &arguments));
+    while TcpStream::connect(address).is_err() {
+        assert!(!process.has_ended(), "it ended");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let host = Host { process, address };
+    // The host reports a failed instance.
+    assert_eq!(host.get("/trap").status, 500);
+    assert_eq!(host.get("/file?/a.txt").body, "Ok(\"text of a\")");
 }
 
 #[test]

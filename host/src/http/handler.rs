@@ -4,6 +4,7 @@
 
 use super::reuse::Reuse;
 use crate::app::Shared;
+use crate::console::error_line;
 use crate::error::Error;
 use crate::runtime::prepared::Prepared;
 use crate::runtime::state::InstanceState;
@@ -144,7 +145,7 @@ impl WorkerState for Worker {
 
     fn drop(&self, store: Store<InstanceState>, result: Result<(), wasmtime::Error>) {
         if let Err(error) = result {
-            eprintln!("component {}: an instance failed: {error:?}", self.component);
+            error_line(format_args!("component {}: an instance failed: {error:?}", self.component));
         }
         drop(store);
     }

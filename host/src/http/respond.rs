@@ -4,6 +4,7 @@ use super::handler::HttpComponent;
 use super::headers;
 use super::route::{Destination, RouteMatch, Router};
 use crate::app::Shared;
+use crate::console::error_line;
 use crate::manifest::StaticResponse;
 use bytes::Bytes;
 use http::header::HOST;
@@ -85,7 +86,7 @@ async fn answer_route(
         }
         Destination::Component(id) => {
             Ok(run(front, id, request, found, client).await.unwrap_or_else(|problem| {
-                eprintln!("component {id}: {problem}");
+                error_line(format_args!("component {id}: {problem}"));
                 status(StatusCode::INTERNAL_SERVER_ERROR)
             }))
         }

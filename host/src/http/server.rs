@@ -2,6 +2,7 @@
 
 use super::respond::answer;
 use crate::app::App;
+use crate::console::error_line;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -97,6 +98,6 @@ async fn connection(
         && let Some(problem) = error.downcast_ref::<hyper::Error>().filter(|it| it.is_user())
     {
         let cause = problem.source().map(|it| format!(": {it}")).unwrap_or_default();
-        eprintln!("request from {client}: {problem}{cause}");
+        error_line(format_args!("request from {client}: {problem}{cause}"));
     }
 }

@@ -107,6 +107,15 @@ impl Process {
         Self { child, lines: Mutex::new(lines) }
     }
 
+    /// Starts it while nobody reads what it prints, nor ever will.
+    pub fn unheard(command: &mut Command) -> Self {
+        let (reader, output) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        let child = command.spawn().unwrap_or_else(|e| panic!("expected {command:?} to start: {e}"));
+        Self { child, lines: Mutex::new(channel().1) }
+    }
+
     /// Waits for a line that contains `text`.
     pub fn wait_for(&self, text: &str) -> String {
         let (lines, mut seen, end) = (self.lines.lock().unwrap(), Vec::new(), Instant::now() + PATIENCE);
@@ -137,6 +146,10 @@ impl Process {
         }
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
@@ -160,13 +173,18 @@ impl Drop for Process {
 
 /// `spindrift-host up` (or `spin up`) with `manifest`.
 pub fn up(manifest: &Path, arguments: &[&str]) -> Process {
+    Process::start(&mut command(manifest, arguments))
+}
+
+/// The command that [`up`] runs.
+pub fn command(manifest: &Path, arguments: &[&str]) -> Command {
     let program = std::env::var(SPIN).unwrap_or_else(|_| env!("CARGO_BIN_EXE_spindrift-host").to_owned());
     let mut command = Command::new(program);
     command.args(["up", "-f"]).arg(manifest).args(arguments).current_dir(manifest.parent().unwrap());
     if is_spin() {
         command.arg("--state-dir").arg(manifest.parent().unwrap().join("state"));
     }
-    Process::start(&mut command)
+    command
 }
 
 /// A host that serves HTTP.
