@@ -87,7 +87,7 @@ impl<E: Env> Jobs<E> {
     }
 
     /// Adds a queue to the list of queues, unless this instance did so recently. Only that list and
-    /// ticks depend on it, so a failure is logged, and repaired with the next job.
+    /// ticks depend on it, so a failure is logged now and then, and repaired with the next job.
     pub(super) async fn note(&self, queue: &QueueName) {
         let now = self.env.now();
         if self.noted.borrow().get(queue).is_some_and(|noted| now.since(*noted) < NOTED) {
@@ -101,7 +101,10 @@ impl<E: Env> Jobs<E> {
                 }
                 noted.insert(queue.clone(), now);
             }
-            Err(error) => self.env.log(&format!("queue {queue}: not in the list of queues: {error}")),
+            Err(error) if self.unlisted.is_due(self.env.elapsed()) => {
+                self.env.log(&format!("queue {queue}: not in the list of queues: {error}"));
+            }
+            Err(_) => {}
         }
     }
 

@@ -75,7 +75,7 @@ use crate::config::{Config, MAX_ATTEMPTS, Push};
 use crate::env::Env;
 use crate::event::Channel;
 use crate::nonce::Nonces;
-use crate::redis::{Client, Keys};
+use crate::redis::{Client, Keys, Nagging};
 use crate::time::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -93,6 +93,8 @@ pub struct Jobs<E: Env> {
     bell: Channel<E>,
     /// When this instance last added a queue to the list of queues.
     noted: RefCell<HashMap<QueueName, Timestamp>>,
+    /// Limits how often the log says that this failed.
+    unlisted: Nagging,
     /// When this instance last ticked of its own accord, by
     /// [`Clock::elapsed`](crate::env::Clock::elapsed).
     ticked: Cell<Option<Duration>>,
@@ -125,6 +127,7 @@ impl<E: Env> Jobs<E> {
             config: Rc::clone(config),
             bell: bell.clone(),
             noted: RefCell::default(),
+            unlisted: Nagging::default(),
             ticked: Cell::default(),
         }
     }

@@ -83,6 +83,27 @@ fn a_full_redis_refuses_new_jobs_and_lets_those_there_be_done() {
     });
 }
 
+#[test]
+fn that_the_list_of_queues_cannot_be_written_is_logged_once_a_minute() {
+    on_redis(async |world| {
+        let proxy = Proxy::start(world.server.port()).await;
+        proxy.set(Mode::Drop);
+        let instance = world.instance_at(&proxy.url(), "");
+        let enqueue = async || assert!(instance.jobs().enqueue(&mail(), data(1)).await.is_err());
+        let said = || {
+            let lines = instance.env.log_lines();
+            lines.iter().filter(|line| line.contains("not in the list of queues")).count()
+        };
+        for _ in 0..3 {
+            enqueue().await;
+        }
+        assert_eq!(said(), 1, "{:?}", instance.env.log_lines());
+        world.clock.advance_secs(60);
+        enqueue().await;
+        assert_eq!(said(), 2);
+    });
+}
+
 /// CRC16/XMODEM of what stands in the first braces, as a cluster has it.
 fn slot(key: &str) -> u16 {
     let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or(key, |(tag, _)| tag);
