@@ -19,7 +19,7 @@ use std::rc::Rc;
 pub(super) const MAX_CONTENT: usize = 1024 * 1024;
 
 /// The query parameters that may occur several times.
-const SEVERAL: [&str; 5] = ["key", "match", "tag", "tags", "topic"];
+const SEVERAL: [&str; 6] = ["key", "match", "state", "tag", "tags", "topic"];
 
 /// A request below `/_spindrift/`.
 pub(super) struct Call<'a, E: Env> {

@@ -36,7 +36,7 @@ const ROUTES: &[Route] = &[
     ("v1/queues", &["GET"]),
     ("v1/queues:tick", &["POST"]),
     ("v1/queues/{}", &["GET"]),
-    ("v1/queues/{}/jobs", &["POST"]),
+    ("v1/queues/{}/jobs", &["DELETE", "POST"]),
     ("v1/queues/{}/claim", &["POST"]),
     ("v1/queues/{}/dequeue", &["POST"]),
     ("v1/queues/{}/pause", &["POST"]),

@@ -40,10 +40,10 @@ impl Verdict {
     }
 }
 
-/// The result of replaying or dropping all dead letters.
+/// The result of replaying or dropping all dead letters, or of removing jobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sentenced {
-    /// How many letters were replayed or dropped.
+    /// How many were replayed, dropped or removed.
     pub done: u64,
     /// How many of those that were there at the beginning are left.
     pub left: u64,

@@ -33,6 +33,7 @@ pub(super) static CLAIM: Script = script!("job_claim.lua");
 pub(super) static END: Script = script!("job_end.lua");
 pub(super) static REMOVE: Script = script!("job_remove.lua");
 pub(super) static DEAD: Script = script!("job_dead.lua");
+pub(super) static EMPTY: Script = script!("job_empty.lua");
 pub(super) static PAUSE: Script = script!("job_pause.lua");
 pub(super) static VIEW: Script = Script::new(include_str!("../redis/lua/job_view.lua"));
 pub(super) static DEAD_LIST: Script = Script::new(include_str!("../redis/lua/job_dead_list.lua"));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
 use spindrift::event::{Handled, handle, work_channel};
-use spindrift::job::{Claim, Data, NewJob, QueueName};
+use spindrift::job::{Claim, Data, Idle, NewJob, QueueName};
 use spindrift::limit::{Algorithm, Demand, Verdict};
 use spindrift::lock::{Acquired, Name, Released};
 use spindrift::purge::Purge;
@@ -162,6 +162,7 @@ async fn jobs(cluster: &Cluster) {
         }
         let counted = one.jobs().statistics(&queue).await.unwrap();
         assert_eq!((counted.ready, counted.delayed, counted.leased), (2, 1, 0));
+        assert_eq!(other.jobs().empty(&queue, &Idle::ALL).await.unwrap().done, 3);
         one.jobs().pause(&queue).await.unwrap();
     }
     assert_eq!(one.jobs().queues(0, 10).await.unwrap().len(), 3);

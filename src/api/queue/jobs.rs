@@ -8,8 +8,8 @@ use crate::api::reply::{Outcome, empty, json};
 use crate::config::MOST_ATTEMPTS;
 use crate::env::Env;
 use crate::job::{
-    CLAIM_COUNT, Claim, Enqueued, IdempotencyKey, JobId, LEASE, MAX_BATCH, MAX_DATA, MAX_DELAY, MAX_WAIT,
-    NewJob, Priority, QueueName,
+    CLAIM_COUNT, Claim, Enqueued, IdempotencyKey, Idle, JobId, LEASE, MAX_BATCH, MAX_DATA, MAX_DELAY,
+    MAX_WAIT, NewJob, Priority, QueueName,
 };
 use crate::problem::Problem;
 use http::StatusCode;
@@ -193,6 +193,21 @@ pub(super) async fn view<E: Env>(call: Call<'_, E>, queue: QueueName, id: &str) 
     let id = JobId::new(id).map_err(|error| bad(&error))?;
     let view = jobs_of(&call)?.view(&queue, &id).await.map_err(|error| failed(&error))?;
     Ok(json(StatusCode::OK, &shape::view(&view)))
+}
+
+/// `DELETE .../jobs`
+pub(super) async fn empty_queue<E: Env>(call: Call<'_, E>, queue: QueueName) -> Outcome {
+    call.only_query(&["state"])?;
+    let states = call.all_of_query("state").map(|text| {
+        let state = Idle::ALL.into_iter().find(|state| state.as_str() == text);
+        state.ok_or_else(|| bad(&format!("state: expected ready, delayed or dead, found {text:?}")))
+    });
+    let mut states: Vec<Idle> = states.collect::<Result<_, _>>()?;
+    if states.is_empty() {
+        states.extend(Idle::ALL);
+    }
+    let done = jobs_of(&call)?.empty(&queue, &states).await.map_err(|error| failed(&error))?;
+    Ok(json(StatusCode::OK, &json!({"removed": done.done, "left": done.left})))
 }
 
 /// `DELETE .../jobs/{id}`

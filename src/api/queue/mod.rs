@@ -35,6 +35,7 @@ pub(super) async fn serve<E: Env>(call: Call<'_, E>, rest: &[&str], method: Meth
     match (rest, method) {
         ([], Method::GET) => statistics(call, queue).await,
         (["jobs"], Method::POST) => jobs::enqueue(call, queue).await,
+        (["jobs"], Method::DELETE) => jobs::empty_queue(call, queue).await,
         (["claim"], Method::POST) => jobs::claim(call, queue).await,
         (["dequeue"], Method::POST) => jobs::dequeue(call, queue).await,
         (["pause"], Method::POST) => pause(call, queue).await,

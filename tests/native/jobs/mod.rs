@@ -1,6 +1,7 @@
 //! The job queue on a real Redis: order, leases, retries, dead letters, pushes, and what happens when workers die.
 
 mod dead;
+mod empty;
 mod lease;
 mod many;
 mod order;

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::support::on_redis;
 use crate::support::proxy::{Mode, Proxy};
-use spindrift::job::{IdempotencyKey, JobError, NewJob, ScheduleName, State, Verdict, tick};
+use spindrift::job::{IdempotencyKey, Idle, JobError, NewJob, ScheduleName, State, Verdict, tick};
 use spindrift::redis::RedisError;
 use std::time::Duration;
 
@@ -215,6 +215,7 @@ fn the_permissions_in_the_manual_are_enough() {
         instance.jobs().sentence(&mail(), &page.letters[0].id, Verdict::Replay).await.unwrap();
         instance.jobs().remove(&mail(), &page.letters[0].id).await.unwrap();
         instance.jobs().sentence_all(&mail(), Verdict::Drop).await.unwrap();
+        instance.jobs().empty(&mail(), &[Idle::Delayed]).await.unwrap();
         instance.jobs().dequeue(&mail()).await.unwrap().unwrap();
         drop(claim(&instance, 1).await);
         due(world, "l").await;

@@ -329,6 +329,9 @@ async fn use_leases(client: &Client<'_>) {
     client.ask(404, "DELETE", "v1/queues/mail/dead/none", Value::Null).await;
     client.ask(200, "POST", "v1/queues/mail/dead/replay", Value::Null).await;
     client.ask(200, "DELETE", "v1/queues/mail/dead", Value::Null).await;
+    client.ask(200, "DELETE", "v1/queues/mail/jobs?state=ready&state=dead", Value::Null).await;
+    client.ask(200, "DELETE", "v1/queues/mail/jobs", Value::Null).await;
+    client.ask(400, "DELETE", "v1/queues/mail/jobs?state=leased", Value::Null).await;
     let waiting = client.ask(201, "POST", "v1/queues/mail/jobs", json!({"data": 1, "delay": 60})).await;
     let place = format!("v1/queues/mail/jobs/{}", waiting["id"].as_str().unwrap());
     client.ask(204, "DELETE", &place, Value::Null).await;

@@ -94,7 +94,7 @@ fn a_wrong_method_is_405_and_every_path_needs_the_token() {
     let stage = stage();
     for (path, allowed) in [
         ("", "GET, HEAD, OPTIONS"),
-        ("/jobs", "OPTIONS, POST"),
+        ("/jobs", "DELETE, OPTIONS, POST"),
         ("/claim", "OPTIONS, POST"),
         ("/dequeue", "OPTIONS, POST"),
         ("/pause", "OPTIONS, POST"),

@@ -129,6 +129,21 @@ fn dead_letters_have_pages_and_go_all_at_once() {
 }
 
 #[test]
+fn a_queue_is_emptied_of_all_but_the_jobs_in_flight() {
+    let stage = stage();
+    for job in [r#"{"data":1}"#, r#"{"data":2}"#, r#"{"data":3,"delay":60}"#] {
+        stage.put(job);
+    }
+    let claimed = stage.claim(1);
+    assert_eq!(stage.ok("DELETE", "/jobs?state=dead&state=ready", ""), json!({"removed": 1, "left": 0}));
+    assert_eq!(stage.ok("DELETE", "/jobs", ""), json!({"removed": 1, "left": 0}));
+    let place = format!("/jobs/{}/ack", claimed[0]["id"].as_str().unwrap());
+    stage.ok("POST", &place, &with_token(&claimed[0], ""));
+    let problem = stage.send("DELETE", "/jobs?state=leased", "").problem(400);
+    assert_eq!(problem["detail"], "state: expected ready, delayed or dead, found \"leased\"");
+}
+
+#[test]
 fn an_idempotency_key_enqueues_once_and_says_so() {
     let stage = stage();
     let send = |key: &str, json: &str| {
