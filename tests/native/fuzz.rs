@@ -1,6 +1,6 @@
 //! The fuzz targets over their corpus, and over some variations of it. cargo-fuzz finds more, in more time.
 
-#[path = "../../fuzz/src/targets.rs"]
+#[path = "../../fuzz/src/targets/mod.rs"]
 #[allow(unreachable_pub, reason = "it is the library of another crate")]
 mod targets;
 
