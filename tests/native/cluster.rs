@@ -351,60 +351,23 @@ async fn while_keys_are_apart(cluster: &Cluster, instance: &Instance) {
 #[test]
 fn a_master_that_goes_away_takes_only_its_share_along() {
     on_cluster(&[], async |cluster| {
-        const COUNT: usize = 60;
         let instance = cluster.instance();
         get_all(&instance, COUNT).await;
         assert_eq!(hits(&get_all(&instance, COUNT).await), COUNT);
         for number in 0..COUNT {
             value::set(&instance, &number.to_string(), "value").await;
         }
-        cluster.kill(2);
-        let away = |number: usize| Cluster::node_of(&resource_key(number)) == 2;
-        // Where a sixteenth of the slots is divided between two masters, its ledger is on one of them.
-        let divided = |number: usize| matches!(slot_of(&resource_key(number)) / 1024, 5 | 10);
+        cluster.kill(AWAY);
         for _ in 0..2 {
             let opened = instance.env.wire().opened();
-            let all = get_all(&instance, COUNT).await;
-            for (number, got) in all.iter().enumerate().filter(|(number, _)| !divided(*number)) {
-                assert_eq!(got.status, 200);
-                assert_eq!(got.is_hit(), !away(number), "{number} {:?}", got.headers);
-                if away(number) {
-                    assert!(["redis-down", "redis-unreachable"].contains(&got.detail()), "{}", got.detail());
-                }
-            }
-            assert!(hits(&all) >= COUNT / 2);
+            only_its_responses_are_missing(&instance).await;
             assert!(instance.env.wire().opened() <= opened + 1, "it is known to be down");
         }
-        for number in 0..COUNT {
-            let key = keys().value(&number.to_string());
-            if !matches!(slot_of(&key) / 1024, 5 | 10) {
-                let got = value::values(&instance).get(&value::key(&number.to_string())).await;
-                assert_eq!(got.is_ok_and(|value| value.is_some()), Cluster::node_of(&key) != 2, "{key:?}");
-            }
-        }
-        let health = instance.redis().probe().await.unwrap();
-        assert!(health.serves_some() && !health.is_whole());
-        let down: Vec<String> = health
-            .nodes
-            .iter()
-            .filter(|node| node.answer.is_err())
-            .map(|node| node.place.to_string())
-            .collect();
-        assert_eq!(down, [cluster.place(2)]);
-        let known = instance.redis().nodes().into_iter();
-        let known: Vec<_> = known.filter(|(_, how)| matches!(how, Condition::Down { .. })).collect();
-        assert_eq!(known.len(), 1, "{known:?}");
+        only_its_values_are_missing(&instance).await;
+        only_it_is_said_to_be_down(cluster, &instance).await;
+        what_it_did_not_hear_is_not_said_to_be_done(&instance).await;
 
-        // A purge that does not reach every master is not said to be done.
-        let purge = instance.purge(&Purge { tags: vec!["t".to_owned()], ..Purge::default() }).await;
-        assert!(purge.is_err(), "{purge:?}");
-        // And an invalidation that reached some is not said to have reached none.
-        let pattern = [spindrift::value::Pattern::new("x*").unwrap()];
-        let refused = value::values(&instance).invalidate(&pattern, &[]).await;
-        assert!(refused.as_ref().is_err_and(|error| !error.was_not_carried_out()), "{refused:?}");
-        assert!(["redis-down", "redis-unreachable"].contains(&refused.unwrap_err().reason()));
-
-        cluster.start_again(2).await;
+        cluster.start_again(AWAY).await;
         cluster.world.clock.advance(LONG);
         // One of them tries the node again, and the others do not wait for it; then all are stored.
         for _ in 0..2 {
@@ -415,6 +378,60 @@ fn a_master_that_goes_away_takes_only_its_share_along() {
         assert!(instance.redis().probe().await.unwrap().is_whole());
         instance.purge_tag("t").await;
     });
+}
+
+/// The master that goes away, and how many responses and values are spread over all.
+const AWAY: usize = 2;
+const COUNT: usize = 60;
+
+/// Where a sixteenth of the slots is divided between two masters, its ledger is on one of them.
+fn is_divided(key: &Key) -> bool {
+    matches!(slot_of(key) / 1024, 5 | 10)
+}
+
+async fn only_its_responses_are_missing(instance: &Instance) {
+    let all = get_all(instance, COUNT).await;
+    for (number, got) in all.iter().enumerate().filter(|(number, _)| !is_divided(&resource_key(*number))) {
+        let away = Cluster::node_of(&resource_key(number)) == AWAY;
+        assert_eq!(got.status, 200);
+        assert_eq!(got.is_hit(), !away, "{number} {:?}", got.headers);
+        if away {
+            assert!(["redis-down", "redis-unreachable"].contains(&got.detail()), "{}", got.detail());
+        }
+    }
+    assert!(hits(&all) >= COUNT / 2);
+}
+
+async fn only_its_values_are_missing(instance: &Instance) {
+    for number in 0..COUNT {
+        let key = keys().value(&number.to_string());
+        if !is_divided(&key) {
+            let got = value::values(instance).get(&value::key(&number.to_string())).await;
+            let found = got.is_ok_and(|value| value.is_some());
+            assert_eq!(found, Cluster::node_of(&key) != AWAY, "{key:?}");
+        }
+    }
+}
+
+async fn only_it_is_said_to_be_down(cluster: &Cluster, instance: &Instance) {
+    let health = instance.redis().probe().await.unwrap();
+    assert!(health.serves_some() && !health.is_whole());
+    let down = health.nodes.iter().filter(|node| node.answer.is_err());
+    assert_eq!(down.map(|node| node.place.to_string()).collect::<Vec<_>>(), [cluster.place(AWAY)]);
+    let known = instance.redis().nodes().into_iter();
+    let known: Vec<_> = known.filter(|(_, how)| matches!(how, Condition::Down { .. })).collect();
+    assert_eq!(known.len(), 1, "{known:?}");
+}
+
+/// A purge that does not reach every master is not said to be done, and an invalidation that reached some is not said to
+/// have reached none.
+async fn what_it_did_not_hear_is_not_said_to_be_done(instance: &Instance) {
+    let purge = instance.purge(&Purge { tags: vec!["t".to_owned()], ..Purge::default() }).await;
+    assert!(purge.is_err(), "{purge:?}");
+    let pattern = [spindrift::value::Pattern::new("x*").unwrap()];
+    let refused = value::values(instance).invalidate(&pattern, &[]).await;
+    assert!(refused.as_ref().is_err_and(|error| !error.was_not_carried_out()), "{refused:?}");
+    assert!(["redis-down", "redis-unreachable"].contains(&refused.unwrap_err().reason()));
 }
 
 #[test]

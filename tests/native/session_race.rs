@@ -4,7 +4,7 @@ use crate::session::{changes, data, user};
 use crate::support::{Instance, World, on_redis, property};
 use futures_util::future::join_all;
 use proptest::prelude::*;
-use spindrift::session::{DataChange, New, Session, SessionError, SessionId};
+use spindrift::session::{Changes, Data, DataChange, Loaded, New, Session, SessionError, SessionId};
 
 async fn rotated(instance: &Instance, id: &SessionId, change: DataChange) -> SessionId {
     let loaded = instance.loaded(id).await;
@@ -212,79 +212,118 @@ struct Model {
     version: u64,
 }
 
+/// The session that is played with, beside what must hold of it.
+struct Game<'w> {
+    world: &'w World,
+    instance: Instance,
+    /// All ids of the session, the newest last.
+    ids: Vec<SessionId>,
+    /// What was loaded last, and with which id.
+    held: (Loaded, usize),
+    model: Model,
+}
+
 async fn play(world: &World, acts: Vec<Act>) {
-    let instance = world.instance();
-    let sessions = instance.sessions();
-    let object = |number: u8| data(&format!(r#"{{"n":{number}}}"#));
-    let mut ids = vec![sessions.create(None, &object(0)).await.unwrap().id];
-    let mut model = Model { now: Some(0), past: vec![], beyond: 0, version: 1 };
-    let mut held = (instance.loaded(&ids[0]).await, 0);
+    let mut game = Game::begin(world).await;
     for act in acts {
-        match act {
-            Act::Come(ago) => {
-                let at = ids.len().saturating_sub(ago + 1);
-                let expected = match model.now {
-                    None => "absent".to_owned(),
-                    Some(number) if at + 1 == ids.len() => format!("is {number}"),
-                    Some(_) if at >= model.beyond => format!("was {}", model.past[at]),
-                    Some(_) => "replayed".to_owned(),
-                };
-                let found = match instance.session(&ids[at]).await {
-                    Session::Absent => "absent".to_owned(),
-                    Session::Replayed(_) => "replayed".to_owned(),
-                    Session::Previous(previous) => format!("was {}", previous.data.get::<u8>("n").unwrap()),
-                    Session::Loaded(loaded) => {
-                        assert_eq!(loaded.version, model.version);
-                        let found = format!("is {}", loaded.data.get::<u8>("n").unwrap());
-                        held = (loaded, at);
-                        found
-                    }
-                };
-                assert_eq!(found, expected);
-                if found == "replayed" {
-                    model.now = None;
-                }
-            }
-            Act::Merge(number) => {
-                let change = changes(&format!(r#"{{"n":{number}}}"#));
-                let result = sessions.merge(&held.0, &change).await;
-                assert_eq!(result.is_ok(), model.now.is_some(), "{result:?}");
-                model.wrote(result.is_ok(), number);
-            }
-            Act::Save(number) => {
-                let result = sessions.save(&held.0, &object(number)).await;
-                let expected = model.now.is_some() && held.0.version == model.version;
-                assert_eq!(result.is_ok(), expected, "{result:?}");
-                model.wrote(expected, number);
-            }
-            Act::Rotate(number) => {
-                let change = DataChange::Merge(changes(&format!(r#"{{"n":{number}}}"#)));
-                let result = sessions.rotate(&held.0, &change).await;
-                let expected = model.now.is_some() && held.1 + 1 == ids.len();
-                assert_eq!(result.is_ok(), expected, "{result:?}");
-                if let Ok(new) = result {
-                    model.past.push(model.now.unwrap());
-                    // No more than eight of them still read.
-                    model.beyond = model.beyond.max(ids.len().saturating_sub(8));
-                    ids.push(new.id);
-                    model.wrote(true, number);
-                }
-            }
-            Act::EndGraces if model.now.is_some() => {
-                world.end_graces(&world.session_key().await).await;
-                model.beyond = ids.len() - 1;
-            }
-            Act::EndGraces => {}
-            Act::LogOut => {
-                assert_eq!(sessions.destroy(ids[0].handle()).await, Ok(model.now.is_some()));
-                model.now = None;
-            }
-        }
-        assert_eq!(world.session_keys().await.len(), usize::from(model.now.is_some()));
+        game.play(act).await;
+        let lives = game.model.now.is_some();
+        assert_eq!(world.session_keys().await.len(), usize::from(lives));
     }
 }
 
+impl<'w> Game<'w> {
+    async fn begin(world: &'w World) -> Self {
+        let instance = world.instance();
+        let id = instance.sessions().create(None, &object(0)).await.unwrap().id;
+        let held = (instance.loaded(&id).await, 0);
+        let model = Model { now: Some(0), past: vec![], beyond: 0, version: 1 };
+        Self { world, instance, ids: vec![id], held, model }
+    }
+
+    async fn play(&mut self, act: Act) {
+        let lives = self.model.now.is_some();
+        match act {
+            Act::Come(ago) => self.come(self.ids.len().saturating_sub(ago + 1)).await,
+            Act::Merge(number) => {
+                let result = self.instance.sessions().merge(&self.held.0, &change(number)).await;
+                assert_eq!(result.is_ok(), lives, "{result:?}");
+                self.model.wrote(lives, number);
+            }
+            Act::Save(number) => {
+                let result = self.instance.sessions().save(&self.held.0, &object(number)).await;
+                let expected = lives && self.held.0.version == self.model.version;
+                assert_eq!(result.is_ok(), expected, "{result:?}");
+                self.model.wrote(expected, number);
+            }
+            Act::Rotate(number) => self.rotate(number).await,
+            Act::EndGraces if lives => {
+                self.world.end_graces(&self.world.session_key().await).await;
+                self.model.beyond = self.ids.len() - 1;
+            }
+            Act::EndGraces => {}
+            Act::LogOut => {
+                let handle = self.ids[0].handle();
+                assert_eq!(self.instance.sessions().destroy(handle).await, Ok(lives));
+                self.model.now = None;
+            }
+        }
+    }
+
+    /// Somebody comes with the id at this place.
+    async fn come(&mut self, at: usize) {
+        let expected = self.model.reads(at, self.ids.len());
+        let found = match self.instance.session(&self.ids[at]).await {
+            Session::Absent => "absent".to_owned(),
+            Session::Replayed(_) => "replayed".to_owned(),
+            Session::Previous(previous) => format!("was {}", previous.data.get::<u8>("n").unwrap()),
+            Session::Loaded(loaded) => {
+                assert_eq!(loaded.version, self.model.version);
+                let found = format!("is {}", loaded.data.get::<u8>("n").unwrap());
+                self.held = (loaded, at);
+                found
+            }
+        };
+        assert_eq!(found, expected);
+        if found == "replayed" {
+            self.model.now = None;
+        }
+    }
+
+    async fn rotate(&mut self, number: u8) {
+        let change = DataChange::Merge(change(number));
+        let result = self.instance.sessions().rotate(&self.held.0, &change).await;
+        let expected = self.model.now.is_some() && self.held.1 + 1 == self.ids.len();
+        assert_eq!(result.is_ok(), expected, "{result:?}");
+        if let Ok(new) = result {
+            self.model.past.push(self.model.now.unwrap());
+            // No more than eight of them still read.
+            self.model.beyond = self.model.beyond.max(self.ids.len().saturating_sub(8));
+            self.ids.push(new.id);
+            self.model.wrote(true, number);
+        }
+    }
+}
+
+fn object(number: u8) -> Data {
+    data(&format!(r#"{{"n":{number}}}"#))
+}
+
+fn change(number: u8) -> Changes {
+    changes(&format!(r#"{{"n":{number}}}"#))
+}
+
 impl Model {
+    /// What the id at a place, of so many ids, reads.
+    fn reads(&self, at: usize, count: usize) -> String {
+        match self.now {
+            None => "absent".to_owned(),
+            Some(number) if at + 1 == count => format!("is {number}"),
+            Some(_) if at >= self.beyond => format!("was {}", self.past[at]),
+            Some(_) => "replayed".to_owned(),
+        }
+    }
+
     fn wrote(&mut self, did: bool, number: u8) {
         if did {
             self.now = Some(number);

@@ -41,6 +41,14 @@ impl Api {
         self.gateway.send(&request)
     }
 
+    /// Sends what must be refused with 400 and a word about what was expected.
+    #[track_caller]
+    fn refuses(&self, method: &str, target: &str, json: &Value) {
+        let problem = self.send(method, target, json).problem(400);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("expected "), "{method} {target} {json}: {problem}");
+    }
+
     #[track_caller]
     fn get(&self, target: &str) -> Response {
         self.send("GET", target, &Value::Null)
@@ -180,48 +188,57 @@ fn the_sessions_of_a_user_are_listed_and_ended() {
 fn what_is_asked_wrongly_is_refused_with_what_was_expected() {
     let api = Api::start();
     let (begun, place) = api.begun(&json!({"user": "anna"}));
-    let long = "x".repeat(257);
+    let id = begun["id"].as_str().unwrap();
+    refuses_beginnings(&api, id);
+    refuses_calls(&api, &place, id);
+    refuses_conditions(&api, &place);
+    refuses_too_much_data(&api, &place);
+    assert_eq!(ok(&api.get(&place))["data"], json!({}));
+}
+
+fn refuses_beginnings(api: &Api, id: &str) {
+    for json in [
+        json!({"user": ""}),
+        json!({"user": "x".repeat(257)}),
+        json!({"user": "a\nb"}),
+        json!({"data": []}),
+        json!({"data": "x"}),
+        json!({"ttl": 0}),
+        json!({"ttl": -1}),
+        json!({"ttl": 31_536_001}),
+        json!({"max_age": 0}),
+        json!({"users": "anna"}),
+        json!({"id": "mine", "user": "anna"}),
+        json!({"id": id}),
+        json!({"id": "sid_x"}),
+        json!([]),
+    ] {
+        api.refuses("POST", SESSIONS, &json);
+    }
+}
+
+fn refuses_calls(api: &Api, place: &str, id: &str) {
     for (method, target, json) in [
-        ("POST", SESSIONS, json!({"user": ""})),
-        ("POST", SESSIONS, json!({"user": long})),
-        ("POST", SESSIONS, json!({"user": "a\nb"})),
-        ("POST", SESSIONS, json!({"data": []})),
-        ("POST", SESSIONS, json!({"data": "x"})),
-        ("POST", SESSIONS, json!({"ttl": 0})),
-        ("POST", SESSIONS, json!({"ttl": -1})),
-        ("POST", SESSIONS, json!({"ttl": 31_536_001})),
-        ("POST", SESSIONS, json!({"max_age": 0})),
-        ("POST", SESSIONS, json!({"users": "anna"})),
-        ("POST", SESSIONS, json!({"id": "mine", "user": "anna"})),
-        ("POST", SESSIONS, json!({"id": begun["id"]})),
-        ("POST", SESSIONS, json!({"id": "sid_x"})),
-        ("POST", SESSIONS, json!([])),
-        ("PUT", &place, json!({})),
-        ("PUT", &place, json!({"data": null})),
-        ("PATCH", &place, json!({"a": 1})),
+        ("PUT", place, json!({})),
+        ("PUT", place, json!({"data": null})),
+        ("PATCH", place, json!({"a": 1})),
         ("GET", &format!("{place}?touch=yes"), Value::Null),
         ("GET", &format!("{place}?ttl=1"), Value::Null),
         ("GET", &format!("{SESSIONS}/sid_x"), Value::Null),
-        ("GET", &format!("{SESSIONS}/{long}"), Value::Null),
+        ("GET", &format!("{SESSIONS}/{}", "x".repeat(257)), Value::Null),
         ("GET", &format!("{SESSIONS}/a%00"), Value::Null),
         ("POST", &format!("{place}/rotate"), json!({"user": ""})),
         ("POST", &format!("{place}/rotate"), json!({"data": {}})),
         ("POST", "/_spindrift/v1/sessions:verify", json!({})),
         ("GET", "/_spindrift/v1/users/a%0A/sessions", Value::Null),
         ("DELETE", "/_spindrift/v1/users/anna/sessions?except=mine", Value::Null),
-        (
-            "DELETE",
-            &format!("/_spindrift/v1/users/ben/sessions?except={}", begun["id"].as_str().unwrap()),
-            Value::Null,
-        ),
+        ("DELETE", &format!("/_spindrift/v1/users/ben/sessions?except={id}"), Value::Null),
     ] {
-        let response = api.send(method, target, &json);
-        let problem = response.problem(400);
-        assert!(
-            problem["detail"].as_str().unwrap().contains("expected "),
-            "{method} {target} {json}: {problem}"
-        );
+        api.refuses(method, target, &json);
     }
+}
+
+fn refuses_conditions(api: &Api, place: &str) {
     for tags in [
         &[("if-match", "W/\"1\"")][..],
         &[("if-match", "1")],
@@ -230,15 +247,17 @@ fn what_is_asked_wrongly_is_refused_with_what_was_expected() {
         &[("if-none-match", "\"1\"")],
         &[("if-match", "*"), ("if-none-match", "*")],
     ] {
-        let _ = api.send_if("PUT", &place, tags, &json!({"data": {}})).problem(400);
+        let _ = api.send_if("PUT", place, tags, &json!({"data": {}})).problem(400);
     }
+}
+
+fn refuses_too_much_data(api: &Api, place: &str) {
     let large = json!({"data": {"a": "x".repeat(200)}});
-    let _ = api.send("POST", SESSIONS, &large).problem(413);
-    let _ = api.send("PUT", &place, &large).problem(413);
-    let _ = api.send("PATCH", &place, &large).problem(413);
+    for (method, target) in [("POST", SESSIONS), ("PUT", place), ("PATCH", place)] {
+        let _ = api.send(method, target, &large).problem(413);
+    }
     let many: serde_json::Map<_, _> = (0..101).map(|number| (number.to_string(), json!(0))).collect();
-    let _ = api.send("PATCH", &place, &json!({"data": many})).problem(400);
-    assert_eq!(ok(&api.get(&place))["data"], json!({}));
+    let _ = api.send("PATCH", place, &json!({"data": many})).problem(400);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the API of the queue refuses, and how it is described.
 
-use super::{MAIL, request, stage};
+use super::{MAIL, Stage, request, stage};
 use spindrift_e2e::{Gateway, Origin, Reply, Request, TOKEN};
 
 #[test]
@@ -28,65 +28,85 @@ fn queues_may_have_any_name() {
 fn what_is_said_wrong_is_400_and_says_what_was_expected() {
     let stage = stage();
     let id = stage.put(r#"{"data":1}"#);
-    let token = r#""token":"1.abc""#;
-    let cases = [
-        ("POST", "/jobs".to_owned(), String::new()),
-        ("POST", "/jobs".to_owned(), "{}".to_owned()),
-        ("POST", "/jobs".to_owned(), "nonsense".to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"dely":1}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"delay":-1}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"delay":31536001}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"priority":4096}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"priority":-1}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"data":1,"max_attempts":0}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"jobs":[]}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"jobs":[{}]}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), r#"{"jobs":[{"data":1}],"delay":1}"#.to_owned()),
-        ("POST", "/jobs".to_owned(), format!("{{\"jobs\":[{}]}}", vec![r#"{"data":1}"#; 101].join(","))),
-        (
-            "POST",
-            "/jobs".to_owned(),
-            r#"{"jobs":[{"data":1,"idempotency_key":"k"},{"data":2,"idempotency_key":"k"}]}"#.to_owned(),
-        ),
-        ("POST", "/jobs?x=1".to_owned(), r#"{"data":1}"#.to_owned()),
-        ("POST", "/claim".to_owned(), r#"{"count":0}"#.to_owned()),
-        ("POST", "/claim".to_owned(), r#"{"count":101}"#.to_owned()),
-        ("POST", "/claim".to_owned(), r#"{"lease":0.5}"#.to_owned()),
-        ("POST", "/claim".to_owned(), r#"{"wait":21}"#.to_owned()),
-        ("POST", "/claim".to_owned(), r#"{"wait":"1"}"#.to_owned()),
-        ("POST", "/dequeue".to_owned(), r#"{"count":1}"#.to_owned()),
-        ("POST", format!("/jobs/{id}/ack"), "{}".to_owned()),
-        ("POST", format!("/jobs/{id}/ack"), r#"{"token":"x"}"#.to_owned()),
-        ("POST", format!("/jobs/{id}/ack"), format!("{{{token},\"delay\":1}}")),
-        ("POST", format!("/jobs/{id}/retry"), format!("{{{token},\"delay\":-1}}")),
-        ("POST", format!("/jobs/{id}/extend"), format!("{{{token},\"lease\":0}}")),
-        ("GET", "/jobs/a%20b".to_owned(), String::new()),
-        ("GET", "/dead?limit=0".to_owned(), String::new()),
-        ("GET", "/dead?after=x".to_owned(), String::new()),
-        ("PUT", "/schedules/s".to_owned(), r#"{"cron":"* * * *","data":1}"#.to_owned()),
-        ("PUT", "/schedules/s".to_owned(), r#"{"cron":"60 * * * *","data":1}"#.to_owned()),
-        ("PUT", "/schedules/s".to_owned(), r#"{"cron":"0 0 31 2 *","data":1}"#.to_owned()),
-        ("PUT", "/schedules/s".to_owned(), r#"{"cron":"* * * * *"}"#.to_owned()),
-        ("PUT", "/schedules/s".to_owned(), r#"{"cron":"* * * * *","data":1,"missed":"all"}"#.to_owned()),
-        ("PUT", "/schedules/a%20b".to_owned(), r#"{"cron":"* * * * *","data":1}"#.to_owned()),
-    ];
-    for (method, path, json) in cases {
-        let problem = stage.send(method, &path, &json).problem(400);
-        assert!(
-            problem["detail"].as_str().unwrap().contains("expected"),
-            "{method} {path} {json}: {problem}"
-        );
+    refuses_jobs(&stage);
+    refuses_claims(&stage, &id);
+    refuses_questions(&stage);
+    refuses_schedules(&stage);
+    refuses_too_much_data(&stage);
+    assert_eq!(stage.ok("GET", "", "")["ready"], 1, "none of it did anything");
+}
+
+#[track_caller]
+fn refused(stage: &Stage, method: &str, path: &str, json: &str) {
+    let problem = stage.send(method, path, json).problem(400);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("expected"), "{method} {path} {json}: {problem}");
+}
+
+fn refuses_jobs(stage: &Stage) {
+    for json in [
+        "",
+        "{}",
+        "nonsense",
+        r#"{"data":1,"dely":1}"#,
+        r#"{"data":1,"delay":-1}"#,
+        r#"{"data":1,"delay":31536001}"#,
+        r#"{"data":1,"priority":4096}"#,
+        r#"{"data":1,"priority":-1}"#,
+        r#"{"data":1,"max_attempts":0}"#,
+        r#"{"jobs":[]}"#,
+        r#"{"jobs":[{}]}"#,
+        r#"{"jobs":[{"data":1}],"delay":1}"#,
+        &format!("{{\"jobs\":[{}]}}", vec![r#"{"data":1}"#; 101].join(",")),
+        r#"{"jobs":[{"data":1,"idempotency_key":"k"},{"data":2,"idempotency_key":"k"}]}"#,
+    ] {
+        refused(stage, "POST", "/jobs", json);
     }
+    refused(stage, "POST", "/jobs?x=1", r#"{"data":1}"#);
+}
+
+fn refuses_claims(stage: &Stage, id: &str) {
+    for json in
+        [r#"{"count":0}"#, r#"{"count":101}"#, r#"{"lease":0.5}"#, r#"{"wait":21}"#, r#"{"wait":"1"}"#]
+    {
+        refused(stage, "POST", "/claim", json);
+    }
+    refused(stage, "POST", "/dequeue", r#"{"count":1}"#);
+    for (what, json) in [
+        ("ack", "{}"),
+        ("ack", r#"{"token":"x"}"#),
+        ("ack", r#"{"token":"1.abc","delay":1}"#),
+        ("retry", r#"{"token":"1.abc","delay":-1}"#),
+        ("extend", r#"{"token":"1.abc","lease":0}"#),
+    ] {
+        refused(stage, "POST", &format!("/jobs/{id}/{what}"), json);
+    }
+}
+
+fn refuses_questions(stage: &Stage) {
+    for path in ["/jobs/a%20b", "/dead?limit=0", "/dead?after=x"] {
+        refused(stage, "GET", path, "");
+    }
+}
+
+fn refuses_schedules(stage: &Stage) {
+    for json in [
+        r#"{"cron":"* * * *","data":1}"#,
+        r#"{"cron":"60 * * * *","data":1}"#,
+        r#"{"cron":"0 0 31 2 *","data":1}"#,
+        r#"{"cron":"* * * * *"}"#,
+        r#"{"cron":"* * * * *","data":1,"missed":"all"}"#,
+    ] {
+        refused(stage, "PUT", "/schedules/s", json);
+    }
+    refused(stage, "PUT", "/schedules/a%20b", r#"{"cron":"* * * * *","data":1}"#);
+}
+
+fn refuses_too_much_data(stage: &Stage) {
     let large = format!("{{\"data\":\"{}\"}}", "x".repeat(256 * 1024));
     let _ = stage.send("POST", "/jobs", &large).problem(413);
-    let _ = stage
-        .send(
-            "PUT",
-            "/schedules/s",
-            &format!("{{\"cron\":\"* * * * *\",\"data\":\"{}\"}}", "x".repeat(16_384)),
-        )
-        .problem(413);
-    assert_eq!(stage.ok("GET", "", "")["ready"], 1, "none of it did anything");
+    let schedule = format!("{{\"cron\":\"* * * * *\",\"data\":\"{}\"}}", "x".repeat(16_384));
+    let _ = stage.send("PUT", "/schedules/s", &schedule).problem(413);
 }
 
 #[test]
