@@ -1,5 +1,6 @@
 //! Providing a Redis: the one given, one that runs, one of our own, one installed for the purpose, or none.
 
+mod directory;
 mod install;
 mod ping;
 mod server;

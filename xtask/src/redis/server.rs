@@ -1,11 +1,11 @@
 //! A Redis of our own: on a free port of this machine, in a temporary directory, without persistence.
 
-use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::directory::Directory;
 use super::ping::{self, Answer, ping};
 use super::url::RedisUrl;
 use crate::console::say;
@@ -75,7 +75,7 @@ impl Server {
 }
 
 fn launch(program: &Path, port: u16, directory: &Directory) -> Result<Group> {
-    let mut group = Group::spawn(&mut command(program, port, &directory.path))?;
+    let mut group = Group::spawn(&mut command(program, port, directory.path()))?;
     if let Err(failure) = wait_for_pong(&group, port) {
         group.end();
         return fail(format!("{failure}{}", directory.log_end()));
@@ -113,31 +113,4 @@ fn wait_for_pong(group: &Group, port: u16) -> Result<()> {
         process::sleep(Duration::from_millis(20))?;
     }
     fail(format!("no PONG within {} s, but {last:?}", START_LIMIT.as_secs()))
-}
-
-/// A temporary directory that is removed on drop.
-struct Directory {
-    path: PathBuf,
-}
-
-impl Directory {
-    fn create() -> Result<Self> {
-        let port = free_port()?;
-        let path = std::env::temp_dir().join(format!("spindrift-redis-{}-{port}", std::process::id()));
-        fs::create_dir(&path).cannot(format_args!("create {}", path.display()))?;
-        Ok(Self { path })
-    }
-
-    fn log_end(&self) -> String {
-        let log = fs::read_to_string(self.path.join("redis.log")).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        let last = lines[lines.len().saturating_sub(5)..].join("\n  ");
-        if last.is_empty() { last } else { format!("; it logged\n  {last}") }
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
 }
