@@ -99,6 +99,18 @@ pub fn check_name(name: &str) -> Result<(), String> {
     Err(format!("{name:?}: {problem}"))
 }
 
+/// Checks the name of a variable in a manifest, where words that begin with a digit are not allowed either.
+///
+/// # Errors
+/// What is wrong with the name.
+pub fn check_declared_name(name: &str) -> Result<(), String> {
+    check_name(name)?;
+    match name.split('_').find(|word| word.starts_with(|c: char| c.is_ascii_digit())) {
+        Some(word) => Err(format!("{name:?}: expected a letter at the start of each word, found {word:?}")),
+        None => Ok(()),
+    }
+}
+
 /// The variables of one component, with their values resolved.
 #[derive(Clone, Debug, Default)]
 pub struct ComponentVariables {
@@ -193,6 +205,15 @@ mod tests {
         for bad in ["", "A", "1a", "_a", "a_", "a__b", "a-b", "ä"] {
             check_name(bad).unwrap_err();
         }
+    }
+
+    #[test]
+    fn every_word_of_a_declared_name_begins_with_a_letter() {
+        for good in ["a", "a1", "redis_url", "a_b1"] {
+            check_declared_name(good).unwrap();
+        }
+        assert!(check_declared_name("a_1").unwrap_err().contains("found \"1\""));
+        check_declared_name("_a").unwrap_err();
     }
 
     #[test]

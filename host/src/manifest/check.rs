@@ -70,7 +70,7 @@ fn repeated_routes(http: &[HttpTrigger]) -> Vec<String> {
 }
 
 fn check_variable(name: &str, declaration: &VariableDeclaration) -> Result<(), String> {
-    variables::check_name(name)?;
+    variables::check_declared_name(name)?;
     match (declaration.required, declaration.default.is_some()) {
         (true, false) | (false, true) => Ok(()),
         (true, true) => Err(format!("{name}: expected `required` or `default`, found both")),
@@ -105,7 +105,7 @@ fn check_component(id: &str, it: &Component, raw: &Raw, warnings: &mut Vec<Strin
 /// be checked only when the values are known.
 fn check_templates(component: &Component, raw: &Raw) -> Result<(), String> {
     for (name, text) in &component.variables {
-        variables::check_name(name).map_err(|e| format!("variables.{e}"))?;
+        variables::check_declared_name(name).map_err(|e| format!("variables.{e}"))?;
         check_names(text, raw).map_err(|e| format!("variables.{name}: {e}"))?;
     }
     let defaults = variables::defaults(&raw.variables);

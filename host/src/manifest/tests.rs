@@ -116,6 +116,8 @@ fn contradictions_are_refused() {
     refused("static_response = {", "component = \"front-end\"\nstatic_response = {", &["\"robots\"", "both"]);
     refused("status_code = 204", "status_code = 99", &["\"robots\"", "static_response"]);
     refused("token = { required", "Token = { required", &["variables", "\"Token\""]);
+    refused("token = { required", "a_1 = { required", &["variables", "\"a_1\""]);
+    refused("token = \"{{ token", "a_1 = \"{{ token", &["front-end", "variables", "\"a_1\""]);
     refused("redis://127.0.0.1:6379", "redis://127.0.0.1:6379/3", &["allowed_outbound_hosts", "path"]);
     refused(
         "[component.front-end]",
