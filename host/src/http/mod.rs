@@ -8,6 +8,6 @@ mod route;
 mod server;
 
 pub(crate) use handler::HttpComponent;
-pub(crate) use respond::{Front, chain};
+pub(crate) use respond::{Front, WELL_KNOWN, chain};
 pub(crate) use route::{Destination, Router};
 pub use server::{Options, serve};

@@ -16,7 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// The prefix of the host's own paths.
-const WELL_KNOWN: &str = "/.well-known/spin/";
+pub(crate) const WELL_KNOWN: &str = "/.well-known/spin/";
 
 /// The client's address of a request from inside the app.
 const INSIDE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

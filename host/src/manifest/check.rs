@@ -6,6 +6,7 @@ use super::schema::{Component, HttpTrigger, Raw, RedisTrigger, Route, VariableDe
 use crate::config::hosts::AllowedHosts;
 use crate::config::template::Template;
 use crate::config::variables;
+use crate::http::WELL_KNOWN;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -34,6 +35,7 @@ pub(super) fn check(raw: Raw, file: &Path) -> Result<Manifest, String> {
         check_http(trigger, &raw.component).map_err(|e| at("http", index, &trigger.id, &e))?;
     }
     warnings.extend(repeated_routes(&http));
+    warnings.extend(reserved_routes(&http));
     let default = settings.redis.as_ref().map_or("", |it| it.address.as_str());
     let mut redis = raw.trigger.redis;
     for (index, trigger) in redis.iter_mut().enumerate() {
@@ -67,6 +69,17 @@ fn repeated_routes(http: &[HttpTrigger]) -> Vec<String> {
         again.then(|| at("http", index, &trigger.id, &problem))
     };
     http.iter().enumerate().filter_map(taken).collect()
+}
+
+/// Warns about every route whose paths the host answers itself.
+fn reserved_routes(http: &[HttpTrigger]) -> Vec<String> {
+    let reserved = |(index, trigger): (usize, &HttpTrigger)| {
+        let Route::Path(path) = &trigger.route else { return None };
+        let problem = format!("route {path:?}: never used, the host answers below {WELL_KNOWN}");
+        let absolute = path.strip_prefix('/').unwrap_or(path);
+        absolute.starts_with(&WELL_KNOWN[1..]).then(|| at("http", index, &trigger.id, &problem))
+    };
+    http.iter().enumerate().filter_map(reserved).collect()
 }
 
 fn check_variable(name: &str, declaration: &VariableDeclaration) -> Result<(), String> {

@@ -150,6 +150,15 @@ fn a_route_that_a_later_trigger_takes_over_is_said() {
     );
 }
 
+#[test]
+fn a_route_that_the_host_answers_itself_is_said() {
+    for route in ["/.well-known/spin/health", ".well-known/spin/..."] {
+        let warnings = parse(&APP.replace("/robots.txt", route)).unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("never used, the host answers"), "{warnings:?}");
+    }
+    assert!(parse(&APP.replace("/robots.txt", "/.well-known/...")).unwrap().warnings.is_empty());
+}
+
 /// The app with this `dependencies.middleware` before its first component, and with a component for it.
 fn behind(middleware: &str) -> String {
     let trigger = format!("component = \"front-end\"\ndependencies.middleware = {middleware}");
