@@ -197,10 +197,10 @@ impl HostRule {
 }
 
 fn parse_network(text: &str) -> Option<HostRule> {
-    let (ip, bits) = text.split_once('/').map_or((text, None), |(ip, bits)| (ip, Some(bits)));
+    let (ip, bits) = text.split_once('/')?;
     let ip: IpAddr = ip.parse().ok()?;
     let most = if ip.is_ipv4() { 32 } else { 128 };
-    let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most))?;
+    let bits = bits.parse().ok().filter(|bits| *bits <= most)?;
     Some(HostRule::Network(ip, bits))
 }
 
@@ -296,6 +296,7 @@ mod tests {
         assert!(allows("redis://10.1.0.0/16:6379", "redis://10.1.255.3"));
         assert!(!allows("redis://10.1.0.0/16:6379", "redis://10.2.0.1"));
         assert!(allows("http://[::1]:8080", "http://[::1]:8080"));
+        assert!(allows("http://::1/128:8080", "http://[::1]:8080"));
         assert!(allows("http://127.0.0.1:3000", "http://127.0.0.1:3000"));
         assert!(allows("http://0.0.0.0/0:*", "http://1.2.3.4:5"));
     }
@@ -313,6 +314,8 @@ mod tests {
             "http://a.*.b",
             "http://u:p@h",
             "x-y://h:1",
+            "http://::1",
+            "http://::1:8080",
             "http://",
             "{{ nope }}",
             "{{ open",
