@@ -13,6 +13,9 @@ const PREFIX: &str = "spindrift-host-";
 /// The error for files anywhere else.
 const OUTSIDE: &str = "expected files inside the directory of the manifest";
 
+/// The error for paths that lead out of their directory.
+const CLIMBS: &str = "expected a path without `..`";
+
 /// A temporary directory of this process, removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Workspace {
@@ -132,6 +135,10 @@ impl<'a> Copy<'a> {
 
     fn glob(&self, what: &str, pattern: &Path, prefix: &Path, target: &Path) -> Result<(), Error> {
         let pattern = pattern.to_str().ok_or_else(|| self.error(what, "expected UTF-8"))?;
+        // The component sees the directory even if nothing goes into it.
+        self.check_target(what, target)?;
+        fs::create_dir_all(target)
+            .map_err(|e| self.error(what, format!("making {}: {e}", target.display())))?;
         for path in glob::glob(pattern).map_err(|e| self.error(what, e))? {
             let path = path.map_err(|e| self.error(what, e))?;
             let inside = path.strip_prefix(&self.root).map_err(|_| self.error(what, OUTSIDE))?;
@@ -144,19 +151,28 @@ impl<'a> Copy<'a> {
     }
 
     fn one(&self, what: &str, source: &Path, target: &Path) -> Result<(), Error> {
-        let climbs = |it: &Path| it.components().any(|part| part == std::path::Component::ParentDir);
-        if climbs(source) || climbs(target) || !target.starts_with(&self.target) {
-            return Err(self.error(what, "expected a path without `..`"));
+        if climbs(source) {
+            return Err(self.error(what, CLIMBS));
         }
         if !source.starts_with(&self.root) {
             return Err(self.error(what, OUTSIDE));
         }
+        self.check_target(what, target)?;
         let parent = target.parent().unwrap_or(&self.target);
         fs::create_dir_all(parent)
             .and_then(|()| fs::copy(source, target))
             .map(drop)
             .map_err(|e| self.error(what, format!("copying to {}: {e}", target.display())))
     }
+
+    fn check_target(&self, what: &str, target: &Path) -> Result<(), Error> {
+        let outside = climbs(target) || !target.starts_with(&self.target);
+        if outside { Err(self.error(what, CLIMBS)) } else { Ok(()) }
+    }
+}
+
+fn climbs(path: &Path) -> bool {
+    path.components().any(|part| part == std::path::Component::ParentDir)
 }
 
 #[cfg(test)]
@@ -171,6 +187,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
         }
+        fs::create_dir(app.path.join("empty")).unwrap();
         let text = format!(
             "spin_manifest_version = 2\napplication.name = \"a\"\n[[trigger.http]]\nroute = \"/\"\n\
              component = \"c\"\n[component.c]\nsource = \"c.wasm\"\nfiles = {files}\nexclude_files = [\"**/*.log\"]"
@@ -181,10 +198,10 @@ mod tests {
             .mount("c", &manifest.components["c"], manifest.root())
             .map_err(|e| e.to_string())?
             .unwrap();
+        // Files, and directories without any.
         let all = glob::glob(target.join("**/*").to_str().unwrap()).unwrap().map(Result::unwrap);
-        let files =
-            all.filter(|it| it.is_file()).map(|it| it.strip_prefix(&target).unwrap().display().to_string());
-        Ok(files.collect())
+        let shown = all.filter(|it| it.is_file() || fs::read_dir(it).unwrap().next().is_none());
+        Ok(shown.map(|it| it.strip_prefix(&target).unwrap().display().to_string()).collect())
     }
 
     #[test]
@@ -195,6 +212,12 @@ mod tests {
         let placed = mounted(r#"[{ source = "dir", destination = "/x/y" }]"#).unwrap();
         assert_eq!(placed, ["x/y/b.txt", "x/y/deep/c.txt"]);
         assert_eq!(mounted(r#"[{ source = "a.txt", destination = "/z.txt" }]"#).unwrap(), ["z.txt"]);
+    }
+
+    #[test]
+    fn a_directory_without_files_is_seen() {
+        assert_eq!(mounted(r#"[{ source = "empty", destination = "/x/y" }]"#).unwrap(), ["x/y"]);
+        assert!(mounted(r#"[{ source = "empty", destination = "/../x" }]"#).is_err());
     }
 
     #[test]
