@@ -280,7 +280,8 @@ fn work_after_the_response_is_done_and_prints_appear() {
     let address = listener.local_addr().unwrap();
     let host = Host::start(&manifest, &["--variable", &format!("origin=http://{address}")]);
     host.get("/print?words");
-    host.process.wait_for("words");
+    host.process.wait_for("out words");
+    assert!(!host.process.stdout().contains("words"), "it goes to stderr, like all that components print");
     assert_eq!(host.get(&format!("/after?http://{address}/")).body, "sent");
     // What the guest still waits for is answered only now, with its response long sent.
     let (mut stream, _) = listener.accept().unwrap();

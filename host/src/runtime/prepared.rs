@@ -62,7 +62,8 @@ impl Prepared {
         let mut builder = WasiCtxBuilder::new();
         builder.envs(&self.environment);
         if self.print {
-            builder.inherit_stdout().inherit_stderr();
+            // As in Spin, all that components print goes to stderr: stdout is for what the host says.
+            builder.stdout(std::io::stderr()).inherit_stderr();
         }
         if let Some(directory) = &self.files {
             builder.preopened_dir(directory, "/", FsPerms::ReadOnly)?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes on a machine that is busy with other things.
@@ -83,6 +83,7 @@ impl Drop for Directory {
 pub struct Process {
     child: Child,
     lines: Mutex<Receiver<String>>,
+    stdout: Arc<Mutex<String>>,
 }
 
 impl Process {
@@ -94,17 +95,26 @@ impl Process {
             .spawn()
             .unwrap_or_else(|e| panic!("expected {command:?} to start: {e}"));
         let (sender, lines) = channel();
-        let sources: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
-        for source in sources {
+        let stdout = Arc::new(Mutex::new(String::new()));
+        let sources: [(Box<dyn Read + Send>, _); 2] = [
+            (Box::new(child.stdout.take().unwrap()), Some(Arc::clone(&stdout))),
+            (Box::new(child.stderr.take().unwrap()), None),
+        ];
+        for (source, copy) in sources {
             let sender = sender.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(source).lines().map_while(Result::ok) {
+                    copy.iter().for_each(|copy| *copy.lock().unwrap() += &line);
                     _ = sender.send(line);
                 }
             });
         }
-        Self { child, lines: Mutex::new(lines) }
+        Self { child, lines: Mutex::new(lines), stdout }
+    }
+
+    /// What it has printed to stdout so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.lock().unwrap().clone()
     }
 
     /// Starts it while nobody reads what it prints, nor ever will.
