@@ -9,7 +9,8 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use redis::Client;
 use std::collections::BTreeMap;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
+use tokio::task::JoinSet;
 
 /// A component that handles messages.
 pub(crate) struct RedisComponent {
@@ -54,15 +55,22 @@ pub(crate) struct Subscription {
     pub(crate) channels: BTreeMap<String, Vec<String>>,
 }
 
-/// Listens on every server until one connection ends.
+/// Listens on every server until one connection ends. Each has a task of its own, so that a component that computes
+/// for long holds up neither the other servers nor the HTTP trigger.
 ///
 /// # Errors
 /// Always: a server that cannot be reached, or [`Error::Disconnected`]. Reconnecting is left to whoever
 /// started the process, because messages were missed and only they can know what that means.
-pub async fn subscribe(app: &App) -> Result<(), Error> {
-    let listeners = app.subscriptions().iter().map(|it| Box::pin(listen(app, it)));
-    let (first, _, _) = futures_util::future::select_all(listeners).await;
-    first
+pub async fn subscribe(app: &Arc<App>) -> Result<(), Error> {
+    let mut listeners = JoinSet::new();
+    for index in 0..app.subscriptions().len() {
+        let app = Arc::clone(app);
+        listeners.spawn(async move { listen(&app, &app.subscriptions()[index]).await });
+    }
+    match listeners.join_next().await {
+        Some(ended) => ended.map_err(|e| Error::io("Redis trigger", e.into()))?,
+        None => Ok(()),
+    }
 }
 
 async fn listen(app: &App, subscription: &Subscription) -> Result<(), Error> {
