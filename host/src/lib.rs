@@ -37,15 +37,23 @@
 //! - On SIGINT and SIGTERM, requests under way get five seconds to finish; Spin drops them.
 //! - HTTP and Redis triggers run in one process. As in Spin, the first to end ends all.
 //! - A `static_response` with a status or a field that no response can have is refused when the app is loaded, and so
-//!   is an entry of `files` that leaves its directory with `..`; Spin closes the client's connection, and copies the file.
+//!   is an entry of `files` with `..` in it; Spin closes the client's connection, and copies the file.
+//! - A `static_response` with an unknown key is refused; Spin ignores the key. Two with the same `id` of their triggers are
+//!   told apart; in Spin both routes get the later response.
 //! - If two entries of `files` have the same destination, the later is used; Spin copies all at once, and either may win.
 //! - An empty range (`2..1`) is refused on the command line; Spin answers every request with 500.
-//! - The text of `InvalidName`, for a variable, is this host's own; the texts for Redis and all others are Spin's.
+//! - The texts of `InvalidName`, for a variable, and of a list `allowed_outbound_hosts` that turns out invalid are this
+//!   host's own; the other texts that components see are Spin's.
+//! - A line of `.env` that cannot be read ends the start; in Spin it makes the lookups of variables fail.
 //! - A `--variable` that the manifest does not declare is reported; Spin says nothing.
 //! - A variable that `allowed_outbound_hosts` names and `[variables]` lacks is refused when the app is loaded; Spin
 //!   starts the app, and lets the component reach nothing.
 //! - Compiled components are kept next to the wasm file, as `.cwasm`: whoever can write there is trusted.
 //!   Spin keeps them in a directory of the user.
+//! - Without `-f` the manifest is looked for in the current directory only; Spin goes on in those above.
+//! - Of the environment variables that tune Spin's engine, only `SPIN_MAX_INSTANCE_COUNT` is read; there is no
+//!   `SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE` either.
+//! - The list of routes calls static responses that, and has no descriptions; Spin shows the ids of their triggers.
 //! - It does less for each request than Spin (no tracing, no log files), and is faster: measurements here
 //!   show how versions of a component compare, not what Spin will do.
 //!
