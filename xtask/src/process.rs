@@ -21,8 +21,9 @@ use crate::failure::{Context, Failure, Result, fail};
 /// The first argument that makes this binary a launcher, see [`launch`].
 pub(crate) const LAUNCH: &str = "__launch";
 
-/// How long a group may take to end after SIGTERM.
-const GRACE: Duration = Duration::from_secs(4);
+/// How long a group may take to end after SIGTERM: longer than the five seconds for which the embedded host lets requests
+/// finish, such as event streams. If it were killed before, it would leave its copies of files behind.
+const GRACE: Duration = Duration::from_secs(7);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
@@ -238,7 +239,10 @@ fn read_aside(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<
 
 /// Returns the output of a successful command.
 pub(crate) fn text(command: &mut Command, doing: &str) -> Result<String> {
-    let output = capture(command, Duration::from_secs(300))?;
+    let output = capture(command, Duration::from_secs(300)).map_err(|failure| match failure {
+        Failure::Said(text) => Failure::Said(format!("{doing}: {text}")),
+        Failure::Interrupted => Failure::Interrupted,
+    })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return fail(format!("{doing} failed ({}): {}", describe(output.status), said.trim()));
