@@ -43,6 +43,8 @@ impl Workspace {
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", self.target(""));
         // `cargo run` has set these for this process; a child must not use them.
         command.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH");
+        // It would change where cargo puts the embedded host.
+        command.env_remove("CARGO_BUILD_TARGET");
         command
     }
 
