@@ -41,10 +41,20 @@ impl Variables {
         Ok(())
     }
 
-    /// Returns the value that components will see, except defaults of the manifest, without white space around it.
+    /// Returns the value that components will see, without white space around it. Defaults of the manifest and what a
+    /// file `.env` says do not count.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         let value = self.0.get(name).cloned().or_else(|| std::env::var(in_environment(name)).ok());
         value.map(|value| value.trim().to_owned())
+    }
+
+    /// Returns the names of those set here that the manifest does not declare. The host would ignore them, since they reach it
+    /// in the environment.
+    pub(crate) fn undeclared(&self, manifest: &str) -> Vec<&str> {
+        let lines = manifest.lines().skip_while(|line| line.trim() != "[variables]").skip(1);
+        let declared = lines.take_while(|line| !line.starts_with('['));
+        let declared: Vec<&str> = declared.filter_map(|line| Some(line.split_once('=')?.0.trim())).collect();
+        self.0.keys().map(String::as_str).filter(|name| !declared.contains(name)).collect()
     }
 
     /// Passes all variables to a host.
@@ -93,6 +103,23 @@ mod tests {
         );
         let failure = variables.set_pair(&format!("config=@{}", file.display())).unwrap_err().to_string();
         assert!(failure.contains("cannot read") && failure.contains("config"), "{failure}");
+    }
+
+    #[test]
+    fn names_that_the_manifest_does_not_declare_are_found() {
+        let manifest =
+            "[a]\nx = 1\n[variables]\n# orign_url = no\norigin_url = { default = \"a=b\" }\n\n[b]\ny = 1\n";
+        let mut variables = Variables::default();
+        for name in ["origin_url", "orign_url", "x", "y"] {
+            variables.set(name, "");
+        }
+        assert_eq!(variables.undeclared(manifest), ["orign_url", "x", "y"]);
+        let own = include_str!("../../spin.toml");
+        let mut variables = Variables::default();
+        for name in ["origin_url", "redis_url", "redis_host", "redis_enabled", "admin_token", "config"] {
+            variables.set(name, "");
+        }
+        assert!(variables.undeclared(own).is_empty());
     }
 
     #[test]

@@ -138,6 +138,27 @@ fn ctrl_c_ends_everything_that_was_started() {
 }
 
 #[test]
+fn components_may_reach_the_redis_that_was_found_or_started() {
+    if std::env::var_os("SPINDRIFT_SKIP_REDIS").is_some() {
+        return;
+    }
+    let mut up = Up::start_with("found", |command, _| {
+        command.args(["--variable", "orign_url=http://a"]);
+        command.env("SPIN_VARIABLE_REDIS_HOST", "redis://elsewhere:1");
+    });
+    wait_for(|| up.read("output").contains("Ctrl-C ends everything"), "the banner");
+    let environment = up.read("host.env");
+    let value = |name: &str| {
+        let line = environment.lines().find_map(|line| line.strip_prefix(&format!("SPIN_VARIABLE_{name}=")));
+        line.unwrap().to_owned()
+    };
+    assert_eq!(value("REDIS_HOST"), value("REDIS_URL"));
+    up.signal("-INT");
+    assert!(up.process.wait().unwrap().success());
+    assert!(up.read("output").contains("`orign_url` is not declared in spin.toml"), "{}", up.read("output"));
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn even_a_kill_leaves_nothing_running() {
     let up = Up::start("kill", &["--variable", "redis_enabled=false"]);

@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use crate::console::say;
-use crate::failure::{Failure, Result, fail};
+use crate::failure::{Context, Failure, Result, fail};
 use crate::process;
 use crate::redis::{self, Redis, RedisUrl, Server};
 use crate::runner::Runner;
@@ -32,6 +32,7 @@ pub(crate) fn run(parser: lexopt::Parser) -> Result<()> {
     let workspace = Workspace::find()?;
     let listen = free_address(options.listen)?;
     let mut variables = options.variables;
+    report_undeclared(&workspace, &variables)?;
     origin::check(&variables)?;
     let given = given_redis(&variables)?;
     let runner = Runner::choose(options.host)?;
@@ -53,6 +54,15 @@ fn free_address(listen: SocketAddr) -> Result<SocketAddr> {
              or port 0 for a free one."
         )),
     }
+}
+
+/// Reports variables that nothing reads, most likely because they are misspelt.
+fn report_undeclared(workspace: &Workspace, variables: &Variables) -> Result<()> {
+    let manifest = std::fs::read_to_string(workspace.path("spin.toml")).cannot("read spin.toml")?;
+    for name in variables.undeclared(&manifest) {
+        say("variables", format_args!("`{name}` is not declared in spin.toml, so nothing reads it"));
+    }
+    Ok(())
 }
 
 /// Returns the Redis in the variables, checked before minutes are spent on building.
@@ -79,10 +89,16 @@ fn provide_redis(workspace: &Workspace, variables: &mut Variables, given: Option
         say("redis", "none: redis_enabled is false, everything comes from the origin");
         return Ok(Redis::None);
     }
+    let is_given = given.is_some();
     let redis = redis::provide(workspace, given)?;
     if let Some(url) = redis.url() {
         variables.set("redis_url", url.secret());
-        variables.set_default("redis_host", &url.host());
+        // An address meant for another Redis would keep components from this one.
+        if is_given {
+            variables.set_default("redis_host", &url.host());
+        } else {
+            variables.set("redis_host", &url.host());
+        }
     } else {
         variables.set("redis_enabled", "false");
     }
