@@ -54,8 +54,8 @@ pub(crate) fn sleep(duration: Duration) -> Result<()> {
 
 /// Ends all groups at a signal from now on; at a second one at once, without grace.
 pub(crate) fn end_groups_on_signals() -> Result<()> {
-    let mut signals =
-        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).cannot("listen for Ctrl-C")?;
+    let listened = if ignores_hangups() { &[SIGINT, SIGTERM][..] } else { &[SIGINT, SIGTERM, SIGHUP] };
+    let mut signals = signal_hook::iterator::Signals::new(listened).cannot("listen for Ctrl-C")?;
     thread::spawn(move || {
         for _ in signals.forever() {
             if INTERRUPTED.swap(true, Ordering::SeqCst) {
@@ -66,6 +66,14 @@ pub(crate) fn end_groups_on_signals() -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// Returns whether SIGHUP is ignored, which `nohup` asks for: then it must stay so.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
 
 /// Ends every group that still runs, newest first, because newer ones use older ones.

@@ -90,7 +90,9 @@ impl Drop for Up {
 
 fn command(directory: &Path, port: u16) -> Command {
     let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap_or_default());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new("sh");
+    // A test may have something done first.
+    command.args(["-c", "eval \"$FIRST\"; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_xtask")]).env("FIRST", "");
     command.arg("up").args(["--listen", &format!("127.0.0.1:{port}")]);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env("DIRECTORY", directory).env("PATH", path);
     command.env("CARGO", directory.join("cargo")).env("SPIN_BIN", directory.join("spin"));
@@ -177,6 +179,20 @@ fn a_host_that_ends_by_itself_is_a_failure() {
     assert_eq!(status.code(), Some(1));
     assert!(up.read("output").contains("the host ended by itself"), "{}", up.read("output"));
     wait_for(|| !up.runs("grandchild.pid"), "the host's child to end");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn with_nohup_it_outlives_the_terminal() {
+    let mut up = Up::start_with("nohup", |command, _| {
+        command.env("FIRST", "trap '' HUP").args(["--variable", "redis_enabled=false"]);
+    });
+    wait_for(|| up.read("output").contains("Ctrl-C ends everything"), "the banner");
+    up.signal("-HUP");
+    // Only if it still runs, it notices this.
+    assert!(Command::new("kill").arg(up.read("host.pid").trim()).status().unwrap().success());
+    assert_eq!(up.process.wait().unwrap().code(), Some(1));
+    assert!(up.read("output").contains("the host ended by itself"), "{}", up.read("output"));
 }
 
 #[test]
