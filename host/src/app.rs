@@ -179,7 +179,7 @@ impl<'a> Loader<'a> {
         let wrong = |problem| Error::manifest(&self.manifest.file, problem);
         let (mut routes, mut components, mut fixed) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         for (index, trigger) in self.manifest.http.iter().enumerate() {
-            let instances = trigger.component.as_ref().map(|id| (id, self.instances(id, index, trigger)));
+            let instances = trigger.component.as_ref().map(|id| (id, instances(self.manifest, id, index)));
             let destination = match &instances {
                 Some((_, name)) => Destination::Component(name.clone()),
                 None => Destination::Fixed(index),
@@ -206,19 +206,6 @@ impl<'a> Loader<'a> {
             info.insert("version".to_owned(), self.manifest.application.version.clone().into());
         }
         format!("{:#}", serde_json::Value::Object(info))
-    }
-
-    /// Returns the name of the instances for this trigger's component. Two triggers of one component may have different
-    /// middleware: then their instances are different, too, as in Spin.
-    fn instances(&self, id: &str, index: usize, trigger: &HttpTrigger) -> String {
-        let same = |other: &&HttpTrigger| other.component.as_deref() == Some(id);
-        if trigger.middleware.is_empty() || self.manifest.http.iter().filter(same).count() == 1 {
-            return id.to_owned();
-        }
-        match trigger.id.as_str() {
-            "" => format!("{id}-for-http-trigger{}", index + 1),
-            name => format!("{id}-for-{name}"),
-        }
     }
 
     /// Prepares the component `id` with its middleware; its instances are called `name`.
@@ -275,5 +262,41 @@ impl<'a> Loader<'a> {
             channels.entry(resolve(&trigger.channel)?).or_default().push(trigger.component.clone());
         }
         Ok(servers.into_iter().map(|(address, channels)| Subscription { address, channels }).collect())
+    }
+}
+
+/// Returns the name of the instances of the component `id` for the HTTP trigger with this index. Two triggers of one
+/// component may have different middleware: then their instances are different, too, as in Spin.
+fn instances(manifest: &Manifest, id: &str, index: usize) -> String {
+    let trigger = &manifest.http[index];
+    let same = |other: &&HttpTrigger| other.component.as_deref() == Some(id);
+    if trigger.middleware.is_empty() || manifest.http.iter().filter(same).count() == 1 {
+        return id.to_owned();
+    }
+    let name = if trigger.id.is_empty() { "http-trigger" } else { &trigger.id };
+    // The number makes it different from all others: several triggers may have the same id, and no id of a component
+    // ends with a number after `-`.
+    format!("{id}-for-{name}-{}", index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn triggers_with_middleware_never_share_instances() {
+        let trigger = |rest: &str| format!("[[trigger.http]]\nroute = \"/\"\ncomponent = \"shop\"\n{rest}\n");
+        let with = |id: &str, file: &str| {
+            trigger(&format!("id = {id:?}\ndependencies.middleware = [{{ path = {file:?} }}]"))
+        };
+        let triggers =
+            [with("a", "x.wasm"), with("a", "y.wasm"), with("", "x.wasm"), with("", "y.wasm"), trigger("")];
+        let head =
+            "spin_manifest_version = 2\napplication.name = \"a\"\ncomponent.shop.source = \"s.wasm\"\n";
+        let manifest = Manifest::parse(&[head, &triggers.concat()].concat(), Path::new("spin.toml")).unwrap();
+        let names: Vec<String> = (0..5).map(|index| instances(&manifest, "shop", index)).collect();
+        let different: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert_eq!(different.len(), 5, "{names:?}");
+        assert_eq!(names[4], "shop");
     }
 }
