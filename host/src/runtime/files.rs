@@ -5,6 +5,7 @@ use crate::manifest::{Component, FilesMount};
 use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::BuildHasher;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The prefix of a workspace's name; the id of its process follows.
@@ -31,7 +32,9 @@ impl Workspace {
         remove_orphans();
         let name = format!("{PREFIX}{}-{:016x}", std::process::id(), RandomState::new().hash_one(0));
         let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).map_err(|e| Error::io(format!("making {}", path.display()), e))?;
+        // For this user alone, as in Spin: the files may come from a directory that others cannot read.
+        let made = fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|e| Error::io(format!("making {}", path.display()), e))?;
         Ok(Self { path })
     }
 
@@ -218,6 +221,13 @@ mod tests {
     fn a_directory_without_files_is_seen() {
         assert_eq!(mounted(r#"[{ source = "empty", destination = "/x/y" }]"#).unwrap(), ["x/y"]);
         assert!(mounted(r#"[{ source = "empty", destination = "/../x" }]"#).is_err());
+    }
+
+    #[test]
+    fn other_users_cannot_read_the_copies() {
+        use std::os::unix::fs::PermissionsExt;
+        let workspace = Workspace::new().unwrap();
+        assert_eq!(fs::metadata(&workspace.path).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]
