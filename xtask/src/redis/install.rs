@@ -19,14 +19,15 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 const POLICY_TEXT: &str =
     "#!/bin/sh\n# Written by Spindrift's `cargo xtask` while it installs redis-server.\nexit 101\n";
 
-/// Installs the package if that is permitted: as root, or with sudo that requires no password.
-pub(super) fn by_apt() -> Result<()> {
+/// Installs the package if that is permitted: as root, or with sudo that requires no password. The directory is for a
+/// temporary file.
+pub(super) fn by_apt(directory: &Path) -> Result<()> {
     if which("apt-get").is_none() {
         return fail("there is no apt-get on this machine");
     }
     let rights = Rights::found()?;
     let step = Step::start("redis", "installing redis-server with apt-get ...");
-    let silence = Silence::impose(&rights)?;
+    let silence = Silence::impose(&rights, directory)?;
     let installed = install(&rights, PACKAGE);
     drop(silence);
     installed?;
@@ -131,12 +132,13 @@ struct Silence<'a> {
 }
 
 impl<'a> Silence<'a> {
-    fn impose(rights: &'a Rights) -> Result<Self> {
+    fn impose(rights: &'a Rights, directory: &Path) -> Result<Self> {
         // An existing policy stays; if it allows services, the service is stopped afterwards. One of ours may be left over from
         // a command that was killed.
         let ours = fs::read_to_string(POLICY).map_or(!Path::new(POLICY).exists(), |text| text == POLICY_TEXT);
         if ours {
-            let file = std::env::temp_dir().join(format!("spindrift-policy-{}", std::process::id()));
+            // Not in /tmp, where another user could put a program of that name, which would then run as root.
+            let file = directory.join("policy-rc.d");
             fs::write(&file, POLICY_TEXT).cannot("write a temporary file")?;
             let mut copy = rights.command("install");
             let copied =

@@ -102,7 +102,7 @@ pub(crate) fn program(workspace: &Workspace) -> Result<Option<PathBuf>> {
         return Ok(Some(program));
     }
     let _lock = workspace.lock()?;
-    if let Err(reason) = install::by_apt() {
+    if let Err(reason) = install::by_apt(&workspace.target("xtask")) {
         process::check_interrupted()?;
         say("redis", format_args!("not installed: {reason}"));
     }
