@@ -45,8 +45,27 @@ impl Redis {
     }
 }
 
-/// Returns the first of these that is available.
+/// Returns the first of these that is available, and says if it is too old.
 pub(crate) fn provide(workspace: &Workspace, given: Option<RedisUrl>) -> Result<Redis> {
+    let redis = find(workspace, given)?;
+    if let Some(url) = redis.url()
+        && let Some(version) = ping::version(&url).filter(|version| is_old(version))
+    {
+        let host = url.host();
+        say(
+            "redis",
+            format_args!("{host} is version {version}; before 7.0 some of what Spindrift does fails"),
+        );
+    }
+    Ok(redis)
+}
+
+/// Returns whether a version is older than 7.0, as the packages of Debian 11 and Ubuntu 22.04 are.
+fn is_old(version: &str) -> bool {
+    version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major < 7)
+}
+
+fn find(workspace: &Workspace, given: Option<RedisUrl>) -> Result<Redis> {
     if let Some(url) = given {
         say_about_given(&url);
         return Ok(Redis::Given(url));
@@ -131,6 +150,12 @@ pub(crate) fn how_to_get_one() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_before_7_are_old() {
+        assert!(is_old("6.0.16") && is_old("5.0"));
+        assert!(!is_old("7.0.15") && !is_old("8.1.0") && !is_old("unstable"));
+    }
 
     #[test]
     fn a_server_that_was_named_is_the_one_or_none() {

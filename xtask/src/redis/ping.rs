@@ -63,17 +63,36 @@ fn converse(stream: &TcpStream, url: &RedisUrl) -> std::io::Result<Answer> {
     })
 }
 
-fn call(mut stream: &TcpStream, name: &str, arguments: &[&str]) -> std::io::Result<String> {
-    let mut request = format!("*{}\r\n${}\r\n{name}\r\n", arguments.len() + 1, name.len());
-    for argument in arguments {
-        request.push_str(&format!("${}\r\n{argument}\r\n", argument.len()));
+/// Returns the version of a server that tells it; an encrypted one is not asked.
+pub(super) fn version(url: &RedisUrl) -> Option<String> {
+    if url.is_tls() {
+        return None;
     }
-    stream.write_all(request.as_bytes())?;
+    let stream = connect(url).ok()?;
+    if let Some(arguments) = url.auth() {
+        call(&stream, "AUTH", &arguments).ok()?;
+    }
+    send(&stream, "INFO", &["server"]).ok()?;
+    let lines =
+        BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.starts_with('-'));
+    lines.take(100).find_map(|line| Some(line.strip_prefix("redis_version:")?.trim().to_owned()))
+}
+
+fn call(stream: &TcpStream, name: &str, arguments: &[&str]) -> std::io::Result<String> {
+    send(stream, name, arguments)?;
     let mut line = String::new();
     if BufReader::new(stream).read_line(&mut line)? == 0 {
         return Err(std::io::Error::other("it closed the connection"));
     }
     Ok(line.trim_end().to_owned())
+}
+
+fn send(mut stream: &TcpStream, name: &str, arguments: &[&str]) -> std::io::Result<()> {
+    let mut request = format!("*{}\r\n${}\r\n{name}\r\n", arguments.len() + 1, name.len());
+    for argument in arguments {
+        request.push_str(&format!("${}\r\n{argument}\r\n", argument.len()));
+    }
+    stream.write_all(request.as_bytes())
 }
 
 #[cfg(test)]
@@ -100,5 +119,12 @@ mod tests {
         let locked = ping(&server_that_says("-NOAUTH Authentication required.\r\n"));
         assert_eq!(locked, Answer::Refused("NOAUTH Authentication required.".to_owned()));
         assert!(matches!(ping(&server_that_says("")), Answer::Silent(_)));
+    }
+
+    #[test]
+    fn a_version_is_found_or_not() {
+        let info = "$52\r\n# Server\r\nredis_version:6.0.16\r\nredis_mode:standalone\r\n\r\n";
+        assert_eq!(version(&server_that_says(info)).as_deref(), Some("6.0.16"));
+        assert_eq!(version(&server_that_says("-NOPERM no\r\n")), None);
     }
 }
