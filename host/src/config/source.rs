@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// One `--variable` on the command line.
@@ -45,19 +45,42 @@ impl VariableSource {
     /// # Errors
     /// A file that cannot be read, or does not have the format that its name promises.
     pub fn read(&self) -> Result<BTreeMap<String, String>, Error> {
-        let read = |path: &PathBuf| {
-            std::fs::read_to_string(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))
-        };
-        let wrong = |path: &PathBuf, e: &dyn std::fmt::Display| {
-            Error::Variables(format!("{}: expected names and strings: {e}", path.display()))
-        };
         match self {
             Self::Literal(name, value) => Ok(BTreeMap::from([(name.clone(), value.clone())])),
             Self::File(name, path) => Ok(BTreeMap::from([(name.clone(), read(path)?)])),
-            Self::Json(path) => serde_json::from_str(&read(path)?).map_err(|e| wrong(path, &e)),
-            Self::Toml(path) => toml::from_str(&read(path)?).map_err(|e| wrong(path, &e)),
+            Self::Json(path) => json(&read(path)?).map_err(|problem| wrong(path, &problem)),
+            Self::Toml(path) => toml(&read(path)?).map_err(|problem| wrong(path, &problem)),
         }
     }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|e| Error::io(format!("reading {}", path.display()), e))
+}
+
+fn wrong(path: &Path, problem: &str) -> Error {
+    Error::Variables(format!("{}: expected names and strings: {problem}", path.display()))
+}
+
+// The values may be secrets, which the parsers' own messages would show.
+
+fn json(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let all: BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(text).map_err(|e| format!("line {} is something else", e.line()))?;
+    let string = |(name, value)| match value {
+        serde_json::Value::String(text) => Ok((name, text)),
+        _ => Err(format!("the value of {name:?} is no string")),
+    };
+    all.into_iter().map(string).collect()
+}
+
+fn toml(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let all: toml::Table = toml::from_str(text).map_err(|e| e.message().to_owned())?;
+    let string = |(name, value)| match value {
+        toml::Value::String(text) => Ok((name, text)),
+        _ => Err(format!("the value of {name:?} is no string")),
+    };
+    all.into_iter().map(string).collect()
 }
 
 #[cfg(test)]
@@ -74,5 +97,18 @@ mod tests {
         assert_eq!(parse("@v.toml"), Ok(VariableSource::Toml("v.toml".into())));
         assert!(parse("@v.txt").is_err());
         assert!(!parse("secret").unwrap_err().contains("secret"));
+    }
+
+    #[test]
+    fn files_hold_names_and_strings_and_no_message_shows_a_value() {
+        let expected = BTreeMap::from([("a".to_owned(), "x".to_owned())]);
+        assert_eq!(json(r#"{"a":"x"}"#).unwrap(), expected);
+        assert_eq!(toml("a = \"x\"").unwrap(), expected);
+        let broken = ["\"4711\"", "{\"a\":4711}", "{\"a\":\"4711}", "[4711]"].map(json);
+        let others = ["a = 4711", "a = \"4711", "a = 4711 4711", "4711"].map(toml);
+        for result in broken.into_iter().chain(others) {
+            let message = result.unwrap_err();
+            assert!(!message.contains("4711"), "{message}");
+        }
     }
 }

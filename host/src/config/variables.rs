@@ -73,7 +73,17 @@ pub fn read_dotenv(path: &Path) -> Result<BTreeMap<String, String>, Error> {
     let Ok(lines) = dotenvy::from_path_iter(path) else {
         return Ok(BTreeMap::new());
     };
-    lines.collect::<Result<_, _>>().map_err(|e| Error::Variables(format!("{}: {e}", path.display())))
+    let wrong = |(index, line): (usize, dotenvy::Result<_>)| {
+        line.map_err(|e| match e {
+            // Without the line, which may contain a secret.
+            dotenvy::Error::LineParse(..) => {
+                format!("expected NAME=value, found something else in entry {}", index + 1)
+            }
+            other => other.to_string(),
+        })
+    };
+    let entries = lines.enumerate().map(wrong).collect::<Result<_, _>>();
+    entries.map_err(|problem| Error::Variables(format!("{}: {problem}", path.display())))
 }
 
 /// Checks the name of a variable.
@@ -186,6 +196,15 @@ mod tests {
         let sources = Sources { flags: &map(&[("a", "flag")]), env: &env, dotenv: &dotenv };
         let values = resolve(&all, &sources).unwrap();
         assert_eq!(values, map(&[("a", "flag"), ("b", "env"), ("c", "dot"), ("d", "default")]));
+    }
+
+    #[test]
+    fn a_wrong_line_of_dotenv_is_not_repeated() {
+        let file = std::env::temp_dir().join(format!("spindrift-dotenv-{}", std::process::id()));
+        std::fs::write(&file, "# a comment\nA=1\n\nB=\"hunter2\n").unwrap();
+        let message = read_dotenv(&file).unwrap_err().to_string();
+        std::fs::remove_file(&file).unwrap();
+        assert!(message.contains("entry 2") && !message.contains("hunter2"), "{message}");
     }
 
     #[test]
