@@ -44,6 +44,10 @@ fn parse(url: &str) -> Result<(String, u16)> {
             "origin_url: expected http://host[:port] or https://host[:port], without a path, found {found}"
         ))
     };
+    // Before anything else, because the other messages repeat the URL.
+    if url.contains('@') {
+        return wrong("an `@` or credentials in it");
+    }
     let (rest, default) = match url.split_once("://") {
         Some(("http", rest)) => (rest, 80),
         Some(("https", rest)) => (rest, 443),
@@ -52,9 +56,6 @@ fn parse(url: &str) -> Result<(String, u16)> {
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains(['/', '?', '#']) {
         return wrong(&format!("`{url}`"));
-    }
-    if authority.contains('@') {
-        return wrong("credentials in it");
     }
     let after_brackets = authority.rfind(']').unwrap_or(0);
     let (host, port) = match authority[after_brackets..].rfind(':') {
@@ -82,6 +83,8 @@ mod tests {
         for url in ["a.example", "ftp://a", "http://", "http://a/b", "http://a?b", "http://a:port"] {
             assert!(parse(url).is_err(), "{url}");
         }
-        assert!(!parse("http://me:hunter2@a").unwrap_err().to_string().contains("hunter2"));
+        for url in ["http://me:hunter2@a", "http://me:hunter2@a/b", "ftp://me:hunter2@a", "me:hunter2@a"] {
+            assert!(!parse(url).unwrap_err().to_string().contains("hunter2"), "{url}");
+        }
     }
 }
