@@ -24,9 +24,7 @@ pub(super) fn install(workspace: &Workspace, compiler: &Compiler) -> Result<()> 
             return fail(format!("this needs a Debian-like system, and {program} is not on PATH"));
         }
     }
-    if let Err(error) = fs::create_dir_all(compiler.rustlib()) {
-        return fail(format!("cannot write to {}: {error}", compiler.rustlib().display()));
-    }
+    check_writable(&compiler.rustlib())?;
     let directory = workspace.target("xtask/wasm-target");
     let _ = fs::remove_dir_all(&directory);
     let result = install_from(&directory, compiler);
@@ -34,10 +32,23 @@ pub(super) fn install(workspace: &Workspace, compiler: &Compiler) -> Result<()> 
     result
 }
 
+/// Fails before minutes are spent on building: a compiler from a package may belong to the administrator.
+fn check_writable(rustlib: &Path) -> Result<()> {
+    let new = new_target(rustlib);
+    fs::create_dir_all(&new).cannot(format_args!("write to {}", rustlib.display()))?;
+    let _ = fs::remove_dir(&new);
+    Ok(())
+}
+
+/// Returns where the target is put together, beside its final place.
+fn new_target(rustlib: &Path) -> PathBuf {
+    rustlib.join(format!(".{TARGET}-{}", std::process::id()))
+}
+
 fn install_from(directory: &Path, compiler: &Compiler) -> Result<()> {
     let sources = Sources::fetch(directory, &compiler.release)?;
     let built = build(directory, &sources, compiler)?;
-    let new = compiler.rustlib().join(format!(".{TARGET}-{}", std::process::id()));
+    let new = new_target(&compiler.rustlib());
     let _ = fs::remove_dir_all(&new);
     let installed = assemble(&built, &sources, &new)
         .and_then(|()| fs::write(new.join(MARK), &compiler.commit).cannot("write a file beside the target"))
@@ -173,6 +184,19 @@ fn copy(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compiler_that_cannot_be_written_to_is_said_before_building() {
+        let directory = std::env::temp_dir().join(format!("spindrift-xtask-rustlib-{}", std::process::id()));
+        check_writable(&directory).unwrap();
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        fs::remove_dir(&directory).unwrap();
+        // Nobody can write there, not even root.
+        if Path::new("/proc/self").exists() {
+            let failure = check_writable(Path::new("/proc")).unwrap_err().to_string();
+            assert!(failure.starts_with("cannot write to /proc"), "{failure}");
+        }
+    }
 
     #[test]
     fn only_the_same_release_fits() {
