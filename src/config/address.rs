@@ -249,7 +249,7 @@ fn check_tail(tail: &str, tls: bool) -> Result<(), NotRedis> {
     let (path, query) = rest.split_once('?').map_or((rest, None), |(rest, end)| (rest, Some(end)));
     let database = path.strip_prefix('/').unwrap_or(path);
     if !database.bytes().all(|byte| byte.is_ascii_digit()) || database.len() > 5 {
-        return Err(NotRedis("expected the number of a database, or nothing, as path"));
+        return Err(NotRedis("expected a database number or nothing as the path"));
     }
     if query.is_some_and(|query| query != "protocol=resp2") {
         return Err(NotRedis("expected no query: Spin understands the replies of RESP2 only"));

@@ -62,7 +62,7 @@ impl StatusAudience {
         if see == See::Trusted && trusted.is_empty() && !named {
             table.fail(
                 "cache_status",
-                "expected a list `trusted` beside \"trusted\", found none: nobody would see it",
+                "expected the list `trusted`, found none: without it no client gets the field",
             );
         }
         if see == See::None && named {

@@ -145,30 +145,33 @@ fn language(text: &str) -> Option<String> {
 /// Fields that must not be part of a key, each with the reason.
 const UNKEYABLE: [(HeaderName, &str); 16] = [
     (header::HOST, "it is always part of the key"),
-    (header::COOKIE, "name single cookies in `cookies` instead"),
+    (header::COOKIE, "name individual cookies in `cookies` instead"),
     (header::SET_COOKIE, "it is a response field"),
-    (header::AUTHORIZATION, "it does not make such responses storable (RFC 9111 §3.5)"),
+    (
+        header::AUTHORIZATION,
+        "responses to such requests are not storable even with it in the key (RFC 9111 §3.5)",
+    ),
     (header::PROXY_AUTHORIZATION, "it is meant for the next hop only"),
     (header::CONNECTION, "it is meant for the next hop only"),
     (header::TE, "it is meant for the next hop only"),
     (header::TRANSFER_ENCODING, "it is meant for the next hop only"),
     (header::UPGRADE, "it is meant for the next hop only"),
     (header::RANGE, "ranges are answered from the whole response"),
-    (header::IF_NONE_MATCH, "conditions are answered from the whole response"),
-    (header::IF_MATCH, "conditions are answered from the whole response"),
-    (header::IF_MODIFIED_SINCE, "conditions are answered from the whole response"),
-    (header::IF_UNMODIFIED_SINCE, "conditions are answered from the whole response"),
-    (header::IF_RANGE, "conditions are answered from the whole response"),
+    (header::IF_NONE_MATCH, "conditions are evaluated against the whole response"),
+    (header::IF_MATCH, "conditions are evaluated against the whole response"),
+    (header::IF_MODIFIED_SINCE, "conditions are evaluated against the whole response"),
+    (header::IF_UNMODIFIED_SINCE, "conditions are evaluated against the whole response"),
+    (header::IF_RANGE, "conditions are evaluated against the whole response"),
     (header::CACHE_CONTROL, "its directives are obeyed instead"),
 ];
 
 /// Returns why a field is never present when a request is looked up. The origin gets our own, with values that differ by client.
 fn dropped(name: &HeaderName, believed: bool) -> Option<&'static str> {
     if forward::is_spin(name) {
-        return Some("what clients send in it is dropped");
+        return Some("the value that clients send is dropped");
     }
     let claim = !believed && forward::is_claim(name);
-    claim.then_some("what clients send in it is dropped, unless origin.trust_forwarded is set")
+    claim.then_some("the value that clients send is dropped, unless origin.trust_forwarded is set")
 }
 
 fn key_header(text: &str, believed: bool) -> Result<HeaderName, String> {
@@ -176,7 +179,7 @@ fn key_header(text: &str, believed: bool) -> Result<HeaderName, String> {
     let name = HeaderName::try_from(text).map_err(|_| found())?;
     let refused = UNKEYABLE.iter().find(|(refused, _)| *refused == name).map(|(_, reason)| *reason);
     match refused.or(dropped(&name, believed)) {
-        Some(reason) => Err(format!("expected another field than {name}: {reason}")),
+        Some(reason) => Err(format!("expected a field other than {name}: {reason}")),
         None => Ok(name),
     }
 }

@@ -65,12 +65,12 @@ pub(super) fn read_all(tables: Vec<Table<'_, '_>>) -> Vec<Rc<Limit>> {
     for mut table in tables {
         if let Some(limit) = read(&mut table) {
             if limits.iter().any(|other| other.policy.name() == limit.policy.name()) {
-                table.fail("name", "expected a name of its own, another [[limit]] has the same");
+                table.fail("name", "expected a unique name, another [[limit]] has the same");
             }
             limits.push(Rc::new(limit));
         }
         table.finish(|key| match key {
-            "rate" | "window" | "seconds" => Some("a limit is `limit` units in each `period`"),
+            "rate" | "window" | "seconds" => Some("a limit allows `limit` units per `period`"),
             "route" | "path" | "host" => Some("a route names its limits: limits = [\"name\"] in [[route]]"),
             _ => None,
         });
@@ -94,7 +94,10 @@ fn read(table: &mut Table<'_, '_>) -> Option<Limit> {
     repeated(table, "key", &key);
     let name = name?;
     if name == FAILURES {
-        table.fail("name", format!("expected another name than {FAILURES:?}, which counts wrong tokens"));
+        table.fail(
+            "name",
+            format!("expected a name other than {FAILURES:?}, which is the limit for wrong tokens"),
+        );
     }
     let policy = quota.and_then(|quota| {
         let policy = Policy::new(&name, algorithm, quota);
@@ -155,9 +158,9 @@ fn check_cost(table: &Table<'_, '_>, policy: &Policy, cost: NonZeroU32) {
     let (most, cost) = (policy.most(), cost.get());
     if cost > most {
         let why = match policy.algorithm() {
-            Algorithm::Log => format!("at most the limit, and {MAX_LOG_COST}"),
-            Algorithm::Concurrency => "1: a request is one".to_owned(),
-            Algorithm::Gcra | Algorithm::Window => "at most what is let through at once".to_owned(),
+            Algorithm::Log => format!("at most the limit and at most {MAX_LOG_COST}"),
+            Algorithm::Concurrency => "the cost of one slot".to_owned(),
+            Algorithm::Gcra | Algorithm::Window => "at most what can be admitted at once".to_owned(),
         };
         table.fail("cost", format!("expected {why}, which is {most}, found {cost}"));
     }
@@ -183,7 +186,7 @@ fn repeated<T: PartialEq + std::fmt::Display>(table: &Table<'_, '_>, key: &str, 
     let again =
         items.iter().enumerate().find(|(at, item)| items.iter().take(*at).any(|other| other == *item));
     if let Some((_, item)) = again {
-        table.fail(key, format!("expected each of them once, found \"{item}\" again"));
+        table.fail(key, format!("expected each item once, found \"{item}\" again"));
     }
 }
 
@@ -224,8 +227,8 @@ pub(super) fn read_names(
     repeated(table, "limits", &names);
     let of_session = |limit: &&Rc<Limit>| limit.key.iter().any(|part| OF_SESSIONS.contains(part));
     if let Some(limit) = limits.iter().find(of_session).filter(|_| !sessions) {
-        let (name, expected) = (limit.policy.name(), "expected limits of requests without sessions");
-        table.fail("limits", format!("{expected}, found \"{name}\": name it in a [[route]] with `session`"));
+        let (name, expected) = (limit.policy.name(), "expected limits whose key needs no session");
+        table.fail("limits", format!("{expected}, found \"{name}\": use it in a [[route]] with `session`"));
     }
     if limits.len() > MAX_POLICIES {
         table.fail("limits", format!("expected at most {MAX_POLICIES} limits, found {}", limits.len()));
@@ -237,7 +240,7 @@ fn unknown(name: &str, all: &[Rc<Limit>]) -> String {
     let names: Vec<&str> = all.iter().map(|limit| limit.policy.name()).collect();
     match suggest::closest(name, &names) {
         Some(meant) => format!("there is no [[limit]] {}, did you mean \"{meant}\"?", shown(name)),
-        None if names.is_empty() => format!("there is no [[limit]] {}: there is none at all", shown(name)),
+        None if names.is_empty() => format!("there is no [[limit]] {}: no limit is configured", shown(name)),
         None => format!("there is no [[limit]] {}, expected one of: {}", shown(name), names.join(", ")),
     }
 }
@@ -258,7 +261,12 @@ pub(super) fn read_client(mut table: Table<'_, '_>) -> AddressRules {
     let field = table.read("forwarding_field", one_of(&fields)).unwrap_or_default();
     let prefix = table.read("ipv6_prefix", integer(1..=128)).and_then(|bits| u8::try_from(bits).ok());
     let missing = !has(&table, "trusted_proxies");
-    useless(&table, "forwarding_field", missing, "without `trusted_proxies` nobody's word is taken");
+    useless(
+        &table,
+        "forwarding_field",
+        missing,
+        "it is believed only from `trusted_proxies`, and there are none",
+    );
     table.finish(|_| None);
     AddressRules { trusted_proxies, field, ipv6_prefix: prefix.unwrap_or(default.ipv6_prefix) }
 }
@@ -382,7 +390,7 @@ mod tests {
             ),
             (
                 &format!("{head}cost = 6"),
-                "limit[0].cost: expected at most what is let through at once, which is 5, found 6",
+                "limit[0].cost: expected at most what can be admitted at once, which is 5, found 6",
             ),
             (&format!("{head}instances = 6"), "limit[0].instances: has no effect"),
             (
@@ -392,28 +400,29 @@ mod tests {
             (&format!("{head}key = [\"ip\"]"), "limit[0].key[0]: expected \"client\", \"session\""),
             (
                 &format!("{head}key = [\"user\"]\n[[route]]\npath = \"/\"\nlimits = [\"a\"]"),
-                "route[0].limits: expected limits of requests without sessions, found \"a\"",
+                "route[0].limits: expected limits whose key needs no session, found \"a\"",
             ),
             (
                 &format!("{head}key = [\"client\", \"client\"]"),
-                "limit[0].key: expected each of them once, found \"client\" again",
+                "limit[0].key: expected each item once, found \"client\" again",
             ),
             (&format!("{head}methods = [\"post\"]"), "limit[0].methods[0]: expected a method like \"POST\""),
             (
                 &format!("{head}rate = 5"),
-                "limit[0].rate: unknown key here: a limit is `limit` units in each `period`",
+                "limit[0].rate: unknown key here: a limit allows `limit` units per `period`",
             ),
             (&format!("{head}brust = 5"), "limit[0].brust: unknown key, did you mean \"burst\"?"),
             (
                 &head.replace("\"a\"", "\"api-failures\""),
-                "f:2:8: limit[0].name: expected another name than \"api-failures\", which counts wrong tokens",
+                "f:2:8: limit[0].name: expected a name other than \"api-failures\", which is the limit for \
+                 wrong tokens",
             ),
-            (&format!("{head}{head}"), "f:6:8: limit[1].name: expected a name of its own"),
+            (&format!("{head}{head}"), "f:6:8: limit[1].name: expected a unique name"),
             (
                 &format!("limits = [\"b\"]\n{head}"),
                 "f:1:11: limits[0]: there is no [[limit]] \"b\", did you mean \"a\"?",
             ),
-            ("limits = [\"b\"]", "limits[0]: there is no [[limit]] \"b\": there is none at all"),
+            ("limits = [\"b\"]", "limits[0]: there is no [[limit]] \"b\": no limit is configured"),
             (
                 "limits = [\"a\"]\n[[limit]]\nname = \"a\"\nlimit = \"5\"\nperiod = \"1s\"",
                 "f:4:9: limit[0].limit: expected a whole number from 1 to 10000000",
@@ -424,7 +433,7 @@ mod tests {
             ),
             (
                 &format!("limits = [\"a\", \"a\"]\n{head}"),
-                "limits: expected each of them once, found \"a\" again",
+                "limits: expected each item once, found \"a\" again",
             ),
             (
                 &format!("{head}[[route]]\npath = \"/\"\nlimits = [\"c\"]"),

@@ -293,9 +293,9 @@ fn elsewhere(key: &str) -> Option<&'static str> {
         return Some("it is a Spin variable (--variable or SPIN_VARIABLE_...)");
     }
     if policy::KEYS.contains(&key) {
-        return Some("it belongs into [cache] or [route.cache]");
+        return Some("it belongs in [cache] or [route.cache]");
     }
-    limit::KEYS.contains(&key).then_some("it belongs into [[limit]]")
+    limit::KEYS.contains(&key).then_some("it belongs in [[limit]]")
 }
 
 #[cfg(test)]
@@ -384,7 +384,7 @@ forwarded = "no"
         let problems = Config::parse(text, "spindrift.toml").unwrap_err();
         let expected = r#"spindrift.toml:1:8: name: expected a token of at most 64 characters that begins with a letter, found "my cache"
 spindrift.toml:2:1: redis_url: unknown key here: it is a Spin variable (--variable or SPIN_VARIABLE_...)
-spindrift.toml:3:1: ttl: unknown key here: it belongs into [cache] or [route.cache]
+spindrift.toml:3:1: ttl: unknown key here: it belongs in [cache] or [route.cache]
 spindrift.toml:6:1: redis.prefx: unknown key, did you mean "prefix"?
 spindrift.toml:7:1: redis.url: unknown key here: the Spin variable redis_url says where Redis is
 spindrift.toml:8:11: redis.timeout: expected a duration from "1ms" to "1m", found "0s"

@@ -191,7 +191,8 @@ impl Draft {
             believed: base.believed,
         };
         if draft.cache.ttl.is_some() && table.entries().any(|(key, _)| key == "default_ttl") {
-            table.fail_key("default_ttl", "has no effect, because ttl is set and decides first".to_owned());
+            table
+                .fail_key("default_ttl", "has no effect, because ttl is set and takes precedence".to_owned());
         }
         draft
     }
@@ -393,14 +394,15 @@ mod tests {
             ("key.query = { not = [] }", "cache.key.query.not: unknown key"),
             ("key.headers = \"accept\"", "cache.key.headers: expected an array of strings, found \"accept\""),
             ("key.headers = [\"a b\"]", "cache.key.headers[0]: expected a field name"),
-            ("key.headers = [\"a\", \"Cookie\"]", "cache.key.headers[1]: expected another field than cookie"),
+            ("key.headers = [\"a\", \"Cookie\"]", "cache.key.headers[1]: expected a field other than cookie"),
             (
                 "key.headers = [\"X-Forwarded-For\"]",
-                "cache.key.headers[0]: expected another field than x-forwarded-for: what clients send in it is dropped",
+                "cache.key.headers[0]: expected a field other than x-forwarded-for: the value that clients \
+                 send is dropped",
             ),
-            ("key.headers = [\"spin-client-addr\"]", "expected another field than spin-client-addr"),
-            ("key.headers = [\"If-Range\"]", "expected another field than if-range: conditions are"),
-            ("key.headers = [\"If-Unmodified-Since\"]", "expected another field than if-unmodified-since"),
+            ("key.headers = [\"spin-client-addr\"]", "expected a field other than spin-client-addr"),
+            ("key.headers = [\"If-Range\"]", "expected a field other than if-range: conditions are"),
+            ("key.headers = [\"If-Unmodified-Since\"]", "expected a field other than if-unmodified-since"),
             ("key.cookies = [\"a=b\"]", "cache.key.cookies[0]: expected a cookie name"),
             ("key.encodings = [\"identity\"]", "cache.key.encodings[0]: expected a content coding like"),
             ("key.encodings = \"gzip\"", "cache.key.encodings: expected an array of strings"),

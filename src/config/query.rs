@@ -100,10 +100,13 @@ impl QueryRule {
 }
 
 fn read_names(table: &mut Table<'_, '_>, key: &'static str) -> Option<NameSet> {
-    let what = "a parameter name as it is after percent-decoding, \"*\" only after its beginning";
+    let what = "a percent-decoded parameter name, which may end with \"*\"";
     let names = table.strings(key, string(what, parameter_name))?;
     if names.is_empty() {
-        table.fail(key, "expected at least one name; \"all\" and \"none\" are said without a list");
+        table.fail(
+            key,
+            "expected at least one name; for all or no parameters write query = \"all\" or \"none\"",
+        );
     }
     Some(NameSet::new(names.iter().map(String::as_str)))
 }

@@ -69,9 +69,9 @@ pub(super) fn read_one(table: &mut Table<'_, '_>, others: &[QueueConfig]) -> Opt
 /// Returns what to use instead of a key that a queue does not have.
 pub(super) fn elsewhere(key: &str) -> Option<&'static str> {
     match key {
-        "url" => Some("where jobs are pushed to is `target`"),
-        "secret" => Some("secrets are in the Spin variable webhook_keys, and `keys` names a ring of it"),
-        "attempts" => Some("how often a job is tried is `max_attempts`"),
+        "url" => Some("use `target` for the URL that jobs are pushed to"),
+        "secret" => Some("secrets are in the Spin variable webhook_keys; `keys` names one of its rings"),
+        "attempts" => Some("use `max_attempts` for the number of attempts"),
         _ => None,
     }
 }
@@ -83,7 +83,7 @@ fn read(table: &mut Table<'_, '_>) -> Option<QueueConfig> {
     let what = "a queue's name of 1 to 128 bytes without control characters";
     let name = table.read("name", string(what, |text| QueueName::new(text).ok()));
     if !table.entries().any(|(key, _)| key == "name") {
-        table.fail_all("expected `name`, the queue that this is about");
+        table.fail_all("expected `name`, the name of the queue");
     }
     Some(QueueConfig {
         name: name?,
@@ -119,7 +119,7 @@ fn push(table: &mut Table<'_, '_>) -> Option<Push> {
     if !table.entries().any(|(key, _)| key == "target") {
         for key in PUSH_KEYS {
             if table.entries().any(|(found, _)| found == key) {
-                table.fail(key, "without effect, because the queue has no `target`");
+                table.fail(key, "has no effect, because the queue has no `target`");
             }
         }
     }
@@ -159,8 +159,10 @@ pub(super) fn check_keys(
     missing.map(|(queue, ring)| {
         let expected =
             if ring.is_empty() { "whsec_<base64>".to_owned() } else { format!("{ring}=whsec_<base64>") };
-        let message =
-            format!("expected {expected} to sign what queue {:?} pushes, found none", queue.as_str());
+        let message = format!(
+            "expected {expected} to sign the jobs that queue {:?} pushes, found none",
+            queue.as_str()
+        );
         ConfigError::in_variable(&variables.called("webhook_keys"), message)
     })
 }
@@ -215,10 +217,7 @@ mod tests {
         assert!(errors("[[queue]]\n").contains("f:1:1: queue[0]: expected `name`"));
         for (line, problem) in [
             ("name = \"\"", "queue[0].name: expected a queue's name"),
-            (
-                "name = \"a\"\nkeys = \"b\"",
-                "queue[0].keys: without effect, because the queue has no `target`",
-            ),
+            ("name = \"a\"\nkeys = \"b\"", "queue[0].keys: has no effect, because the queue has no `target`"),
             ("name = \"a\"\ntarget = \"ftp://h\"", "queue[0].target: expected an absolute http://"),
             ("name = \"a\"\ntarget = \"http://h:99999/\"", "queue[0].target: expected an absolute http://"),
             ("name = \"a\"\ntarget = \"http://h:/\"", "queue[0].target: expected an absolute http://"),

@@ -173,7 +173,7 @@ pub(super) fn read_all(tables: Vec<Table<'_, '_>>, common: &Common<'_>) -> Vec<R
             let place = format!("{} {} (line {})", table.path(), shown(&route.name), table.line());
             routes.push((route, place));
         }
-        table.finish(|key| KEYS.contains(&key).then_some("it belongs into [route.cache]"));
+        table.finish(|key| KEYS.contains(&key).then_some("it belongs in [route.cache]"));
     }
     routes.into_iter().map(|(route, _)| route).collect()
 }
@@ -200,7 +200,7 @@ fn read(table: &mut Table<'_, '_>, common: &Common<'_>) -> Option<Route> {
     let matcher = match (host, path) {
         (Given::Wrong, _) | (_, Given::Wrong) => return None,
         (Given::No, Given::No) => {
-            table.fail_all("expected `host`, `path` or both; what is for all requests belongs into [cache]");
+            table.fail_all("expected `host`, `path` or both; settings for all requests belong in [cache]");
             return None;
         }
         (host, path) => Matcher { host: host.or(HostPattern::Any), path: path.or("*".to_owned()) },
@@ -253,9 +253,7 @@ fn path(text: &str) -> Result<String, String> {
         return found("a path in visible ASCII, percent-encoded where necessary");
     }
     if text.find('?').is_some_and(|query| text[query..].contains('=')) {
-        return found(
-            "a path without query (\"?\" stands for one character; the query belongs to cache.key)",
-        );
+        return found("a path without a query (\"?\" matches one character; for the query see cache.key)");
     }
     if text.starts_with("/_spindrift/") {
         return found("a path outside of \"/_spindrift/\", which Spindrift answers itself");
@@ -271,16 +269,16 @@ fn name(text: &str) -> Option<String> {
 
 fn check_name(earlier: &[(Route, String)], route: &Route, table: &Table<'_, '_>) {
     if route.name == DEFAULT {
-        table.fail("name", "\"default\" is the route of all requests that no other matches");
+        table.fail("name", "\"default\" is the route of all requests that match no other");
     }
     if let Some((_, place)) = earlier.iter().find(|(other, _)| other.name == route.name) {
-        table.fail("name", format!("expected a name of its own, {place} has the same"));
+        table.fail("name", format!("expected a unique name, {place} has the same"));
     }
 }
 
 fn check_reachable(earlier: &[(Route, String)], route: &Route, table: &Table<'_, '_>) {
     if let Some((_, place)) = earlier.iter().find(|(other, _)| other.covers(route)) {
-        table.fail_all(format!("never reached: {place} comes first and matches all of it"));
+        table.fail_all(format!("never reached: {place} comes first and matches all its requests"));
     }
 }
 
@@ -354,7 +352,8 @@ mod tests {
         let text = errors("[[route]]\npath = \"/a/*\"\n\n[[route]]\nhost = \"h\"\npath = \"/a/b/*\"");
         assert_eq!(
             text,
-            "f:4:1: route[1]: never reached: route[0] \"/a/*\" (line 1) comes first and matches all of it"
+            "f:4:1: route[1]: never reached: route[0] \"/a/*\" (line 1) comes first and matches all its \
+             requests"
         );
         let wildcard = errors("[[route]]\nhost = \"*.a.b\"\n[[route]]\nhost = \"x.a.b\"\npath = \"/\"");
         assert!(wildcard.contains("never reached"));
@@ -368,7 +367,7 @@ mod tests {
         let text = errors("[[route]]\nname = \"a\"\npath = \"/a\"\n[[route]]\nname = \"a\"\npath = \"/b\"");
         assert_eq!(
             text,
-            "f:5:8: route[1].name: expected a name of its own, route[0] \"a\" (line 1) has the same"
+            "f:5:8: route[1].name: expected a unique name, route[0] \"a\" (line 1) has the same"
         );
         assert!(errors("[[route]]\nname = \"default\"\npath = \"/a\"").contains("f:2:8: route[0].name"));
     }
@@ -388,7 +387,7 @@ mod tests {
             ("host = \"*\"", "expected a host like"),
             ("host = \"[x]\"", "expected a host like"),
             ("name = \"x\"", "expected `host`, `path` or both"),
-            ("path = \"/a\"\nttl = \"5m\"", "route[0].ttl: unknown key here: it belongs into [route.cache]"),
+            ("path = \"/a\"\nttl = \"5m\"", "route[0].ttl: unknown key here: it belongs in [route.cache]"),
         ] {
             let text = errors(&format!("[[route]]\n{pattern}"));
             assert!(text.contains(part) && text.lines().count() == 1, "{pattern}: {text}");

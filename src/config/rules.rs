@@ -136,7 +136,7 @@ impl Rules {
         let stripped = |value: &_| strippable(text(FIELD, value)?, &KEPT_IN_RESPONSES);
         let strip_response = table.strings(KEYS[4], stripped).map(unique);
         let media = string("a media type like \"text/css\" or \"image/*\"", media_type);
-        let tag = string("a tag of 1 to 1024 bytes without control characters and blanks around it", tag);
+        let tag = string("a tag of 1 to 1024 bytes without control characters or surrounding blanks", tag);
         Self {
             methods: read_methods(table).unwrap_or_else(|| base.methods.clone()),
             bypass: Bypass::read(table).unwrap_or_else(|| base.bypass.clone()),
@@ -169,7 +169,7 @@ fn read_methods(table: &mut Table<'_, '_>) -> Option<Vec<Method>> {
     let words = METHODS.map(|(word, name)| (word, name));
     let names = table.strings(KEYS[0], one_of(&words))?;
     if names.is_empty() {
-        table.fail(KEYS[0], "expected at least one method; mode = \"bypass\" is what caches none");
+        table.fail(KEYS[0], "expected at least one method; to cache none, set mode = \"bypass\"");
     }
     Some(unique(names.into_iter().filter_map(|name| Method::from_bytes(name).ok()).collect()))
 }
@@ -177,7 +177,7 @@ fn read_methods(table: &mut Table<'_, '_>) -> Option<Vec<Method>> {
 impl Bypass {
     fn read(table: &mut Table<'_, '_>) -> Option<Self> {
         let mut inner = table.table(KEYS[1])?;
-        let what = "a name, with \"*\" only after its beginning";
+        let what = "a name, which may end with \"*\"";
         let field = string("a field name like \"x-preview\"", |text| HeaderName::try_from(text).ok());
         let names = |list: Option<Vec<String>>| {
             list.map(|list| NameSet::new(list.iter().map(String::as_str))).unwrap_or_default()
@@ -218,12 +218,12 @@ const FIELD: &str = "a field name like \"x-powered-by\"";
 /// Fields without which a request would have another meaning, each with what to do instead.
 const KEPT_IN_REQUESTS: [(HeaderName, &str); 10] = [
     (header::HOST, "it is always part of the key"),
-    (header::AUTHORIZATION, "the origin would take it for another's request; say bypass.headers"),
-    (header::COOKIE, "say request_cookies"),
-    (header::ACCEPT_ENCODING, "say key.encodings"),
-    (header::CACHE_CONTROL, "say client_revalidation"),
-    (header::RANGE, "say range"),
-    (header::IF_RANGE, "a part of another version would be taken for one of the client's"),
+    (header::AUTHORIZATION, "without it the request is anonymous; use bypass.headers"),
+    (header::COOKIE, "use request_cookies"),
+    (header::ACCEPT_ENCODING, "use key.encodings"),
+    (header::CACHE_CONTROL, "use client_revalidation"),
+    (header::RANGE, "use range"),
+    (header::IF_RANGE, "without it the client may combine parts of different versions"),
     (header::CONTENT_LENGTH, "it says where the request ends"),
     (header::CONTENT_TYPE, "it says what the content is"),
     (header::TRANSFER_ENCODING, "it is meant for the next hop only"),
@@ -231,26 +231,26 @@ const KEPT_IN_REQUESTS: [(HeaderName, &str); 10] = [
 
 /// Fields without which a response would have another meaning, each with the reason or what to do instead.
 const KEPT_IN_RESPONSES: [(HeaderName, &str); 13] = [
-    (header::CACHE_CONTROL, "say client_ttl"),
-    (header::EXPIRES, "say client_ttl"),
-    (header::SET_COOKIE, "say set_cookie"),
-    (header::VARY, "other caches have to know it"),
-    (header::AGE, "other caches have to know it"),
-    (header::DATE, "other caches have to know it"),
+    (header::CACHE_CONTROL, "use client_ttl"),
+    (header::EXPIRES, "use client_ttl"),
+    (header::SET_COOKIE, "use set_cookie"),
+    (header::VARY, "other caches need it"),
+    (header::AGE, "other caches need it"),
+    (header::DATE, "other caches need it"),
     (header::CONTENT_LENGTH, "it says where the response ends"),
     (header::TRANSFER_ENCODING, "it is meant for the next hop only"),
     (header::CONTENT_TYPE, "it says what the content is"),
     (header::CONTENT_ENCODING, "it says what the content is"),
     (header::CONTENT_RANGE, "it says what the content is"),
-    (header::LOCATION, "it says where to go"),
-    (header::WWW_AUTHENTICATE, "it says how to come in"),
+    (header::LOCATION, "it says where the resource is"),
+    (header::WWW_AUTHENTICATE, "it says how to authenticate"),
 ];
 
 fn strippable(text: &str, kept: &[(HeaderName, &str)]) -> Result<HeaderName, String> {
     let found = || format!("expected {FIELD}, found {}", shown(text));
     let name = HeaderName::try_from(text).map_err(|_| found())?;
     match kept.iter().find(|(refused, _)| *refused == name) {
-        Some((_, reason)) => Err(format!("expected another field than {name}: {reason}")),
+        Some((_, reason)) => Err(format!("expected a field other than {name}: {reason}")),
         None => Ok(name),
     }
 }
@@ -336,10 +336,11 @@ mod tests {
             ("request_cookies = \"strip\"", "expected \"pass\" or \"key\", found \"strip\""),
             (
                 "strip_request = [\"If-Range\"]",
-                "expected another field than if-range: a part of another version would be taken for one of the client's",
+                "expected a field other than if-range: without it the client may combine parts of different \
+                 versions",
             ),
-            ("strip_request = [\"Cookie\"]", "expected another field than cookie: say request_cookies"),
-            ("strip_response = [\"vary\"]", "expected another field than vary: other caches"),
+            ("strip_request = [\"Cookie\"]", "expected a field other than cookie: use request_cookies"),
+            ("strip_response = [\"vary\"]", "expected a field other than vary: other caches"),
             ("strip_response = [\"a b\"]", "expected a field name like"),
             ("content_types = [\"*/*\"]", "expected a media type like"),
             ("content_types = [\"text/css; x=y\"]", "expected a media type like"),

@@ -153,7 +153,7 @@ impl SessionConfig {
         };
         config.check(&table);
         table.finish(|key| match key {
-            "keys" | "secret" => Some("the Spin variable session_keys has the keys"),
+            "keys" | "secret" => Some("the keys are in the Spin variable session_keys"),
             _ => None,
         });
         config
@@ -191,7 +191,7 @@ impl RouteSession {
         }
         let mut table = route.table("session")?;
         let on_redis_failure = table.read("on_redis_failure", one_of(&FAILURES));
-        table.finish(|_| Some("it belongs into [session]"));
+        table.finish(|_| Some("it belongs in [session]"));
         Some(Self { on_redis_failure: on_redis_failure.unwrap_or(base.on_redis_failure) })
     }
 }
@@ -209,7 +209,7 @@ pub(super) fn check_keys(
     }
     let message = format!(
         "expected at least one key, because the route {} has sessions; found none: set it \
-         (SPIN_VARIABLE_SESSION_KEYS) to a random text, such as `openssl rand -hex 32` prints",
+         (SPIN_VARIABLE_SESSION_KEYS) to a random string, such as the output of `openssl rand -hex 32`",
         shown(&route.name)
     );
     Some(ConfigError::in_variable(&variables.called("session_keys"), message))
@@ -347,7 +347,7 @@ mod tests {
             ("header = \"x\"", "session.header: expected a field name with \"session\" in it"),
             ("header = \"a session\"", "session.header: expected a field name"),
             ("on_redis_failure = \"open\"", "expected \"anonymous\" or \"refuse\", found \"open\""),
-            ("keys = []", "session.keys: unknown key here: the Spin variable session_keys has the keys"),
+            ("keys = []", "session.keys: unknown key here: the keys are in the Spin variable session_keys"),
         ] {
             let text = errors(&format!("[session]\n{line}"));
             assert!(text.contains(part) && text.lines().count() == 1, "{line}: {text}");
@@ -359,7 +359,7 @@ mod tests {
         );
         assert!(
             route("{ idle = \"1m\" }")
-                .contains("route[0].session.idle: unknown key here: it belongs into [session]")
+                .contains("route[0].session.idle: unknown key here: it belongs in [session]")
         );
     }
 

@@ -134,7 +134,10 @@ impl<V: Strings> Reader<'_, V> {
                 Some(address)
             }
             Err(problem) => {
-                self.fail("redis_url", format!("{}; what was found is not shown, it is secret", problem.0));
+                self.fail(
+                    "redis_url",
+                    format!("{}; the value is not shown, because it is secret", problem.0),
+                );
                 None
             }
         }
@@ -170,7 +173,7 @@ impl<V: Strings> Reader<'_, V> {
             );
         } else if !address.is_allowed_by(&entry, address.place()) {
             let found = shown(&entry);
-            self.fail("redis_host", format!("expected {expected}, as redis_url has it, found {found}"));
+            self.fail("redis_host", format!("expected {expected}, as in redis_url, found {found}"));
         }
     }
 
@@ -183,7 +186,8 @@ impl<V: Strings> Reader<'_, V> {
         }
         if !address.nodes().contains(address.place()) {
             let found = address.place();
-            let what = "expected the address of one of redis_cluster_nodes, with the credentials of all";
+            let what =
+                "expected the address of one of redis_cluster_nodes, with the credentials for all of them";
             self.fail("redis_url", format!("{what}, found that of {found}"));
         }
         let entry = self.get("redis_host").unwrap_or_else(|| address.outbound_host());
@@ -191,7 +195,7 @@ impl<V: Strings> Reader<'_, V> {
             let node = address.outbound_host_of(node);
             self.warnings.push(format!(
                 "redis_cluster_nodes: redis_host does not cover {node}: add it to allowed_outbound_hosts, or \
-                 write a wildcard into redis_host"
+                 use a wildcard in redis_host"
             ));
         }
     }
@@ -208,8 +212,8 @@ impl<V: Strings> Reader<'_, V> {
     fn admin_tokens(&mut self) -> Vec<Secret> {
         let tokens = self.secrets("admin_token");
         if !tokens.iter().all(|token| token.expose().bytes().all(|byte| byte.is_ascii_graphic())) {
-            let what = "expected visible ASCII characters without blanks, as a bearer token has them";
-            self.fail("admin_token", format!("{what}; what was found is not shown, it is secret"));
+            let what = "expected visible ASCII characters without blanks, as in a bearer token";
+            self.fail("admin_token", format!("{what}; the value is not shown, because it is secret"));
         }
         tokens
     }
@@ -231,7 +235,7 @@ impl<V: Strings> Reader<'_, V> {
     fn webhook_keys(&mut self) -> KeyRings {
         let text = self.get("webhook_keys").unwrap_or_default();
         KeyRings::parse(&text).unwrap_or_else(|(number, problem)| {
-            let message = format!("key {number}: {problem}; what was found is not shown, it is secret");
+            let message = format!("key {number}: {problem}; the value is not shown, because it is secret");
             self.fail("webhook_keys", message);
             KeyRings::default()
         })
@@ -252,7 +256,7 @@ impl<V: Strings> Reader<'_, V> {
     fn warn_of_short(&mut self, name: &str, secret: &str) {
         if secret.len() < SHORT_SECRET {
             self.warnings
-                .push(format!("{name}: a secret of less than {SHORT_SECRET} characters can be guessed"));
+                .push(format!("{name}: a secret of fewer than {SHORT_SECRET} characters can be guessed"));
         }
     }
 }
@@ -343,7 +347,7 @@ mod tests {
         let url = ("redis_url", "redis://bob:hunter2@cache.example/3");
         assert_eq!(
             errors(&[url, ("redis_host", "redis://127.0.0.1:6379")]),
-            "variable redis_host: expected redis://cache.example:6379, as redis_url has it, found \
+            "variable redis_host: expected redis://cache.example:6379, as in redis_url, found \
              \"redis://127.0.0.1:6379\""
         );
         let with_credentials = errors(&[url, ("redis_host", "redis://bob:hunter2@cache.example")]);
@@ -386,8 +390,8 @@ mod tests {
         assert!(text.contains("expected no database"), "{text}");
         assert!(
             text.contains(
-                "variable redis_url: expected the address of one of redis_cluster_nodes, with the credentials of \
-                 all, found that of 10.0.0.3:7000"
+                "variable redis_url: expected the address of one of redis_cluster_nodes, with the \
+                 credentials for all of them, found that of 10.0.0.3:7000"
             ),
             "{text}"
         );

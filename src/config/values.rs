@@ -20,7 +20,7 @@ pub(super) fn read(mut table: Table<'_, '_>) -> ValueLimits {
         table.fail("default_ttl", above_max(time, "values.max_ttl", max_ttl));
     }
     table.finish(|key| match key {
-        "ttl" => Some("each value is set with its own; default_ttl is for those without"),
+        "ttl" => Some("each value is set with its own ttl; default_ttl is for values set without one"),
         _ => None,
     });
     ValueLimits { max_size, default_ttl: default_ttl.unwrap_or(default.default_ttl.min(max_ttl)), max_ttl }

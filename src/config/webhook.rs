@@ -36,7 +36,7 @@ pub(super) fn read_all(tables: Vec<Table<'_, '_>>, queues: &mut Vec<QueueConfig>
         let topics = topics(&mut table);
         let has_target = table.entries().any(|(key, _)| key == "target");
         if !has_target {
-            table.fail_all("expected `target`, where the events are pushed to");
+            table.fail_all("expected `target`, the URL that events are pushed to");
         }
         if let Some(queue) = queue::read_one(&mut table, queues) {
             webhooks.push(WebhookConfig { queue: queue.name.clone(), topics });
@@ -57,7 +57,7 @@ fn topics(table: &mut Table<'_, '_>) -> Vec<Pattern> {
         Some(topics) => topics,
         None if given => Vec::new(),
         None => {
-            table.fail_all("expected `topics`, whose events are pushed");
+            table.fail_all("expected `topics`, the topics whose events are pushed");
             Vec::new()
         }
     }

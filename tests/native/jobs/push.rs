@@ -379,6 +379,7 @@ fn a_queue_whose_keys_are_missing_is_a_mistake_in_the_configuration() {
     let wrong = spindrift::app::App::new(env, &variables, Ok(FILE.as_bytes())).err().unwrap().to_string();
     assert_eq!(
         wrong,
-        "variable webhook_keys: expected whsec_<base64> to sign what queue \"orders\" pushes, found none"
+        "variable webhook_keys: expected whsec_<base64> to sign the jobs that queue \"orders\" pushes, found \
+         none"
     );
 }
