@@ -89,9 +89,7 @@ impl Body {
             match pieces.next().await {
                 Some(Ok(piece)) => match left.checked_sub(piece.len() as u64) {
                     Some(left) => Some((Ok(piece), (pieces, Some(left)))),
-                    None => {
-                        Some((Err(BodyError("it is longer than it should be".to_owned())), (pieces, None)))
-                    }
+                    None => Some((Err(BodyError("it is longer than declared".to_owned())), (pieces, None))),
                 },
                 Some(Err(error)) => Some((Err(error), (pieces, None))),
                 None if left == 0 => None,

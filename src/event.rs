@@ -47,7 +47,7 @@ pub async fn handle<E: Env>(app: &Rc<App<E>>, payload: &[u8]) -> Handled {
     };
     let handled = match Envelope::decode(payload) {
         Ok((envelope, message)) => act(app, shared, envelope, message).await.unwrap_or_else(|error| {
-            app.env.log(&format!("a message failed: {error}"));
+            app.env.log(&format!("handling a message failed: {error}"));
             Handled::Failed
         }),
         Err(malformed) => {
@@ -129,9 +129,9 @@ async fn act_on_warm<E: Env>(
         }
     }
     let first = warmed.iter().find(|one| !one.stored).map_or_else(String::new, |one| {
-        format!("; not {}: status {}, {}", one.url, one.status, one.detail.unwrap_or("not to be stored"))
+        format!("; not {}: status {}, {}", one.url, one.status, one.detail.unwrap_or("not storable"))
     });
-    app.env.log(&format!("warmed {stored} of {} URLs, {} are left{first}", warmed.len(), left.len()));
+    app.env.log(&format!("warmed {stored} of {} URLs, {} left for later{first}", warmed.len(), left.len()));
     if !left.is_empty() {
         let urls = left.iter().map(ToString::to_string).collect();
         shared.channel.pass_on(&Warm { urls }).await?;

@@ -27,7 +27,7 @@ pub(super) fn check<E: Env>(app: &App<E>, incoming: &Incoming) -> Result<(), Pro
     }
     let detail = match given {
         None => "expected Authorization: Bearer <admin_token>, found none",
-        Some(_) => "the bearer token is none of admin_token",
+        Some(_) => "the bearer token is not one of those in admin_token",
     };
     let problem = Problem::new(StatusCode::UNAUTHORIZED, detail);
     Err(problem.with_field(WWW_AUTHENTICATE, "Bearer realm=\"spindrift\""))

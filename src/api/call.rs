@@ -148,11 +148,11 @@ impl<'a, E: Env> Call<'a, E> {
         for (at, (name, _)) in self.query.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let expected = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                return problem(format!("expected as parameters of the query: {expected}; found {name:?}"));
+                return problem(format!("expected query parameters: {expected}; found {name:?}"));
             }
             let again = self.query.iter().take(at).any(|(before, _)| before == name);
             if again && !SEVERAL.contains(&name.as_str()) {
-                return problem(format!("expected {name:?} once in the query, found it again"));
+                return problem(format!("expected {name:?} once in the query, found it more than once"));
             }
         }
         Ok(())
@@ -183,14 +183,11 @@ fn decoded(text: &str, place: &str) -> Result<String, Problem> {
     };
     if let Some(found) = encoded.into_iter().find(|rest| !is_pair(rest)) {
         let found: String = found.chars().take(2).collect();
-        let detail = format!("expected two hexadecimal digits behind each % of {place}, found \"%{found}\"");
+        let detail = format!("expected two hexadecimal digits after each % in {place}, found \"%{found}\"");
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
     percent_encoding::percent_decode_str(text).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            format!("expected UTF-8 behind the percent-encoding of {place}"),
-        )
+        Problem::new(StatusCode::BAD_REQUEST, format!("expected UTF-8 in the percent-encoding of {place}"))
     })
 }
 

@@ -98,7 +98,7 @@ async fn queues<E: Env>(
     let all = join_all(names.iter().map(|name| shared.jobs.statistics(name))).await;
     // A queue that cannot be inspected hides no other.
     let seen = |(name, statistics): (QueueName, Result<Statistics, _>)| {
-        let failed = |error| app.env.log(&format!("queue {name}: not looked at: {error}"));
+        let failed = |error| app.env.log(&format!("queue {name}: cannot be inspected: {error}"));
         let statistics = statistics.map_err(failed).ok()?;
         Some((name, statistics))
     };

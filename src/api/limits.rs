@@ -87,7 +87,7 @@ async fn several<E: Env>(mut call: Call<'_, E>, question: Question) -> Outcome {
         }
     }
     if !errors.is_empty() {
-        return Err(bad_request("the question has mistakes").with("errors", errors));
+        return Err(bad_request("some checks are not valid").with("errors", errors));
     }
     let demands: Vec<Demand<'_>> = asked.iter().map(Resolved::demand).collect();
     let decision = match question {
@@ -113,7 +113,7 @@ async fn refund<E: Env>(mut call: Call<'_, E>, policy: &str) -> Outcome {
     let asked = ask.resolve(call.app, Some(policy), &allowed).map_err(wrong)?;
     let lease = asked.lease.clone().unwrap_or_default();
     if asked.policy.leases() && lease.is_empty() {
-        return Err(bad_request("expected the lease that is given back, found none"));
+        return Err(bad_request("expected lease, the slot to give back, found none"));
     }
     changeable(&asked.policy, asked.cost)?;
     let standing = call.app.limiter.refund(&lease, &asked.demand()).await;
@@ -129,7 +129,7 @@ async fn penalty<E: Env>(mut call: Call<'_, E>, policy: &str) -> Outcome {
     let asked = ask.resolve(call.app, Some(policy), &allowed).map_err(wrong)?;
     match (cost, block) {
         (Some(_), None) if asked.policy.leases() => {
-            Err(bad_request("expected block: a concurrency limit has no units to take"))
+            Err(bad_request("expected block, found cost: a concurrency limit has no units to take"))
         }
         (Some(_), None) => {
             changeable(&asked.policy, asked.cost)?;
@@ -143,7 +143,7 @@ async fn penalty<E: Env>(mut call: Call<'_, E>, policy: &str) -> Outcome {
             blocked.map_err(|error| unavailable(&error))?;
             Ok(json(StatusCode::OK, &json!({"policy": asked.policy.name(), "blocked_for": seconds(block.0)})))
         }
-        _ => Err(bad_request("expected cost or block, one of both")),
+        _ => Err(bad_request("expected either cost or block")),
     }
 }
 

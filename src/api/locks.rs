@@ -71,10 +71,12 @@ async fn acquire<E: Env>(mut call: Call<'_, E>, name: Name) -> Outcome {
     match shared.locks.acquire(&demand).await {
         Ok(Acquired::Granted(lease)) => Ok(granted(&owner, &lease)),
         Ok(Acquired::Held { ends_in }) => Ok(held("held", "the lock is held", ends_in)),
-        Ok(Acquired::OtherPermits { in_force, ends_in }) => {
-            Ok(held("permits", &format!("the lock is held with permits {in_force}"), ends_in))
-        }
-        Ok(Acquired::TooLate) => Err(too_late("it was given back").with("outcome", "not_done")),
+        Ok(Acquired::OtherPermits { in_force, ends_in }) => Ok(held(
+            "permits",
+            &format!("the lock is held with another number of permits, {in_force}"),
+            ends_in,
+        )),
+        Ok(Acquired::TooLate) => Err(too_late("the lease was given back").with("outcome", "not_done")),
         Err(error) => Err(failed(&error, &owner)),
     }
 }
@@ -88,10 +90,10 @@ async fn renew<E: Env>(mut call: Call<'_, E>, name: Name) -> Outcome {
     match shared.locks.renew(&name, &owner, ttl).await {
         Ok(Renewed::Prolonged(lease)) => Ok(granted(&owner, &lease)),
         Ok(Renewed::Ended) => {
-            let detail = "the lease has ended, or was never there: acquire the lock anew";
+            let detail = "the lease has ended or never existed: acquire the lock again";
             Err(Problem::new(StatusCode::CONFLICT, detail).with("reason", "ended"))
         }
-        Ok(Renewed::TooLate) => Err(too_late("it may have ended").with("outcome", "unknown")),
+        Ok(Renewed::TooLate) => Err(too_late("the lease may have ended").with("outcome", "unknown")),
         Err(error) => Err(failed(&error, &owner)),
     }
 }
@@ -152,7 +154,7 @@ pub(super) async fn check<E: Env>(mut call: Call<'_, E>, resource: &str) -> Outc
         Checked::Accepted => Ok(json(StatusCode::OK, &json!({"accepted": true, "greatest": fence.get()}))),
         // A client that looks only at the status must not write.
         Checked::Refused { greatest } => {
-            let detail = "a greater fence was seen: another holds the lock by now";
+            let detail = "a greater fence was seen: another owner has acquired the lock since";
             let problem = Problem::new(StatusCode::CONFLICT, detail).with("reason", "fenced");
             Err(problem.with("accepted", false).with("greatest", greatest.get()))
         }

@@ -19,7 +19,7 @@ pub(super) async fn purge<E: Env>(mut call: Call<'_, E>) -> Outcome {
     let purge: Purge =
         call.json(r#"{"urls":[],"tags":[],"patterns":[],"prefixes":[],"groups":[],"soft":false}"#).await?;
     let targets = purge.targets().map_err(|problems| {
-        Problem::new(StatusCode::BAD_REQUEST, "the purge names something it cannot").with("errors", problems)
+        Problem::new(StatusCode::BAD_REQUEST, "some purge targets are not valid").with("errors", problems)
     })?;
     let report = shared.purger.purge(&targets, purge.soft).await.map_err(|error| unavailable(&error))?;
     if report.ledger > 0 && !purge.soft {

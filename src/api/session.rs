@@ -64,10 +64,10 @@ async fn create<E: Env>(mut call: Call<'_, E>) -> Outcome {
     };
     let id = Id::parse(&id)?;
     let Id::Chosen(chosen) = &id else {
-        return Err(bad_request("expected an id of your own, found one that begins with sid_"));
+        return Err(bad_request("expected an id of your own choice, found one that begins with sid_"));
     };
     if asked.user.is_some() {
-        return Err(bad_request("expected no user beside an id of your own: such a session has none"));
+        return Err(bad_request("expected no user: a session with an id of your own choice has none"));
     }
     match sessions.put(chosen, &data, life, Expected::Nothing).await {
         Ok(Put::Created(receipt) | Put::Replaced(receipt)) => {
@@ -176,7 +176,7 @@ async fn rotate<E: Env>(mut call: Call<'_, E>, id: &Id) -> Outcome {
     let asked: Rotate = call.form(r#"no content or {"user":".."}"#).await?;
     let user = asked.user.as_deref().map(user).transpose()?;
     let Id::Ours(handle) = id else {
-        let detail = "a session with an id of your own has no secret that could be renewed";
+        let detail = "a session with an id of your own choice has no secret to renew";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     };
     if call.app.ring.is_empty() {
@@ -206,7 +206,9 @@ async fn list<E: Env>(call: Call<'_, E>, user: &User) -> Outcome {
 async fn end_user<E: Env>(call: Call<'_, E>, user: &User) -> Outcome {
     let except = call.query("except").map(Id::parse).transpose()?;
     if except.as_ref().is_some_and(|except| !except.handle().is_of(user)) {
-        return Err(bad_request("except: expected the id of a session of this user, found another"));
+        return Err(bad_request(
+            "except: expected the id of a session of this user, found one of another user",
+        ));
     }
     let ended = sessions(&call)?.end_user(user, except.as_ref().map(Id::handle)).await;
     let ended = ended.map_err(|error| problem(&error))?;

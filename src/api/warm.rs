@@ -14,7 +14,7 @@ pub(super) async fn serve<E: Env>(mut call: Call<'_, E>) -> Outcome {
     call.shared()?;
     let wanted: Warm = call.json(r#"{"urls":[]}"#).await?;
     let targets = wanted.targets().map_err(|problems| {
-        Problem::new(StatusCode::BAD_REQUEST, "what is to be warmed cannot be").with("errors", problems)
+        Problem::new(StatusCode::BAD_REQUEST, "some URLs cannot be warmed").with("errors", problems)
     })?;
     let warmed = warm(call.app, targets).await;
     let stored = warmed.iter().filter(|it| it.stored).count();

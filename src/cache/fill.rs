@@ -62,7 +62,7 @@ pub(super) enum Abandoned {
     Unstorable(Unstorable),
     #[error("it was purged while it was fetched")]
     Purged,
-    #[error("what is stored of it is newer or complete")]
+    #[error("the stored response is newer or complete")]
     Superseded,
     #[error("the origin took longer than {} s", FILL_TIME.as_secs())]
     Late,
@@ -232,7 +232,7 @@ impl<E: Env> Fill<E> {
             self.store.env.log(&format!("not forgotten: {url}: {error}"));
         }
         if let Err(error) = self.store.give_up(&self.lease, Duration::ZERO).await {
-            self.store.env.log(&format!("a lead was not ended: {url}: {error}"));
+            self.store.env.log(&format!("a fill lease was not released: {url}: {error}"));
         }
     }
 

@@ -130,7 +130,7 @@ impl<E: Env> Store<E> {
         let is_of = |entry: &Entry| entry.key == resource.text() && entry.selecting == values;
         let why = match Record::decode(bytes) {
             Ok(record) if is_of(record.entry()) => return Some(record),
-            Ok(_) => "it is of another request".to_owned(),
+            Ok(_) => "it belongs to another request".to_owned(),
             Err(corrupt) => corrupt.to_string(),
         };
         self.env.log(&format!("ignoring a stored response of {}: {why}", resource.url()));

@@ -140,7 +140,7 @@ impl<E: Env> Following<E> {
                 Ok(Outcome::Done { pieces: Some(_) }) => return Some(self.there(number).await),
                 // However the fetch ended: a shorter piece or the declared length has shown that this was all.
                 _ if complete => return None,
-                Ok(_) => return Some(Err(BodyError("the fetch it comes from broke off".to_owned()))),
+                Ok(_) => return Some(Err(BodyError("the fetch that it comes from ended early".to_owned()))),
                 Err(error) => return Some(Err(BodyError(error.to_string()))),
             }
             self.store.env.sleep(pause).await;

@@ -369,7 +369,7 @@ mod tests {
             ),
             (
                 "[[limit]]\nname = \"a\"\nlimit = 1\nperiod = \"365d\"\nburst = 2",
-                "limit[0].burst: expected a burst that comes back within 365 days",
+                "limit[0].burst: expected a burst that is replenished within 365 days",
             ),
             (
                 &format!("{head}algorithm = \"token\""),

@@ -409,7 +409,10 @@ mod tests {
         let settings = load(&[("webhook_keys", &format!("{key},billing={key}\n"))]).unwrap();
         assert!(settings.webhook_keys.get("").is_some() && settings.webhook_keys.get("billing").is_some());
         let text = errors(&[("webhook_keys", &format!("{key},whsec_hunter2"))]);
-        assert!(text.starts_with("variable webhook_keys: key 2: expected whsec_ and base64"), "{text}");
+        assert!(
+            text.starts_with("variable webhook_keys: key 2: expected whsec_ followed by base64"),
+            "{text}"
+        );
         assert!(!text.contains("hunter2") && !format!("{settings:?}").contains("MfKQ"));
     }
 

@@ -91,7 +91,7 @@ impl<E: Env> Channel<E> {
             // In a cluster, `PUBLISH` counts the subscribers at one node only, and those at others receive it later.
             Ok(_) if self.redis.subscribers(&channel).await > 0 => return true,
             Ok(_) => {}
-            Err(error) => self.env.log(&format!("a message was not handed over: {error}")),
+            Err(error) => self.env.log(&format!("a message was not passed on: {error}")),
         }
         // Somebody may have received it all the same.
         self.claim(&id).await.is_ok_and(|first| !first)

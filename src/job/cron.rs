@@ -32,10 +32,10 @@ pub enum BadCron {
     #[error("expected five fields, minute hour day-of-month month day-of-week, found {0}")]
     Fields(usize),
     /// A field has an impossible value.
-    #[error("expected a cron expression whose fields have values that they can have, found {0:?}")]
+    #[error("expected valid values in all fields of the cron expression, found {0:?}")]
     Field(String),
     /// It never fires.
-    #[error("expected a cron expression of something that comes, found {0:?}")]
+    #[error("expected a cron expression that matches at least one date, found {0:?}")]
     Never(String),
 }
 

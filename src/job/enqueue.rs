@@ -102,7 +102,7 @@ impl<E: Env> Jobs<E> {
                 noted.insert(queue.clone(), now);
             }
             Err(error) if self.unlisted.is_due(self.env.elapsed()) => {
-                self.env.log(&format!("queue {queue}: not in the list of queues: {error}"));
+                self.env.log(&format!("queue {queue}: not added to the list of queues: {error}"));
             }
             Err(_) => {}
         }
@@ -131,7 +131,7 @@ impl<E: Env> Jobs<E> {
 
 async fn ring_for<E: Env>(env: &E, bell: &Channel<E>, queue: &QueueName) {
     if let Err(error) = bell.ring(queue.as_str()).await {
-        env.log(&format!("queue {queue}: nobody was woken: {error}"));
+        env.log(&format!("queue {queue}: no worker was notified: {error}"));
     }
 }
 

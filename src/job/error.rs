@@ -16,10 +16,10 @@ pub enum JobError {
     #[error("the lease is over, and the job may be with another worker")]
     LeaseLost,
     /// The lease was ended before, in another way.
-    #[error("the lease ended before, by {0}")]
+    #[error("the lease was already ended, by {0}")]
     Ended(String),
     /// The job is in flight: only the holder of its lease may end it.
-    #[error("the job is in flight: whoever has its lease may end it")]
+    #[error("the job is in flight: only the holder of its lease may end it")]
     InFlight,
     /// The idempotency key was used for another job.
     #[error("the idempotency key was used for another job, {0}")]
@@ -28,7 +28,7 @@ pub enum JobError {
     #[error("expected at most {MAX_BATCH} jobs at once, found {0}")]
     TooManyJobs(usize),
     /// Two jobs of the batch have the same idempotency key.
-    #[error("expected an idempotency key of its own for each job, found {0:?} twice")]
+    #[error("expected a unique idempotency key for each job, found {0:?} twice")]
     KeyTwice(IdempotencyKey),
     /// The queue already has the most schedules that it may have.
     #[error("expected at most {MAX_SCHEDULES} schedules of a queue, found more")]

@@ -235,7 +235,7 @@ impl<E: Env> Jobs<E> {
     fn read(&self, queue: &QueueName, name: &str, text: &str) -> Option<Schedule> {
         let schedule = read_definition(text, self.env.now());
         if schedule.is_none() {
-            self.env.log(&format!("queue {queue}: schedule {name:?}: its definition in Redis is none"));
+            self.env.log(&format!("queue {queue}: schedule {name:?}: its definition in Redis is not valid"));
         }
         schedule
     }

@@ -64,7 +64,7 @@ pub(crate) async fn wake<E: Env>(app: &App<E>, queue: &QueueName) -> Handled {
     match drain(app, shared, queue, app.env.elapsed() + WAKE).await {
         Ok(_) => Handled::Done,
         Err(error) => {
-            app.env.log(&format!("queue {queue}: not pushed: {error}"));
+            app.env.log(&format!("queue {queue}: its jobs were not pushed: {error}"));
             Handled::Failed
         }
     }
@@ -85,10 +85,10 @@ pub(crate) fn opportunity<E: Env>(app: &Rc<App<E>>) {
             Ok(false) => {}
             Ok(true) => {
                 if let Err(error) = tick(&app, shared, BEHIND).await {
-                    app.env.log(&format!("queues were not looked after: {error}"));
+                    app.env.log(&format!("the tick of the queues failed: {error}"));
                 }
             }
-            Err(error) => app.env.log(&format!("queues were not looked after: {error}")),
+            Err(error) => app.env.log(&format!("the tick of the queues failed: {error}")),
         }
     });
 }

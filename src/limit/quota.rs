@@ -41,7 +41,7 @@ pub enum QuotaError {
     #[error("expected a period of whole milliseconds from 1 ms to 365 days, found {0:?}")]
     Period(Duration),
     /// The burst would take longer than [`MAX_PERIOD`] to become free again.
-    #[error("expected a burst that comes back within 365 days, found one that takes {0} days")]
+    #[error("expected a burst that is replenished within 365 days, found one that takes {0} days")]
     Slow(u64),
 }
 

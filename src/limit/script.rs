@@ -74,7 +74,7 @@ pub(super) fn reply(values: &[Value], policies: usize) -> Result<Vec<Standing>, 
 /// Converts the values of one policy; `at` is the time in microseconds.
 fn standing(numbers: &[i64], at: u64) -> Result<Standing, RedisError> {
     let &[verdict, left, wait, more, reset] = numbers else {
-        return Err(RedisError::reply("five numbers", "others"));
+        return Err(RedisError::reply("five numbers", "another count"));
     };
     let level = Level {
         remaining: positive(left),

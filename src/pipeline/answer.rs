@@ -135,14 +135,14 @@ pub(super) fn upstream_failed<E: Env>(
         }
         UpstreamError::Denied(_) => Problem::new(
             StatusCode::BAD_GATEWAY,
-            "the origin is missing in allowed_outbound_hosts: check the variable origin_url",
+            "the origin is missing from allowed_outbound_hosts: check the variable origin_url",
         ),
         UpstreamError::Invalid(_) => {
             Problem::new(StatusCode::BAD_GATEWAY, "the origin did not answer with valid HTTP")
         }
         UpstreamError::TooLarge(_) => Problem::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "the fields of the request are too large to be sent on",
+            "the header fields of the request are too large to be forwarded",
         ),
         // The status that the host gives for a component that fails without a cache before it.
         UpstreamError::Failed(_) => {
@@ -154,8 +154,10 @@ pub(super) fn upstream_failed<E: Env>(
 
 /// RFC 9111 §5.2.1.7: "SHOULD respond with a 504 (Gateway Timeout) status code".
 pub(super) fn unsatisfiable() -> Answer {
-    let problem =
-        Problem::new(StatusCode::GATEWAY_TIMEOUT, "only-if-cached: nothing stored answers the request");
+    let problem = Problem::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        "only-if-cached: no stored response can answer the request",
+    );
     Answer { response: problem.into_response(), status: CacheStatus::default().because("only-if-cached") }
 }
 

@@ -56,7 +56,7 @@ impl Broken {
 
     /// The failure that it means for the origin, or for the component behind a middleware.
     fn into_failure(self, role: Role) -> UpstreamError {
-        let text = format!("its content broke off: {}", self.error);
+        let text = format!("its content ended early: {}", self.error);
         match role {
             Role::Gateway => UpstreamError::Invalid(text),
             Role::Middleware => UpstreamError::Failed(text),

@@ -28,7 +28,7 @@ pub(super) fn here<E: Env>(app: &App<E>, incoming: &Incoming) -> Option<Answer> 
 fn loop_detected() -> Answer {
     let response = refused(
         StatusCode::LOOP_DETECTED,
-        "the request came through here before: the origin sends requests back to this cache",
+        "this request has already passed through this cache: the origin sends requests back to it",
     );
     Answer { response, status: CacheStatus::forward(Forward::Bypass).because("loop") }
 }
@@ -38,22 +38,19 @@ fn final_recipient(incoming: &Incoming) -> Option<(Response<Body>, &'static str)
     let method = &incoming.method;
     if *method == Method::CONNECT {
         // RFC 9110 §9.3.6 is about proxies: a gateway has no tunnels.
-        return Some((
-            refused(StatusCode::NOT_IMPLEMENTED, "there are no tunnels through this cache"),
-            "method",
-        ));
+        return Some((refused(StatusCode::NOT_IMPLEMENTED, "this cache does not support tunnels"), "method"));
     }
     if incoming.uri.path() == "*" {
         // The server as a whole (RFC 9110 §9.3.7), which to clients is this one. Components cannot send such a request.
         return Some((
-            options(method, StatusCode::BAD_REQUEST, "the target * is for OPTIONS alone"),
+            options(method, StatusCode::BAD_REQUEST, "the request target * is only for OPTIONS"),
             "server-wide",
         ));
     }
     // RFC 9110 §7.6.2: with a value of zero an intermediary "MUST NOT forward the request; instead, the intermediary MUST
     // respond as the final recipient".
     let is_last = max_forwards::left(method, &incoming.headers) == Some(0);
-    let trace = "this cache does not answer TRACE itself";
+    let trace = "this cache does not answer TRACE requests";
     is_last.then(|| (options(method, StatusCode::NOT_IMPLEMENTED, trace), "max-forwards"))
 }
 

@@ -170,7 +170,7 @@ impl<E: Env> Fetch<'_, E> {
                 Ending::Unstored(marked) => store.give_up(&lease, marked).await,
             };
             if let Err(error) = ended {
-                store.env.log(&format!("a lead was not ended: {}: {error}", lease.resource.url()));
+                store.env.log(&format!("a fill lease was not released: {}: {error}", lease.resource.url()));
             }
         });
     }

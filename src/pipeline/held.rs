@@ -134,7 +134,7 @@ pub(super) async fn failed_elsewhere<E: Env>(
     mut status: CacheStatus,
 ) -> Answer {
     (status.collapsed, status.forward_status) = (true, Some(code));
-    let another = "for another request".to_owned();
+    let another = "reported by another request".to_owned();
     let error = match code {
         504 => UpstreamError::TimedOut(another),
         500 if want.app.role == Role::Middleware => UpstreamError::Failed(another),

@@ -143,7 +143,7 @@ impl<E: Env> Fetch<'_, E> {
         let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
         self.want.app.env.spawn(async move {
             if let Err(error) = store.refresh_partial(&lease, &spec, partial, env.now()).await {
-                env.log(&format!("parts not refreshed: {}: {error}", lease.resource.url()));
+                env.log(&format!("stored parts were not refreshed: {}: {error}", lease.resource.url()));
             }
         });
         true

@@ -83,7 +83,7 @@ impl Search {
         let (variances, path, log) = (std::rc::Rc::clone(variances), self.path.clone(), env.clone());
         env.spawn(async move {
             if let Err(error) = variances.learn(&path, variance).await {
-                log.log(&format!("No-Vary-Search of {} was not noted: {error}", path.url()));
+                log.log(&format!("No-Vary-Search of {} was not stored: {error}", path.url()));
             }
         });
     }

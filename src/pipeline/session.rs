@@ -145,10 +145,13 @@ async fn load<E: Env>(app: &App<E>, verified: &Verified) -> Result<Session, &'st
     };
     match &result {
         Ok(Session::Replayed(handle)) => {
-            app.env.log(&format!("the session {handle} was ended: an id of it came back that was given up"));
+            app.env
+                .log(&format!("the session {handle} was ended: an id that had been replaced was used again"));
         }
         Ok(_) => {}
-        Err(reason) => app.env.log(&format!("the session {} was not read: {reason}", verified.id.handle())),
+        Err(reason) => {
+            app.env.log(&format!("the session {} could not be read: {reason}", verified.id.handle()))
+        }
     }
     result
 }

@@ -127,13 +127,13 @@ impl<E: Env> Purger<E> {
         let env = &self.store.env;
         match self.store.sweep(budget).await {
             Ok(Some(swept)) => env.log(&format!(
-                "swept: {} of {} stored responses were purged and are gone{}",
+                "swept: {} of {} stored responses were purged and have been removed{}",
                 swept.dropped,
                 swept.seen,
-                if swept.finished { "" } else { "; the rest another time" }
+                if swept.finished { "" } else { "; the next sweep removes the rest" }
             )),
             Ok(None) => {}
-            Err(error) => env.log(&format!("a sweep broke off: {error}")),
+            Err(error) => env.log(&format!("a sweep failed: {error}")),
         }
     }
 }

@@ -139,7 +139,7 @@ type Parse = fn(&str) -> Result<Target, String>;
 
 fn bounded(text: &str) -> Result<&str, String> {
     match text.len() {
-        0 => Err("expected a text, found an empty one".to_owned()),
+        0 => Err("expected a text that is not empty".to_owned()),
         length if length > MAX_TARGET => Err(format!("expected at most {MAX_TARGET} bytes, found {length}")),
         _ => Ok(text),
     }
@@ -163,7 +163,7 @@ fn tag(text: &str) -> Result<Target, String> {
     let is_around = text.trim_matches([' ', '\t']) != text;
     if is_around || text.len() > MAX_TAG || text.chars().any(|it| it.is_ascii_control() && it != '\t') {
         return Err(format!(
-            "expected a tag of at most {MAX_TAG} bytes without blanks around it, found {text:?}"
+            "expected a tag of at most {MAX_TAG} bytes without surrounding blanks, found {text:?}"
         ));
     }
     Ok(Target::Tag(text.to_owned()))
@@ -183,7 +183,9 @@ fn pattern(text: &str) -> Result<Target, String> {
 /// Checks that the text could be part of a URL.
 fn plain(text: &str) -> Result<String, String> {
     if text.bytes().any(|byte| byte == b' ' || byte.is_ascii_control()) {
-        return Err(format!("expected no blanks and control characters, which no URL has, found {text:?}"));
+        return Err(format!(
+            "expected no blanks and no control characters, which no URL has, found {text:?}"
+        ));
     }
     Ok(text.to_owned())
 }

@@ -24,7 +24,7 @@ pub enum RedisError {
     #[error("{0}")]
     NotConnected(Box<Self>),
     /// One part of a command that was divided among servers failed with this; another was, or may have been, carried out.
-    #[error("a part was not carried out: {0}")]
+    #[error("a part of the command failed: {0}")]
     InPart(Box<Self>),
     /// The host forbids the address: it is missing in `allowed_outbound_hosts`.
     #[error(
@@ -34,15 +34,15 @@ pub enum RedisError {
     Denied,
     /// The host forbids a node of a cluster: it is missing in `allowed_outbound_hosts`.
     #[error(
-        "the host does not allow {0}, a node of the cluster: add it to allowed_outbound_hosts, or write a \
-         wildcard that covers it into redis_host; the nodes themselves say where they are (cluster-announce-ip, \
-         cluster-announce-hostname)"
+        "the host does not allow {0}, a node of the cluster: add it to allowed_outbound_hosts, or use a \
+         wildcard that covers it in redis_host; the nodes themselves announce their addresses \
+         (cluster-announce-ip, cluster-announce-hostname)"
     )]
     NodeDenied(String),
     /// A node of a cluster redirects to the node that owns the key.
     #[error(
-        "the Redis server is a node of a cluster and another one has the key ({0}): set redis_cluster_nodes; if \
-         it is set, the nodes do not agree"
+        "the Redis server is a node of a cluster and another node has the key ({0}): set \
+         redis_cluster_nodes; if it is set, the nodes disagree about the slots"
     )]
     Redirected(Redirect),
     /// The keys of a command are in several slots of a cluster.

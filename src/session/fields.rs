@@ -100,7 +100,7 @@ impl Fields {
                 name.as_str().strip_prefix(self.base.as_str()).and_then(|rest| rest.strip_prefix('-'));
             if !suffix.is_some_and(|suffix| KNOWN.contains(&suffix)) {
                 let known = KNOWN.join(", -");
-                return Err(format!("expected {} with one of: -{known}; found {name}", self.base));
+                return Err(format!("expected {} followed by one of: -{known}; found {name}", self.base));
             }
         }
         let set =
@@ -113,7 +113,7 @@ impl Fields {
         let rotate = self.flag(headers, "-rotate")?;
         let nothing = set.is_none() && merge.is_none() && user.is_none() && !rotate;
         if self.flag(headers, "-destroy")? {
-            let alone = || format!("expected {}-destroy alone, found others beside it", self.base);
+            let alone = || format!("expected {}-destroy alone, found other changes with it", self.base);
             return if nothing { Ok(Some(Change::End)) } else { Err(alone()) };
         }
         let data = match (set, merge) {

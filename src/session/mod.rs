@@ -166,13 +166,13 @@ pub enum SessionError {
     #[error("there is no such session")]
     Gone,
     /// A session with the chosen id exists already.
-    #[error("there is a session with this id")]
+    #[error("a session with this id already exists")]
     Exists,
     /// Its data has another version than expected.
-    #[error("the session was changed meanwhile")]
+    #[error("the session was changed in the meantime")]
     Conflict,
     /// Another request has given it a new secret.
-    #[error("the id of the session was renewed meanwhile")]
+    #[error("the id of the session was renewed in the meantime")]
     Rotated,
     /// Its data would be larger than allowed.
     #[error("expected at most {limit} bytes of data in at most {MAX_MEMBERS} members, found more")]

@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 
 fn number(value: &Value) -> Result<u64, RedisError> {
     let number = value.int()?;
-    u64::try_from(number).map_err(|_| RedisError::reply("a number from 0", &number.to_string()))
+    u64::try_from(number).map_err(|_| RedisError::reply("a number of at least 0", &number.to_string()))
 }
 
 fn times(now: &Value, ttl: &Value, ends: &Value, begun: &Value) -> Result<Times, RedisError> {

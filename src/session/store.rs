@@ -109,7 +109,7 @@ impl<E: Env> Sessions<E> {
             && let Err(error) = self.end(before, self.rules.rotation_grace).await
         {
             // It has no more rights than before, and ends by itself.
-            self.env.log(&format!("the session {before} before a login was not ended: {error}"));
+            self.env.log(&format!("the session {before}, replaced at a login, was not ended: {error}"));
         }
         Ok(new)
     }

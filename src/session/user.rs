@@ -33,7 +33,8 @@ impl<E: Env> Sessions<E> {
         let lines = lines.bytes()?.unwrap_or_default();
         let lines = String::from_utf8_lossy(&lines).into_owned();
         let read = |line| {
-            listed(user, now, line).ok_or_else(|| RedisError::reply("a session", "a line that is none"))
+            listed(user, now, line)
+                .ok_or_else(|| RedisError::reply("a line that describes a session", "another line"))
         };
         Ok(lines.lines().map(read).collect::<Result<_, _>>()?)
     }

@@ -103,7 +103,7 @@ pub(crate) async fn lags<E: Env>(topics: &Topics<E>) -> Result<Vec<Lag>, RedisEr
         let Ok(topic) = TopicName::new(&name) else { continue };
         // A topic that cannot be examined hides no other.
         let lag = topics.lag(&topic, &topics.consumers(&topic)).await;
-        let failed = |error| topics.env.log(&format!("topic {topic}: not looked at: {error}"));
+        let failed = |error| topics.env.log(&format!("topic {topic}: cannot be inspected: {error}"));
         let Ok((last, stand)) = lag.map_err(failed) else { continue };
         for (webhook, from) in topics.webhooks(&topic).zip(stand) {
             let behind = match (from, last) {
@@ -177,7 +177,9 @@ impl<E: Env> Lagging<'_, E> {
             let follows = |event: &Event| event.previous.unwrap_or(EventId::new(0, 0)) == self.from;
             if !events.first().is_some_and(follows) {
                 let (topic, queue) = (self.topic, &self.webhook.queue);
-                topics.env.log(&format!("webhook {queue}: events of {topic} were lost before it got them"));
+                topics.env.log(&format!(
+                    "webhook {queue}: events of {topic} were deleted before they were delivered"
+                ));
                 topics.count("webhook_gaps_total", 1);
             }
             let to = events.last().map_or(self.last, |event| event.id);

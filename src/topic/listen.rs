@@ -61,7 +61,7 @@ impl Message {
             (None, None, None) => Ok(Self::RingAll),
             (Some(topic), None, None) => Ok(Self::Ring(topic)),
             (Some(_), Some(_), _) if !has_id => {
-                Err("expected an envelope with an id: without, every subscriber would publish the event"
+                Err("expected an envelope with an id: without one, every subscriber would publish the event"
                     .to_owned())
             }
             (Some(topic), Some(data), kind) => {
@@ -101,7 +101,7 @@ pub(crate) async fn act<E: Env>(shared: &Shared<E>, message: Message, id: Option
     match done {
         Ok(()) => Handled::Done,
         Err(error) => {
-            topics.env.log(&format!("a message about topics failed: {error}"));
+            topics.env.log(&format!("handling a message about topics failed: {error}"));
             Handled::Failed
         }
     }

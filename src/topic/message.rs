@@ -131,7 +131,7 @@ pub(super) fn id_of(text: &str) -> Result<EventId, RedisError> {
 }
 
 fn foreign() -> RedisError {
-    RedisError::Reply("an entry of the topic is not of the form that Spindrift writes".to_owned())
+    RedisError::Reply("expected an entry of the topic as Spindrift writes it, found another form".to_owned())
 }
 
 #[cfg(test)]

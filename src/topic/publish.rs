@@ -47,7 +47,7 @@ pub enum PublishError {
         found: usize,
     },
     /// An event is too large for the webhooks that want it.
-    #[error("event {at}: for its webhooks {why}")]
+    #[error("event {at} cannot be delivered to its webhooks: {why}")]
     Undeliverable {
         /// Its index, from 0.
         at: usize,

@@ -141,7 +141,7 @@ impl<E: Env> Values<E> {
             Ok(Turn::Fill(lease)) => Some(lease),
             Ok(Turn::Wait { .. }) => None,
             Err(error) => {
-                self.env.log(&format!("making the value of {:?} without Redis: {error}", key.as_str()));
+                self.env.log(&format!("the value of {:?} is computed without Redis: {error}", key.as_str()));
                 None
             }
         };
@@ -183,7 +183,10 @@ impl<E: Env> Values<E> {
             }
         };
         if let Err(error) = done {
-            self.env.log(&format!("the lease to fill {:?} ends by itself: {error}", lease.key.as_str()));
+            self.env.log(&format!(
+                "the lease to fill {:?} was not released and will expire: {error}",
+                lease.key.as_str()
+            ));
         }
     }
 

@@ -154,7 +154,7 @@ pub enum ValueError {
         found: u64,
     },
     /// Others changed it again and again while its condition was evaluated.
-    #[error("others keep changing the value: try again")]
+    #[error("the value is being changed by other callers: try again")]
     Contended,
     /// Redis did not carry it out, or it is unknown whether it did.
     #[error(transparent)]

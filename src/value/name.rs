@@ -68,7 +68,7 @@ impl Tag {
     pub fn new(text: &str) -> Result<Self, Invalid> {
         Invalid::check_text("a tag", MAX_TAG, text)?;
         if text.contains(',') || text.trim() != text {
-            return Err(Invalid::new("a tag without commas and blanks around it", format!("{text:?}")));
+            return Err(Invalid::new("a tag without commas or surrounding blanks", format!("{text:?}")));
         }
         Ok(Self(text.to_owned()))
     }

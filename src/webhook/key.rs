@@ -20,10 +20,10 @@ pub struct SigningKey(Vec<u8>);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     /// It does not begin with `whsec_`, or what follows is not base64.
-    #[error("expected whsec_ and base64")]
+    #[error("expected whsec_ followed by base64")]
     Form,
     /// It is too short to be safe, or longer than the specification allows; this is its length in bytes.
-    #[error("expected 24 to 64 bytes behind the base64, found {0}")]
+    #[error("expected 24 to 64 bytes encoded in base64, found {0}")]
     Length(usize),
     /// The name of a ring is not valid.
     #[error("expected a ring's name of 1 to 64 characters A-Z a-z 0-9 . _ -, and = before the key")]

@@ -39,7 +39,7 @@ impl Outcome {
             Self::Accepted(status) | Self::Busy { status, .. } => {
                 format!("the target answered {}", status.as_u16())
             }
-            Self::Gone => "the target answered 410: it wants no more messages".to_owned(),
+            Self::Gone => "the target answered 410: it does not want more messages".to_owned(),
             Self::Refused(status) if status.is_redirection() => {
                 format!("the target answered {}: redirects are not followed", status.as_u16())
             }
@@ -49,11 +49,13 @@ impl Outcome {
                 UpstreamError::TimedOut(_) | UpstreamError::Unreachable(_) | UpstreamError::Failed(_),
             ) => "the target could not be reached".to_owned(),
             Self::Failed(UpstreamError::Denied(_)) => {
-                "the host does not allow requests to the target: it is missing in allowed_outbound_hosts \
+                "the host does not allow requests to the target: it is missing from allowed_outbound_hosts \
                  (variable webhook_host)"
                     .to_owned()
             }
-            Self::Failed(UpstreamError::TooLarge(_)) => "the fields are too large to be sent".to_owned(),
+            Self::Failed(UpstreamError::TooLarge(_)) => {
+                "the header fields are too large to be sent".to_owned()
+            }
             Self::Failed(UpstreamError::Invalid(_)) => "the target did not answer with valid HTTP".to_owned(),
         }
     }

@@ -171,11 +171,11 @@ fn what_is_malformed_says_what_was_expected_and_found() {
         let bearer = format!("Bearer {TOKEN}");
         let long = format!("v1/cache/{}", "k".repeat(10_000));
         for (method, path, content, expected) in [
-            ("GET", "v1/cache/%zz", "", "two hexadecimal digits behind each % of the path, found \"%zz\""),
+            ("GET", "v1/cache/%zz", "", "two hexadecimal digits after each % in the path, found \"%zz\""),
             ("GET", "v1/cache/a%", "", "found \"%\""),
-            ("GET", "v1/cache/%ff", "", "expected UTF-8 behind the percent-encoding of the path"),
+            ("GET", "v1/cache/%ff", "", "expected UTF-8 in the percent-encoding of the path"),
             ("GET", "v1/cache/a?x=%a", "", "of the query, found \"%a\""),
-            ("GET", "v1/cache/a?x=1", "", "expected as parameters of the query: lease, wait; found \"x\""),
+            ("GET", "v1/cache/a?x=1", "", "expected query parameters: lease, wait; found \"x\""),
             ("GET", "v1/cache/a?lease=1&wait=2&lease=3", "", "expected \"lease\" once in the query"),
             (
                 "DELETE",

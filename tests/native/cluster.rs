@@ -563,7 +563,7 @@ fn a_single_redis_is_not_taken_for_a_cluster() {
         let got = instance.get("http://h/a").await;
         assert_eq!((got.status, got.detail()), (200, "redis-refused"));
         let refused = instance.redis().call("GET", vec!["sd:a".into()]).await.unwrap_err();
-        let expected = format!("{place} is no node of a cluster: leave redis_cluster_nodes empty");
+        let expected = format!("{place} is not a node of a cluster: leave redis_cluster_nodes empty");
         assert!(refused.to_string().contains(&expected), "{refused}");
         let said = instance.env.log_lines();
         assert_eq!(said.iter().filter(|line| line.contains(&expected)).count(), 1, "{said:?}");

@@ -204,7 +204,7 @@ fn what_nobody_listens_for_is_done_at_once() {
         let url = world.server.url().replace("redis://", "redis://some:p@");
         let confined = world.instance_at(&url, "");
         assert_eq!(handle(&confined.app, &warm_message("2")).await, Handled::Done);
-        assert!(confined.env.logged("a message was not handed over"));
+        assert!(confined.env.logged("a message was not passed on"));
     });
 }
 

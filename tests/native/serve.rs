@@ -199,7 +199,7 @@ fn a_body_that_breaks_is_not_stored() {
             assert!(!instance.get(A).await.is_hit());
         }
         let lines = instance.env.log_lines();
-        for told in ["not stored: http://h/a", "its content broke off: the body ended early: reset"] {
+        for told in ["not stored: http://h/a", "its content ended early: the body ended early: reset"] {
             assert!(lines.iter().any(|line| line.contains(told)), "{lines:?}");
         }
     });

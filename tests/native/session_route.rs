@@ -369,7 +369,11 @@ fn of_ten_requests_at_once_one_gets_the_new_id_and_none_loses_its_session() {
         world.end_graces(&world.session_key().await).await;
         ask(&instance, &old).await;
         assert_eq!(world.origin.last().header("spindrift-session"), "");
-        assert!(instance.env.logged("was ended: an id of it came back"), "{:?}", instance.env.log_lines());
+        assert!(
+            instance.env.logged("was ended: an id that had been replaced was used again"),
+            "{:?}",
+            instance.env.log_lines()
+        );
         ask(&instance, &new[0]).await;
         assert_eq!(world.origin.last().header("spindrift-session"), "", "who stole which is not known");
     });

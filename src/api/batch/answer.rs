@@ -49,8 +49,10 @@ impl Answer {
             Read::Missing => Self::new(StatusCode::NOT_FOUND),
             Read::Value(value) => Self::of_value(value),
             Read::LeftOut(glance) => {
-                let detail =
-                    format!("this answer has no room left for its {} bytes: get it alone", glance.length);
+                let detail = format!(
+                    "this response has no room left for its {} bytes: get the value in a request of its own",
+                    glance.length
+                );
                 Self {
                     detail: Some(detail),
                     length: Some(glance.length),

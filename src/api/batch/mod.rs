@@ -102,7 +102,7 @@ fn check_keys(operations: &[Operation]) -> Result<(), Problem> {
         if let Some((before, wrote)) = seen.insert(&operation.key, (at, writes))
             && (writes || wrote)
         {
-            let expected = format!("operations[{at}]: each key once where one is set or deleted");
+            let expected = format!("operations[{at}]: a key that is set or deleted in one operation only");
             let found = format!("{:?} in operations[{before}] too", operation.key);
             return Err(Invalid::new(expected, found).into());
         }
@@ -172,7 +172,7 @@ impl Operation {
                 let ttl = self.ttl.map(|ttl| ttl.0);
                 Ok(Work::Set((key, self.new_value()?, ttl)))
             }
-            _ if self.has_more() => Err(Invalid::new("op and key alone", "members that belong to \"set\"")),
+            _ if self.has_more() => Err(Invalid::new("only op and key", "members of \"set\"")),
             Op::Get => Ok(Work::Get(key)),
             Op::Exists => Ok(Work::Exists(key)),
             Op::Delete => Ok(Work::Delete(key)),

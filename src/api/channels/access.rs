@@ -39,7 +39,7 @@ pub(super) fn check<E: Env>(call: &Call<'_, E>, topics: &[TopicName]) -> Result<
         None => Ok(Some(claims.expires)),
         Some(topic) => {
             let challenge = "Bearer realm=\"spindrift\", error=\"insufficient_scope\"";
-            let detail = format!("the token is not good for the channel {:?}", topic.as_str());
+            let detail = format!("the token does not allow the channel {:?}", topic.as_str());
             Err(Problem::new(StatusCode::FORBIDDEN, detail).with_field(WWW_AUTHENTICATE, challenge))
         }
     }

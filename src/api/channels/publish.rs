@@ -62,11 +62,11 @@ async fn events<E: Env>(call: &mut Call<'_, E>) -> Result<Vec<NewEvent>, Problem
     let content = call.content(MAX_CONTENT).await?;
     if is_raw {
         let text = std::str::from_utf8(&content)
-            .map_err(|_| bad("expected UTF-8, because Server-Sent Events are".to_owned()))?;
+            .map_err(|_| bad("expected UTF-8, the encoding of Server-Sent Events".to_owned()))?;
         return Ok(vec![typed(NewEvent::new(text), kind.as_deref(), "type")?]);
     }
     if kind.is_some() {
-        return Err(bad(format!("type in the query is for content of {}", RAW.join(" or "))));
+        return Err(bad(format!("type: expected in the query only for content of {}", RAW.join(" or "))));
     }
     let is_array = content.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let given: Vec<Given> = if is_array {

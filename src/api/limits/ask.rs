@@ -159,13 +159,14 @@ impl Ask {
         match (app.config.limit(name), given) {
             (Some(limit), None) => Ok(limit.policy.clone()),
             (Some(_), Some(member)) => {
-                Err(bad(format!("expected no {member}: the configuration says what {name:?} is")))
+                Err(bad(format!("expected no {member}: the configuration defines the policy {name:?}")))
             }
             (None, Some(_)) => self.own_policy(name).map_err(bad),
             (None, None) => Err((
                 StatusCode::NOT_FOUND,
                 format!(
-                    "there is no policy {name:?} in the configuration; limit and period make one of your own"
+                    "there is no policy {name:?} in the configuration; to define one here, give limit and \
+                     period"
                 ),
             )),
         }

@@ -110,7 +110,7 @@ fn batch(form: Enqueue, header: Option<IdempotencyKey>) -> Result<Batch, Problem
         && (one.delay, one.priority, one.max_attempts) == (None, None, None)
         && one.idempotency_key.is_none();
     if !alone {
-        return Err(bad(&"jobs: expected no other member beside it: each job has its own"));
+        return Err(bad(&"jobs: expected no other members: each job has its own"));
     }
     if header.is_some() {
         return Err(bad(
@@ -125,7 +125,7 @@ fn batch(form: Enqueue, header: Option<IdempotencyKey>) -> Result<Batch, Problem
     {
         if !keys.insert(key.trim_matches('"').to_owned()) {
             return Err(bad(&format!(
-                "jobs[{at}].idempotency_key: expected a key of its own, found that of another job here"
+                "jobs[{at}].idempotency_key: expected a unique key, found that of another job in this request"
             )));
         }
     }
@@ -151,7 +151,7 @@ fn item(place: &str, item: Item, header: Option<IdempotencyKey>) -> Result<NewJo
     let named = named.map_err(|error| bad(&format!("{place}idempotency_key: {error}")))?;
     match (named, header) {
         (Some(one), Some(other)) if one != other => {
-            Err(bad(&"idempotency_key: expected the same as in the field Idempotency-Key"))
+            Err(bad(&"idempotency_key: expected the value of the field Idempotency-Key, found another"))
         }
         (Some(key), _) | (None, Some(key)) => Ok(job.idempotency_key(key)),
         (None, None) => Ok(job),

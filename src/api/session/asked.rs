@@ -25,8 +25,8 @@ impl Id {
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         let ours = Handle::parse(text).map(Self::Ours);
         ours.or_else(|| ChosenId::new(text).map(Self::Chosen)).ok_or_else(|| {
-            let what = "an id of a session: sid_ and 43 characters of base64url, or an id of your own, of 1 \
-                        to 256 bytes without control characters, that does not begin with sid_";
+            let what = "a session id: sid_ and 43 characters of base64url, or an id of your own choice of 1 \
+                        to 256 bytes, without control characters and not beginning with sid_";
             bad_request(format!("expected {what}; found {:?}", text.chars().take(60).collect::<String>()))
         })
     }

@@ -21,7 +21,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Parses the token of a right to fill a value.
 pub(super) fn lease(key: &ValueKey, token: &str) -> Result<FillLease, Problem> {
     FillLease::of_token(key.clone(), token)
-        .ok_or_else(|| Invalid::new("in ?fill= the token of a fill", format!("{token:?}")).into())
+        .ok_or_else(|| Invalid::new("the token of a fill in ?fill=", format!("{token:?}")).into())
 }
 
 /// Parses `?lease=` and `?wait=`, if there is a lease.
@@ -29,7 +29,7 @@ pub(super) fn lease_and_wait<E: Env>(call: &Call<'_, E>) -> Result<Option<(Durat
     let lease = time(call, "lease", LEASES, "a lease of 0.1 to 3600 seconds")?;
     let wait = time(call, "wait", Duration::ZERO..=MAX_WAIT, "a wait of 0 to 10 seconds")?;
     match (lease, wait) {
-        (None, Some(_)) => Err(Invalid::new("?lease= where there is ?wait=", "none").into()),
+        (None, Some(_)) => Err(Invalid::new("?lease= together with ?wait=", "none").into()),
         (lease, wait) => Ok(lease.map(|lease| (lease, wait.unwrap_or_default()))),
     }
 }
@@ -48,7 +48,7 @@ fn time<E: Env>(
 ) -> Result<Option<Duration>, Problem> {
     let Some(text) = call.query(name) else { return Ok(None) };
     let Some(Seconds(time)) = Seconds::parse(text) else {
-        let expected = format!("in ?{name}= seconds like 30 or 0.5");
+        let expected = format!("seconds like 30 or 0.5 in ?{name}=");
         return Err(Invalid::new(expected, format!("{text:?}")).into());
     };
     if bounds.contains(&time) { Ok(Some(time)) } else { Err(Invalid::new(what, text).into()) }

@@ -51,7 +51,7 @@ pub(super) async fn invalidate<E: Env>(call: Call<'_, E>) -> Outcome {
     let tags: Vec<_> = call.all_of_query("tag").map(Tag::new).collect::<Result<_, _>>()?;
     let count = patterns.len() + tags.len();
     if count == 0 || count > MAX_TARGETS {
-        let expected = format!("1 to {MAX_TARGETS} of ?match= and ?tag=");
+        let expected = format!("1 to {MAX_TARGETS} parameters ?match= and ?tag=");
         return Err(Invalid::new(expected, count.to_string()).into());
     }
     let shared = call.shared()?;
@@ -59,7 +59,7 @@ pub(super) async fn invalidate<E: Env>(call: Call<'_, E>) -> Outcome {
     let (env, values) = (call.app.env.clone(), Rc::clone(&shared.values));
     call.app.env.spawn(async move {
         if let Err(error) = values.sweep(SWEEP).await {
-            env.log(&format!("a sweep of values broke off: {error}"));
+            env.log(&format!("a sweep of values failed: {error}"));
         }
     });
     Ok(json(StatusCode::OK, &json!({"patterns": patterns.len(), "tags": tags.len()})))
@@ -227,8 +227,7 @@ fn swapped(swap: Result<Swap, ValueError>) -> Result<Written, Problem> {
 
 /// 412, with the current entity tag.
 fn failed(current: Option<EntityTag>) -> Problem {
-    let problem =
-        Problem::new(StatusCode::PRECONDITION_FAILED, "the value is not what the condition demands");
+    let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "the value does not meet the precondition");
     problem.with("etag", current.map(|etag| etag.to_string()))
 }
 

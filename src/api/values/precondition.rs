@@ -77,7 +77,7 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem>
     if members == ["*"] {
         return Ok(Some(Tags::Any));
     }
-    let expected = |found: &str| Invalid::new(format!("in {name} * or entity tags in quotes"), found);
+    let expected = |found: &str| Invalid::new(format!("* or entity tags in quotes in {name}"), found);
     let parsed = members.iter().map(|member| match Field::parse(member) {
         Some(tag) => Ok((tag.is_weak(), EntityTag::of_opaque(tag.opaque()))),
         None => Err(expected(&format!("{member:?}"))),

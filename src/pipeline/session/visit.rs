@@ -83,7 +83,7 @@ impl Visit {
             _ if unattended => Done::Dropped(DETAIL),
             Some(change) => self.change(app, change).await,
             None => {
-                let detail = "the origin asks for a change of the session that cannot be";
+                let detail = "the origin asked for an invalid change of the session";
                 Done::Refused("session-invalid", Problem::new(StatusCode::BAD_GATEWAY, detail))
             }
         };
@@ -188,7 +188,7 @@ impl Visit {
         match self.on_redis_failure {
             OnRedisFailure::Anonymous if !ends => Done::Dropped(reason),
             _ => {
-                let detail = "the session cannot be written: whether it was changed is not known";
+                let detail = "the session could not be written, and it is unknown whether it was changed";
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
                 Done::Refused(reason, problem.with("reason", reason))
             }

@@ -66,9 +66,7 @@ impl<E: Env> Cluster<E> {
             Route::Anywhere => self.anywhere(care, command, arguments).await,
             Route::Slot(slot) => self.at(slot, Course::default(), care, command, arguments).await,
             Route::Split(parts) => self.split(care, command, &arguments, parts).await,
-            Route::Apart => {
-                Err(RedisError::Refused(format!("the keys of one {command} are in several slots")))
-            }
+            Route::Apart => Err(RedisError::Refused(format!("the keys of {command} are in several slots"))),
         }
     }
 
@@ -283,7 +281,7 @@ impl<E: Env> Cluster<E> {
 fn explained(error: RedisError, place: &HostPort) -> RedisError {
     match error {
         RedisError::Refused(text) if text.contains("cluster support disabled") => RedisError::Refused(
-            format!("{place} is no node of a cluster: leave redis_cluster_nodes empty for a single Redis"),
+            format!("{place} is not a node of a cluster: leave redis_cluster_nodes empty for a single Redis"),
         ),
         error => error,
     }

@@ -95,7 +95,7 @@ impl<E: Env> Cluster<E> {
             }
         }
         let problem =
-            problem.unwrap_or_else(|| RedisError::Unavailable("the cluster has no node".to_owned()));
+            problem.unwrap_or_else(|| RedisError::Unavailable("no node of the cluster is known".to_owned()));
         // Problems with a single node are logged by the node itself.
         if !problem.is_of_node() {
             self.say(format!("the Redis cluster cannot be used: {problem}"));

@@ -304,7 +304,11 @@ fn a_batch_that_is_not_one_is_400() {
         ("[]", "expected {\"operations\""),
         (r#"{"operations":[]}"#, "expected 1 to 1000 operations, found 0"),
         (many.as_str(), "expected 1 to 1000 operations, found 1001"),
-        (twice, "operations[2]: each key once where one is set or deleted, found \"a\" in operations[1] too"),
+        (
+            twice,
+            "operations[2]: a key that is set or deleted in one operation only, found \"a\" in operations[1] \
+             too",
+        ),
         (r#"{"operations":[{"op":"incr","key":"a"}]}"#, "unknown variant `incr`"),
         (r#"{"operations":[{"op":"get","key":"a","x":1}]}"#, "unknown field `x`"),
     ] {
@@ -331,10 +335,10 @@ fn what_is_asked_wrongly_is_400_and_says_what_is_right() {
         ("PUT", "/a?ttl=0", "expected a ttl above 0 and up to 2592000 seconds, found 0"),
         ("PUT", "/a?ttl=2592001", "expected a ttl above 0 and up to 2592000 seconds, found 2592001"),
         ("PUT", "/a?tt=1", "found \"tt\""),
-        ("PUT", "/a?fill=x", "expected in ?fill= the token of a fill, found \"x\""),
+        ("PUT", "/a?fill=x", "expected the token of a fill in ?fill=, found \"x\""),
         ("GET", "/a?lease=0.01", "expected a lease of 0.1 to 3600 seconds, found 0.01"),
         ("GET", "/a?lease=1&wait=11", "expected a wait of 0 to 10 seconds, found 11"),
-        ("GET", "/a?wait=1", "expected ?lease= where there is ?wait=, found none"),
+        ("GET", "/a?wait=1", "expected ?lease= together with ?wait=, found none"),
         ("GET", "/a?x=1", "found \"x\""),
     ] {
         let problem = gateway.send(&request(method, target)).problem(400);
