@@ -245,7 +245,7 @@ impl<'a> Loader<'a> {
         let parsed = AllowedHosts::parse(list, &self.values, &ids);
         if let Err(problem) = &parsed {
             error_line(format_args!(
-                "component {id}: allowed_outbound_hosts: {problem}; nothing can be reached"
+                "component {id}: allowed_outbound_hosts: {problem}; the component cannot make any outbound connection"
             ));
         }
         Permission::new(parsed)

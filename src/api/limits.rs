@@ -113,7 +113,7 @@ async fn refund<E: Env>(mut call: Call<'_, E>, policy: &str) -> Outcome {
     let asked = ask.resolve(call.app, Some(policy), &allowed).map_err(wrong)?;
     let lease = asked.lease.clone().unwrap_or_default();
     if asked.policy.leases() && lease.is_empty() {
-        return Err(bad_request("expected lease, the slot to give back, found none"));
+        return Err(bad_request("expected lease, the slot to give back; found none"));
     }
     changeable(&asked.policy, asked.cost)?;
     let standing = call.app.limiter.refund(&lease, &asked.demand()).await;

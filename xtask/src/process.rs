@@ -222,7 +222,7 @@ pub(crate) fn capture(command: &mut Command, limit: Duration) -> Result<Output> 
     while !group.ended() {
         if Instant::now() > end {
             group.end();
-            return fail(format!("no end after {} s", limit.as_secs()));
+            return fail(format!("not finished after {} s", limit.as_secs()));
         }
         thread::sleep(Duration::from_millis(5));
     }
@@ -294,6 +294,6 @@ mod tests {
         let mut sleep = Command::new("sleep");
         sleep.arg("60").process_group(0);
         let failure = capture(&mut sleep, Duration::from_millis(50)).unwrap_err();
-        assert!(failure.to_string().contains("no end after"));
+        assert!(failure.to_string().contains("not finished after"));
     }
 }

@@ -71,14 +71,19 @@ pub(crate) fn wait_until_ready(listen: SocketAddr, mut ended: impl FnMut() -> Op
     while Instant::now() < end {
         if let Some(how) = ended() {
             process::check_interrupted()?;
-            return fail(format!("the host ended at its start ({how}); what it printed says why"));
+            return fail(format!(
+                "the host ended during its start ({how}); see its output above for the reason"
+            ));
         }
         if TcpStream::connect_timeout(&reachable(listen), Duration::from_secs(1)).is_ok() {
             return Ok(());
         }
         process::sleep(Duration::from_millis(30))?;
     }
-    fail(format!("expected the host to listen on {listen} within {} s, it does not", READY_LIMIT.as_secs()))
+    fail(format!(
+        "expected the host to listen on {listen} within {} s, found that it does not",
+        READY_LIMIT.as_secs()
+    ))
 }
 
 /// Returns the address to connect to: 0.0.0.0 and [::] are only for listening.

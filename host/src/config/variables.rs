@@ -56,7 +56,7 @@ pub fn resolve(
         return Ok(values);
     }
     let how = "set them with --variable <name>=<value> or SPIN_VARIABLE_<NAME> in the environment";
-    Err(Error::Variables(format!("expected values for {}, found none; {how}", missing.join(", "))))
+    Err(Error::Variables(format!("expected values for {}, found none: {how}", missing.join(", "))))
 }
 
 /// Returns the defaults in the manifest, for checks that need no environment.

@@ -110,7 +110,7 @@ fn parse<T: PartialOrd>(text: &str, one: impl Fn(&str) -> Result<T, String>) -> 
     if start < end {
         Ok(Range::Bounds(start, end))
     } else {
-        Err(format!("expected a range with something in it, found {text:?}"))
+        Err(format!("expected a range that is not empty, found {text:?}"))
     }
 }
 

@@ -65,7 +65,7 @@ fn repeated_routes(http: &[HttpTrigger]) -> Vec<String> {
     let taken = |(index, trigger): (usize, &HttpTrigger)| {
         let Route::Path(path) = &trigger.route else { return None };
         let again = http[index + 1..].iter().any(|later| later.route == trigger.route);
-        let problem = format!("route {path:?}: never used, a later trigger has the same");
+        let problem = format!("route {path:?}: never used, because a later trigger has the same route");
         again.then(|| at("http", index, &trigger.id, &problem))
     };
     http.iter().enumerate().filter_map(taken).collect()
@@ -97,7 +97,7 @@ fn check_component(id: &str, it: &Component, raw: &Raw, warnings: &mut Vec<Strin
         return Err(format!("source: expected the path of a wasm file, found {}", it.source.type_str()));
     }
     if !it.dependencies.is_empty() {
-        return Err("dependencies: composing components is not supported here; compose them before".into());
+        return Err("dependencies: this host does not compose components; compose them beforehand".into());
     }
     if !it.allowed_http_hosts.is_empty() {
         return Err("allowed_http_hosts: no longer supported; use allowed_outbound_hosts".into());
@@ -168,13 +168,15 @@ fn check_http(trigger: &mut HttpTrigger, components: &Components) -> Result<(), 
         return Err(format!("executor: expected type \"http\", found {:?}", executor.kind));
     }
     if !trigger.components.is_empty() {
-        return Err("components: expected `component` alone".into());
+        return Err("components: expected only `component`".into());
     }
     let middleware = trigger.dependencies.middleware.iter().map(|it| middleware::check(it, components));
     trigger.middleware =
         middleware.collect::<Result<_, _>>().map_err(|e| format!("dependencies.middleware: {e}"))?;
     if trigger.component.is_none() && !trigger.middleware.is_empty() {
-        return Err("dependencies.middleware: expected a `component` behind it, found none".into());
+        return Err(
+            "dependencies.middleware: expected a `component` behind the middleware, found none".into()
+        );
     }
     match (&trigger.component, &trigger.static_response) {
         (Some(id), None) => check_reference(id, components),

@@ -116,8 +116,8 @@ fn source(id: &str, components: &BTreeMap<String, Component>) -> Result<String, 
         return Ok(component.source().to_owned());
     }
     Err(format!(
-        "component {id:?}: expected no configuration of its own, since a middleware shares that of the component \
-         behind it, found {}",
+        "component {id:?}: expected no configuration of its own, because a middleware shares that of the \
+         component behind it; found {}",
         own.join(", ")
     ))
 }
@@ -136,6 +136,6 @@ fn capability(name: &str) -> Result<Capability, String> {
     let found = Capability::ALL.iter().find(|(_, known)| *known == name).map(|(it, _)| *it);
     let known: Vec<&str> = Capability::ALL.iter().map(|(_, known)| *known).collect();
     found.ok_or_else(|| {
-        format!("inherit_configuration: expected some of {}, found {name:?}", known.join(", "))
+        format!("inherit_configuration: expected names from {}, found {name:?}", known.join(", "))
     })
 }

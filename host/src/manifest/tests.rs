@@ -146,7 +146,8 @@ fn a_route_that_a_later_trigger_takes_over_is_said() {
     let warnings = parse(&APP.replace("[[trigger.http]]\nroute = {", again)).unwrap().warnings;
     assert_eq!(
         warnings,
-        ["trigger.http \"robots\": route \"/robots.txt\": never used, a later trigger has the same"]
+        ["trigger.http \"robots\": route \"/robots.txt\": never used, because a later trigger has the \
+             same route"]
     );
 }
 

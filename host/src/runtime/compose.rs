@@ -32,7 +32,7 @@ pub(crate) fn compose(behind: &[u8], middleware: &[Part<'_>]) -> Result<Vec<u8>,
     let mut chain = Chain(CompositionGraph::new());
     let package = chain.register("behind", behind)?;
     if !chain.exports(package) {
-        return Err(format!("expected the export {HANDLER}, which middleware calls, found none"));
+        return Err(format!("expected the export {HANDLER}, which the middleware calls, found none"));
     }
     let mut handler = chain.handler(package, None).map_err(|e| format!("composing: {e:#}"))?;
     for (index, part) in middleware.iter().enumerate().rev() {
@@ -103,7 +103,7 @@ impl Chain {
     /// interface are merged into one.
     fn import_as(&mut self, name: String, kind: ItemKind) -> Composed<NodeId> {
         let ItemKind::Instance(interface) = kind else {
-            return Err(format!("{name} is no interface").into());
+            return Err(format!("{name} is not an interface").into());
         };
         let types = self.0.types_mut();
         let renamed = Interface { id: Some(name.clone()), ..types[interface].clone() };

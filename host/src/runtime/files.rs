@@ -109,7 +109,7 @@ impl<'a> Copy<'a> {
 
     fn pattern(&self, pattern: &str) -> Result<(), Error> {
         if pattern.split('/').next_back().is_some_and(|last| matches!(last, "." | "..")) {
-            return Err(self.error(pattern, "expected files; write **/* for all below a directory"));
+            return Err(self.error(pattern, "expected files; write **/* for all files below a directory"));
         }
         let path = self.root.join(pattern);
         if path.is_dir() {
@@ -120,7 +120,8 @@ impl<'a> Copy<'a> {
         } else if pattern.contains(['*', '?', '[']) {
             self.glob(pattern, &path, &self.root, &self.target)
         } else {
-            Err(self.error(pattern, "expected a file, a directory or a pattern, found nothing of that name"))
+            Err(self
+                .error(pattern, "expected a file, a directory or a pattern, found nothing with that name"))
         }
     }
 
@@ -132,7 +133,7 @@ impl<'a> Copy<'a> {
         } else if path.is_file() {
             self.one(source, &path, &target)
         } else {
-            Err(self.error(source, "expected a file or directory, found nothing of that name"))
+            Err(self.error(source, "expected a file or directory, found nothing with that name"))
         }
     }
 

@@ -92,7 +92,7 @@ fn that_the_list_of_queues_cannot_be_written_is_logged_once_a_minute() {
         let enqueue = async || assert!(instance.jobs().enqueue(&mail(), data(1)).await.is_err());
         let said = || {
             let lines = instance.env.log_lines();
-            lines.iter().filter(|line| line.contains("not in the list of queues")).count()
+            lines.iter().filter(|line| line.contains("not added to the list of queues")).count()
         };
         for _ in 0..3 {
             enqueue().await;

@@ -100,7 +100,8 @@ fn verdict(cells: &[&Cell]) -> String {
         let bare = Compared::with(What::Get, cells, cell);
         let _ = writeln!(
             text,
-            "  (of the bare hit, which no hit can do without: {:.2} of its throughput, p50 {:.2} times its)",
+            "  (compared to the bare hit, the lower bound for any hit: {:.2} of its throughput, p50 {:.2} \
+             times its p50)",
             bare.throughput, bare.latency,
         );
     }

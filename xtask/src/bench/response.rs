@@ -51,7 +51,7 @@ impl<R: Read> Responses<R> {
             (self.start, self.end) = (0, self.end - self.start);
         }
         match self.stream.read(&mut self.buffer[self.end..])? {
-            0 => Err(io::Error::other("the connection ended within a response")),
+            0 => Err(io::Error::other("the connection ended in the middle of a response")),
             length => {
                 self.end += length;
                 Ok(())
@@ -69,7 +69,7 @@ impl<R: Read> Responses<R> {
                 return Ok(text);
             }
             if filled.len() == self.buffer.len() {
-                return Err(io::Error::other("the head is too long"));
+                return Err(io::Error::other("the head of the response is too long"));
             }
             self.fill()?;
         }

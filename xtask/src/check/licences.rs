@@ -23,7 +23,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let rows: BTreeSet<&str> = packages.lines().map(|line| line.trim_end_matches(" (*)")).collect();
     let mut wrong: Vec<String> = rows.iter().filter_map(|row| complaint(row, &rules)).collect();
     let lock = fs::read_to_string(workspace.path("Cargo.lock")).cannot("read Cargo.lock")?;
-    wrong.extend(other_sources(&lock).map(|source| format!("{source} is not the registry")));
+    wrong.extend(other_sources(&lock).map(|source| format!("{source} is not the crates.io registry")));
     if wrong.is_empty() {
         say("licences", format_args!("{} packages, all allowed by deny.toml", rows.len()));
         return Ok(());
@@ -74,7 +74,7 @@ fn complaint(row: &str, rules: &Rules<'_>) -> Option<String> {
     let (licence, package) = row.split_once('|')?;
     let name = package.split(' ').next().unwrap_or(package);
     if licence.is_empty() {
-        return Some(format!("{name}: it names no licence"));
+        return Some(format!("{name}: declares no licence"));
     }
     (!is_allowed(licence, &rules.of(name))).then(|| format!("{name}: {licence}"))
 }
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(rules.allowed, ["MIT", "ISC"]);
         assert_eq!(complaint("MPL-2.0|a v1.0.0", &rules), None);
         assert_eq!(complaint("MPL-2.0|b v1.0.0", &rules).as_deref(), Some("b: MPL-2.0"));
-        assert_eq!(complaint("|b v1.0.0", &rules).as_deref(), Some("b: it names no licence"));
+        assert_eq!(complaint("|b v1.0.0", &rules).as_deref(), Some("b: declares no licence"));
         let lock = "source = \"registry+https://x\"\nsource = \"git+https://y\"\n";
         assert_eq!(other_sources(lock).collect::<Vec<_>>(), ["git+https://y"]);
     }

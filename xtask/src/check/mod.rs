@@ -87,7 +87,7 @@ fn format(workspace: &Workspace) -> Result<()> {
     has_tool(workspace, "fmt", "rustfmt")?;
     process::run(
         workspace.cargo().args(["fmt", "--all", "--check"]),
-        "cargo fmt --check (`cargo fmt --all` mends it)",
+        "cargo fmt --check (`cargo fmt --all` fixes it)",
     )
 }
 

@@ -60,7 +60,7 @@ impl Expected {
         });
         let failing: Vec<&str> = results.failing().map(|test| test.id.as_str()).collect();
         let listed = self.0.keys().filter(|id| !failing.contains(&id.as_str())).map(|id| {
-            let what = if results.has(id) { "passes" } else { "is no test of this suite" };
+            let what = if results.has(id) { "passes" } else { "is not a test of this suite" };
             format!("{id} {what}, and is listed as one that does not pass")
         });
         unexpected.chain(listed).collect()
@@ -127,7 +127,7 @@ mod tests {
             [
                 "b (check) does not pass and is not listed: Assertion: no",
                 "a passes, and is listed as one that does not pass",
-                "d is no test of this suite, and is listed as one that does not pass",
+                "d is not a test of this suite, and is listed as one that does not pass",
             ]
         );
     }

@@ -81,7 +81,7 @@ pub(crate) fn step(workspace: &Workspace, redis: &Path) -> Result<()> {
     if std::env::var_os(SKIP).is_some_and(|value| !value.is_empty()) {
         say(
             "conformance",
-            format_args!("SKIPPED, because {SKIP} is set: HTTP semantics are not tested as a whole"),
+            format_args!("SKIPPED, because {SKIP} is set: HTTP semantics are only partly tested"),
         );
         return Ok(());
     }
@@ -99,7 +99,7 @@ fn all(workspace: &Workspace, suite: &Suite, runners: &[Runner], redis: &Path) -
         return Ok(());
     }
     let list = format!("{DIRECTORY}/{}", suite.edition().expected());
-    fail(format!("what passes is not what {list} says:\n  {}", wrong.join("\n  ")))
+    fail(format!("the results differ from {list}:\n  {}", wrong.join("\n  ")))
 }
 
 /// What a run needs.

@@ -13,7 +13,7 @@ pub(super) fn markdown(title: &str, results: &Results, expected: &Expected) -> S
     }
     let _ = writeln!(text, "| **all** |{} |\n", cells(results, None));
     for kind in Kind::ALL {
-        let what = if kind == Kind::Check { "answered with no" } else { "not passed" };
+        let what = if kind == Kind::Check { "answered no" } else { "not passed" };
         let failing: Vec<_> = results.failing().filter(|test| test.kind == kind).collect();
         let _ = writeln!(text, "{}, {what}: {}\n", kind.name(), failing.len());
         for test in &failing {

@@ -73,10 +73,10 @@ fn find(workspace: &Workspace, given: Option<RedisUrl>) -> Result<Redis> {
     let local = RedisUrl::local(6379);
     match ping(&local) {
         Answer::Pong => {
-            say("redis", format_args!("using the one that answers on {}", local.host()));
+            say("redis", format_args!("using the Redis that answers on {}", local.host()));
             return Ok(Redis::Given(local));
         }
-        Answer::Refused(why) => say("redis", format_args!("not using the one on {}: {why}", local.host())),
+        Answer::Refused(why) => say("redis", format_args!("not using the Redis on {}: {why}", local.host())),
         Answer::Silent(_) => {}
     }
     let Some(program) = program(workspace)? else {

@@ -34,7 +34,7 @@ pub(super) fn ask(url: &RedisUrl, command: &str) -> std::io::Result<String> {
 }
 
 fn connect(url: &RedisUrl) -> std::io::Result<TcpStream> {
-    let mut last = std::io::Error::other("the name has no address");
+    let mut last = std::io::Error::other("the host name has no address");
     for address in url.address().to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, LIMIT) {
             Ok(stream) => {

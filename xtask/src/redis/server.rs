@@ -104,7 +104,7 @@ fn wait_for_pong(group: &Group, port: u16) -> Result<()> {
     let mut last = Answer::Silent("not asked".to_owned());
     while Instant::now() < end {
         if group.ended() {
-            return fail("it ended at once");
+            return fail("it ended immediately");
         }
         last = ping(&RedisUrl::local(port));
         if last == Answer::Pong {
@@ -112,5 +112,5 @@ fn wait_for_pong(group: &Group, port: u16) -> Result<()> {
         }
         process::sleep(Duration::from_millis(20))?;
     }
-    fail(format!("no PONG within {} s, but {last:?}", START_LIMIT.as_secs()))
+    fail(format!("expected PONG within {} s, last found {last:?}", START_LIMIT.as_secs()))
 }

@@ -137,7 +137,7 @@ impl App {
         drop((subscriber, host, redis));
         match ended {
             Err(Failure::Interrupted) => {
-                say("stopped", "everything that was started has ended");
+                say("stopped", "all processes that were started have ended");
                 Ok(())
             }
             other => other,
@@ -163,7 +163,7 @@ fn watch(
         process::sleep(TICK)?;
         if let Some(how) = host.ended() {
             process::check_interrupted()?;
-            return fail(format!("the host ended by itself ({how}); what it printed above says why"));
+            return fail(format!("the host ended by itself ({how}); see its output above for the reason"));
         }
         if let Some(redis) = redis {
             redis.tick()?;

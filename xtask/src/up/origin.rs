@@ -27,7 +27,7 @@ pub(super) fn check(variables: &Variables) -> Result<()> {
 }
 
 fn reach(host: &str, port: u16) -> std::io::Result<()> {
-    let mut last = std::io::Error::other("the name has no address");
+    let mut last = std::io::Error::other("the host name has no address");
     for address in (host, port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, Duration::from_secs(2)) {
             Ok(_) => return Ok(()),

@@ -21,7 +21,7 @@ const SUITES: [&str; 3] = ["trixie-backports", "forky", "sid"];
 pub(super) fn install(workspace: &Workspace, compiler: &Compiler) -> Result<()> {
     for program in ["apt-get", "apt-cache", "dpkg-deb"] {
         if which(program).is_none() {
-            return fail(format!("this needs a Debian-like system, and {program} is not on PATH"));
+            return fail(format!("this needs a Debian-like system: {program} is not on PATH"));
         }
     }
     check_writable(&compiler.rustlib())?;

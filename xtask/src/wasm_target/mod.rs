@@ -123,7 +123,7 @@ fn from_rustup(compiler: &Compiler) -> Result<()> {
 fn first_error(said: &str) -> String {
     let line = said.lines().find(|line| line.starts_with("error") || line.contains("could not"));
     line.or_else(|| said.lines().rfind(|line| !line.trim().is_empty()))
-        .unwrap_or("it said nothing")
+        .unwrap_or("no error message")
         .trim()
         .to_owned()
 }
@@ -155,6 +155,6 @@ mod tests {
     fn keeps_the_one_line_of_rustup_that_matters() {
         let said = "info: downloading component\nerror: could not download file from 'x'\ncaused by: y\n";
         assert_eq!(first_error(said), "error: could not download file from 'x'");
-        assert_eq!(first_error(""), "it said nothing");
+        assert_eq!(first_error(""), "no error message");
     }
 }
