@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 const NAMES: [&str; 5] = ["a", "ab", "accept", "accept-language", "x-b"];
-/// Few, so that requests often agree; some that would run together were they not kept apart.
+/// Few values, so that requests often agree, and some that would look alike if they were simply joined.
 const VALUES: [&str; 8] = ["", "1", "2", "1,2", "A", "a", "\t2 ,", "b:1"];
 
 type Fields = Vec<(&'static str, &'static str)>;
@@ -19,7 +19,7 @@ fn spec() -> impl Strategy<Value = Vec<&'static str>> {
     prop::sample::subsequence(&NAMES[..], 1..=3)
 }
 
-/// What a field of a request means: nothing, or the members of its list. Of fields that are no list empty ones may count.
+/// What a field of a request means: nothing, or the members of its list. Empty members count, except in list fields.
 fn meaning(fields: &Fields, name: &str) -> Option<Vec<String>> {
     let lines: Vec<_> = fields.iter().filter(|(found, _)| *found == name).collect();
     let members = lines.iter().flat_map(|(_, line)| line.split(',')).map(|member| member.trim().to_owned());
@@ -48,7 +48,7 @@ fn a_variant_is_found_by_the_requests_that_agree_with_its_own_and_no_other() {
             assert!(writer.keep_by(&lease, &list, &by, &number.to_string()).await);
         }
         for fields in stored.iter().chain(&asked) {
-            // The last one stored of those that agree took the place of the others.
+            // Among those that agree, the one stored last has replaced the others.
             let expected = stored.iter().rposition(|other| agree(fields, other, &spec));
             let found = reader.content_by("/a", &selecting(fields)).await;
             assert_eq!(found, expected.map(|number| number.to_string()), "{fields:?}");

@@ -1,4 +1,5 @@
-//! What all of the management API has in common: who may use it, how often, from where; and what it refuses.
+//! What all parts of the management API have in common: who may use it, how often and from where, and what it
+//! refuses.
 
 use crate::support::exchange::{Got, request};
 use crate::support::{Instance, PREFIX, World, on_redis};
@@ -255,7 +256,7 @@ fn the_dashboard_is_one_page_that_holds_no_secret_and_needs_no_redis() {
     });
 }
 
-/// It was compared with all before it, however many a URL has room for.
+/// Each name used to be compared with all previous ones, and a URL has room for thousands.
 #[test]
 fn a_stranger_who_asks_for_many_channels_is_refused_at_the_first_too_many() {
     on_redis(async |world| {
@@ -277,9 +278,9 @@ fn an_operation_of_a_batch_that_fails_keeps_no_other_from_its_answer() {
         let foreign = Keys::new(PREFIX).value("b");
         world.tell(&["LPUSH", foreign.as_str(), "of another type"]).await;
         world.tell(&["EXPIRE", foreign.as_str(), "99"]).await;
-        // As it is with a request of its own: `GET` finds no value there, and `HEAD` fails.
+        // As in a single request: `GET` finds no value there, and `HEAD` fails.
         for (op, of_foreign) in [("get", 404), ("exists", 503)] {
-            // So many that they are not read whole at once.
+            // Enough keys that they are not read whole in one command.
             let others = (0..20).map(|number| format!("none-{number}"));
             let keys = ["a".to_owned(), "b".to_owned()].into_iter().chain(others);
             let operations: Vec<Value> = keys.map(|key| json!({"op": op, "key": key})).collect();

@@ -1,4 +1,4 @@
-//! Bodies in pieces: sizes around the limit, pieces missing and damaged, time to live.
+//! Bodies in pieces: sizes around the limit, missing and damaged pieces, time to live.
 
 use crate::support::entries::{resource, selecting};
 use crate::support::{Instance, World, on_redis};
@@ -7,7 +7,7 @@ use spindrift::body::CollectError;
 use spindrift::cache::entry::Content;
 use spindrift::cache::pieces::{CHUNK, content};
 
-/// Bytes that differ wherever two pieces could be mixed up.
+/// Bytes that differ wherever two pieces could be confused.
 fn body(length: usize) -> Bytes {
     (0..length).map(|at| (at / 7 % 251) as u8 ^ (at / CHUNK) as u8).collect::<Vec<_>>().into()
 }
@@ -111,7 +111,7 @@ fn of_the_variants_of_a_resource_only_the_one_that_lost_a_piece_goes() {
         instance.put_body_by("/a", "accept-encoding", &by[1], body(400_000)).await;
         assert!(instance.keep_by(&instance.begin("/a").await, "accept-encoding", &by[2], "small").await);
         world.tell(&["DEL", &lost[1]]).await;
-        // Who had looked it up before the piece went reads on.
+        // A reader that looked the response up before the piece was lost continues to read.
         let body_name = lost[1].rsplit(':').nth(1).unwrap().to_owned();
         let chunked = Content::Chunked { body: body_name, chunks: 2, length: 300_000 };
         let mut reader = content(instance.store(), resource("/a"), chunked);
@@ -179,7 +179,7 @@ fn two_bodies_of_two_variants_keep_apart() {
         let first = instance.find("/a").await.entry.unwrap();
         instance.put_body("/a", body(600_000)).await;
         assert_eq!(read(&instance, "/a").await, Some(Ok(body(600_000))));
-        // Whoever began to read the replaced one reads it to its end.
+        // A reader that began with the replaced response can read it to its end.
         let old = content(instance.store(), resource("/a"), first.content);
         assert_eq!(old.collect(usize::MAX).await, Ok(body(300_000)));
         assert!(instance.find_by("/a", &selecting(&[("accept", "x")])).await.entry.is_some());

@@ -1,4 +1,4 @@
-//! One connection: opened once, mended, and scripts that a server may forget.
+//! One connection: opened once, reopened when it breaks, and scripts that a server may forget.
 
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::server::RedisServer;
@@ -107,7 +107,7 @@ fn what_was_sent_before_the_server_went_away_is_not_said_to_be_undone() {
         let instance = world.instance_at(&proxy.url(), "");
         assert_eq!(ping(&instance).await, pong());
         proxy.refuse().await;
-        // One tries to open the connection anew; the others hear that the server is down.
+        // One of the calls tries to reopen the connection; the others learn that the server is down.
         for reply in join_all((0..5).map(|_| ping(&instance))).await {
             assert!(reply.as_ref().is_err_and(|error| !error.was_not_carried_out()), "{reply:?}");
         }
@@ -123,7 +123,8 @@ fn a_server_that_became_a_replica_is_left_for_the_one_behind_its_address() {
     });
 }
 
-/// Such as one that has not been told yet that a replica took over, and that the others follow that one.
+/// For example a master that does not know yet that a replica was promoted and that the other replicas follow that
+/// one.
 #[test]
 fn a_master_without_its_replicas_is_left_for_the_one_behind_its_address() {
     on_redis(async |world| is_left_once(world, &["CONFIG", "SET", "min-replicas-to-write", "1"]).await);
@@ -138,7 +139,7 @@ async fn is_left_once(world: &World, told: &[&str]) {
     };
     assert!(set().await.is_ok());
     world.tell(told).await;
-    // It is all there is: it goes on answering, and is not connected to again and again.
+    // There is no other server: it keeps answering, and no new connection is opened for each call.
     for _ in 0..5 {
         assert!(matches!(set().await, Err(RedisError::Unavailable(_))));
     }
@@ -166,7 +167,7 @@ fn what_is_refused_when_it_is_sent_again_is_not_said_to_be_undone() {
         let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
         let most = used.parse::<u64>().unwrap() + (4 << 20);
         world.tell(&["CONFIG", "SET", "maxmemory", &most.to_string()]).await;
-        // The first is carried out, and its answer lost. For the second there is no memory left.
+        // The first call is carried out, but its reply is lost. There is no memory left for the second.
         proxy.set(Mode::LoseReply);
         let reply = grow(8 << 20).await;
         assert_eq!(world.ask::<i64>(&["STRLEN", key.as_str()]).await, 8 << 20, "{reply:?}");
@@ -183,7 +184,7 @@ fn what_is_refused_by_a_server_that_does_not_know_the_script_is_not_said_to_be_u
         let (instance, key) = (world.instance_at(&proxy.url(), ""), Keys::new(PREFIX).value("small"));
         let grow = async |size: i64| instance.redis().run(&GROW, &[&key], vec![Arg::Int(size)]).await;
         grow(1).await.unwrap();
-        // The first is carried out, and its answer lost. Who takes over can do nothing yet.
+        // The first call is carried out, but its reply is lost. The successor has no memory and refuses the script.
         proxy.lead_to(successor.port());
         proxy.set(Mode::LoseReply);
         instance.env.wire().take_commands();

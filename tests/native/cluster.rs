@@ -1,4 +1,4 @@
-//! Redis Cluster: all there is works on it, while slots move and masters go away.
+//! Redis Cluster: all features work on it, while slots move and masters fail.
 
 use crate::lock::{demand, owner};
 use crate::session::{data, user};
@@ -21,7 +21,7 @@ use spindrift::topic::{NewEvent, Position, TopicName};
 use std::cell::Cell;
 use std::time::Duration;
 
-/// Longer than any backoff, and than the pause between two looks at the map.
+/// Longer than any backoff, and than the pause between two reads of the slot map.
 const LONG: Duration = Duration::from_millis(5_200);
 const BUDGET: Duration = Duration::from_secs(60);
 
@@ -76,7 +76,7 @@ async fn responses(cluster: &Cluster) {
     assert_eq!(hits(&get_all(&one, 40).await), 0);
     assert_eq!(hits(&get_all(&other, 40).await), 40);
     assert_eq!(cluster.world.origin.count(), 40);
-    // To two masters or to two slots of one, at the same time.
+    // The commands go to two masters, or to two slots of one master, at the same time.
     for number in 0..40 {
         other.env.wire().take_commands();
         assert!(other.get(&url(number)).await.is_hit());
@@ -188,7 +188,7 @@ async fn locks_and_limits(cluster: &Cluster) {
         }));
         assert_eq!(all.await.iter().filter(|decision| decision.allowed).count(), 10);
     }
-    // Several identities are in several slots: a script for each.
+    // Several identities are in several slots: one script call for each.
     let [policy, _] = &policies;
     one.app.limiter.reset("p", &who[0]).await.unwrap();
     let both = [0, 1].map(|at| Demand { policy, identity: &who[at], cost: 1 });
@@ -222,20 +222,21 @@ async fn topics_and_messages(cluster: &Cluster) {
         let read = other.topics().read(&topic, Position::Earliest).await.unwrap();
         assert_eq!(read.iter().map(|event| event.data.as_str()).collect::<Vec<_>>(), ["1", "2", "3"]);
     }
-    // Whatever node it is published on, every node passes it on to its subscribers.
+    // A message published on any node reaches the subscribers of every node.
     for at in 0..3 {
         let client = ::redis::Client::open(format!("redis://{}", cluster.place(at))).unwrap();
         let mut messages = client.get_async_pubsub().await.unwrap();
         messages.subscribe(&one.app.settings.channel).await.unwrap();
         let announced = Purge { tags: vec!["news".to_owned()], ..Purge::default() };
         let id = one.channel().announce_purge(&announced).await.unwrap();
-        // One of a round before may be on its way between the nodes still.
+        // A message of the previous round may still be on its way between the nodes.
         let mut messages = messages.on_message();
         while !messages.next().await.unwrap().get_payload::<String>().unwrap().contains(&id) {}
     }
 }
 
-/// Whoever listens for it may do so at another node than it is handed over on, and have no time for it yet.
+/// The subscriber of the work channel may be connected to another node than the one published on, and gets the
+/// message later.
 async fn what_takes_long(cluster: &Cluster) {
     let (one, other) = (cluster.instance(), cluster.instance());
     for at in 0..3 {
@@ -279,19 +280,19 @@ fn a_slot_moves_while_requests_run() {
             at_least(40).await;
             cluster.begin_move(slot, from, to).await;
             at_least(40).await;
-            // From here on the old owner says ASK.
+            // From now on the old owner answers ASK.
             cluster.move_keys(&cluster.keys_in(slot, from).await, from, to).await;
             at_least(80).await;
             assert!(one.env.wire().count("ASKING") > 0 && other.env.wire().count("ASKING") > 0);
             cluster.end_move(slot, from, to).await;
-            // And now MOVED.
+            // From now on it answers MOVED.
             at_least(80).await;
             done.set(true);
         };
         join(join(requests(&one), requests(&other)), moving).await;
         assert_eq!(cluster.world.origin.count(), before, "every request was a hit");
 
-        // The new owner is known: nothing is redirected any more.
+        // The new owner is known: there are no more redirects.
         for instance in [&one, &other] {
             instance.env.wire().take_commands();
             assert!(instance.get(&url(7)).await.is_hit());
@@ -306,8 +307,8 @@ fn a_slot_moves_while_requests_run() {
     });
 }
 
-/// Nodes redirect clients to addresses, unless `cluster-preferred-endpoint-type` is set. The certificates, or what the host
-/// allows, may be for names only.
+/// Nodes redirect clients to addresses, unless `cluster-preferred-endpoint-type` is set. But the certificates, or the
+/// addresses that the host allows, may only have names.
 #[test]
 fn a_redirect_to_the_address_of_a_node_goes_to_its_name() {
     on_cluster(&["--cluster-announce-hostname", "localhost"], async |cluster| {
@@ -326,7 +327,8 @@ fn a_redirect_to_the_address_of_a_node_goes_to_its_name() {
     });
 }
 
-/// A script whose keys are not all in one place cannot run until the slot has moved: that is said, after a while.
+/// A script whose keys are on different nodes cannot run until the slot has moved: after a while it fails with that
+/// reason.
 async fn while_keys_are_apart(cluster: &Cluster, instance: &Instance) {
     let key = keys().lock("moving");
     let (slot, from) = (slot_of(&key), Cluster::node_of(&key));
@@ -369,7 +371,8 @@ fn a_master_that_goes_away_takes_only_its_share_along() {
 
         cluster.start_again(AWAY).await;
         cluster.world.clock.advance(LONG);
-        // One of them tries the node again, and the others do not wait for it; then all are stored.
+        // One of the requests tries the node again, and the others do not wait for it; in the second round all are
+        // stored.
         for _ in 0..2 {
             assert!(get_all(&instance, COUNT).await.iter().all(|got| got.status == 200));
         }
@@ -476,7 +479,7 @@ async fn the_nodes_are_not_named(cluster: &Cluster) {
     }
 }
 
-/// What the manual permits, and what it says a cluster needs besides.
+/// The permissions in the manual, and those that it names for a cluster in addition.
 async fn a_user_of_its_own(cluster: &Cluster) {
     let manual = include_str!("../../docs/operations.md");
     for permission in ["+cluster|nodes", "+cluster|info", "+asking"] {
@@ -514,7 +517,7 @@ async fn nobody_has_a_slot(cluster: &Cluster) {
     let old = cluster.instance();
     old.redis().call("GET", vec![(&keys().lock("lost")).into()]).await.unwrap();
     cluster.tell(at, &["CLUSTER", "DELSLOTS", &slot.to_string()]).await;
-    // One who has the map from before: the node says that nobody serves it, and goes on serving the rest.
+    // A client with the previous map: the node answers that the slot is not served, and keeps serving the others.
     let refused = old.redis().call("GET", vec![(&keys().lock("lost")).into()]).await;
     assert!(matches!(refused, Err(RedisError::Unavailable(_))), "{refused:?}");
     old.env.settle().await;

@@ -1,4 +1,4 @@
-//! One fetch for many: on one instance and on several, and what ends a fetch that others wait for.
+//! One fetch for many requests: on one instance and on several, and what ends a fetch that others wait for.
 
 use crate::support::exchange::{Got, get};
 use crate::support::origin::{reply, streamed, with_body};
@@ -12,17 +12,17 @@ use std::time::Duration;
 
 const A: &str = "http://h/a";
 
-/// So many instances.
+/// The number of instances.
 fn instances(world: &World, count: usize, file: &str) -> Vec<Instance> {
     (0..count).map(|_| world.instance_with(file)).collect()
 }
 
-/// So many requests on each instance at once.
+/// Sends this many requests to each instance at the same time.
 async fn crowd(instances: &[Instance], each: usize, fields: &[(&str, &str)]) -> Vec<Got> {
     join_all(instances.iter().flat_map(|it| (0..each).map(move |_| it.get_with(A, fields)))).await
 }
 
-/// Lets the origin answer once so many requests wait for what another brings.
+/// Lets the origin answer as soon as this many requests wait for another request's fetch.
 async fn release_when_waiting(world: &World, instances: &[Instance], requests: usize) {
     let waiting = || instances.iter().map(|it| it.shared().flights.waiting()).sum::<usize>();
     while waiting() < requests {
@@ -51,7 +51,7 @@ fn a_cold_key_is_fetched_once_whoever_asks() {
 fn who_comes_just_after_the_fetch_does_not_fetch_again() {
     on_redis(async |world| {
         let (one, other) = (world.instance(), world.instance());
-        // The other has looked, and not begun, when the first has fetched.
+        // The other instance has looked the response up, but has not begun to fetch when the first has finished.
         other.env.wire().hold("EVALSHA");
         let late = async {
             let got = other.get(A).await;
@@ -99,7 +99,7 @@ fn a_dead_leader_is_replaced() {
                 while alive.env.wire().count("EVALSHA") == 0 {
                     tokio::task::yield_now().await;
                 }
-                // Its lead has run out, as it does when nobody renews it.
+                // The lease has expired, as it does when nobody renews it.
                 for key in world.keys().await.iter().filter(|key| key.contains("}:f:")) {
                     world.tell(&["DEL", key]).await;
                 }
@@ -145,7 +145,7 @@ fn each_variant_is_fetched_once_although_the_first_who_leads_dies() {
             while waiting() < 30 {
                 tokio::task::yield_now().await;
             }
-            // Its lead has run out, as it does when nobody renews it.
+            // The lease has expired, as it does when nobody renews it.
             for key in world.keys().await.iter().filter(|key| key.contains("}:f:")) {
                 world.tell(&["DEL", key]).await;
             }
@@ -177,7 +177,7 @@ fn a_stalled_leader_is_replaced_after_the_configured_time() {
         let stalled = async { instances[0].send_only(get(A, &[])).await };
         let follow = async {
             world.origin.asked(1).await;
-            // The wall clock goes on while it waits.
+            // The wall clock advances while the request waits.
             let clock = async {
                 while world.origin.count() < 2 {
                     world.clock.advance(Duration::from_millis(50));
@@ -259,7 +259,8 @@ fn nobody_waits_for_what_could_not_be_stored() {
         let first = crowd(&instances, 10, &[]).await;
         assert!(first.iter().all(|got| got.text() == "mine" && !got.is_hit()));
         assert_eq!(world.origin.count(), 20);
-        // Now it is known: all of them go on at once, although the origin answers none of them yet.
+        // It is known now that the response cannot be stored: all requests go to the origin at once, although it has
+        // answered none of them yet.
         world.origin.hold();
         let (second, ()) = tokio::join!(crowd(&instances, 10, &[]), async {
             world.origin.asked(40).await;
@@ -362,7 +363,7 @@ fn those_who_insist_share_one_validation() {
         world.clock.advance_secs(3);
         world.origin.hold();
         let insist = [("cache-control", "no-cache")];
-        // What comes is newer than those who wait for it.
+        // The new response is newer than the requests that wait for it.
         world.origin.answers({
             let clock = world.clock.clone();
             move |_| {
@@ -412,7 +413,7 @@ fn a_purge_while_others_wait_is_not_undone() {
     });
 }
 
-/// A body whose second half comes only after `gate` says so.
+/// A body whose second half is sent only after `gate` is opened.
 fn halves(
     gate: tokio::sync::oneshot::Receiver<()>,
 ) -> impl futures_util::Stream<Item = Result<Bytes, BodyError>> {

@@ -1,4 +1,4 @@
-//! What is compressed on its way into the store.
+//! What is compressed before it is stored.
 
 use crate::support::exchange::{Got, request};
 use crate::support::on_redis;

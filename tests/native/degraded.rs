@@ -1,4 +1,5 @@
-//! Requests while Redis is gone, silent, read-only, full or closed: the origin answers, and the cache comes back.
+//! Requests while Redis is down, silent, read-only, full or refusing access: the origin answers, and the cache
+//! recovers.
 
 use crate::support::exchange::{Got, request};
 use crate::support::proxy::{Mode, Proxy};
@@ -11,7 +12,7 @@ const A: &str = "http://h/a";
 /// Longer than any backoff.
 const LONGEST: Duration = Duration::from_millis(5_200);
 
-/// The origin answered; says why the cache did not.
+/// Checks that the origin answered, and returns why the cache did not.
 fn passed(got: &Got) -> &str {
     assert_eq!((got.status, got.text()), (200, "hello"));
     assert!(!got.is_hit() && !got.is_stored(), "{got:?}");

@@ -1,4 +1,4 @@
-//! What the documents list is what there is.
+//! What the documents list is what exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,20 +27,20 @@ fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A source file without its tests and comments.
+/// A source file without its test module and comments.
 fn code(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The texts that stand in quotes behind one of these.
+/// The quoted texts that directly follow one of the markers.
 fn quoted_behind<'a>(code: &'a str, markers: &[&str]) -> Vec<&'a str> {
     let behind = markers.iter().flat_map(|marker| code.split(marker).skip(1));
     behind.filter_map(|rest| rest.split_once(['"', '\''])).map(|(text, _)| text).collect()
 }
 
-/// The details of `Cache-Status`, by the ways in which the code says them.
+/// The details of `Cache-Status` that occur in the code, in all the forms in which it sets them.
 fn details() -> BTreeSet<String> {
     let mut all = files("src/pipeline", ".rs");
     all.extend(
@@ -55,7 +55,7 @@ fn details() -> BTreeSet<String> {
                 .split('-')
                 .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
     };
-    // The scheme of a URL to be warmed, a directive, and the route that the API is.
+    // Also found, but not details: the scheme of a URL to warm, a directive, and the route name of the API.
     let mut found = BTreeSet::new();
     for file in all {
         let code = code(&file);
@@ -205,7 +205,7 @@ fn the_timer_of_systemd_ticks_with_the_first_token() {
     assert_eq!(String::from_utf8(said.stdout).unwrap(), "header = \"authorization: Bearer first\"");
 }
 
-/// What stands between `before` and `after`, wherever it does.
+/// The texts between `before` and `after`, at every occurrence.
 fn quoted<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
     text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0)).collect()
 }

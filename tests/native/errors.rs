@@ -1,4 +1,4 @@
-//! What a real server says when it cannot or will not, understood.
+//! Error replies of a real server, and how they are understood.
 
 use crate::support::entries::resource;
 use crate::support::server::RedisServer;
@@ -24,7 +24,7 @@ fn refused(reply: &Result<Vec<Value>, RedisError>, word: &str) {
     }
 }
 
-/// An error is an answer: the connection stays.
+/// An error is a reply: the connection stays open.
 async fn still_connected(instance: &Instance) {
     let _ = call(instance, "PING", &[]).await;
     assert_eq!(instance.env.wire().opened(), 1);
@@ -125,7 +125,7 @@ fn a_server_that_is_loading_is_unavailable() {
             world.tell(&["SAVE"]).await;
             world.server.file("dump.rdb")
         };
-        // Ten milliseconds a key: it loads for longer than the test runs.
+        // Each key takes ten milliseconds: loading takes longer than the test.
         let options =
             ["--save", "", "--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024"];
         let server = RedisServer::start_with(&options, &[("dump.rdb", &file)], "Loading RDB");
@@ -142,7 +142,7 @@ fn a_server_busy_with_a_script_is_unavailable() {
         world.tell(&["CONFIG", "SET", "busy-reply-threshold", "1"]).await;
         let instance = world.instance();
         assert!(call(&instance, "PING", &[]).await.is_ok());
-        // Runs until it is killed.
+        // The script runs until it is killed.
         let looping = world.instance();
         let endless = call(&looping, "EVAL", &["while true do end", "0"]);
         let asking = async {

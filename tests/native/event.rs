@@ -1,4 +1,4 @@
-//! Messages from the channel: done once, counted, retried.
+//! Messages from the channel: handled once, counted, retried.
 
 use crate::support::entries::resource;
 use crate::support::proxy::{Mode, Proxy};
@@ -124,7 +124,7 @@ fn a_message_whose_claim_was_sent_again_is_done() {
         gateway.put("/a", &["news"], "a").await;
         assert_eq!(handle(&subscriber.app, &purge_message("before")).await, Handled::Done);
         gateway.put("/a", &["news"], "a").await;
-        // The claim is set, and the answer lost with the connection.
+        // The claim is set, but its reply is lost with the connection.
         proxy.set(Mode::LoseReply);
         assert_eq!(handle(&subscriber.app, &purge_message("1")).await, Handled::Done);
         assert!(!there(&gateway).await);
@@ -197,7 +197,7 @@ fn what_nobody_listens_for_is_done_at_once() {
         let instance = world.instance();
         assert_eq!(handle(&instance.app, &warm_message("1")).await, Handled::Done);
         assert_eq!(world.origin.count(), 1);
-        // A user who may not publish there is none to hand over either.
+        // A user who may not publish on that channel does not pass messages on either.
         world
             .tell(&["ACL", "SETUSER", "some", "on", ">p", "~*", "+@all", "resetchannels", "&spindrift"])
             .await;

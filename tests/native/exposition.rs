@@ -1,4 +1,4 @@
-//! What Prometheus gets: read as strictly as its format is written (exposition format 0.0.4).
+//! What Prometheus gets, parsed as strictly as its format is specified (exposition format 0.0.4).
 
 use crate::permissions::documented_user;
 use crate::support::exchange::{get, request};
@@ -48,7 +48,7 @@ struct Family {
     samples: Vec<(String, Sample)>,
 }
 
-/// Reads the whole text, or says at which line it is no such text.
+/// Parses the whole text; panics at the first line that is not valid.
 fn parse(text: &str) -> BTreeMap<String, Family> {
     assert!(text.ends_with('\n'), "the last line has an end too");
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
@@ -123,7 +123,7 @@ fn quoted(text: &str) -> (String, &str) {
     panic!("no end of {text}")
 }
 
-/// Conventions: the prefix, base units, `_total` of counters alone; buckets that add up.
+/// Conventions: the prefix, base units, `_total` for counters only; buckets that add up.
 fn check(name: &str, family: &Family) {
     assert!(
         name.starts_with("spindrift_") && name.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
@@ -182,7 +182,7 @@ fn value(families: &BTreeMap<String, Family>, name: &str, labels: &[(&str, &str)
     found.unwrap_or_else(|| panic!("{name} {labels:?} is missing: {family:?}")).1.1
 }
 
-/// An instance lives until it has sent them, and some hosts use each for one request.
+/// An instance lives until it has sent its counts, and some hosts use each instance for one request.
 #[test]
 fn counts_are_gathered_for_a_short_while_the_first_time() {
     on_redis(async |world| {
@@ -320,7 +320,7 @@ fn who_waits_for_a_fetch_is_seen() {
     });
 }
 
-/// Without waiting for what goes on behind other requests.
+/// Calls without waiting for the background work of other requests.
 async fn call_only(instance: &Instance) -> String {
     let bearer = format!("Bearer {TOKEN}");
     let fields = [("authorization", bearer.as_str())];

@@ -1,4 +1,4 @@
-//! Following topics: what is heard, in which order, and when a gap is told.
+//! Following topics: which events and gaps a reader gets, and in which order.
 
 use crate::support::env::TestEnv;
 use crate::support::proxy::{Mode, Proxy};
@@ -31,7 +31,7 @@ async fn follow(instance: &Instance, names: &[&str], from: Option<&str>) -> Foll
     follower
 }
 
-/// The next things heard, so many or more. However long the feeds rest, their time is over.
+/// The next news, at least this many. The clock advances, so that no feed is still pausing.
 async fn hear(world: &World, follower: &mut Follower<TestEnv>, count: usize) -> Vec<Heard> {
     let mut heard = Vec::new();
     while heard.len() < count {
@@ -41,7 +41,7 @@ async fn hear(world: &World, follower: &mut Follower<TestEnv>, count: usize) -> 
     heard
 }
 
-/// Each as its data, or `gap`.
+/// Each event as its data, a gap as `gap`.
 fn words(heard: &[Heard]) -> Vec<String> {
     let word = |heard: &Heard| match &heard.news {
         News::Event(event) => event.data.clone(),
@@ -114,7 +114,7 @@ fn several_topics_are_heard_in_the_order_of_their_events() {
         for (name, data) in [("b", "1"), ("a", "2"), ("c", "3"), ("a", "4"), ("b", "5")] {
             ids.push((publish(&publisher, name, data).await, name, data));
         }
-        // Of two topics events may have the same id.
+        // Events of two topics may have the same id.
         ids.sort_by_key(|(id, name, _)| (*id, *name));
         let expected: Vec<&str> = ids.iter().map(|(_, _, data)| *data).collect();
         let mut follower = follow(&reader, &["a", "b", "c"], Some(&start)).await;
@@ -135,7 +135,7 @@ fn what_was_read_of_one_topic_before_all_were_is_heard_later() {
     on_redis(async |world| {
         let instance = world.instance();
         publish(&instance, "a", "1").await;
-        // Redis knows the script from here on, so that both topics are asked for in one turn.
+        // Redis knows the script from now on, so that both topics are read in one command.
         follow(&instance, &["a"], None).await;
         world.tell(&["SET", &key("b"), "of another type", "EX", "99"]).await;
         let wanted = ["a", "b"].map(|name| (topic(name), Some(Position::Earliest)));
@@ -192,7 +192,7 @@ async fn redis_millis(world: &World) -> u64 {
     seconds * 1000 + micros / 1000
 }
 
-/// What idling for `max_age` does: the events are gone, and what is known of the topic is not.
+/// What happens when a topic idles for `max_age`: the events expire, but its state remains.
 async fn expire(world: &World) {
     world.tell(&["UNLINK", &key("t")]).await;
 }
@@ -230,7 +230,7 @@ fn a_topic_that_nobody_knows_any_more_is_a_gap_even_where_it_came_to_be_again() 
         let mut known = follow(&instance, &["t"], Some(&heard[0].cursor)).await;
         assert_eq!(words(&known.heard_now()), [""; 0], "told once");
 
-        // A server that knows nothing may give the same id again within the same millisecond.
+        // A server that has lost everything may assign the same id again within the same millisecond.
         let before = from.split('-').next().unwrap().to_owned();
         while redis_millis(world).await <= before.parse().unwrap() {}
         publish(&instance, "t", "2").await;
@@ -246,7 +246,7 @@ fn a_server_that_lost_the_newest_events_is_a_gap() {
     on_redis(async |world| {
         let instance = world.instance();
         publish(&instance, "t", "1").await;
-        // What a failover does to a replica that lags: the reader has seen an id that is not there.
+        // After a failover to a replica that lags: the reader has seen an id that no longer exists.
         let lost = EventId::new(u64::MAX / 2, 7).to_string();
         let mut follower = follow(&instance, &["t"], Some(&lost)).await;
         assert_eq!(follower.honest_cursor().unwrap(), "earliest");
@@ -369,14 +369,15 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Whatever is trimmed and expires in between: what a reader hears without a gap follows without one.
+/// Whatever is trimmed or expires in between: without a gap, each event that a reader gets follows directly on the
+/// previous one.
 #[test]
 fn in_random_histories_nothing_is_missed_without_a_gap() {
     property(40, &proptest::collection::vec(step(), 1..40), &async |world: &World, steps: Vec<Step>| {
         let publisher = world.instance();
         let instance = world.instance();
         let mut published = 0u32;
-        // Of each reader: its cursor, and the number it has to hear next.
+        // For each reader: its cursor, and the number that it has to get next.
         let start = follow(&instance, &["t"], None).await.cursor().unwrap();
         let mut readers = vec![(start, 0u32); 3];
         for step in steps {
@@ -408,7 +409,7 @@ fn in_random_histories_nothing_is_missed_without_a_gap() {
                             }
                         }
                     }
-                    // A gap at the end means that all there was has expired.
+                    // A gap at the end means that all remaining events have expired.
                     *next = if gap { published } else { *next };
                 }
             }

@@ -1,4 +1,4 @@
-//! The fuzz targets over their corpus, and over some variations of it. cargo-fuzz finds more, in more time.
+//! The fuzz targets on their corpora, and on some variations of these. Given more time, cargo-fuzz finds more.
 
 #[path = "../../fuzz/src/targets/mod.rs"]
 #[allow(unreachable_pub, reason = "it is the library of another crate")]
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 use std::path::PathBuf;
 
-/// How many variations of its corpus each target gets.
+/// How many variations of its corpus each target is given.
 const VARIATIONS: usize = 300;
 
 fn directory() -> PathBuf {
@@ -23,10 +23,10 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-/// Bytes that mean something to one parser or another.
+/// Bytes that have a meaning for one parser or another.
 const ODD: &[u8] = b"\0\n\r\",;:=*%&-/.\xff 09aZ";
 
-/// SplitMix64, so that what fails fails again.
+/// SplitMix64, so that a failure can be reproduced.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! The purge ledger: what is purged stays purged, whatever Redis loses, and costs little.
+//! The purge ledger: what was purged stays purged, whatever Redis loses, and this costs little.
 
 use crate::support::{Instance, PREFIX, World, on_redis};
 use spindrift::purge::{MAX_TARGETS, Purge};
@@ -30,7 +30,7 @@ fn a_lost_head_leaves_nothing_purged_servable() {
         one.purge_tag("news").await;
         drop_head(world).await;
         assert!(!there(&one, "/a").await && !there(&other, "/a").await);
-        // Somebody begins another ledger, and purges in it up to the same number.
+        // A new ledger begins, and reaches the same number.
         one.put("/b", &[], "b").await;
         one.purge_tag("other").await;
         assert!(!there(&one, "/a").await && !there(&other, "/a").await);
@@ -186,7 +186,7 @@ fn after_a_purge_each_instance_reads_what_is_new_once() {
         }
         assert_eq!(found, ["MGET ZRANGEBYSCORE", "MGET", "MGET"]);
         one.purge_tag("more").await;
-        // Were anything but the delta read, this would be it.
+        // If more than the new entries were read, it would notice this.
         world.tell(&["ZREMRANGEBYRANK", Keys::new(PREFIX).ledger_entries().as_str(), "0", "99"]).await;
         assert!(there(&other, "/a").await);
         assert_eq!(other.env.wire().take_commands(), ["MGET", "ZRANGEBYSCORE"]);

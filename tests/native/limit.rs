@@ -1,4 +1,4 @@
-//! The limiter on a real Redis: what is let through, given back, blocked and forgotten.
+//! The limiter on a real Redis: what is admitted, refunded, blocked and forgotten.
 
 use crate::support::{Instance, World, on_redis};
 use futures_util::future::join_all;
@@ -15,7 +15,7 @@ fn units(units: u32) -> NonZeroU32 {
     NonZeroU32::new(units).unwrap()
 }
 
-/// A policy of `limit` in so many milliseconds.
+/// A policy with `limit` units per `millis` milliseconds.
 pub(crate) fn policy(name: &str, algorithm: Algorithm, limit: u32, millis: u64) -> Policy {
     let quota = Quota::new(units(limit), Duration::from_millis(millis)).unwrap();
     Policy::new(name, algorithm, quota).unwrap()
@@ -68,7 +68,7 @@ fn is_exhausted(standing: &Standing) -> bool {
 }
 
 impl World {
-    /// The one key that ends so.
+    /// The single key with this ending.
     async fn state(&self, end: &str) -> String {
         let keys: Vec<String> = self.keys().await.into_iter().filter(|key| key.ends_with(end)).collect();
         assert_eq!(keys.len(), 1, "{keys:?}");
@@ -141,7 +141,7 @@ fn a_cost_that_never_fits_is_another_answer_than_not_now() {
     });
 }
 
-/// A bucket of five that fills by one a second, as a table.
+/// A bucket of five units that refills by one unit per interval, as a table.
 #[test]
 fn gcra_counts_as_its_table_says() {
     on_redis(async |world| {
@@ -149,7 +149,7 @@ fn gcra_counts_as_its_table_says() {
         let quota = Quota::new(units(1), Duration::from_secs(100)).unwrap().with_burst(units(5)).unwrap();
         let policy = Policy::new("p", Algorithm::Gcra, quota).unwrap();
         let mut clock = 0;
-        // Hundreds of seconds in place of seconds, so that the time the test takes does not count.
+        // The interval is a hundred seconds, so that the duration of the test does not matter.
         for (at, cost, remaining, retry) in [
             (0, 1, 4, None),
             (0, 1, 3, None),
@@ -171,7 +171,7 @@ fn gcra_counts_as_its_table_says() {
             clock = at;
             let standing = instance.ask(&policy, cost).await;
             assert_eq!(left(&standing), remaining, "{cost} at {at}");
-            // The test takes some time itself: rounded up to ten seconds.
+            // The test itself takes some time: rounded up to ten seconds.
             let tens = standing.verdict.retry_after().map(|retry| retry.as_secs().div_euclid(10) * 10 + 10);
             assert_eq!(tens, retry, "{cost} at {at}");
         }
@@ -337,7 +337,7 @@ fn what_was_taken_twice_is_given_back_twice_where_another_refuses() {
         assert!(instance.all(&[(&full, "other")]).await.allowed);
         for algorithm in [Algorithm::Gcra, Algorithm::Window, Algorithm::Log] {
             let policy = policy("p", algorithm, 3, HOUR);
-            // A fresh instance: it does not know yet that the other is full.
+            // A new instance, which does not know yet that the other limit is exhausted.
             let asking = world.instance();
             assert!(!asking.all(&[(&policy, "me"), (&policy, "me"), (&full, "other")]).await.allowed);
             asking.env.settle().await;
@@ -399,13 +399,13 @@ fn a_refusal_is_remembered_for_a_moment_and_redis_is_not_asked_again() {
             assert!(is_allowed(&instance.ask(&policy, 1).await), "a smaller cost may fit: it is asked");
             assert!(is_exhausted(&instance.ask(&policy, 1).await));
             assert!(is_allowed(&instance.ask(&policy, 0).await), "and nothing always does");
-            // Given back elsewhere: noticed within a second.
+            // Refunded by another instance: noticed within a second.
             other.refund(&policy, 2).await;
             assert_eq!(instance.ask(&policy, 1).await.source, Source::Memory);
             world.clock.advance(Duration::from_millis(1000));
             assert!(is_allowed(&instance.ask(&policy, 1).await));
         }
-        // A slot may become free at any time.
+        // A slot may become free at any time, so a refusal is not remembered.
         let slots = policy("p", Algorithm::Concurrency, 1, HOUR);
         instance.ask(&slots, 1).await;
         for _ in 0..2 {
@@ -433,7 +433,7 @@ fn a_clock_that_stepped_back_locks_nobody_out_for_longer_than_a_period() {
         let instance = world.instance();
         let gcra = policy("p", Algorithm::Gcra, 10, HOUR);
         instance.ask(&gcra, 1).await;
-        // As if the clock had stood a day later when it was written.
+        // As if it had been written by a clock that was a day ahead.
         world.gcra_passes("p", -86_400_000).await;
         let standing = instance.ask(&gcra, 1).await;
         assert!(standing.verdict.retry_after().unwrap() <= Duration::from_secs(360), "{standing:?}");
@@ -477,7 +477,7 @@ fn a_key_that_never_ends_heals() {
             assert_ne!(world.ask::<i64>(&["PTTL", &key]).await, -1, "{algorithm:?}");
             world.tell(&["UNLINK", &key]).await;
         }
-        // Whoever would be refused for ever is not.
+        // No request is refused for ever: a key without a time to live gets one again, even when it refuses.
         let gcra = policy("p", Algorithm::Gcra, 10, HOUR);
         instance.penalty(&gcra, 10).await;
         world.gcra_passes("p", -86_400_000_000).await;
@@ -505,7 +505,7 @@ fn a_window_fades_after_it_has_rolled_over() {
         let parts: Vec<u64> = state.split(':').map(|part| part.parse().unwrap()).collect();
         let windows_ago = |count: u64| format!("{}:{}:{}:{}", parts[0], parts[1] - count, parts[2], parts[3]);
         world.tell(&["SET", &key, &windows_ago(1), "KEEPTTL"]).await;
-        // How far we are into the day decides how much of yesterday counts.
+        // The time of day determines how much of yesterday still counts.
         let time: (u64, u64) = world.ask(&["TIME"]).await;
         let faded = (time.0 * 1000 + time.1 / 1000) % 86_400_000 * 100 / 86_400_000;
         let now = left(&instance.peek(&policy, 1).await);
@@ -582,7 +582,7 @@ fn a_slot_is_held_until_it_is_let_go_renewed_or_its_time_is_over() {
         let refused = limiter.check(&demand).await;
         assert!(!refused.allowed && limiter.hold(&demand, &refused).is_empty());
 
-        // The time of the second is over, were it not renewed: the first is what ends.
+        // The lease of the second slot ends earlier now; renewing it moves the end again.
         let key = world.state(":concurrency:p").await;
         let score =
             async |request: &str| -> f64 { world.ask(&["ZSCORE", &key, &format!("{request}:1")]).await };
@@ -596,7 +596,7 @@ fn a_slot_is_held_until_it_is_let_go_renewed_or_its_time_is_over() {
         drop(held);
         instance.env.settle().await;
         assert_eq!(left(&limiter.peek(&demand).await.standings[0]), 1);
-        // A crash: nobody lets go.
+        // A crash: the slot is not released.
         world.tell(&["ZINCRBY", &key, "-3700000000", &format!("{}:1", second.request)]).await;
         assert_eq!(left(&limiter.peek(&demand).await.standings[0]), 2);
         std::mem::forget(kept);

@@ -1,5 +1,5 @@
 //! Property: the script that counts in Redis and the arithmetic in Rust agree on random histories, to the
-//! microsecond. Only the clock of the script is replaced, and how long its keys outlive what they count.
+//! microsecond. Two things in the script are replaced: its clock, and how long its keys outlive what they count.
 
 use crate::support::{World, property};
 use proptest::collection::vec;
@@ -9,19 +9,19 @@ use spindrift::limit::{Algorithm, MAX_UNITS, Policy, Quota};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// The beginning of some window or other.
+/// Some time within a window.
 const START: u64 = 1_700_000_000_123_456;
 
 #[derive(Clone, Debug)]
 struct Step {
-    /// How far the clock goes, in microseconds; back too.
+    /// How far the clock moves, in microseconds; negative moves it back.
     by: i64,
     act: Act,
-    /// The cost for each policy.
+    /// The cost under each policy.
     costs: [u64; 4],
-    /// The request: the same one comes again.
+    /// The request; names repeat.
     name: u8,
-    /// Limits may change in between: which of the two quotas holds.
+    /// Which of the two quotas applies, as limits may change between requests.
     other: bool,
 }
 
@@ -73,11 +73,11 @@ fn policies(quota: Quota, burst: u32, shadow: bool) -> [Policy; 4] {
     ]
 }
 
-/// What the script says at `now`.
+/// The result of the script at `now`.
 async fn in_redis(world: &World, now: u64, step: &Step, policies: &[Policy]) -> Vec<i64> {
     let clock = format!("{{'{}', '{}'}}", now / 1_000_000, now % 1_000_000);
     let script = spindrift::limit::script().source().replace("redis.call('TIME')", &clock);
-    // Keys expire by Redis's own clock: no test is too slow for this.
+    // Keys expire by the real clock of Redis: they must outlive even a slow test.
     let script = script.replace("local GRACE = 1000 ", "local GRACE = 600000 ");
     assert!(script.contains(&clock) && script.contains("GRACE = 600000"));
     let mut words = vec!["EVAL".to_owned(), script, (2 * policies.len()).to_string()];
@@ -99,7 +99,7 @@ async fn in_redis(world: &World, now: u64, step: &Step, policies: &[Policy]) -> 
     world.ask(&words.iter().map(String::as_str).collect::<Vec<_>>()).await
 }
 
-/// What the arithmetic says.
+/// The result of the arithmetic.
 fn in_rust(states: &mut [Option<State>; 4], now: u64, step: &Step, policies: &[Policy]) -> Vec<i64> {
     let name = format!("n{}", step.name);
     let asked = policies.iter().zip(states.iter()).zip(step.costs).map(|((policy, state), cost)| {
@@ -143,7 +143,7 @@ fn the_script_and_the_arithmetic_agree_to_the_microsecond() {
 #[test]
 fn numbers_of_any_size_are_exact_in_the_script_too() {
     let limit = prop_oneof![1u32..20, 1..=MAX_UNITS];
-    // Of some, several come in a microsecond.
+    // With some of these quotas, several units are replenished per microsecond.
     let millis = prop_oneof![1u64..4, 1u64..=365 * 86_400_000];
     let costs = vec((0..=MAX_UNITS, 0u32..1_000_000), 1..6);
     property(256, &(limit, millis, burst(), costs), &async |world, (limit, millis, burst, costs)| {

@@ -1,4 +1,4 @@
-//! Limits in the request path: what clients are told, what counts, and what holds without Redis.
+//! Limits in the request path: what clients are told, what is counted, and what applies without Redis.
 
 use crate::support::exchange::{Got, get, request};
 use crate::support::origin::reply;
@@ -14,10 +14,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 const A: &str = "http://h/a";
-/// Longer than any backoff, and than anything is remembered.
+/// Longer than any backoff, and than anything that an instance remembers.
 const LONGEST: Duration = Duration::from_millis(5_200);
 
-/// One limit that every route has.
+/// One limit that applies to every route.
 fn limited(keys: &str) -> String {
     format!("limits = [\"a\"]\n[[limit]]\nname = \"a\"\n{keys}\n")
 }
@@ -28,7 +28,7 @@ const TWO_AN_HOUR: &str = "limit = 2\nperiod = \"1h\"";
 const PATIENT: &str = "[redis]\ntimeout = \"1m\"\nconnect_timeout = \"1m\"\n";
 
 impl World {
-    /// An instance that counts what it decides.
+    /// An instance with metrics, which counts its decisions.
     fn counting(&self, file: &str) -> Instance {
         self.counting_at(&self.server.url(), file)
     }
@@ -211,7 +211,7 @@ fn a_forwarded_address_counts_only_from_a_trusted_proxy() {
         let instance = world.limited(&one);
         assert_eq!(instance.get_with(A, &from("10.0.0.1:1", "1.1.1.1")).await.status, 200);
         assert_eq!(instance.get_with(A, &from("10.0.0.1:1", "2.2.2.2")).await.status, 429);
-        // The last is the host's: whoever sends his own is not believed.
+        // The last address is the host's: an address that the client sends is not believed.
         let spoofed = [("spin-client-addr", "9.9.9.9:1"), ("spin-client-addr", "10.0.0.1:1")];
         assert_eq!(instance.get_with(A, &spoofed).await.status, 429);
     });
@@ -437,7 +437,7 @@ fn exactly_the_limit_is_let_through_on_several_instances_at_once() {
 
 const ONE_AT_ONCE: &str = "algorithm = \"concurrency\"\nlimit = 1\nkey = []";
 
-/// From now on the origin gives a first piece of content, and the last one when the test says so.
+/// From now on the origin sends a first piece of content, and the last one when the test says so.
 fn gives_in_two(world: &World) -> Rc<Notify> {
     let more = Rc::new(Notify::new());
     let wait = Rc::clone(&more);
@@ -520,7 +520,7 @@ fn a_slot_is_renewed_while_its_request_goes_on() {
         };
         let renewed = async |instance: &Instance| {
             let before = score().await;
-            // No deadline of a call to Redis: what is said in between must not be taken for an outage.
+            // Only these waits expire, not the deadlines of calls to Redis, which would be taken for an outage.
             while score().await == before {
                 instance.env.expire_waits_of(Duration::from_secs(11));
             }
@@ -572,7 +572,7 @@ fn who_is_refused_as_the_first_of_many_lets_another_lead() {
         };
         assert_eq!(ask(&one, "http://h/first", "a").await.status, 200);
         one.env.settle().await;
-        // One after the other: nobody waits for whom was refused.
+        // One request after the other: a request does not wait for one that was refused.
         assert_eq!(ask(&one, "http://h/x", "a").await.status, 429);
         one.env.settle().await;
         other.env.wire().take_commands();
@@ -580,7 +580,7 @@ fn who_is_refused_as_the_first_of_many_lets_another_lead() {
         assert_eq!((got.status, got.is_stored()), (200, true));
         let lookups = other.env.wire().take_commands().iter().filter(|command| *command == "MGET").count();
         assert!(lookups <= 2, "it looks again, and does not wait: {lookups}");
-        // At once.
+        // All requests at the same time.
         let all =
             [ask(&one, "http://h/y", "a"), ask(&one, "http://h/y", "c"), ask(&other, "http://h/y", "d")];
         let statuses: Vec<u16> = join_all(all).await.iter().map(|got| got.status).collect();

@@ -25,7 +25,7 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A lease of a minute on `lock`.
+/// A demand for a lease of one minute on `lock`.
 pub(crate) fn demand(lock: &str, by: &str) -> Demand {
     Demand::new(name(lock), owner(by), LeaseTime::new(secs(60)).unwrap())
 }
@@ -49,7 +49,7 @@ async fn release(instance: &Instance, lock: &str, by: &str) -> Released {
     locks(instance).release(&name(lock), &owner(by)).await.unwrap()
 }
 
-/// Lets the lease of `by` end, as if its time had come.
+/// Lets the lease of `by` expire.
 async fn end(world: &World, lock: &str, by: &str) {
     let key = Keys::new(PREFIX).lock(lock);
     let lease: String = world.ask(&["HGET", key.as_str(), by]).await;
@@ -113,7 +113,7 @@ fn fences_grow_even_when_the_last_one_was_lost() {
         let key = Keys::new(PREFIX).lock_fence("a");
         let mut last = granted(&instance, &demand("a", "0")).await.fence;
         for (round, by) in ["1", "2", "3"].into_iter().enumerate() {
-            // While the lock is held, and while it is free.
+            // The key is lost once while the lock is held, and otherwise while it is free.
             if round == 1 {
                 end(world, "a", "1").await;
                 world.tell(&["DEL", key.as_str()]).await;
@@ -135,12 +135,12 @@ fn fences_grow_when_the_clock_was_set_back() {
         let key = Keys::new(PREFIX).lock_fence("a");
         let lease = granted(&instance, &demand("a", "one")).await;
         release(&instance, "a", "one").await;
-        // What a clock that was an hour ahead gave out.
+        // A fence that was issued while the clock was an hour ahead.
         let ahead = lease.fence.get() + 3_600_000_000;
         world.tell(&["SET", key.as_str(), &ahead.to_string(), "PX", "100000"]).await;
         let next = granted(&instance, &demand("a", "one")).await.fence;
         assert_eq!(next.get(), ahead + 1);
-        // With the last one lost as well, the fence of a lease that stands is what is known.
+        // The last fence is lost too: what remains is the fence of a lease that is still stored.
         world.tell(&["DEL", key.as_str()]).await;
         end(world, "a", "one").await;
         assert_eq!(granted(&instance, &demand("a", "other")).await.fence.get(), ahead + 2);
@@ -426,7 +426,7 @@ fn after_a_lost_answer_the_same_owner_goes_on() {
         let (lost, ()) = join(locks(&one).acquire(&demand_one), expire).await;
         let error = lost.unwrap_err();
         assert!(matches!(error, RedisError::TimedOut(_)) && !error.was_not_carried_out(), "{error:?}");
-        // Whether it arrived or not, asking again as the same owner is right.
+        // Whether it arrived or not, asking again as the same owner is correct.
         let lease = granted(&other, &demand("a", "one")).await;
         assert_eq!(granted(&other, &demand("a", "one")).await.fence, lease.fence);
         assert!(other.env.now() == world.clock.now());

@@ -1,8 +1,8 @@
 //! The library's Redis behaviour, natively, on a real redis-server.
 //!
 //! Every test starts a server of its own (`SPINDRIFT_REDIS_SERVER`, else `redis-server` or `valkey-server` on
-//! `PATH`); without one they fail. `SPINDRIFT_SKIP_REDIS=1` leaves all of them out. Time is moved by hand and
-//! deadlines are ended by hand: nothing here sleeps or measures.
+//! `PATH`), and fails if there is none. `SPINDRIFT_SKIP_REDIS=1` leaves all of them out. Clocks and deadlines are
+//! moved by hand: no test sleeps or measures time.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod agreement;

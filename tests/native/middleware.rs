@@ -1,4 +1,4 @@
-//! The cache as middleware: what the next component is asked, and what becomes of its answers.
+//! The cache as middleware: which requests the next component gets, and how its responses are treated.
 
 use crate::support::exchange::{get, request};
 use crate::support::on_redis;
@@ -11,7 +11,7 @@ use spindrift::pipeline;
 
 const URL: &str = "https://shop.example:8443/a%2Fb?q=1&utm_source=x";
 
-/// What Spin 4.1 says of a request, after what a client said under the same names.
+/// The fields that Spin 4.1 adds to a request, after those that a client sent under the same names.
 const SPIN: [(&str, &str); 8] = [
     ("spin-path-info", "/forged"),
     ("spin-path-match-id", "forged"),
@@ -141,8 +141,9 @@ fn reserved_paths_do_not_reach_the_next_component() {
     });
 }
 
-/// A component often does not say how long its content is. What ends at once leaves as a whole all the same, with
-/// a length: the mark of its end would be a small packet of its own, which a client acknowledges late.
+/// A component often does not declare the length of its content. If the content ends at once, it is sent as a whole,
+/// with a length: otherwise the end of the chunks would be a small packet of its own, which a client acknowledges
+/// late.
 #[test]
 fn content_of_unknown_length_that_ends_at_once_is_whole_and_a_stream_goes_on() {
     on_redis(async |world| {

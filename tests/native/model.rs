@@ -1,12 +1,11 @@
-//! Random histories against a simple model of what may be served.
+//! Random histories against a simple model of which responses may be served.
 //!
 //! Every resource has a version, which the origin counts up. Three rules hold whatever happens in between,
 //! evictions and lost ledgers included:
 //!
-//! 1. Nothing older than the version at the last acknowledged purge is served.
-//! 2. What is served without asking the origin was current within its lifetime, and is not older than the
-//!    version at the last soft purge.
-//! 3. What the origin was asked for is what the origin has.
+//! 1. No version older than at the last acknowledged purge is served.
+//! 2. A response from the cache was current within its lifetime, and not older than at the last soft purge.
+//! 3. A response from the origin is the version that the origin has.
 
 mod step;
 
@@ -23,16 +22,16 @@ use std::rc::Rc;
 use std::time::Duration;
 use step::{Step, step};
 
-/// One plain, one below it, one that varies, one whose body comes in pieces.
+/// A plain path, one below it, one that varies, and one whose body is stored in pieces.
 const PATHS: [&str; 4] = ["/a", "/a/b", "/vary", "/large"];
 const LIFETIME: u64 = 60;
 const INSTANCES: usize = 3;
 
-/// What the origin has, and what was promised about it.
+/// The versions at the origin, and what was promised about them.
 struct Resource {
-    /// When each version came.
+    /// When each version appeared.
     since: Vec<Timestamp>,
-    /// The version at the last purge, and at the last soft one.
+    /// The version at the last purge, and at the last soft purge.
     hard: usize,
     soft: usize,
 }
@@ -61,7 +60,7 @@ impl Model {
         }
     }
 
-    /// What may be served now, before a request begins.
+    /// What may be served to a request that begins now.
     fn promise(&self, path: usize) -> Promise {
         let resource = &self.resources[path];
         Promise { oldest: resource.hard, oldest_fresh: resource.soft, current: self.current(path) }
@@ -81,7 +80,7 @@ struct History<'a> {
     model: Rc<RefCell<Model>>,
 }
 
-/// The content: version, field varied on, and for one resource enough to come in pieces.
+/// The content: the version, the field varied on, and for one path enough bytes to be stored in pieces.
 fn content(path: usize, version: usize, accept: &str) -> String {
     let filling = if PATHS[path] == "/large" { "x".repeat(600_000) } else { String::new() };
     format!("{version} {accept} {filling}")
@@ -145,8 +144,8 @@ impl History<'_> {
         }
     }
 
-    /// A request that goes to the origin takes until `meanwhile` is over; what it brings is as old as its
-    /// beginning.
+    /// A request to the origin that takes until `meanwhile` is done; the response is as old as the beginning of the
+    /// request.
     async fn slowly(&self, instance: usize, path: usize, meanwhile: &Step) {
         let promise = self.model.borrow().promise(path);
         let (instance, asked) = (self.instance(instance), self.world.origin.count());
@@ -206,7 +205,7 @@ impl History<'_> {
         assert!(version >= promise.oldest, "purged: {version}, {promise:?}");
         if got.is_hit() {
             assert!(version >= promise.oldest_fresh, "purged softly: {version}, {promise:?}");
-            // It was current until the next one came.
+            // A version was current until the next one appeared.
             let replaced = model.resources[path].since.get(version + 1).copied();
             let age = replaced.map_or(Duration::ZERO, |replaced| self.world.clock.now().since(replaced));
             assert!(age < Duration::from_secs(LIFETIME), "no longer fresh: {version}, {age:?}");
@@ -245,7 +244,7 @@ fn purges_and_fetches_of_many_instances_at_once_never_serve_what_was_purged() {
         let instances = (0..INSTANCES).map(|_| Rc::new(world.instance())).collect();
         let history = History { world, instances: RefCell::new(instances), model };
         for (instance, path, by) in rounds {
-            // The purge and the requests race; afterwards nobody finds anything older than the purge.
+            // The purge and the requests race; afterwards nothing older than the purge is served.
             history.take(&Step::Change { path }).await;
             let requests = async {
                 for number in 0..INSTANCES {

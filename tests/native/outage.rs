@@ -1,4 +1,4 @@
-//! Redis gone, silent or deaf: bounded waits, backoff, and coming back.
+//! Redis down, silent or unresponsive: bounded waits, backoff, and recovery.
 
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::{Instance, World, on_redis};
@@ -15,7 +15,7 @@ async fn ping(instance: &Instance) -> Result<Vec<Value>, RedisError> {
     instance.redis().call("PING", vec![]).await
 }
 
-/// A call that goes to a server which does not answer it, ended at its deadline.
+/// A call to a server that does not answer; it ends at its deadline.
 async fn ping_in_vain(proxy: &Proxy, instance: &Instance) -> Result<Vec<Value>, RedisError> {
     let heard = proxy.heard();
     let expire = async {
@@ -25,7 +25,7 @@ async fn ping_in_vain(proxy: &Proxy, instance: &Instance) -> Result<Vec<Value>, 
     join(ping(instance), expire).await.0
 }
 
-/// How long the client leaves the server alone from now on.
+/// How long the client will not try the server again.
 async fn rest(instance: &Instance) -> Duration {
     match ping(instance).await {
         Err(RedisError::Down { retry_in, .. }) => retry_in,
@@ -43,7 +43,7 @@ fn answered(reply: &Result<Vec<Value>, RedisError>) -> bool {
     reply.as_ref().is_ok_and(|values| *values == [Value::Status("PONG".to_owned())])
 }
 
-/// Surely nothing was sent.
+/// The error says that certainly nothing was sent.
 fn not_connected(reply: &Result<Vec<Value>, RedisError>, reason: &str) -> bool {
     matches!(reply, Err(error @ RedisError::NotConnected(_)) if error.reason() == reason && error.was_not_carried_out())
 }

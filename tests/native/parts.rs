@@ -1,4 +1,4 @@
-//! Parts of a response that is not stored as a whole: kept, put together, made complete, discarded.
+//! Parts of a response that is not stored as a whole: stored, combined, completed, discarded.
 
 use crate::support::exchange::{Got, get};
 use crate::support::origin::{Outcome, reply, streamed};
@@ -19,7 +19,7 @@ pub(crate) fn thousand(world: &World) -> (Instance, Representation) {
     (world.instance(), Representation::of(world, content(1000, 0), "\"1\""))
 }
 
-/// Stores these parts, each of which must come from the origin.
+/// Requests these parts, each of which must come from the origin and be stored.
 pub(crate) async fn put(instance: &Instance, parts: &[&str]) {
     for part in parts {
         let got = range(instance, part).await;
@@ -27,7 +27,7 @@ pub(crate) async fn put(instance: &Instance, parts: &[&str]) {
     }
 }
 
-/// How much of it is stored: the parts that answer without the origin.
+/// Whether this range is answered without the origin.
 pub(crate) async fn answers(instance: &Instance, range: &str) -> bool {
     let fields = [("range", range), ("cache-control", "only-if-cached")];
     instance.get_with(A, &fields).await.status == 206
@@ -178,7 +178,7 @@ fn a_client_that_has_the_whole_gets_304_and_the_whole_is_stored_all_the_same() {
         assert_eq!((got.status, got.is_stored()), (304, true));
         assert_eq!(instance.get(A).await.bytes(), &representation.slice(0, 1000));
         assert_eq!(world.origin.count(), 2);
-        // The same for a part that is not there.
+        // The same for a part that is not stored.
         let other =
             instance.get_with("http://h/b", &[("if-none-match", "\"1\""), ("range", "bytes=0-1")]).await;
         assert_eq!((other.status, other.header("content-range")), (304, ""));
@@ -197,7 +197,7 @@ fn the_origin_changed_its_mind_and_gives_all_of_the_new_representation() {
     });
 }
 
-/// Answers the first request for all of it by `wrong`, if it asks for a part only, and everything else well.
+/// Answers the first request for a part with `wrong`, and every other request correctly.
 fn answers_the_gap_with(
     world: &World,
     representation: &Representation,
@@ -374,7 +374,7 @@ fn a_part_that_breaks_is_not_stored() {
         });
         assert!(range(&instance, "bytes=0-599999").await.body.is_err());
         assert!(!answers(&instance, "bytes=0-0").await);
-        // Neither is what a client did not wait for.
+        // A part that a client did not wait for is not stored either.
         let response = pipeline::serve(&instance.app, get(A, &[("range", "bytes=0-599999")])).await;
         drop(response);
         instance.env.settle().await;
@@ -445,7 +445,7 @@ fn only_if_cached_is_answered_by_what_parts_have_and_nothing_else() {
     });
 }
 
-/// A digest of the content of a message: of a part, where that is a part.
+/// Digests of the content of a message: for a part, the digest of that part.
 const DIGESTS: [&str; 2] = ["content-digest", "content-md5"];
 
 #[test]

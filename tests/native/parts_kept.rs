@@ -1,4 +1,4 @@
-//! Parts in the store: what they are purged with, kept apart by, and lose to whom, in any history.
+//! Stored parts: how they are purged, kept apart and replaced, in any history.
 
 use crate::parts::{A, answers, put, range, thousand};
 use crate::support::origin::reply;
@@ -180,7 +180,7 @@ fn two_instances_may_store_parts_at_the_same_time() {
     });
 }
 
-/// What happens in a history.
+/// The steps of a history.
 #[derive(Clone, Debug)]
 enum Step {
     Range(usize, usize, usize),

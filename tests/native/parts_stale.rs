@@ -1,4 +1,4 @@
-//! Parts that are stale or superseded: validated, replaced, or gone with what they were of.
+//! Parts that are stale or superseded: validated, replaced, or discarded with their representation.
 
 use crate::parts::{A, answers, put, range, thousand};
 use crate::support::on_redis;
@@ -17,7 +17,7 @@ fn stale_parts_are_validated_or_replaced() {
         let asked = world.origin.last();
         assert_eq!((asked.header("range"), asked.header("if-none-match")), ("bytes=100-199", "\"1\""));
         assert!(range(&instance, "bytes=0-499").await.is_hit());
-        // Stale again, and asked for more than there is: no 304 could answer that.
+        // Stale again, and the request needs more than is stored: a 304 could not answer it.
         world.clock.advance_secs(61);
         let got = range(&instance, "bytes=400-599").await;
         assert_eq!(

@@ -1,4 +1,4 @@
-//! A Redis user with the permissions that the manual names, and no more, can do all that is done.
+//! A Redis user with only the permissions in the manual can do everything that Spindrift does.
 
 use crate::limit::{HOUR, policy};
 use crate::support::{World, on_redis};
@@ -10,7 +10,7 @@ use spindrift::time::Ttl;
 use spindrift::value::{Condition, NewValue, Terms, ValueKey};
 use std::time::Duration;
 
-/// The command of the manual, word by word.
+/// The command in the manual, split into words.
 pub(crate) fn documented() -> Vec<&'static str> {
     let manual = include_str!("../../docs/operations.md");
     let (_, rest) = manual.split_once("ACL SETUSER spindrift on >PASSWORD").expect("the manual names them");
@@ -56,7 +56,7 @@ fn values_need_no_other_permissions_than_the_manual_names() {
         values.get_or_set(&key("c"), &Terms::default(), fail).await.unwrap_err();
         let many: Vec<ValueKey> = (0..20).map(|n| key(&n.to_string())).collect();
         values.get_many(&many).await.unwrap();
-        // Both have to be prolonged, and the entries read.
+        // The lives of both keys are to be prolonged, and the entries to be read.
         invalidate(&instance, &["a"], &[]).await;
         for part in [Keys::new("sd").values(), Keys::new("sd").values_entries()] {
             world.tell(&["PEXPIRE", part.as_str(), "5000"]).await;

@@ -1,4 +1,4 @@
-//! What must not be stored, and what a request that changes something makes invalid.
+//! What must not be stored, and which requests invalidate stored responses.
 
 use crate::support::exchange::request;
 use crate::support::origin::reply;
@@ -162,7 +162,8 @@ fn a_fetch_that_began_before_a_change_stores_nothing_of_what_was() {
         world.origin.hold();
         let change = async {
             world.origin.asked(1).await;
-            // What the reader gets is made; it arrives only after the change was answered.
+            // The response to the reader is generated before the change, but arrives only after the change was
+            // answered.
             world.origin.hold_all_but("POST");
             writer.send(request("POST", A, &[], Body::Empty)).await;
             world.origin.release();

@@ -8,7 +8,7 @@ fn list(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|&text| text.to_owned()).collect()
 }
 
-/// Which of the paths below are still there after `purge`, as an instance sees it that knew the ledger before.
+/// The paths below that are still served after `purge`, by an instance that knew the ledger before.
 async fn left(world: &World, purge: Purge) -> Vec<&'static str> {
     const ALL: [(&str, &[&str]); 4] = [
         ("/img/1.png", &["img", "a"]),
@@ -119,7 +119,7 @@ fn a_soft_purge_of_any_kind_makes_stale_what_it_covers() {
     });
 }
 
-/// Stores under a lease from before `purge` and says what is found then.
+/// Stores under a lease from before `purge`, and returns what is found then.
 async fn stored_across(instance: &Instance, purge: Purge) -> Option<String> {
     let lease = instance.begin("/a").await;
     let mut entry = crate::support::entries::entry(

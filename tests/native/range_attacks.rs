@@ -1,4 +1,4 @@
-//! Attacks by way of `Range`, each by its name.
+//! Attacks that use `Range`, each by its name.
 
 use crate::support::exchange::{Got, get};
 use crate::support::origin::reply;
@@ -13,7 +13,7 @@ async fn range(instance: &Instance, value: &str) -> Got {
     instance.get_with(A, &[("range", value)]).await
 }
 
-/// Counts the bytes of content that the origin gives.
+/// Counts the bytes of content that the origin sends.
 fn counting(world: &World, representation: &Representation) -> Rc<Cell<u64>> {
     let (representation, sent) = (representation.clone(), Rc::new(Cell::new(0)));
     let count = Rc::clone(&sent);
@@ -36,7 +36,7 @@ fn rangeamp_sbr_a_small_range_with_a_new_query_each_time_fetches_no_more_than_th
             assert_eq!((got.status, got.bytes().len()), (206, 1));
         }
         assert_eq!(sent.get(), 20);
-        // Nor does a client that insists on a fresh answer for something stored.
+        // The same for a client that demands a fresh response where one is stored.
         instance.get(A).await;
         sent.set(0);
         for validators in [&[("etag", "\"1\"")][..], &[]] {
@@ -173,7 +173,7 @@ fn if_range_with_a_weak_tag_never_gives_a_part() {
             let got = instance.get_with(A, &[("range", "bytes=0-9"), ("if-range", tag)]).await;
             assert_eq!((got.status, got.is_hit()), (200, true), "{tag}");
         }
-        // Parts with a weak tag are not kept, so that none could be put together with another.
+        // Parts with a weak entity tag are not stored, so that none can be combined with another.
         world.tell(&["FLUSHALL"]).await;
         assert_eq!(range(&instance, "bytes=0-499").await.detail(), "no-validator");
         representation.becomes(content(1000, 2), &[("cache-control", "max-age=60"), ("etag", "W/\"1\"")]);
@@ -213,7 +213,7 @@ fn a_content_range_at_odds_with_the_content_is_not_put_together_with_anything() 
     });
 }
 
-/// http-tests/cache-tests issue 146: a browser cache put the wrong `Content-Range` on what it had when the
+/// http-tests/cache-tests issue 146: a browser cache sent its stored part with a wrong `Content-Range` when the
 /// request for the rest failed.
 #[test]
 fn overlapping_parts_with_a_403_in_between_do_not_make_a_wrong_content_range() {

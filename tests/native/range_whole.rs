@@ -1,4 +1,4 @@
-//! A route with `range = "whole"`: the origin gives everything, the client gets its part.
+//! A route with `range = "whole"`: the origin sends the whole representation, the client gets its part.
 
 use crate::support::exchange::{Got, get};
 use crate::support::origin::streamed;
@@ -116,7 +116,7 @@ fn what_cannot_be_stored_is_asked_for_again_in_part() {
             assert_eq!(got.bytes(), &representation.slice(10, 20));
             assert_eq!(world.origin.count(), before + 2);
             assert_eq!(world.origin.last().header("range"), "bytes=10-19");
-            // The part of what is too large may be kept.
+            // A part may be stored if the whole is too large.
             assert_eq!(range(&instance, "bytes=10-19").await.is_hit(), detail == "too-large");
         }
     });

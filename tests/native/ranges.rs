@@ -11,7 +11,7 @@ use spindrift::pipeline;
 
 const A: &str = "http://h/a";
 
-/// An instance that has stored a whole of so many bytes.
+/// An instance that has stored a response of `length` bytes.
 async fn stored(world: &World, length: usize) -> (Instance, Representation) {
     let instance = world.instance();
     let representation = Representation::of(world, content(length, 0), "\"1\"");
@@ -246,7 +246,7 @@ fn a_stale_whole_is_validated_and_then_answers_the_range() {
         let asked = world.origin.last();
         assert_eq!((asked.header("range"), asked.header("if-none-match")), ("bytes=0-9", "\"1\""));
         assert!(range(&instance, "bytes=0-9").await.is_hit());
-        // Another representation by now: the part comes from the origin, and what is stored goes.
+        // The representation has changed: the part comes from the origin, and the stored response is discarded.
         world.clock.advance_secs(61);
         representation.becomes(content(1000, 2), &[("cache-control", "max-age=60"), ("etag", "\"2\"")]);
         let got = range(&instance, "bytes=0-9").await;

@@ -1,4 +1,4 @@
-//! Stale responses that are refreshed behind the answer.
+//! Stale responses that are refreshed in the background.
 
 use crate::support::origin::reply;
 use crate::support::{World, on_redis};
@@ -120,7 +120,7 @@ fn a_refresh_that_brings_nothing_is_not_tried_behind_every_answer() {
             }
             assert_eq!(world.origin.count() - asked, 1, "{status}");
             versions(world, "max-age=10");
-            // As after `hit_for_miss`.
+            // As after the end of `hit_for_miss`.
             let marker = world.keys().await.into_iter().find(|key| key.contains("}:m:")).unwrap();
             world.tell(&["DEL", &marker]).await;
             assert_eq!(instance.get(A).await.text(), "v1");

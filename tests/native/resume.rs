@@ -1,4 +1,4 @@
-//! Stored content that cannot be read to its end: the rest comes from the origin.
+//! Stored content that cannot be read completely: the rest comes from the origin.
 
 use crate::support::exchange::Got;
 use crate::support::origin::reply;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 const A: &str = "http://h/a";
 const LENGTH: usize = 700_000;
 
-/// An instance that has stored a whole in three pieces.
+/// An instance that has stored a response in three pieces.
 async fn stored(world: &World) -> (Instance, Representation) {
     stored_by(world, world.instance()).await
 }

@@ -1,4 +1,4 @@
-//! What a route can say of its requests and responses, beside their freshness.
+//! The rules of a route for requests and responses, except those about freshness.
 
 use crate::session_route::{KEY, encoded};
 use crate::support::exchange::{Got, request};
@@ -65,7 +65,7 @@ fn clients_are_told_what_the_route_says() {
             assert_eq!(got.header("cache-control"), format!("no-transform, max-age={lifetime}"));
             assert_eq!((got.header("server"), got.header("expires")), ("", ""));
         }
-        // What is for one client alone stays as it is.
+        // A response for one client only is not changed.
         world.origin.gives(200, &[("cache-control", "private, max-age=5"), ("server", "x/1")], "hello");
         let private = instance.get("http://h/b").await;
         assert_eq!((private.header("cache-control"), private.header("server")), ("private, max-age=5", ""));
@@ -115,7 +115,7 @@ async fn as_visitor(instance: &Instance, cookie: &str) -> Got {
     instance.get_with("https://h/s/page", &[("cookie", cookie)]).await
 }
 
-/// The origin says who asks, and that this may be stored for a minute.
+/// The origin greets the user of the session, and allows storing for a minute.
 fn greets(world: &World) {
     world.origin.answers(|seen| {
         let who = seen.header("spindrift-session-user").to_owned();
@@ -146,11 +146,12 @@ fn pages_of_a_user_are_stored_for_that_user_alone() {
             assert_eq!((got.is_hit(), got.text()), (hit, text), "{cookie}");
             assert!(got.header("cache-control").contains("private"), "{got:?}");
         }
-        // Whoever has no session shares a page of their own.
+        // Visitors without a session share a page of their own.
         assert!(!instances[0].get("https://h/s/page").await.is_hit());
         let anonymous = instances[1].get("https://h/s/page").await;
         assert_eq!((anonymous.is_hit(), anonymous.text()), (true, "hello "));
-        // What is stale is not refreshed as nobody, and a purge is for all.
+        // A stale page of a visitor is not refreshed in the background, where there is no session. A purge applies to
+        // all.
         world.clock.advance_secs(70);
         let cached = [("cookie", anna.as_str()), ("cache-control", "only-if-cached")];
         assert_eq!(instances[0].get_with("https://h/s/page", &cached).await.status, 504);

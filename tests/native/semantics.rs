@@ -1,4 +1,4 @@
-//! Responses to QUERY and POST, and `No-Vary-Search`: what of them depends on Redis, on time and on who comes first.
+//! Responses to QUERY and POST, and `No-Vary-Search`: the aspects that depend on Redis, on time and on order.
 
 use crate::support::exchange::{Got, get, request};
 use crate::support::origin::{reply, streamed};
@@ -51,7 +51,7 @@ fn an_answer_to_a_query_whose_content_is_damaged_goes() {
     });
 }
 
-/// The one index there is.
+/// The only index in Redis.
 const INDEX: &str = "for _, key in ipairs(redis.call('KEYS', '*}')) do
   local value = redis.call('TYPE', key).ok == 'string' and redis.call('GET', key)
   if value and string.sub(value, 1, 1) == 'V' then return value end
@@ -74,7 +74,7 @@ fn many_who_ask_the_same_query_at_once_cause_one_fetch_and_others_do_not_wait_fo
     });
 }
 
-/// What the origin gives for POST, and for everything else.
+/// The origin's answers to POST, and to everything else.
 fn posted(world: &crate::support::World) {
     world.origin.answers(|seen| {
         let fields = [("cache-control", "max-age=60"), ("content-location", "/a")];
@@ -250,7 +250,7 @@ fn requests_under_way_are_shared_only_where_the_response_says_so() {
         );
         assert!(instance.get(A).await.is_stored());
         world.clock.advance_secs(61);
-        // Both are looked up as /a. What comes says for the second only that it is another.
+        // Both requests are looked up as /a. The new response shows that the second one is different.
         world.origin.answers(|seen| {
             let fields = [("cache-control", "max-age=60"), ("no-vary-search", "params=(\"v\")")];
             Ok(reply(200, &fields, seen.uri.to_string()))

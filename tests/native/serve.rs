@@ -194,7 +194,7 @@ fn a_body_that_breaks_is_not_stored() {
                 Ok(streamed(200, &[("cache-control", "max-age=60")], broken))
             });
             let got = instance.get(A).await;
-            // Where its head had not been sent, the client is told.
+            // If the head had not been sent yet, the client gets an error.
             assert_eq!((got.status, got.body.is_err()), if first > 10 { (200, true) } else { (502, false) });
             assert!(!instance.get(A).await.is_hit());
         }
@@ -330,7 +330,7 @@ fn a_body_that_breaks_half_way_breaks_once() {
     });
 }
 
-/// Every request carries the room of its longest path, and is moved about with it: what asks the origin is boxed.
+/// The future of every request has the size of its longest path, and is moved with it: calls to the origin are boxed.
 #[test]
 fn what_answers_a_request_takes_little_room() {
     on_redis(async |world| {

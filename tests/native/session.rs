@@ -1,4 +1,4 @@
-//! Sessions in Redis: how they begin, change and end, by themselves and by hand.
+//! Sessions in Redis: how they begin, change and end, by expiry and on request.
 
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::server::RedisServer;
@@ -14,12 +14,12 @@ use std::time::Duration;
 use crate::support::env::TestEnv;
 
 impl Instance {
-    /// Its sessions.
+    /// The sessions of this instance.
     pub(crate) fn sessions(&self) -> &Sessions<TestEnv> {
         &self.shared().sessions
     }
 
-    /// A new session of nobody that holds `{"a":1}`.
+    /// A new session without a user that holds `{"a":1}`.
     pub(crate) async fn begun(&self) -> SessionId {
         self.sessions().create(None, &data(r#"{"a":1}"#)).await.unwrap().id
     }
@@ -29,12 +29,12 @@ impl Instance {
         self.sessions().create(Some(user), &data(r#"{"a":1}"#)).await.unwrap().id
     }
 
-    /// What the session of `id` is now.
+    /// The current state of the session of `id`.
     pub(crate) async fn session(&self, id: &SessionId) -> Session {
         self.sessions().load(id).await.unwrap()
     }
 
-    /// The session of `id`, which is there.
+    /// The session of `id`, which must exist.
     pub(crate) async fn loaded(&self, id: &SessionId) -> Loaded {
         match self.session(id).await {
             Session::Loaded(loaded) => loaded,
@@ -42,7 +42,7 @@ impl Instance {
         }
     }
 
-    /// What the session of `id` holds, which was given up a moment ago.
+    /// The data at a previous `id`, within its grace period.
     pub(crate) async fn past(&self, id: &SessionId) -> String {
         match self.session(id).await {
             Session::Previous(previous) => previous.data.to_json(),
@@ -70,14 +70,14 @@ impl World {
         self.keys().await.into_iter().filter(name).collect()
     }
 
-    /// The one session there is.
+    /// The key of the only session.
     pub(crate) async fn session_key(&self) -> String {
         let keys = self.session_keys().await;
         assert_eq!(keys.len(), 1, "{keys:?}");
         keys[0].clone()
     }
 
-    /// Lets the graces of all ids of a session that were given up end.
+    /// Ends the grace periods of all previous ids of a session.
     pub(crate) async fn end_graces(&self, key: &str) {
         let past: String = self.ask(&["HGET", key, "p"]).await;
         let ended: Vec<String> =
@@ -359,7 +359,7 @@ fn a_write_whose_answer_was_lost_is_sent_again_and_counts_once() {
         let proxy = Proxy::start(world.server.port()).await;
         let instance = world.instance_at(&proxy.url(), "");
         let sessions = instance.sessions();
-        // Redis knows all scripts now, and the connection stands.
+        // Redis knows all scripts now, and the connection is open.
         let other = world.instance();
         let id = other.begun().await;
         let loaded = other.loaded(&id).await;

@@ -1,4 +1,4 @@
-//! Sessions against forgers, smugglers, origins that err, and without Redis.
+//! Sessions against forgers, smugglers and faulty origins, and without Redis.
 
 use crate::session_route::{KEY, PLAIN, ROUTES, S, ask, cookie, encoded, instance, used};
 use crate::support::exchange::request;

@@ -1,4 +1,4 @@
-//! Sessions while several requests are at them: new ids, logins, logouts.
+//! Sessions used by several requests at the same time: new ids, logins, logouts.
 
 use crate::session::{changes, data, user};
 use crate::support::{Instance, World, on_redis, property};
@@ -171,7 +171,7 @@ fn a_login_gives_the_id_before_no_way_into_what_comes() {
     });
 }
 
-/// The tag of a session of nobody is its name.
+/// The hash tag of a session without a user is its name.
 fn is_nobodys(key: &str) -> bool {
     let mut parts = key.split(['{', '}']);
     let tag = parts.nth(1).unwrap().trim_start_matches("s:").to_owned();
@@ -180,9 +180,9 @@ fn is_nobodys(key: &str) -> bool {
 
 #[derive(Clone, Debug)]
 enum Act {
-    /// Somebody comes with the id that was given out so many ids ago.
+    /// A visitor uses the id that was issued this many ids ago.
     Come(usize),
-    /// What was loaded then is written.
+    /// A change of the state that was loaded then is written.
     Merge(u8),
     Save(u8),
     Rotate(u8),
@@ -201,13 +201,13 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// What must hold of one session.
+/// The expected state of one session.
 struct Model {
-    /// What it holds; `None` once it has ended.
+    /// Its data; `None` once it has ended.
     now: Option<u8>,
-    /// What each id before the last one reads.
+    /// The data that each previous id reads.
     past: Vec<u8>,
-    /// How many of the ids are beyond their grace.
+    /// How many of the ids have no grace period any more.
     beyond: usize,
     version: u64,
 }

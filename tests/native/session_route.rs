@@ -1,5 +1,4 @@
-//! Sessions on the way of a request: the cookie, what the origin reads and changes, and what others never
-//! get.
+//! Sessions in the request path: the cookie, what the origin reads and changes, and what others never get.
 
 use crate::support::exchange::{Got, get, request};
 use crate::support::origin::reply;
@@ -28,7 +27,7 @@ pub(crate) fn encoded(json: &str) -> String {
 }
 
 impl World {
-    /// From now on the origin says this of every session, in fields whose names end so.
+    /// From now on the origin sends these session fields in every response, by the ends of their names.
     pub(crate) fn origin_says(&self, said: &[(&str, &str)]) {
         let said: Vec<(String, String)> = said
             .iter()
@@ -42,14 +41,14 @@ impl World {
         });
     }
 
-    /// What the origin was told of the session.
+    /// The session data that the origin received.
     pub(crate) fn told(&self) -> String {
         let seen = self.origin.last();
         let data = URL_SAFE_NO_PAD.decode(seen.header("spindrift-session")).unwrap();
         String::from_utf8(data).unwrap()
     }
 
-    /// A session that holds `{"a":1}`, begun by an answer of the origin; its cookie.
+    /// Begins a session with `{"a":1}` by a response of the origin, and returns its cookie.
     pub(crate) async fn visitor(&self, instance: &Instance) -> String {
         self.origin_says(&[("set", &encoded(r#"{"a":1}"#))]);
         let cookie = cookie(&instance.get(S).await).unwrap();
@@ -65,7 +64,7 @@ impl World {
     }
 }
 
-/// The cookie that an answer sets, as a browser sends it back.
+/// The cookie that a response sets, as a browser sends it back.
 pub(crate) fn cookie(got: &Got) -> Option<String> {
     let lines: Vec<&str> =
         got.headers.get_all("set-cookie").iter().map(|line| line.to_str().unwrap()).collect();
@@ -77,7 +76,7 @@ pub(crate) async fn ask(instance: &Instance, cookie: &str) -> Got {
     instance.get_with(S, &[("cookie", cookie)]).await
 }
 
-/// It used a session, and says so.
+/// Checks that the response used a session and says so.
 pub(crate) fn used(got: &Got) {
     assert!(!got.is_hit() && !got.is_stored(), "{got:?}");
     assert_eq!(got.detail(), "session");

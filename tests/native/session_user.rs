@@ -1,4 +1,4 @@
-//! Sessions of users, all at once; sessions with ids of the caller's own.
+//! All sessions of a user; sessions with ids of the caller's own choice.
 
 use crate::session::{changes, data, user};
 use crate::support::on_redis;
@@ -30,7 +30,7 @@ fn the_sessions_of_a_user_are_listed_while_they_are_there() {
         assert_eq!(handles, expected);
         assert!(listed.iter().all(|one| one.receipt.times.ends > one.receipt.times.expires));
         sessions.destroy(ids[0].handle()).await.unwrap();
-        // Not used for too long.
+        // A session that expired because it was not used.
         let idle = world.session_keys().await;
         let idle = idle.iter().find(|key| {
             let name = key.split("}:").nth(1).unwrap();
@@ -63,7 +63,7 @@ fn beyond_the_most_sessions_of_a_user_the_oldest_ends() {
         let mut ids = Vec::new();
         for number in 0..4 {
             ids.push(instance.begun_by(&anna).await);
-            // Redis counts milliseconds; what begins in the same one has no order.
+            // Redis counts milliseconds; sessions that begin in the same millisecond have no order.
             let before = world.redis_time().await;
             while world.redis_time().await == before {}
             let alive = world.session_keys().await.len();
@@ -85,7 +85,7 @@ fn what_has_ended_is_none_of_the_most_sessions_of_a_user() {
         let before = world.redis_time().await;
         while world.redis_time().await == before {}
         let idle = instance.begun_by(&anna).await;
-        // Not used for too long.
+        // Expired because it was not used.
         let keys = world.session_keys().await;
         let key = keys.iter().find(|key| key.ends_with(&instance_name(&idle))).unwrap();
         world.tell(&["UNLINK", key]).await;
@@ -103,7 +103,7 @@ fn all_sessions_of_a_user_end_at_once_also_those_in_no_list() {
         let (one, two) = (instance.begun_by(&anna).await, instance.begun_by(&anna).await);
         let other = instance.begun_by(&user("ben")).await;
         let writer = instance.loaded(&one).await;
-        // The list was lost.
+        // The list of sessions is lost.
         for key in world.keys().await.iter().filter(|key| key.ends_with(":i")) {
             world.tell(&["UNLINK", key]).await;
         }
@@ -129,7 +129,7 @@ fn all_sessions_of_a_user_but_one_end() {
         assert_eq!(instance.session(&there).await, Session::Absent);
         instance.loaded(&here).await;
         assert_eq!(named(&sessions.list_user(&anna).await.unwrap()), [*here.handle()]);
-        // One that is gone, or of somebody else, keeps nothing.
+        // An id that has ended, or belongs to another user, is not spared.
         sessions.destroy(here.handle()).await.unwrap();
         let last = instance.begun_by(&anna).await;
         assert_eq!(sessions.end_user(&anna, Some(here.handle())).await, Ok(1));
@@ -204,7 +204,7 @@ fn a_session_with_a_chosen_id_is_put_read_and_ended() {
     });
 }
 
-/// A token for this handle, as whoever has the key could make one.
+/// A token for this handle, as a holder of the key could forge it.
 fn forged(handle: &Handle, key: &str) -> String {
     use base64::Engine as _;
     use hmac::{KeyInit as _, Mac as _};

@@ -1,4 +1,4 @@
-//! Giving back the space of what was purged.
+//! Freeing the space of purged responses.
 
 use crate::support::entries::{resource, selecting};
 use crate::support::origin::{reply, streamed};
@@ -54,7 +54,7 @@ fn variants_and_pieces_go_too() {
         instance.purge_tag("t").await;
         assert_eq!(sweep(&instance).await.dropped, 3);
         assert_eq!(world.variants().await.len(), 0);
-        // Whoever reads them since before the purge reads them to the end.
+        // A reader that began before the purge can read them to the end.
         for piece in world.chunks().await {
             let left: i64 = world.ask(&["PTTL", &piece]).await;
             assert!((1..=60_000).contains(&left), "{left}");
@@ -145,7 +145,7 @@ fn what_is_purged_during_a_sweep_is_swept_too() {
         one.env.wire().take_commands();
         one.env.wire().hold("PEXPIRE");
         let meanwhile = async {
-            // The sweep has seen all there is.
+            // The sweep has seen all responses.
             one.env.wire().held("PEXPIRE").await;
             other.purge_tag("b").await;
             assert_eq!(other.store().sweep(BUDGET).await.unwrap(), None);

@@ -109,7 +109,7 @@ fn a_request_that_is_sent_again_publishes_once() {
         publish(&instance, "t", &["2"]).await;
         assert_eq!(data(&read(&instance, "t", Position::Earliest).await), ["1", "2"]);
 
-        // The server has done it, and the answer is lost with the connection.
+        // The server has carried it out, but the reply is lost with the connection.
         proxy.set(Mode::LoseReply);
         publish(&instance, "t", &["3"]).await;
         assert_eq!(data(&read(&instance, "t", Position::Earliest).await), ["1", "2", "3"]);
@@ -227,7 +227,7 @@ fn what_is_sent_to_subscribers_alone_reaches_them_as_a_whole() {
             (payload(&mut subscriber).await, payload(&mut subscriber).await),
             ("1".into(), "2".into())
         );
-        // It is done, and the answer lost with the connection.
+        // It is carried out, but the reply is lost with the connection.
         proxy.set(Mode::LoseReply);
         let lost = instance.topics().notify(&topic("t"), &events(&["3", "4"])).await;
         assert!(matches!(lost, Err(PublishError::Redis(RedisError::Unreachable(_)))), "{lost:?}");

@@ -1,4 +1,4 @@
-//! Bodies that others follow while they come: who may, and what happens to those who do.
+//! Bodies that others follow while they are being received: which requests may, and what happens to them.
 
 use crate::support::exchange::{Got, get};
 use crate::support::origin::with_body;
@@ -13,13 +13,13 @@ use tokio::sync::oneshot::{Sender, channel};
 
 const A: &str = "http://h/a";
 
-/// How often a lead is renewed while nothing comes.
+/// How often a lease is renewed while nothing is received.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
 const FIELDS: [(&str, &str); 2] = [("cache-control", "max-age=60"), ("cache-tag", "t")];
 
-/// The first answer of the origin is these fields and `halves`, the second of them not before the gate is opened; every
-/// further one is short.
+/// The first response of the origin has these fields and `halves`, the second of them only after the gate is opened;
+/// every further response is short.
 fn in_halves(
     world: &World,
     fields: &'static [(&'static str, &'static str)],
@@ -43,7 +43,7 @@ fn halves() -> [Bytes; 2] {
     [vec![b'a'; 300_000].into(), vec![b'b'; 300_000].into()]
 }
 
-/// The lead that is under way.
+/// The lease that is in progress.
 async fn lead(world: &World) -> String {
     loop {
         if let Some(key) = world.keys().await.into_iter().find(|key| key.contains("}:f:")) {
@@ -52,13 +52,13 @@ async fn lead(world: &World) -> String {
     }
 }
 
-/// Returns once others can follow what is under way.
+/// Returns once others can follow the fetch.
 async fn published(world: &World) {
     let key = lead(world).await;
     while !world.ask::<String>(&["GETRANGE", &key, "0", "0"]).await.starts_with('P') {}
 }
 
-/// `leader` gets A, and as soon as others could follow, `meanwhile` happens.
+/// `leader` requests A, and as soon as others can follow, `meanwhile` runs.
 async fn while_under_way<T>(
     world: &World,
     leader: &Instance,
@@ -171,7 +171,7 @@ fn an_origin_that_pauses_in_its_body_keeps_the_lead() {
             }
             open.send(()).unwrap();
         };
-        // It ends: the fetch gives signs of life.
+        // The loop above ends because the fetch renews its lease.
         let (got, ()) = while_under_way(world, &one, pause).await;
         assert_eq!(got.body.unwrap().len(), 600_000);
     });
@@ -192,7 +192,7 @@ fn a_wall_clock_that_is_set_back_does_not_end_the_lead() {
         };
         let (got, ()) = while_under_way(world, &one, piece).await;
         assert!(got.is_stored());
-        // A sign of life, and what stores it.
+        // One renewal, and one script that stores the response.
         assert_eq!(one.env.wire().count("EVALSHA"), 2);
     });
 }

@@ -410,7 +410,8 @@ fn what_is_superseded_goes_also_where_only_its_end_shows_that_it_is_too_large() 
     });
 }
 
-/// The origin changes while a 304 is under way that was made before. What is asked for then is stored, and stays.
+/// The origin changes while an older 304 is still on its way. The response to a request in between is stored, and
+/// stays.
 async fn overtaken(world: &World, vary: &'static str, late: &[(&'static str, &str)]) {
     world.tell(&["FLUSHALL"]).await;
     let instance = world.instance_with("[cache]\ncollapse = \"0s\"\n");
@@ -468,7 +469,7 @@ fn what_is_stale_stands_in_for_a_response_that_breaks_off_before_it_has_begun() 
             });
             let got = instance.get(A).await;
             assert_eq!((got.status, got.text() == "hello"), (status, status == 200), "{cache_control}");
-            // What is stored stays.
+            // The stored response remains.
             world.origin.answers(|_| Ok(reply(304, &[("etag", "\"1\"")], "")));
             assert_eq!(instance.get(A).await.text(), "hello");
         }

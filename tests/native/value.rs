@@ -1,4 +1,4 @@
-//! The key-value cache: what is set is found, what is invalidated is not, and both cost little.
+//! The key-value cache: values that are set are found, invalidated ones are not, and both cost little.
 
 use crate::support::env::TestEnv;
 use crate::support::{Instance, PREFIX, World, on_redis, property};
@@ -328,7 +328,7 @@ fn a_damaged_value_is_none_and_is_logged() {
             assert_eq!(get(&instance, "a").await, None, "{damage}");
             assert!(values(&instance).get_many(&many).await.unwrap().iter().all(Option::is_none), "{damage}");
             assert!(instance.env.logged("ignoring the value of \"a\""));
-            // It can be set anew, conditions included.
+            // It can be set again, also with conditions.
             let again =
                 values(&instance).set_if(&key("a"), &NewValue::text("new"), None, Condition::Absent).await;
             if damage != 3 {
@@ -454,7 +454,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the patterns of [`step`] mean.
+/// The meaning of the patterns of [`step`].
 fn matches(pattern: &str, at: &str) -> bool {
     match pattern {
         "a:*" => at.starts_with("a:"),

@@ -1,4 +1,4 @@
-//! Cache-aside: one makes the value, and what happens when that one fails, dies or is overtaken.
+//! Cache-aside: one caller computes the value, and what happens when that caller fails, dies or is overtaken.
 
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::{Instance, World, on_redis};
@@ -13,7 +13,7 @@ fn ms(number: u64) -> Duration {
     Duration::from_millis(number)
 }
 
-/// Patient enough for any machine.
+/// Long enough for any machine.
 fn terms() -> Terms {
     Terms { lease: Duration::from_secs(60), wait: Duration::from_secs(60), ..Terms::default() }
 }
@@ -46,7 +46,7 @@ fn of_a_hundred_callers_on_four_instances_one_makes_the_value() {
                 waiting.set(waiting.get() + 1);
                 let make = async || {
                     made.set(made.get() + 1);
-                    // Long enough for all others to arrive and look more than once.
+                    // Long enough for all others to arrive and check more than once.
                     while waiting.get() < 100 {
                         tokio::task::yield_now().await;
                     }
@@ -96,7 +96,7 @@ fn a_maker_that_dies_is_replaced() {
             _ = dying => panic!("it never ends"),
             () = started.notified() => {}
         }
-        // It is gone, and its lease stands.
+        // The caller is gone, but its lease remains.
         assert!(matches!(
             values(&other).turn_within(&key("a"), ms(60_000), Duration::ZERO).await.unwrap(),
             Turn::Wait { .. }
@@ -151,7 +151,7 @@ fn who_looked_before_a_set_gets_no_lease_after_it() {
         fill(&other, "1").await;
         let mut found = 0;
         for _ in 0..50 {
-            // Without a ledger the lease is asked for two round trips after the look, and a set is two.
+            // Without a ledger, the lease is requested two round trips after the lookup, and a set takes two.
             world.tell(&["FLUSHALL"]).await;
             let (at, zero) = (key("a"), Duration::ZERO);
             let turn = values(&other).turn_within(&at, Duration::from_secs(60), zero);
@@ -200,7 +200,8 @@ fn what_was_begun_before_an_invalidation_is_not_found() {
 fn removing_what_was_invalidated_does_not_stop_who_makes_it_anew() {
     on_redis(async |world| {
         let (one, other) = (world.instance(), world.instance());
-        // Redis knows all scripts, and the instance what is invalidated: the lease goes out before the removal.
+        // Redis knows all scripts, and the instance knows the invalidation: it requests the lease before it removes
+        // the old value.
         fill(&one, "1").await;
         values(&one).delete(&key("a")).await.unwrap();
         set(&one, "a", "old").await;
@@ -241,7 +242,7 @@ fn a_failure_is_remembered_where_that_is_asked_for() {
         let make = async || Ok::<_, String>(NewValue::text("1"));
         let again = values(&other).get_or_set(&key("a"), &terms(), make).await;
         assert_eq!(again, Err(FillError::Remembered("ß".repeat(512))));
-        // Nobody else sees it.
+        // Other operations do not see the stored failure.
         assert_eq!(get(&other, "a").await, None);
         assert!(!values(&other).exists(&key("a")).await.unwrap());
         let many: Vec<_> = (0..9).map(|_| key("a")).collect();

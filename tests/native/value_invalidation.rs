@@ -1,4 +1,4 @@
-//! Values that are invalidated by pattern and tag: they are not found, and nothing else goes with them.
+//! Values that are invalidated by pattern and tag: they are not found, and nothing else is lost.
 
 use crate::support::entries::resource;
 use crate::support::{PREFIX, on_redis};

@@ -1,4 +1,4 @@
-//! Several responses of one resource.
+//! Several responses for one resource.
 
 use crate::support::entries::{entry, selecting};
 use crate::support::{Instance, on_redis};

@@ -1,4 +1,4 @@
-//! Fetching into the cache before anybody asks.
+//! Fetching into the cache before the first request.
 
 use crate::support::exchange::request;
 use crate::support::on_redis;

@@ -1,4 +1,4 @@
-//! Messages that say what is to be warmed.
+//! Messages that say which URLs to warm.
 
 use crate::support::origin::reply;
 use crate::support::{Instance, on_redis};
@@ -52,7 +52,7 @@ fn what_takes_too_long_makes_way_for_other_messages() {
     on_redis(async |world| {
         let subscriber = world.instance();
         let clock = world.clock.clone();
-        // Each fetch takes a second of five.
+        // Each fetch takes one of the five seconds.
         world.origin.answers(move |_| {
             clock.advance(Duration::from_secs(1));
             Ok(reply(200, &[("cache-control", "max-age=3600")], "x"))

@@ -1,4 +1,4 @@
-//! Events for webhooks: each becomes one job, whoever listened when it was published.
+//! Events for webhooks: each becomes one job, whichever instances were running when it was published.
 
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::{Instance, PREFIX, World, on_redis};
@@ -30,7 +30,7 @@ fn ring(name: &str) -> Vec<u8> {
 
 const RING_ALL: &[u8] = br#"{"v":1,"topic":"event"}"#;
 
-/// The data of the events that wait in a queue, which are taken out of it.
+/// The data of the events that wait in a queue; removes them from the queue.
 async fn taken(instance: &Instance, queue: &str) -> Vec<String> {
     let queue = QueueName::new(queue).unwrap();
     let mut all = Vec::new();
@@ -99,7 +99,7 @@ fn what_rang_while_nobody_listened_is_found_by_the_next_ring_or_tick() {
         for number in 0..250 {
             publish(&gateway, &format!("orders.{}", number % 3), &number.to_string()).await;
         }
-        // Only now somebody comes, for something else.
+        // The subscriber starts only now, and is notified of another event.
         let subscriber = world.instance_with(FILE);
         publish(&gateway, "orders.new", "250").await;
         assert_eq!(handle(&subscriber.app, &ring("orders.new")).await, Handled::Done);
@@ -177,7 +177,7 @@ fn a_webhook_begins_with_what_is_published_once_it_is_there() {
         ring_all(&gateway).await;
         publish(&gateway, "orders.1", "1").await;
         ring_all(&gateway).await;
-        // Who publishes without knowing of it rings for nobody, and its events are found with the next.
+        // A publisher that does not know the webhook sends no notification, and its events are found with the next.
         publish(&before, "orders.1", "2").await;
         publish(&gateway, "orders.1", "3").await;
         ring_all(&gateway).await;
@@ -219,7 +219,7 @@ fn a_failure_half_way_is_made_good_and_makes_no_second_job() {
             publish(&gateway, "orders.1", &number.to_string()).await;
         }
         for lost in 1..12 {
-            // The reply to each command in turn is lost, and the connection with it.
+            // The reply to each command in turn is lost, together with the connection.
             let proxy = Proxy::start(world.server.port()).await;
             let subscriber = world.instance_at(&proxy.url(), FILE);
             subscriber.redis().call("PING", vec![]).await.unwrap();
@@ -254,7 +254,7 @@ fn a_topic_leaves_the_list_only_when_nothing_can_be_on_its_way_any_more() {
     });
 }
 
-/// Moves all notes back by ten minutes.
+/// Moves the times of all notes back by ten minutes.
 const LONG_AGO: &str = "for _, topic in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do \
                         redis.call('ZINCRBY', KEYS[1], -600000, topic) end";
 

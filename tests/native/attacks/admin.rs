@@ -1,4 +1,4 @@
-//! Attacks on the management API, and what the cache tells about others.
+//! Attacks on the management API, and information about others that the cache could reveal.
 
 use crate::support::exchange::{Got, get, request};
 use crate::support::on_redis;
@@ -21,7 +21,7 @@ async fn post(instance: &Instance, url: &str, authorization: &str, json: &str) -
         .await
 }
 
-/// 40.
+/// Attack 40.
 #[test]
 fn unauthenticated_purge_by_method_api_or_forged_form_does_nothing() {
     const ALL: &str = r#"{"prefixes":["/"]}"#;
@@ -38,11 +38,11 @@ fn unauthenticated_purge_by_method_api_or_forged_form_does_nothing() {
             403,
             "it is switched off"
         );
-        // A page of another site can send forms with cookies, and no bearer token.
+        // A page of another site can send forms with cookies, but no bearer token.
         let form = [("cookie", "admin_token=0123456789abcdef"), ("content-type", "text/plain")];
         let query = format!("{PURGE}?admin_token={TOKEN}&access_token={TOKEN}");
         assert_eq!(instance.send(request("POST", &query, &form, Body::Empty)).await.status, 401);
-        // What squid and nginx know as purge is a method like any other here, for the origin to refuse.
+        // The purge methods of Squid and nginx are ordinary methods here, which the origin refuses.
         world.origin.gives(405, &[], "no");
         for method in ["PURGE", "BAN", "INVALIDATE"] {
             assert_eq!(instance.send(request(method, A, &[], Body::Empty)).await.status, 405);
@@ -53,7 +53,7 @@ fn unauthenticated_purge_by_method_api_or_forged_form_does_nothing() {
     });
 }
 
-/// 40.
+/// Attack 40.
 #[test]
 fn ssrf_no_request_chooses_where_it_is_sent() {
     on_redis(async |world| {
@@ -76,7 +76,7 @@ fn ssrf_no_request_chooses_where_it_is_sent() {
     });
 }
 
-/// 41.
+/// Attack 41.
 #[test]
 fn cache_status_oracle_shows_no_key_to_who_is_not_trusted_and_nothing_where_it_is_off() {
     on_redis(async |world| {
@@ -91,7 +91,7 @@ fn cache_status_oracle_shows_no_key_to_who_is_not_trusted_and_nothing_where_it_i
         let trusted = "[cache]\ncache_status = \"trusted\"\ntrusted = [\"10.0.0.0/8\"]\n";
         assert_eq!(shown(trusted, "192.0.2.1:1").await, "");
         assert!(shown(trusted, "10.1.2.3:1").await.contains("key="));
-        // A client cannot say that it is another.
+        // A client cannot pretend to have another address.
         let instance = world.instance_with(trusted);
         let mut forged = get(A, &[("spin-client-addr", "10.1.2.3:1"), ("x-forwarded-for", "10.1.2.3")]);
         forged.headers_mut().append("spin-client-addr", "192.0.2.1:1".parse().unwrap());
@@ -100,7 +100,7 @@ fn cache_status_oracle_shows_no_key_to_who_is_not_trusted_and_nothing_where_it_i
     });
 }
 
-/// No. 42: (RFC 9842.)
+/// Attack 42 (RFC 9842).
 #[test]
 fn dictionary_compressed_responses_are_only_for_who_has_that_dictionary() {
     on_redis(async |world| {

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 const A: &str = "http://h/a";
 
-/// 18.
+/// Attack 18.
 #[test]
 fn vary_flood_random_values_leave_a_bounded_number_of_variants() {
     on_redis(async |world| {
@@ -31,7 +31,7 @@ fn vary_flood_random_values_leave_a_bounded_number_of_variants() {
     });
 }
 
-/// 19.
+/// Attack 19.
 #[test]
 fn random_query_flood_is_held_off_the_origin_by_a_limit_on_misses() {
     on_redis(async |world| {
@@ -49,7 +49,7 @@ fn random_query_flood_is_held_off_the_origin_by_a_limit_on_misses() {
     });
 }
 
-/// 19.
+/// Attack 19.
 #[test]
 fn random_query_flood_reaches_neither_key_nor_origin_where_the_query_does_not_count() {
     on_redis(async |world| {
@@ -61,7 +61,7 @@ fn random_query_flood_reaches_neither_key_nor_origin_where_the_query_does_not_co
     });
 }
 
-/// 19.
+/// Attack 19.
 #[test]
 fn random_query_flood_in_a_full_redis_evicts_and_never_mixes() {
     on_redis(async |world| {
@@ -83,7 +83,7 @@ fn random_query_flood_in_a_full_redis_evicts_and_never_mixes() {
     });
 }
 
-/// 20.
+/// Attack 20.
 #[test]
 fn accept_encoding_is_normalised_only_so_far_as_everybody_can_read_the_answer() {
     on_redis(async |world| {
@@ -118,7 +118,7 @@ fn accept_encoding_is_normalised_only_so_far_as_everybody_can_read_the_answer() 
     });
 }
 
-/// 20.
+/// Attack 20.
 #[test]
 fn accept_language_is_reduced_to_what_the_client_likes_best() {
     on_redis(async |world| {
@@ -141,7 +141,7 @@ fn accept_language_is_reduced_to_what_the_client_likes_best() {
     });
 }
 
-/// No. 21: What is larger than the host takes never gets here, see the tests of framing.
+/// Attack 21: Larger requests are refused by the host before they get here: see the end-to-end tests in `framing.rs`.
 #[test]
 fn oversize_fields_and_urls_are_stored_whole_or_not_at_all() {
     on_redis(async |world| {
@@ -166,7 +166,7 @@ fn oversize_fields_and_urls_are_stored_whole_or_not_at_all() {
     });
 }
 
-/// 22.
+/// Attack 22.
 #[test]
 fn no_cache_flood_is_one_fetch_at_a_time_and_none_where_the_route_says_so() {
     on_redis(async |world| {

@@ -1,4 +1,4 @@
-//! Attacks on where a message ends. What the host's listener takes in is tested end to end, in `framing.rs` there.
+//! Attacks on where a message ends. What the host's listener accepts is tested end to end, in `framing.rs` there.
 
 use super::FRESH;
 use crate::support::exchange::{get, request};
@@ -10,7 +10,7 @@ use spindrift::body::{Body, BodyError};
 
 const A: &str = "http://h/a";
 
-/// 23.
+/// Attack 23.
 #[test]
 fn undrained_request_content_of_a_hit_is_read_by_nobody_as_a_request() {
     on_redis(async |world| {
@@ -24,7 +24,7 @@ fn undrained_request_content_of_a_hit_is_read_by_nobody_as_a_request() {
     });
 }
 
-/// 24.
+/// Attack 24.
 #[test]
 fn smuggling_fields_of_framing_never_reach_the_origin() {
     on_redis(async |world| {
@@ -51,7 +51,7 @@ fn smuggling_fields_of_framing_never_reach_the_origin() {
     });
 }
 
-/// 25.
+/// Attack 25.
 #[test]
 fn truncated_or_overlong_content_is_never_stored_as_complete() {
     on_redis(async |world| {
@@ -85,7 +85,7 @@ fn truncated_or_overlong_content_is_never_stored_as_complete() {
     });
 }
 
-/// 26.
+/// Attack 26.
 #[test]
 fn header_injection_no_value_that_is_stored_becomes_another_field() {
     let value = proptest::collection::vec(any::<u8>(), 0..40);
@@ -127,12 +127,12 @@ fn header_injection_no_value_that_is_stored_becomes_another_field() {
     });
 }
 
-/// 27.
+/// Attack 27.
 #[test]
 fn content_where_there_is_none_is_neither_stored_nor_taken_for_more() {
     on_redis(async |world| {
         let instance = world.instance();
-        // To HEAD.
+        // Content in the response to HEAD.
         world.origin.answers(|_| Ok(reply(200, FRESH, "smuggled")));
         let head = instance.send(request("HEAD", A, &[], Body::Empty)).await;
         assert!(!head.is_stored());
@@ -140,14 +140,14 @@ fn content_where_there_is_none_is_neither_stored_nor_taken_for_more() {
         assert_eq!(instance.get(A).await.text(), "page");
         let head = instance.send(request("HEAD", A, &[], Body::Empty)).await;
         assert_eq!((head.is_hit(), head.text(), head.header("content-length")), (true, "", "4"));
-        // A 304 that nobody asked for.
+        // A 304 to a request without conditions.
         world.tell(&["FLUSHALL"]).await;
         world.origin.answers(|_| Ok(reply(304, FRESH, "smuggled")));
         let unasked = instance.get(A).await;
         assert!(!unasked.is_stored());
         world.origin.answers(|_| Ok(reply(200, FRESH, "page")));
         assert_eq!(instance.get(A).await.text(), "page");
-        // A 204 that may be stored has no content when it comes back.
+        // A storable 204 has no content when it is served from the cache.
         world.tell(&["FLUSHALL"]).await;
         let fields = [("cache-control", "max-age=60"), ("content-length", "8")];
         world.origin.answers(move |_| Ok(with_body(204, &fields, Body::Empty)));
@@ -155,7 +155,7 @@ fn content_where_there_is_none_is_neither_stored_nor_taken_for_more() {
             let got = instance.send(request(method, A, &[], Body::Empty)).await;
             assert_eq!((got.status, got.header("content-length"), got.text()), (204, "", ""), "{method}");
         }
-        // A 206 that does not say what part it is.
+        // A 206 without `Content-Range`.
         world.tell(&["FLUSHALL"]).await;
         world
             .origin
@@ -166,7 +166,7 @@ fn content_where_there_is_none_is_neither_stored_nor_taken_for_more() {
     });
 }
 
-/// No. 26: A line of the log stays one line, and commands no terminal, whatever was asked for.
+/// Attack 26: Whatever URL is requested, a log line stays one line and contains no terminal escape sequences.
 #[test]
 fn log_injection_no_url_becomes_another_line_of_the_log() {
     on_redis(async |world| {

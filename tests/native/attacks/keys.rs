@@ -1,4 +1,4 @@
-//! Attacks on what keeps stored responses apart.
+//! Attacks on what separates stored responses from each other.
 
 use super::{FRESH, echo};
 use crate::support::entries::resource;
@@ -7,7 +7,7 @@ use crate::support::{PREFIX, on_redis, property};
 use spindrift::body::Body;
 use spindrift::redis::Keys;
 
-/// 1.
+/// Attack 1.
 #[test]
 fn host_confusion_other_hosts_ports_schemes_and_methods_never_share() {
     on_redis(async |world| {
@@ -39,7 +39,7 @@ fn host_confusion_other_hosts_ports_schemes_and_methods_never_share() {
             let got = instance.send(request(method, urls[0], &[], Body::Empty)).await;
             assert!(!got.is_hit() && got.text().starts_with(&format!("{method} ")), "{method}: {got:?}");
         }
-        // The same by RFC 9110 §4.2.3.
+        // These URLs are equivalent (RFC 9110 §4.2.3).
         for same in ["http://A.Example:80/x", "https://a.EXAMPLE:443/x"] {
             instance.get(&same.to_lowercase().replace(":80/", "/").replace(":443/", "/")).await;
             assert!(instance.get(same).await.is_hit(), "{same}");
@@ -47,7 +47,7 @@ fn host_confusion_other_hosts_ports_schemes_and_methods_never_share() {
     });
 }
 
-/// 2.
+/// Attack 2.
 #[test]
 fn path_confusion_nothing_is_decoded_or_resolved_before_it_is_looked_up() {
     on_redis(async |world| {
@@ -69,7 +69,7 @@ fn path_confusion_nothing_is_decoded_or_resolved_before_it_is_looked_up() {
     });
 }
 
-/// 3.
+/// Attack 3.
 #[test]
 fn key_injection_no_path_query_field_or_cookie_equals_another_key() {
     const CONFIG: &str = "[cache.key]\nheaders = [\"x-key\"]\ncookies = [\"c\"]\n";
@@ -105,7 +105,7 @@ fn key_injection_no_path_query_field_or_cookie_equals_another_key() {
     });
 }
 
-/// No. 4: Both keys hash to the same, as far as Redis can tell.
+/// Attack 4: Both keys have the same hash, as far as Redis can tell.
 #[test]
 fn hash_collision_an_entry_of_another_key_is_a_miss() {
     on_redis(async |world| {
@@ -120,7 +120,7 @@ fn hash_collision_an_entry_of_another_key_is_a_miss() {
     });
 }
 
-/// 5.
+/// Attack 5.
 #[test]
 fn spoofed_internal_fields_neither_reach_the_origin_nor_change_what_is_asked_for() {
     on_redis(async |world| {
@@ -146,7 +146,7 @@ fn spoofed_internal_fields_neither_reach_the_origin_nor_change_what_is_asked_for
         let seen = world.origin.last();
         for (name, value) in &seen.headers {
             let value = value.to_str().unwrap();
-            // The address is what the host says, and here it says nothing else.
+            // The host appends the client's address. Without a host, as here, the forged value is the last one.
             let address = name == "x-forwarded-for" || name == "forwarded";
             assert!(address || !(value.contains("evil") || value.contains("666")), "{name}: {value}");
         }

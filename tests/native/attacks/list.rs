@@ -1,4 +1,4 @@
-//! The list of attacks names tests that there are.
+//! Every test named in the list of attacks exists.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The names of all functions below a directory, each with the name of its file before it.
+/// The names of all functions below a directory, each prefixed with the name of its file.
 fn functions(directory: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

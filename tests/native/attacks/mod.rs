@@ -1,5 +1,5 @@
-//! Known attacks on caches, and what goes wrong by itself, each by its name. `docs/security.md` has the list; the numbers
-//! are those of its rows.
+//! Known attacks on caches, and failures that happen without an attacker, each by its name. `docs/security.md` has
+//! the list; the numbers are those of its rows.
 
 mod admin;
 mod flood;
@@ -16,7 +16,7 @@ use crate::support::origin::reply;
 /// The fields of a response that is fresh for a minute.
 pub(super) const FRESH: &[(&str, &str)] = &[("cache-control", "max-age=60")];
 
-/// From now on the origin says which method, scheme, host and target it was asked for.
+/// From now on the origin answers with the method, scheme, host and target of the request.
 pub(super) fn echo(world: &World) {
     world.origin.answers(|seen| {
         let (scheme, host) = (seen.header("x-forwarded-proto"), seen.header("x-forwarded-host"));
@@ -25,7 +25,7 @@ pub(super) fn echo(world: &World) {
     });
 }
 
-/// From now on the origin repeats every field of the request in its page, and says nothing of `Vary`.
+/// From now on the origin repeats every field of the request in its page, and sends no `Vary`.
 pub(super) fn reflect(world: &World) {
     world.origin.answers(|seen| Ok(reply(200, FRESH, format!("{:?}", seen.headers))));
 }

@@ -1,5 +1,5 @@
-//! Attacks that make the cache keep something bad for others: unkeyed input, provoked errors, and pages that look like
-//! files.
+//! Attacks that make the cache store something harmful for others: unkeyed input, provoked errors, and pages that
+//! look like files.
 
 use super::{FRESH, reflect};
 use crate::support::exchange::{get, request};
@@ -10,7 +10,7 @@ use spindrift::body::Body;
 
 const A: &str = "http://h/a";
 
-/// 6.
+/// Attack 6.
 #[test]
 fn unkeyed_override_fields_reflected_by_the_origin_poison_nobody() {
     on_redis(async |world| {
@@ -48,7 +48,8 @@ fn unkeyed_override_fields_reflected_by_the_origin_poison_nobody() {
     });
 }
 
-/// No. 6: servers that hand fields on as variables (RFC 3875 §4.1.18) take `X_Forwarded_Host` for `X-Forwarded-Host`.
+/// Attack 6: Servers that pass fields on as variables (RFC 3875 §4.1.18) confuse `X_Forwarded_Host` with
+/// `X-Forwarded-Host`.
 #[test]
 fn unkeyed_override_fields_in_the_spelling_of_cgi_poison_nobody() {
     on_redis(async |world| {
@@ -72,13 +73,13 @@ fn unkeyed_override_fields_in_the_spelling_of_cgi_poison_nobody() {
             let clean = instance.get(A).await;
             assert!(clean.is_hit() && !clean.text().contains("evil"), "{field}");
         }
-        // Nor does who the client says it is reach an origin where nothing is stored.
+        // The address that a client claims does not reach the origin either, even where nothing is stored.
         let put = instance.send(request("PUT", A, &[("x_forwarded_for", "evil")], Body::Empty)).await;
         assert!(!put.text().contains("evil"), "{}", put.text());
     });
 }
 
-/// No. 6: What a site's own framework reads besides can be named; what is keyed stays.
+/// Attack 6: Other fields that a site's framework reads can be listed in `strip_request`; keyed fields are kept.
 #[test]
 fn unkeyed_fields_that_the_route_names_poison_nobody() {
     on_redis(async |world| {
@@ -89,13 +90,13 @@ fn unkeyed_fields_that_the_route_names_poison_nobody() {
         assert!(!poison.text().contains("evil") && poison.text().contains("keyed"));
         let clean = instance.get(A).await;
         assert!(!clean.is_hit() && !clean.text().contains("keyed"));
-        // A request that is not for the cache goes on as it came.
+        // A request that bypasses the cache is forwarded unchanged.
         let put = instance.send(request("PUT", A, &[("x-theme", "mine")], Body::Empty)).await;
         assert!(put.text().contains("mine"));
     });
 }
 
-/// 7.
+/// Attack 7.
 #[test]
 fn fat_get_content_reaches_no_origin_whose_answer_others_get() {
     on_redis(async |world| {
@@ -112,7 +113,7 @@ fn fat_get_content_reaches_no_origin_whose_answer_others_get() {
     });
 }
 
-/// No. 7: (CPDoS, HTTP method override.)
+/// Attack 7 (CPDoS, HTTP method override).
 #[test]
 fn cpdos_hmo_a_method_override_does_not_fill_the_cache_with_an_error() {
     on_redis(async |world| {
@@ -128,7 +129,7 @@ fn cpdos_hmo_a_method_override_does_not_fill_the_cache_with_an_error() {
     });
 }
 
-/// 7.
+/// Attack 7.
 #[test]
 fn parameter_cloaking_what_the_key_leaves_out_the_origin_does_not_see() {
     on_redis(async |world| {
@@ -152,13 +153,13 @@ fn parameter_cloaking_what_the_key_leaves_out_the_origin_does_not_see() {
     });
 }
 
-/// No. 8: (CPDoS, HTTP header oversize and HTTP meta character.)
+/// Attack 8 (CPDoS, HTTP header oversize and HTTP meta character).
 #[test]
 fn cpdos_hho_hmc_an_error_that_a_broken_field_provokes_is_not_kept() {
     on_redis(async |world| {
         for (config, explicit) in [("", false), ("[cache]\nttl = \"1h\"\n", false), ("", true)] {
             let instance = world.instance_with(config);
-            // RFC 6585: these must not be stored whatever they say of their freshness.
+            // RFC 6585: these must not be stored, whatever they say about their freshness.
             let codes: &[u16] = if explicit {
                 &[401, 407, 428, 429, 431, 511]
             } else {
@@ -184,7 +185,7 @@ fn cpdos_hho_hmc_an_error_that_a_broken_field_provokes_is_not_kept() {
     });
 }
 
-/// 9.
+/// Attack 9.
 #[test]
 fn empty_body_poisoning_nothing_empty_takes_the_place_of_a_page() {
     on_redis(async |world| {
@@ -207,7 +208,7 @@ fn empty_body_poisoning_nothing_empty_takes_the_place_of_a_page() {
     });
 }
 
-/// 10.
+/// Attack 10.
 #[test]
 fn unkeyed_framework_fields_select_where_the_response_says_so_and_go_where_the_route_says_so() {
     on_redis(async |world| {
@@ -218,7 +219,7 @@ fn unkeyed_framework_fields_select_where_the_response_says_so_and_go_where_the_r
         });
         assert_eq!(instance.get_with(A, &[("rsc", "1")]).await.text(), "payload");
         assert_eq!(instance.get(A).await.text(), "page");
-        // The origin does not say what it looks at.
+        // The origin sends no `Vary` for the fields that it uses.
         world.tell(&["FLUSHALL"]).await;
         let config = "[cache]\nstrip_request = [\"rsc\", \"x-now-route-matches\"]\n";
         let instance = world.instance_with(config);
@@ -229,7 +230,7 @@ fn unkeyed_framework_fields_select_where_the_response_says_so_and_go_where_the_r
     });
 }
 
-/// 10.
+/// Attack 10.
 #[test]
 fn unkeyed_cookies_do_not_reach_an_origin_that_may_not_see_them() {
     on_redis(async |world| {
@@ -248,7 +249,8 @@ fn unkeyed_cookies_do_not_reach_an_origin_that_may_not_see_them() {
     });
 }
 
-/// No. 10: A cookie of the key counts wherever and however often it stands, as the origin may look at any of them.
+/// Attack 10: All cookies with a keyed name are part of the key, in whatever position and number, as the origin may use
+/// any of them.
 #[test]
 fn unkeyed_copies_of_a_keyed_cookie_are_keyed_too() {
     on_redis(async |world| {
@@ -262,7 +264,7 @@ fn unkeyed_copies_of_a_keyed_cookie_are_keyed_too() {
     });
 }
 
-/// No. 11: (Web cache deception.)
+/// Attack 11 (Web cache deception).
 #[test]
 fn deception_a_page_that_looks_like_a_file_is_not_kept() {
     const PATHS: [&str; 7] = [
@@ -281,7 +283,7 @@ fn deception_a_page_that_looks_like_a_file_is_not_kept() {
             let got = instance.get(&format!("http://h{path}")).await;
             assert_eq!((got.is_stored(), got.detail()), (false, "no-freshness"), "{path}");
         }
-        // A rule for files overrides nothing that the origin forbids, and can ask what comes.
+        // A rule for files does not override what the origin forbids, and it can require a content type.
         let rule = "[[route]]\npath = \"*.css\"\ncache = { ttl = \"7d\", content_types = [\"text/css\"] }\n";
         let instance = world.instance_with(rule);
         let got = instance.get("http://h/account/x.css").await;

@@ -1,4 +1,4 @@
-//! Attacks on what is for one visitor alone.
+//! Attacks on responses that are for one visitor only.
 
 use super::FRESH;
 use crate::support::exchange::get;
@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 const A: &str = "http://h/a";
 
-/// 12.
+/// Attack 12.
 #[test]
 fn authorised_responses_are_shared_only_where_the_origin_permits_it() {
     on_redis(async |world| {
@@ -22,7 +22,7 @@ fn authorised_responses_are_shared_only_where_the_origin_permits_it() {
             ("s-maxage=60", true),
             ("max-age=60, must-revalidate", true),
         ] {
-            // A lifetime of the route's is no permission.
+            // A lifetime set for the route is not a permission to share the response.
             for config in ["", "[cache]\nttl = \"1h\"\n"] {
                 world.tell(&["FLUSHALL"]).await;
                 let instance = world.instance_with(config);
@@ -35,7 +35,7 @@ fn authorised_responses_are_shared_only_where_the_origin_permits_it() {
     });
 }
 
-/// No. 12: Where the response varies on it nobody else is answered, and nothing is stored.
+/// Attack 12: Where the response varies on `Authorization`, it is not stored and no other client gets it.
 #[test]
 fn authorised_requests_are_not_told_apart_by_a_hash_of_their_secret() {
     on_redis(async |world| {
@@ -46,7 +46,7 @@ fn authorised_requests_are_not_told_apart_by_a_hash_of_their_secret() {
     });
 }
 
-/// 13.
+/// Attack 13.
 #[test]
 fn set_cookie_replay_nobody_gets_the_cookie_of_another() {
     on_redis(async |world| {
@@ -58,7 +58,7 @@ fn set_cookie_replay_nobody_gets_the_cookie_of_another() {
             let got = instance.get(A).await;
             assert_eq!((got.detail(), got.header("set-cookie")), ("set-cookie", "sid=1"));
         }
-        // By a 304.
+        // `Set-Cookie` in a 304.
         let plain = &[("cache-control", "max-age=10, stale-while-revalidate=60"), ("etag", "\"1\"")];
         for (wait, status) in [(11, 304), (80, 304), (11, 200)] {
             world.tell(&["FLUSHALL"]).await;
@@ -72,7 +72,7 @@ fn set_cookie_replay_nobody_gets_the_cookie_of_another() {
                 assert!(!got.is_hit() || got.header("set-cookie").is_empty(), "{wait} {status}: {got:?}");
             }
         }
-        // Stored without it, for those who asked for that.
+        // Stored without `Set-Cookie`, where the configuration asks for that.
         world.tell(&["FLUSHALL"]).await;
         let strips = world.instance_with("[cache]\nset_cookie = \"strip\"\n");
         world.origin.gives(200, COOKIE, "x");
@@ -82,7 +82,7 @@ fn set_cookie_replay_nobody_gets_the_cookie_of_another() {
     });
 }
 
-/// 14.
+/// Attack 14.
 #[test]
 fn private_in_any_spelling_is_private() {
     on_redis(async |world| {
@@ -109,7 +109,7 @@ fn private_in_any_spelling_is_private() {
             assert!(!instance.get(A).await.is_stored(), "{lines:?}");
             assert!(!instance.get(A).await.is_hit(), "{lines:?}");
         }
-        // With names it is about these fields.
+        // With field names the directive applies to these fields only.
         for lines in [
             "private=\"X-User\", max-age=60",
             "no-cache=\"x-user\", max-age=60",
@@ -126,7 +126,7 @@ fn private_in_any_spelling_is_private() {
     });
 }
 
-/// 14.
+/// Attack 14.
 #[test]
 fn private_or_no_store_in_a_newer_response_ends_the_older_one() {
     on_redis(async |world| {
@@ -150,7 +150,7 @@ fn private_or_no_store_in_a_newer_response_ends_the_older_one() {
     });
 }
 
-/// 15.
+/// Attack 15.
 #[test]
 fn vary_on_what_is_private_or_unknown_is_never_reused() {
     on_redis(async |world| {
@@ -190,7 +190,7 @@ fn vary_on_what_is_private_or_unknown_is_never_reused() {
     });
 }
 
-/// 16.
+/// Attack 16.
 #[test]
 fn management_answers_and_refusals_are_never_cached() {
     on_redis(async |world| {
@@ -211,7 +211,7 @@ fn management_answers_and_refusals_are_never_cached() {
             (refused.status, refused.is_stored(), refused.header("cache-control")),
             (429, false, "no-store")
         );
-        // The challenge of an origin would lock out all who then come with credentials.
+        // A stored challenge would be served to everyone, even to clients with credentials.
         for status in [401, 407, 429] {
             world.tell(&["FLUSHALL"]).await;
             world.origin.answers(move |_| Ok(reply(status, FRESH, "who are you?")));
@@ -221,7 +221,7 @@ fn management_answers_and_refusals_are_never_cached() {
     });
 }
 
-/// 17.
+/// Attack 17.
 #[test]
 fn collapsed_requests_never_get_what_is_for_their_leader() {
     const FOR_ONE: [&[(&str, &str)]; 4] = [

@@ -1,4 +1,4 @@
-//! What goes wrong with what is stored: purges that race, keys that get lost, a Redis that fails.
+//! Failures of stored responses: purges that race with fetches, keys that get lost, a Redis that fails.
 
 use super::{FRESH, echo};
 use crate::support::entries::resource;
@@ -25,7 +25,7 @@ fn purge(kind: &str, target: &str) -> Purge {
     }
 }
 
-/// 31.
+/// Attack 31.
 #[test]
 fn purge_race_what_was_fetched_before_a_purge_is_not_stored_after_it() {
     on_redis(async |world| {
@@ -51,7 +51,7 @@ fn purge_race_what_was_fetched_before_a_purge_is_not_stored_after_it() {
     });
 }
 
-/// 32.
+/// Attack 32.
 #[test]
 fn tag_confusion_a_tag_is_purged_whole_and_is_no_pattern() {
     on_redis(async |world| {
@@ -79,7 +79,7 @@ fn tag_confusion_a_tag_is_purged_whole_and_is_no_pattern() {
     });
 }
 
-/// No. 32: An empty member is no tag, and a response without tags is under none.
+/// Attack 32: An empty member is not a tag, and a purge of the empty tag does not match a response without tags.
 #[test]
 fn tag_confusion_lists_with_empty_members_make_no_empty_tag() {
     on_redis(async |world| {
@@ -91,7 +91,7 @@ fn tag_confusion_lists_with_empty_members_make_no_empty_tag() {
         }
         assert!(purge("tag", "a ").targets().is_err());
         let expected = Purge { tags: vec!["b c".to_owned()], ..Purge::default() };
-        // `b` and `c` are no tags of it.
+        // `b` and `c` are not tags of this response, but `b c` is.
         world.tell(&["FLUSHALL"]).await;
         instance.get(A).await;
         instance.purge_tag("b").await;
@@ -101,7 +101,7 @@ fn tag_confusion_lists_with_empty_members_make_no_empty_tag() {
     });
 }
 
-/// 33.
+/// Attack 33.
 #[test]
 fn lost_key_any_one_that_is_evicted_leaves_no_half_answer_and_nothing_unpurgeable() {
     on_redis(async |world| {
@@ -137,7 +137,7 @@ fn lost_key_any_one_that_is_evicted_leaves_no_half_answer_and_nothing_unpurgeabl
     });
 }
 
-/// 34.
+/// Attack 34.
 #[test]
 fn purge_covers_variants_head_stale_copies_parts_and_every_instance() {
     on_redis(async |world| {
@@ -175,7 +175,7 @@ fn purge_covers_variants_head_stale_copies_parts_and_every_instance() {
     });
 }
 
-/// 35.
+/// Attack 35.
 #[test]
 fn concurrent_writers_of_two_variants_both_survive() {
     on_redis(async |world| {
@@ -195,7 +195,7 @@ fn concurrent_writers_of_two_variants_both_survive() {
     });
 }
 
-/// No. 35: Instances whose clocks differ disagree on ages by as much, and on nothing else.
+/// Attack 35: Instances whose clocks differ compute ages that differ by as much; nothing else depends on their clocks.
 #[test]
 fn clock_skew_between_instances_revives_nothing_that_was_purged() {
     on_redis(async |world| {
@@ -205,7 +205,7 @@ fn clock_skew_between_instances_revives_nothing_that_was_purged() {
         instance.purge_url(A).await;
         instance.purge_tag("t").await;
         world.origin.gives(200, &[("cache-control", "max-age=60"), ("cache-tag", "t")], "new");
-        // One that is behind by a minute, and so before all that was purged.
+        // The clock of this instance is a minute behind, earlier than all that was purged.
         let behind = World::start(std::rc::Rc::clone(&world.server)).await;
         behind.origin.gives(200, &[("cache-control", "max-age=60"), ("cache-tag", "t")], "of who is behind");
         let late = behind.instance();
@@ -217,7 +217,7 @@ fn clock_skew_between_instances_revives_nothing_that_was_purged() {
     });
 }
 
-/// No. 36: End to end: `redis_failure.rs`.
+/// Attack 36: Tested end to end in `redis_failure.rs`.
 #[test]
 fn redis_failure_costs_bounded_time_and_gives_nobody_the_reply_of_another() {
     on_redis(async |world| {
@@ -258,7 +258,7 @@ fn redis_failure_costs_bounded_time_and_gives_nobody_the_reply_of_another() {
     });
 }
 
-/// 37.
+/// Attack 37.
 #[test]
 fn chunk_edges_content_of_any_size_comes_back_as_it_was() {
     on_redis(async |world| {
@@ -277,7 +277,7 @@ fn chunk_edges_content_of_any_size_comes_back_as_it_was() {
             let got = instance.get(&url).await;
             assert!(got.is_hit() && got.body.unwrap() == content, "{length}");
         }
-        // Interrupted half way, nothing is stored.
+        // When the content ends early, nothing is stored.
         let instance = world.instance();
         world.origin.answers(|_| {
             let pieces = vec![Ok(Bytes::from(vec![b'x'; 600_000])), Err(BodyError("reset".to_owned()))];
@@ -289,7 +289,7 @@ fn chunk_edges_content_of_any_size_comes_back_as_it_was() {
     });
 }
 
-/// 38.
+/// Attack 38.
 #[test]
 fn flush_of_everything_removes_what_is_ours_and_nothing_else() {
     on_redis(async |world| {
@@ -307,12 +307,12 @@ fn flush_of_everything_removes_what_is_ours_and_nothing_else() {
         }
         assert_eq!(world.ask::<String>(&["GET", "sd:of-somebody-else"]).await, "x");
         let stats = world.commandstats().await;
-        // FLUSHALL is what the tests use; an instance sends neither it nor KEYS.
+        // The tests use FLUSHALL; an instance sends neither it nor KEYS.
         assert!(!["flushdb", "del", "select"].iter().any(|name| stats.contains_key(*name)), "{stats:?}");
     });
 }
 
-/// No. 38: An instance that has read the purge knows of it after a failover to a replica that lacks it.
+/// Attack 38: An instance that knows of the purge keeps it in effect after a failover to a replica that lacks it.
 #[test]
 fn failover_to_a_replica_without_the_purge_is_noticed_by_who_purged() {
     on_redis(async |world| {
@@ -333,7 +333,7 @@ fn failover_to_a_replica_without_the_purge_is_noticed_by_who_purged() {
     });
 }
 
-/// 39.
+/// Attack 39.
 #[test]
 fn corrupt_or_foreign_entries_are_a_miss_and_replaced() {
     on_redis(async |world| {
@@ -357,7 +357,7 @@ fn corrupt_or_foreign_entries_are_a_miss_and_replaced() {
             assert!(!got.is_hit() && got.text().ends_with(" /a"), "{bytes:?}: {got:?}");
             assert!(instance.get(A).await.is_hit(), "{bytes:?}");
         }
-        // A value of another type is no entry either.
+        // A value of another type is not an entry either.
         world.tell(&["DEL", &key("/a")]).await;
         world.tell(&["RPUSH", &key("/a"), "x"]).await;
         world.tell(&["EXPIRE", &key("/a"), "99"]).await;

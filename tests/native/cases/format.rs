@@ -1,4 +1,4 @@
-//! What a file of cases may say.
+//! The format of a file of cases.
 //!
 //! ```toml
 //! [[case]]
@@ -13,26 +13,27 @@
 //! purge = { tags = ["a"] }              # before the request, if there is one
 //! request = { method = "GET", url = "/a", fields = ["accept: x"], content = "..." }
 //! origin = { status = 200, fields = ["cache-control: max-age=60"], content = "one" }
-//! asked = true                          # whether the origin was asked; what it saw and did not see:
+//! asked = true                          # whether the origin was asked; what the origin saw and did not see:
 //! seen_url = "/a"
 //! seen = ["if-none-match: \"1\""]
 //! unseen = ["if-modified-since"]
 //! expect = { status = 200, fields = ["age: 3"], without = ["set-cookie"], content = "one", cache = ["hit"] }
 //! ```
-//! A URL that begins with `/` is at `http://h`. In a field `{date:-60}` is the HTTP-date a minute ago. What `expect` does
-//! not mention is not looked at, except the status, which is 200, and the content, which is what the origin gave if it was asked.
+//! A URL that begins with `/` is at `http://h`. In a field, `{date:-60}` is the HTTP-date of a minute ago. Members
+//! that `expect` does not have are not checked, except the status, which must be 200, and the content, which must be
+//! the origin's if it was asked.
 
 use serde::Deserialize;
 use spindrift::purge::Purge;
 
-/// A file.
+/// One file of cases.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     pub(super) case: Vec<Case>,
 }
 
-/// Several exchanges, on a store that was empty before the first.
+/// Several exchanges, beginning with an empty store.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Case {
@@ -44,17 +45,17 @@ pub(super) struct Case {
     pub(super) exchange: Vec<Exchange>,
 }
 
-/// Whose demand it is.
+/// Who demands the behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Kind {
-    /// The RFC's.
+    /// The RFC demands it.
     Required,
-    /// Our choice, where the RFC leaves one.
+    /// The RFC leaves a choice, and this is ours.
     Ours,
 }
 
-/// One request, what the origin answers should it be asked, and what is expected.
+/// One request, what the origin answers if it is asked, and what is expected.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Exchange {
@@ -99,7 +100,7 @@ pub(super) struct Origin {
     pub(super) fields: Vec<String>,
     #[serde(default)]
     pub(super) content: String,
-    /// It gives no answer at all.
+    /// The origin gives no answer at all.
     #[serde(default)]
     pub(super) away: bool,
 }

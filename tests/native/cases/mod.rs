@@ -1,4 +1,4 @@
-//! Cases of HTTP semantics as data, in `tests/cases/*.toml`: what they say is in [`format`].
+//! Cases of HTTP semantics as data, in `tests/cases/*.toml`, in the format of [`format`].
 
 mod format;
 
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// One test for each file; the last test sees to it that none is forgotten.
+/// One test for each file; the last test checks that none is missing.
 macro_rules! files {
     ($($name:ident),* $(,)?) => {
         $(#[test]
@@ -167,7 +167,7 @@ fn check_answer(exchange: &Exchange, got: &Got, now: Timestamp) -> Result<(), St
     }
 }
 
-/// `name: value` for each line.
+/// One line `name: value` for each field.
 fn lines(fields: &[String], now: Timestamp) -> Vec<(String, String)> {
     let line = |field: &String| {
         let (name, value) = field.split_once(':').unwrap_or((field, ""));

@@ -56,7 +56,7 @@ fn all_of_many_dead_letters_go_at_once() {
     });
 }
 
-/// Dead letters, of which Redis has lost the first.
+/// Dead letters; Redis has lost the first of them.
 async fn dead_and_the_first_lost(world: &World, instance: &Instance) -> Vec<JobId> {
     let mut ids = Vec::new();
     for number in 0..4 {
@@ -108,7 +108,7 @@ fn what_died_while_the_clock_was_ahead_is_replayed_with_all() {
         let instance = world.instance();
         let id = put(&instance, 1).await;
         claim_one(&instance).await.bury("").await.unwrap();
-        // As if the clock had been set back by an hour since, by a failover perhaps.
+        // As if the clock had been set back by an hour since then, for example by a failover.
         world.tell(&["ZINCRBY", &part("x"), "3600000000", id.as_str()]).await;
         put(&instance, 2).await;
         claim_one(&instance).await.bury("").await.unwrap();
@@ -134,7 +134,7 @@ fn there_are_ten_thousand_dead_letters_at_most_and_the_oldest_go() {
             world.ask(&["EXISTS", &key_of(&JobId::new("old-1").unwrap())]).await,
         );
         assert_eq!(gone, (None, 0));
-        // And those that are older than 30 days, however few there are.
+        // Dead letters older than 30 days are removed too, however few there are.
         let long_ago = ((time.0 - 31 * 24 * 3600) * 1_000_000).to_string();
         world.tell(&["ZADD", &part("x"), &long_ago, "old-2"]).await;
         put(&instance, 2).await;

@@ -36,7 +36,7 @@ fn a_failed_job_is_retried_after_its_backoff_and_dies_after_the_last_attempt() {
         let before = claimed.until();
         let ended = claimed.retry("Ann is away").await.unwrap();
         assert_eq!(ended.state, State::Delayed);
-        // The lease was for 30 s, and the backoff is 5 to 10 minutes.
+        // The lease lasts 30 s, and the backoff is 5 to 10 minutes.
         let wait = ended.due.unwrap().since(before).as_secs();
         assert!((270..=600).contains(&wait), "{wait}");
         assert_eq!(instance.jobs().view(&mail(), &id).await.unwrap().error.as_deref(), Some("Ann is away"));
@@ -62,7 +62,7 @@ fn a_released_job_has_its_place_again_and_the_attempt_does_not_count() {
         let order = claim(&instance, 3).await;
         assert_eq!(order.iter().map(|one| number(&one.job.data)).collect::<Vec<_>>(), [0, 1, 2]);
         assert_eq!(order[0].job.attempt, 1);
-        // The same when a lease is over: it counts, and the place is kept.
+        // The same for a lease that expires: the attempt counts, and the job keeps its place.
         due(world, "l").await;
         let again = claim(&instance, 3).await;
         assert_eq!(again.iter().map(|one| number(&one.job.data)).collect::<Vec<_>>(), [0, 1, 2]);

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 const COUNT: u32 = 10_000;
 
-/// Which of the jobs are done, and how many times each.
+/// Which of the jobs are done, and how often each.
 #[derive(Default)]
 struct Tally(RefCell<HashMap<u32, u32>>);
 
@@ -33,7 +33,7 @@ fn workers(world: &World) -> Vec<Instance> {
     (0..50).map(|_| world.instance()).collect()
 }
 
-/// A worker among many: what it does with what it gets.
+/// One of many workers; `each` is what it does with a job.
 async fn work(instance: &Instance, tally: &Tally, mut each: impl AsyncFnMut(Claimed<'_, TestEnv>)) {
     while !tally.is_complete() {
         let claimed = claim(instance, 5).await;
@@ -82,7 +82,7 @@ fn ten_thousand_jobs_and_workers_that_die_at_random_none_is_lost() {
         };
         let working = join_all(workers.iter().map(|worker| {
             work(worker, &tally, async |claimed: Claimed<'_, _>| {
-                // It dies before its work or before it can say that it is done.
+                // The worker dies before its work, or before it can acknowledge the job.
                 if dies() {
                     killed.set(killed.get() + 1);
                     return;

@@ -1,4 +1,4 @@
-//! Order, delays, priorities, keys that enqueue once, pauses.
+//! Order, delays, priorities, idempotency keys, pauses.
 
 use super::{HOUR, claim, claim_one, counted, data, due, key_of, mail, number, part, put};
 use crate::support::{Instance, on_redis};
@@ -51,7 +51,7 @@ fn a_delayed_job_is_never_early() {
         let view = instance.jobs().view(&mail(), &id).await.unwrap();
         assert_eq!(view.state, State::Delayed);
         assert_eq!(view.at.unwrap().since(view.enqueued), HOUR, "to the millisecond");
-        // One second is left, and then none.
+        // The job is due in at most a minute, and then immediately.
         let time: (u64, u64) = world.ask(&["TIME"]).await;
         let soon = ((time.0 + 60) * 1000).to_string();
         world.tell(&["ZADD", &part("d"), &soon, id.as_str()]).await;
@@ -70,7 +70,7 @@ fn a_delayed_job_has_its_place_from_when_it_is_due() {
             instance.jobs().enqueue_with(&mail(), NewJob::new(data(delayed)).delay(HOUR)).await.unwrap();
         }
         due(world, "d").await;
-        // Nobody has claimed since.
+        // There was no claim since then.
         put(&instance, 3).await;
         let mut order: Vec<u32> = claim(&instance, 9).await.iter().map(|one| number(&one.job.data)).collect();
         order[..2].sort_unstable();
@@ -146,7 +146,7 @@ fn a_claim_waits_for_the_first_job() {
         let (worker, producer) = (world.instance(), world.instance());
         let waiting = Claim::default().wait(Duration::from_secs(20));
         let queue = mail();
-        // The clock of the worker stands still, so that the wait never ends by itself.
+        // The worker's clock stands still, so that the wait does not end by itself.
         let (claimed, id) = join(worker.jobs().claim(&queue, waiting), async {
             tokio::task::yield_now().await;
             put(&producer, 1).await
@@ -159,7 +159,7 @@ fn a_claim_waits_for_the_first_job() {
         })
         .await;
         assert!(none.unwrap().is_empty());
-        // The clock on the wall makes no wait longer.
+        // Setting the wall clock back does not prolong a wait.
         let (none, ()) = join(worker.jobs().claim(&queue, waiting), async {
             tokio::task::yield_now().await;
             world.clock.set_back(HOUR);

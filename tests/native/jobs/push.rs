@@ -1,4 +1,4 @@
-//! Pushing jobs to a target: signed, retried, bounded, and found again when nobody was woken for them.
+//! Pushing jobs to a target: signed, retried, bounded, and found again when no worker was notified of them.
 
 use crate::support::origin::{Outcome, Seen, reply};
 use crate::support::{Instance, OLD_WEBHOOK_KEY, PREFIX, WEBHOOK_KEY, World, on_redis};
@@ -48,7 +48,7 @@ fn one(delivered: u64, failed: u64, died: u64) -> Tally {
     Tally { delivered, failed, died }
 }
 
-/// Verifies a message as its receiver would, with another implementation of HMAC.
+/// Verifies a message as its receiver would, with a different implementation of HMAC.
 fn verified(seen: &Seen, key: &str) -> bool {
     let key = STANDARD.decode(key.strip_prefix("whsec_").unwrap()).unwrap();
     let mut signed =
@@ -107,7 +107,7 @@ fn a_failure_is_tried_again_with_the_same_id_until_the_last_attempt() {
     });
 }
 
-/// Makes all of a ZSET due.
+/// Makes all members of a sorted set due.
 const DUE: &str =
     "for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZADD', KEYS[1], 1, id) end";
 
@@ -242,14 +242,14 @@ fn the_bell_is_rung_when_there_is_something_to_do_and_wakes_the_subscriber() {
         assert_eq!(handle(&subscriber.app, &message).await, Handled::Done);
         assert_eq!(world.origin.count(), 9, "until there are none");
         assert_eq!(handle(&subscriber.app, &message).await, Handled::Done, "and for nothing");
-        // It was rung while the clock of Redis was ahead.
+        // The last notification was sent while the clock of Redis was ahead.
         put(&gateway, 10).await;
         world.tell(&["HSET", "sd:{q:orders}", "rung", "99999999999999"]).await;
         gateway.env.wire().take_commands();
         put(&gateway, 11).await;
         gateway.env.settle().await;
         assert!(gateway.env.wire().take_commands().ends_with(&["PUBLISH".to_owned()]));
-        // Nobody is woken for a queue without target.
+        // No notification is sent for a queue without a target.
         let other = QueueName::new("other").unwrap();
         gateway.jobs().enqueue(&other, Data::json(&1).unwrap()).await.unwrap();
         gateway.env.settle().await;
@@ -269,7 +269,7 @@ fn who_runs_out_of_time_rings_for_the_rest() {
         let count = Rc::clone(&answered);
         world.origin.answers(move |_| -> Outcome {
             count.set(count.get() + 1);
-            // The fourth takes all the time there is, whatever the clock on the wall shows.
+            // The fourth push takes all the remaining time, whatever the wall clock shows.
             if count.get() == 4 {
                 clock.advance_secs(6);
                 clock.set_back(Duration::from_secs(3600));
@@ -295,7 +295,7 @@ fn when_redis_fails_what_is_under_way_comes_to_its_end() {
         let queue = orders();
         let (result, ()) = join(drain(&instance.app, instance.shared(), &queue, until), async {
             world.origin.asked(2).await;
-            // A key of another type makes every further claim fail, and no end of a lease.
+            // A key of another type makes every further claim fail, but not the end of a lease.
             world.tell(&["SET", &part("d"), "of another type", "EX", "99"]).await;
             world.origin.release();
         })
@@ -308,7 +308,7 @@ fn when_redis_fails_what_is_under_way_comes_to_its_end() {
     });
 }
 
-/// How a job ended, as Redis has it.
+/// The state of a job, as stored in Redis.
 async fn view_state(world: &World, id: &JobId) -> String {
     let key = Keys::new(PREFIX).queue_item("orders", "j", id.as_str());
     world.ask(&["HGET", key.as_str(), "z"]).await
@@ -349,21 +349,21 @@ fn an_instance_looks_after_the_queues_behind_a_request_now_and_then() {
         instance.get("http://h/page").await;
         assert_eq!(world.origin.count(), 3, "not each time");
         world.clock.advance_secs(11);
-        // Another instance did it a moment ago, by Redis's clock.
+        // Another instance ticked a moment ago, according to the clock of Redis.
         instance.get("http://h/page").await;
         assert_eq!(world.origin.count(), 4);
         world.tell(&["DEL", Keys::new(PREFIX).queues_tick().as_str()]).await;
         world.clock.advance_secs(11);
         instance.get("http://h/page").await;
         assert_eq!(world.origin.count(), 6);
-        // The clock on the wall keeps nobody from it.
+        // A wall clock that is set back does not prevent a tick.
         world.tell(&["DEL", Keys::new(PREFIX).queues_tick().as_str()]).await;
         put(&instance, 3).await;
         world.clock.set_back(Duration::from_secs(3600));
         world.clock.advance_secs(11);
         instance.get("http://h/page").await;
         assert_eq!(world.origin.count(), 8);
-        // Where no queue is configured nothing is asked of Redis.
+        // Where no queue is configured, no tick is attempted in Redis.
         let plain = world.instance();
         plain.env.wire().take_commands();
         plain.get("http://h/other").await;

@@ -1,4 +1,4 @@
-//! What Redis keeps, forgets and refuses.
+//! What Redis stores, expires and refuses.
 
 use super::{
     HOUR, claim, claim_one, counted, data, due, every_minute, key_of, mail, number, part, put, state,
@@ -104,7 +104,7 @@ fn that_the_list_of_queues_cannot_be_written_is_logged_once_a_minute() {
     });
 }
 
-/// CRC16/XMODEM of what stands in the first braces, as a cluster has it.
+/// CRC16/XMODEM of the text in the first braces, as a cluster computes it.
 fn slot(key: &str) -> u16 {
     let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or(key, |(tag, _)| tag);
     let crc = tag.bytes().fold(0u16, |crc, byte| {
@@ -142,7 +142,7 @@ fn every_key_of_a_queue_is_in_one_slot_and_ends_some_time() {
         for key in &of_queue {
             let ttl: i64 = world.ask(&["PTTL", key]).await;
             assert!(ttl > 0, "{key}");
-            // A part of the queue lives for 30 days from when it was touched last, to the hour.
+            // A part of the queue lives for 30 days from its last use, rounded to the hour.
             if !["t:", "u:", "j:"].iter().any(|kind| key.starts_with(&format!("sd:{{q:mail}}:{kind}"))) {
                 assert!(ttl > (30 * 24 - 1) * 3_600_000, "{key}: {ttl}");
             }
@@ -178,7 +178,7 @@ fn a_queue_lives_as_long_as_what_was_put_off() {
     });
 }
 
-/// The commands that the manual says a user of Redis has to be allowed.
+/// The commands that, according to the manual, a Redis user must be allowed.
 pub(crate) fn commands_of_the_manual() -> Vec<&'static str> {
     let manual = include_str!("../../../docs/operations.md");
     let (_, from) = manual.split_once("ACL SETUSER spindrift on").unwrap();

@@ -1,4 +1,4 @@
-//! Schedules: each slot is fired once, whoever ticks.
+//! Schedules: each slot is fired once, whichever instance ticks.
 
 use crate::support::{Instance, PREFIX, World, on_redis};
 use futures_util::future::join_all;
@@ -30,13 +30,13 @@ fn next_key() -> String {
     Keys::new(PREFIX).queue_part("reports", "n").as_str().to_owned()
 }
 
-/// The beginning of this minute by Redis's clock, so many minutes ago, in milliseconds.
+/// The beginning of the minute `ago` minutes ago, by the clock of Redis, in milliseconds.
 async fn minute(world: &World, ago: u64) -> u64 {
     let time: (u64, u64) = world.ask(&["TIME"]).await;
     (time.0 / 60 - ago) * 60_000
 }
 
-/// Lets a schedule stand at this slot.
+/// Sets the next slot of a schedule.
 async fn stand(world: &World, name: &str, slot: u64) {
     world.tell(&["ZADD", &next_key(), &slot.to_string(), name]).await;
 }
@@ -78,7 +78,7 @@ fn a_slot_that_was_fired_is_not_fired_again_when_the_schedule_is_set_anew() {
         stand(world, "every", slot).await;
         assert_eq!(instance.jobs().fire(&reports()).await.unwrap(), 1);
         let first = instance.jobs().dequeue(&reports()).await.unwrap().unwrap();
-        // As if an instance whose clock is late had set it.
+        // As if an instance whose clock is slow had set the schedule.
         let (_, new) = instance.jobs().set_schedule(&reports(), &name("every"), &every).await.unwrap();
         assert!(!new);
         stand(world, "every", slot).await;

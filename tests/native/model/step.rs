@@ -1,4 +1,4 @@
-//! What may happen in a history.
+//! The steps of a history.
 
 use super::{INSTANCES, PATHS};
 use proptest::prelude::*;
@@ -35,14 +35,14 @@ pub(super) enum Step {
     Restart {
         instance: usize,
     },
-    /// Redis evicts a key, any or one of the ledger's.
+    /// Redis evicts a key: any key, or one of the ledger.
     Evict {
         number: usize,
         ledger: bool,
     },
 }
 
-/// A step that is over at once.
+/// A step that takes no time.
 fn quick_step() -> impl Strategy<Value = Step> {
     let (instance, path) = (0..INSTANCES, 0..PATHS.len());
     prop_oneof![

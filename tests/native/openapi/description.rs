@@ -1,4 +1,4 @@
-//! The description of the API, and whether an answer is what it says.
+//! The description of the API, and whether a response agrees with it.
 
 use super::schema::{mistakes, resolve};
 use crate::support::exchange::Got;
@@ -13,7 +13,7 @@ pub(crate) struct Operation<'a> {
     pub(crate) path: &'a str,
     /// The method, in capitals.
     pub(crate) method: String,
-    /// What is said of it.
+    /// Its description.
     pub(crate) said: &'a Value,
 }
 
@@ -29,7 +29,7 @@ impl Description {
         all
     }
 
-    /// The operation that a request is: literal segments win over parameters.
+    /// The operation that handles a request: literal segments take precedence over parameters.
     pub(crate) fn operation(&self, method: &str, target: &str) -> Option<Operation<'_>> {
         let path = target.split('?').next().unwrap();
         let fits = |operation: &Operation<'_>| {
@@ -53,7 +53,7 @@ impl Description {
         operation.said.pointer("/requestBody/content/application~1json/schema")
     }
 
-    /// What of an answer is not as described.
+    /// The ways in which a response differs from the description.
     pub(crate) fn judge(&self, operation: &Operation<'_>, got: &Got) -> Vec<String> {
         let status = got.status.to_string();
         let Some(said) = operation.said["responses"].get(&status) else {

@@ -1,5 +1,5 @@
-//! The running server and its description say the same: each operation by each way there is to use it, right and
-//! wrong, with Redis and without.
+//! The running server and its description agree: every operation is called in every possible way, valid and invalid,
+//! with Redis and without.
 
 mod description;
 mod schema;
@@ -42,7 +42,7 @@ target = "http://hooks.test/"
 allow_origins = ["https://pages.example"]
 "#;
 
-/// A client that holds every answer to the description.
+/// A client that checks every response against the description.
 struct Client<'w> {
     instance: Instance,
     description: Description,
@@ -60,7 +60,7 @@ impl<'w> Client<'w> {
         Self { instance, description, used: RefCell::default(), token }
     }
 
-    /// Sends a request below `/_spindrift/` and judges the answer.
+    /// Sends a request below `/_spindrift/` and checks the response.
     async fn send(&self, method: &str, target: &str, fields: &[(&str, &str)], content: &str) -> Got {
         let target = format!("/_spindrift/{target}");
         let bearer = self.token.map(|token| format!("Bearer {token}"));
@@ -79,7 +79,7 @@ impl<'w> Client<'w> {
         got
     }
 
-    /// A stream does not end while the clock stands.
+    /// A stream does not end while the clock stands still, so its content is not read.
     async fn receive(&self, request: http::Request<Body>) -> Got {
         let response = Box::pin(pipeline::serve(&self.instance.app, request)).await;
         let (head, body) = response.into_parts();
@@ -98,7 +98,7 @@ impl<'w> Client<'w> {
         serde_json::from_slice(got.body.as_ref().unwrap()).unwrap_or_default()
     }
 
-    /// What was taken is what the description lets through.
+    /// Content that the server accepted must be valid in the description.
     fn agrees(&self, method: &str, target: &str, content: &Value, status: u16) {
         let operation = self.description.operation(method, &format!("/_spindrift/{target}")).unwrap();
         let schema = self.description.content(&operation).filter(|_| !content.is_null() && status < 300);
@@ -338,7 +338,7 @@ async fn use_leases(client: &Client<'_>) {
     client.ask(404, "GET", "v1/queues/mail/jobs/none", Value::Null).await;
 }
 
-/// A place under a path: anything for its parameters.
+/// A path for an operation, with any values for its parameters.
 fn place(operation: &Operation<'_>) -> String {
     let parts = operation.path.strip_prefix("/_spindrift/").unwrap().split('/');
     let parts: Vec<&str> = parts.map(|part| if part.starts_with('{') { "x" } else { part }).collect();
@@ -458,7 +458,7 @@ fn no_method_is_served_that_is_not_described() {
         let bearer = format!("Bearer {TOKEN}");
         for operation in client.description.operations() {
             let place = place(&operation);
-            // Where a literal segment stands, a parameter may as well.
+            // In place of a literal segment a parameter may match as well.
             let methods: BTreeSet<String> = client
                 .description
                 .operations()

@@ -1,9 +1,9 @@
-//! The part of JSON Schema (2020-12) that the description uses. A keyword that is not known here is a mistake.
+//! The part of JSON Schema (2020-12) that the description uses. An unknown keyword is a mistake.
 
 use regex_lite::Regex;
 use serde_json::Value;
 
-/// What is wrong with `value` under `schema`, each with its place. `root` is what references point into.
+/// The mistakes in `value` under `schema`, each with its place. References are resolved in `root`.
 pub(crate) fn mistakes(root: &Value, schema: &Value, value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     check(root, schema, value, "$", &mut found);
@@ -46,7 +46,7 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
     }
 }
 
-/// What a reference points to.
+/// The target of a reference.
 pub(crate) fn resolve<'a>(root: &'a Value, reference: &Value) -> &'a Value {
     let reference = reference.as_str().unwrap();
     let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference} is elsewhere"));

@@ -1,4 +1,4 @@
-//! A Redis Cluster of one test's own: three masters without replicas, each with a third of the slots.
+//! A Redis Cluster for one test: three masters without replicas, each with a third of the slots.
 
 use super::server::{RedisServer, free_port, skipped};
 use super::{Instance, World, admin, run};
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The slots of each master.
 const SLOTS: [(u16, u16); 3] = [(0, 5460), (5461, 10922), (10923, 16383)];
 
-/// Runs `test` on a cluster, then looks at what it left there.
+/// Runs `test` on a cluster, then checks the keys that it leaves there.
 pub(crate) fn on_cluster(options: &[&str], test: impl AsyncFnOnce(&Cluster)) {
     if skipped() {
         return;
@@ -24,7 +24,7 @@ pub(crate) fn on_cluster(options: &[&str], test: impl AsyncFnOnce(&Cluster)) {
     });
 }
 
-/// The masters, and the world before them. `world.server` is a single Redis that nobody uses.
+/// The masters, and what the instances of the test share. `world.server` is a single Redis that is not used.
 pub(crate) struct Cluster {
     /// Clock, origin, instances.
     pub(crate) world: World,
@@ -51,7 +51,7 @@ impl Cluster {
         for (at, (first, last)) in SLOTS.iter().enumerate() {
             this.tell(at, &["CONFIG", "SET", "cluster-require-full-coverage", "no"]).await;
             this.tell(at, &["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &last.to_string()]).await;
-            // Epochs that differ need not be told apart by the nodes themselves.
+            // Different epochs, so that the nodes need not agree on them first.
             this.tell(at, &["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]).await;
         }
         for at in 1..SLOTS.len() {
@@ -62,14 +62,14 @@ impl Cluster {
         this
     }
 
-    /// Returns once every node knows all slots served.
+    /// Returns once every node knows that all slots are served.
     pub(crate) async fn settled(&self) {
         for at in 0..SLOTS.len() {
             self.until(at, |info| info.contains("cluster_state:ok") && info.contains("slots_ok:16384")).await;
         }
     }
 
-    /// Returns once what node `at` says of the cluster is this.
+    /// Returns once the cluster state that node `at` reports fulfils `is`.
     pub(crate) async fn until(&self, at: usize, is: impl Fn(&str) -> bool) {
         while !is(&self.ask::<String>(at, &["CLUSTER", "INFO"]).await) {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -116,17 +116,17 @@ impl Cluster {
         format!("127.0.0.1:{}", self.port(at))
     }
 
-    /// Which node has a key, as it was at the beginning.
+    /// The node that has a key, with the initial distribution.
     pub(crate) fn node_of(key: &Key) -> usize {
         Self::node_of_slot(slot_of(key))
     }
 
-    /// Which node has a slot, as it was at the beginning.
+    /// The node that has a slot, with the initial distribution.
     pub(crate) fn node_of_slot(slot: u16) -> usize {
         SLOTS.iter().position(|(first, last)| (*first..=*last).contains(&slot)).unwrap()
     }
 
-    /// Asks a node as its administrator.
+    /// Sends a command to a node as its administrator, and returns the reply.
     pub(crate) async fn ask<T: FromRedisValue>(&self, at: usize, words: &[&str]) -> T {
         let mut command = redis::Cmd::new();
         for word in words {
@@ -136,7 +136,7 @@ impl Cluster {
         command.query_async(&mut admin).await.unwrap()
     }
 
-    /// Tells a node something as its administrator.
+    /// Sends a command to a node as its administrator.
     pub(crate) async fn tell(&self, at: usize, words: &[&str]) {
         self.ask::<redis::Value>(at, words).await;
     }
@@ -148,7 +148,7 @@ impl Cluster {
         keys
     }
 
-    /// Ends a node at once.
+    /// Kills a node.
     pub(crate) fn kill(&self, at: usize) {
         self.nodes.borrow_mut()[at].kill();
     }
@@ -162,7 +162,7 @@ impl Cluster {
         self.settled().await;
     }
 
-    /// Begins to move a slot: keys that are not there any more are asked for at the node that gets it.
+    /// Begins to move a slot: requests for keys that are not there any more are redirected to the new node.
     pub(crate) async fn begin_move(&self, slot: u16, from: usize, to: usize) {
         let slot = slot.to_string();
         let ids = (
@@ -186,7 +186,7 @@ impl Cluster {
         self.ask(at, &["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "1000"]).await
     }
 
-    /// Ends the move of a slot: from now on it belongs to the node that got it.
+    /// Ends the move of a slot: it now belongs to the new node.
     pub(crate) async fn end_move(&self, slot: u16, from: usize, to: usize) {
         let id: String = self.ask(to, &["CLUSTER", "MYID"]).await;
         for at in [to, from].into_iter().chain((0..SLOTS.len()).filter(|at| *at != to && *at != from)) {
@@ -194,7 +194,7 @@ impl Cluster {
         }
     }
 
-    /// Every key begins with the prefix and ends some time.
+    /// Checks that every key begins with the prefix and expires.
     async fn check_keys(&self) {
         for at in 0..SLOTS.len() {
             for key in self.keys(at).await {
@@ -212,7 +212,7 @@ pub(crate) fn slot_of(key: &Key) -> u16 {
 
 fn node(options: &[&str]) -> RedisServer {
     for _ in 0..5 {
-        // By default the port of the bus is 10,000 above, where there may be none.
+        // The default port of the bus is 10,000 above, which may not exist.
         let bus = free_port().to_string();
         let mut all = vec!["--save", "", "--cluster-enabled", "yes", "--cluster-port", &bus];
         all.extend(["--cluster-node-timeout", "2000"]);

@@ -1,4 +1,4 @@
-//! Resources, selecting fields and entries, made without a request path.
+//! Resources, selecting fields and entries, made without the request path.
 
 use super::Instance;
 use super::env::TestEnv;
@@ -21,14 +21,14 @@ pub(crate) fn resource(path: &str) -> ResourceKey {
     ResourceKey::new("http", "h", path, None)
 }
 
-/// The fields of a request, as far as they select.
+/// The fields of a request that select a response.
 pub(crate) struct By {
     headers: HeaderMap,
     rules: KeyRules,
 }
 
 impl By {
-    /// What it selects by.
+    /// The selecting fields.
     pub(crate) const fn selecting(&self) -> Selecting<'_> {
         Selecting::of(&self.headers, &self.rules)
     }
@@ -39,7 +39,7 @@ impl By {
     }
 }
 
-/// What a request with these fields selects by.
+/// The selecting fields of a request with these fields.
 pub(crate) fn selecting(fields: &[(&'static str, &str)]) -> By {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {

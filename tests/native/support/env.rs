@@ -1,4 +1,4 @@
-//! The ports for tests: a clock moved by hand, entropy from a seed, background work that can be waited for.
+//! The ports for tests: manual clocks, entropy from a seed, background work that can be awaited.
 
 use super::origin::Origin;
 use super::wire::Wire;
@@ -10,7 +10,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The clocks, the same for all instances of one test.
+/// The clocks, shared by all instances of one test.
 #[derive(Clone, Debug)]
 pub(crate) struct ManualClock {
     now: Rc<Cell<Timestamp>>,
@@ -18,37 +18,37 @@ pub(crate) struct ManualClock {
 }
 
 impl ManualClock {
-    /// Clocks that stand in November 2023.
+    /// Clocks that stand still in November 2023.
     pub(crate) fn new() -> Self {
         let start = 1_700_000_000_000;
         let (now, elapsed) = (Timestamp::from_millis(start), Duration::from_millis(start));
         Self { now: Rc::new(Cell::new(now)), elapsed: Rc::new(Cell::new(elapsed)) }
     }
 
-    /// What the one on the wall shows.
+    /// The time of the wall clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.now.get()
     }
 
-    /// Moves them on.
+    /// Advances both clocks.
     pub(crate) fn advance(&self, by: Duration) {
         self.now.set(self.now.get().plus(by));
         self.elapsed.set(self.elapsed.get() + by);
     }
 
-    /// Sets the one on the wall back.
+    /// Sets the wall clock back.
     pub(crate) fn set_back(&self, by: Duration) {
         let millis = self.now.get().as_millis() - u64::try_from(by.as_millis()).unwrap();
         self.now.set(Timestamp::from_millis(millis));
     }
 
-    /// Moves it on by whole seconds.
+    /// Advances both clocks by whole seconds.
     pub(crate) fn advance_secs(&self, seconds: u64) {
         self.advance(Duration::from_secs(seconds));
     }
 }
 
-/// One instance's world.
+/// The environment of one instance.
 #[derive(Clone)]
 pub(crate) struct TestEnv(Rc<Inner>);
 
@@ -62,13 +62,13 @@ struct Inner {
     origin: Rc<Origin>,
 }
 
-/// A wait under way, and how to end it.
+/// A wait in progress, and how to end it.
 struct Wait {
     takes: Duration,
     end: Weak<Notify>,
 }
 
-/// Background work that is not done yet.
+/// Background work that is not finished.
 #[derive(Default)]
 struct Tasks {
     running: Cell<usize>,
@@ -85,7 +85,7 @@ impl Drop for Running {
 }
 
 impl TestEnv {
-    /// A world of its own but for clock and origin; `seed` is what its entropy comes from.
+    /// An environment that shares only clock and origin with others; `seed` is the seed of its entropy.
     pub(crate) fn new(clock: ManualClock, origin: Rc<Origin>, seed: u64) -> Self {
         Self(Rc::new(Inner {
             clock,
@@ -98,19 +98,19 @@ impl TestEnv {
         }))
     }
 
-    /// Returns once all background work is done.
+    /// Returns once all background work is finished.
     pub(crate) async fn settle(&self) {
         while self.0.tasks.running.get() > 0 {
             self.0.tasks.ended.notified().await;
         }
     }
 
-    /// Ends every wait that is under way, as if its time had come.
+    /// Ends every wait in progress, as if its time were over.
     pub(crate) fn expire_deadlines(&self) {
         self.expire(|_| true);
     }
 
-    /// The same for waits that take this long, and no others.
+    /// The same, but only for waits of this duration.
     pub(crate) fn expire_waits_of(&self, duration: Duration) {
         self.expire(|takes| takes == duration);
     }
@@ -123,7 +123,7 @@ impl TestEnv {
         }
     }
 
-    /// Whether somebody waits for as long as this.
+    /// Whether there is a wait of this duration.
     pub(crate) fn waits_for(&self, duration: Duration) -> bool {
         self.0.waits.borrow().iter().any(|wait| wait.takes == duration && wait.end.strong_count() > 0)
     }
@@ -133,12 +133,12 @@ impl TestEnv {
         self.0.log.borrow().clone()
     }
 
-    /// Whether a line with `text` in it was logged.
+    /// Whether a line that contains `text` was logged.
     pub(crate) fn logged(&self, text: &str) -> bool {
         self.0.log.borrow().iter().any(|line| line.contains(text))
     }
 
-    /// What went to Redis.
+    /// The commands sent to Redis.
     pub(crate) fn wire(&self) -> &Rc<Wire> {
         &self.0.wire
     }

@@ -1,4 +1,4 @@
-//! Requests to an instance, and what came back.
+//! Requests to an instance, and its responses.
 
 use super::Instance;
 use bytes::Bytes;
@@ -6,14 +6,14 @@ use http::{HeaderMap, Request};
 use spindrift::body::{Body, CollectError};
 use spindrift::pipeline;
 
-/// The whole of a response.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct Got {
     /// Its status code.
     pub(crate) status: u16,
     /// Its fields.
     pub(crate) headers: HeaderMap,
-    /// Its content, or why that ended early.
+    /// Its content, or why it ended early.
     pub(crate) body: Result<Bytes, CollectError>,
 }
 
@@ -23,37 +23,37 @@ impl Got {
         std::str::from_utf8(self.body.as_ref().unwrap()).unwrap()
     }
 
-    /// A field, empty where it is missing.
+    /// A field; empty if it is missing.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Whether it came out of the cache.
+    /// Whether it was answered from the cache.
     pub(crate) fn is_hit(&self) -> bool {
         self.flag("hit")
     }
 
-    /// Whether it went into the cache.
+    /// Whether it was stored.
     pub(crate) fn is_stored(&self) -> bool {
         self.flag("stored")
     }
 
-    /// Why it was forwarded, as `Cache-Status` says; empty where it was not.
+    /// Why the request was forwarded, according to `Cache-Status`; empty if it was not.
     pub(crate) fn forwarded(&self) -> &str {
         self.parameter("fwd")
     }
 
-    /// The detail of `Cache-Status`, empty where there is none.
+    /// The detail of `Cache-Status`; empty if there is none.
     pub(crate) fn detail(&self) -> &str {
         self.parameter("detail")
     }
 
-    /// The seconds of freshness that `Cache-Status` says are left.
+    /// The remaining freshness in seconds, according to `Cache-Status`.
     pub(crate) fn ttl(&self) -> i64 {
         self.parameter("ttl").parse().unwrap()
     }
 
-    /// A parameter of `Cache-Status`, empty where it is missing.
+    /// A parameter of `Cache-Status`; empty if it is missing.
     pub(crate) fn parameter(&self, name: &str) -> &str {
         self.parameters()
             .find_map(|part| part.split_once('=').filter(|it| it.0 == name))
@@ -84,16 +84,16 @@ pub(crate) fn request(method: &str, url: &str, fields: &[(&str, &str)], body: Bo
 }
 
 impl Instance {
-    /// Has a request answered, reads all of the response, and waits for what goes on behind it.
+    /// Sends a request, reads the whole response, and waits for the background work.
     pub(crate) async fn send(&self, request: Request<Body>) -> Got {
         let got = self.send_only(request).await;
         self.env.settle().await;
         got
     }
 
-    /// The same without waiting for what goes on behind it.
+    /// The same without waiting for the background work.
     pub(crate) async fn send_only(&self, request: Request<Body>) -> Got {
-        // Boxed: what a test joins is copied from frame to frame when nothing is optimised.
+        // Boxed: without optimisation, a future that a test joins is copied from frame to frame.
         let response = Box::pin(pipeline::serve(&self.app, request)).await;
         let (head, body) = response.into_parts();
         let body = body.collect(usize::MAX).await;

@@ -1,4 +1,4 @@
-//! What the tests stand on: a Redis of their own, instances of the library, an origin, a clock.
+//! What the tests are based on: a Redis of their own, instances of the library, an origin, a clock.
 
 pub(crate) mod cluster;
 pub(crate) mod entries;
@@ -33,20 +33,20 @@ use std::time::Duration;
 /// A test that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What every key begins with, unless configured otherwise.
+/// The prefix of every key, unless configured otherwise.
 pub(crate) const PREFIX: &str = "sd";
 
-/// Deadlines that a slow machine does not miss: tests of deadlines end them by hand. And nothing is counted, since
-/// that happens some time after the response. What a test adds without a heading is about Redis.
+/// Deadlines that a slow machine does not miss: tests of deadlines end them by hand. Keys that a test adds without a
+/// heading belong to `[redis]`.
 const PATIENT: &str = "[redis]\ntimeout = \"1m\"\nconnect_timeout = \"1m\"\n";
 
-/// Unless a test is about what is counted.
+/// Without metrics, because they are written some time after the response; left out if a test configures them.
 const UNCOUNTED: &str = "[metrics]\nenabled = false\n";
-/// What pushes are signed with, and were before.
+/// The key that signs pushes, and its predecessor.
 pub(crate) const WEBHOOK_KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub(crate) const OLD_WEBHOOK_KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 
-/// Runs `test` on a Redis of its own, then looks at what it left there.
+/// Runs `test` on a Redis of its own, then checks the keys that it leaves there.
 pub(crate) fn on_redis(test: impl AsyncFnOnce(&World)) {
     run(async || {
         let world = World::start(Rc::new(RedisServer::start())).await;
@@ -101,7 +101,7 @@ pub(crate) struct World {
     instances: Cell<u64>,
 }
 
-/// A connection of an administrator's to the server at `url`.
+/// A connection of an administrator to the server at `url`.
 async fn admin(url: &str) -> MultiplexedConnection {
     let client = redis::Client::open(url).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
@@ -135,7 +135,7 @@ impl World {
         self.instance_given(&[("redis_url", address)], file)
     }
 
-    /// A new instance with these variables; without `redis_url` it finds Redis where it is.
+    /// A new instance with these variables; without `redis_url` it uses the Redis of the test.
     pub(crate) fn instance_given(&self, given: &[(&str, &str)], file: &str) -> Instance {
         self.in_role(Role::Gateway, given, file)
     }
@@ -160,12 +160,12 @@ impl World {
         Instance { app: Rc::new(app), env }
     }
 
-    /// Asks Redis as its administrator.
+    /// Sends a command to Redis as its administrator, and returns the reply.
     pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
         self.ask_bytes(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>()).await
     }
 
-    /// The same with any bytes.
+    /// The same with arbitrary bytes.
     pub(crate) async fn ask_bytes<T: FromRedisValue>(&self, words: &[&[u8]]) -> T {
         let mut command = redis::Cmd::new();
         for word in words {
@@ -174,7 +174,7 @@ impl World {
         command.query_async(&mut self.admin.clone()).await.unwrap()
     }
 
-    /// Tells Redis something as its administrator.
+    /// Sends a command to Redis as its administrator.
     pub(crate) async fn tell(&self, words: &[&str]) {
         self.ask::<redis::Value>(words).await;
     }
@@ -199,7 +199,7 @@ impl World {
         self.keys().await.into_iter().filter(|key| key.contains("}:v:")).collect()
     }
 
-    /// How often each command was carried out, by the server's own account, those of scripts included.
+    /// How often each command was executed, according to the server, including those in scripts.
     pub(crate) async fn commandstats(&self) -> BTreeMap<String, u64> {
         let text: String = self.ask(&["INFO", "commandstats"]).await;
         let read = |line: &str| {
@@ -209,7 +209,7 @@ impl World {
         text.lines().filter_map(read).collect()
     }
 
-    /// Every key begins with the prefix and ends some time.
+    /// Checks that every key begins with the prefix and expires.
     pub(crate) async fn check_keys(&self) {
         for key in self.keys().await {
             assert!(key.starts_with("sd:") || key.starts_with("sdb:"), "{key} is without the prefix");
@@ -221,14 +221,14 @@ impl World {
 
 /// An instance of the library.
 pub(crate) struct Instance {
-    /// What it holds.
+    /// The app.
     pub(crate) app: Rc<App<TestEnv>>,
-    /// Its world.
+    /// Its environment.
     pub(crate) env: TestEnv,
 }
 
 impl Instance {
-    /// What it reaches Redis with.
+    /// Its Redis client.
     pub(crate) fn shared(&self) -> &Shared<TestEnv> {
         self.app.shared.as_ref().unwrap()
     }

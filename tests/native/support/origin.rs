@@ -1,4 +1,4 @@
-//! An origin that answers by script, remembers what it was asked, and waits where a test wants it to.
+//! An origin that answers by a script, remembers the requests, and waits where a test wants it to.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri};
@@ -7,7 +7,7 @@ use spindrift::env::UpstreamError;
 use std::cell::{Cell, RefCell};
 use tokio::sync::Notify;
 
-/// What the origin gives back.
+/// What the origin returns.
 pub(crate) type Outcome = Result<Response<Body>, UpstreamError>;
 
 type Script = Box<dyn FnMut(&Seen) -> Outcome>;
@@ -33,7 +33,7 @@ impl Seen {
     }
 }
 
-/// The origin, the same for all instances of one test.
+/// The origin, shared by all instances of one test.
 pub(crate) struct Origin {
     script: RefCell<Script>,
     seen: RefCell<Vec<Seen>>,
@@ -44,7 +44,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// One that answers everything with 200, fresh for a minute.
+    /// An origin that answers every request with 200, fresh for a minute.
     pub(crate) fn new() -> Self {
         let script: Script = Box::new(|_| Ok(reply(200, &[("cache-control", "max-age=60")], "hello")));
         Self {
@@ -62,7 +62,7 @@ impl Origin {
         *self.script.borrow_mut() = Box::new(script);
     }
 
-    /// From now on it always gives the same.
+    /// From now on it always returns this.
     pub(crate) fn gives(
         &self,
         status: u16,
@@ -72,17 +72,17 @@ impl Origin {
         self.answers(move |_| Ok(reply(status, fields, body)));
     }
 
-    /// From now on it cannot be reached.
+    /// From now on it is unreachable.
     pub(crate) fn is_away(&self) {
         self.answers(|_| Err(UpstreamError::Unreachable("connection refused".to_owned())));
     }
 
-    /// From now on answers are made at once, but not handed over until [`Origin::release`].
+    /// From now on answers are generated at once, but sent only after [`Origin::release`].
     pub(crate) fn hold(&self) {
         self.held.set(true);
     }
 
-    /// The same, but for requests with this method.
+    /// The same, except for requests with this method.
     pub(crate) fn hold_all_but(&self, method: &'static str) {
         self.held.set(true);
         *self.passes.borrow_mut() = Box::new(move |seen| seen.method == method);
@@ -94,21 +94,21 @@ impl Origin {
         *self.passes.borrow_mut() = Box::new(move |seen| !seen.headers.contains_key(field));
     }
 
-    /// Hands over what was held.
+    /// Sends the held answers.
     pub(crate) fn release(&self) {
         self.held.set(false);
         self.released.notify_waiters();
     }
 
-    /// Returns once it has been asked `count` times in all.
+    /// Returns once it has received `count` requests in total.
     pub(crate) async fn asked(&self, count: usize) {
         while self.count() < count {
             self.changed.notified().await;
         }
     }
 
-    /// After [`Origin::hold`]: waits until it has been asked `expected` times and whether more comes, hands over
-    /// what was held, and says how often it had been asked by then.
+    /// After [`Origin::hold`]: waits until there are `expected` requests, checks whether more arrive, sends the held
+    /// answers, and returns how many requests there were until then.
     pub(crate) async fn asked_at_once(&self, expected: usize) -> usize {
         self.asked(expected).await;
         for _ in 0..100 {
@@ -119,12 +119,12 @@ impl Origin {
         at_once
     }
 
-    /// How often it was asked.
+    /// The number of requests so far.
     pub(crate) fn count(&self) -> usize {
         self.seen.borrow().len()
     }
 
-    /// What it was asked last.
+    /// The last request.
     pub(crate) fn last(&self) -> Seen {
         self.seen.borrow().last().expect("the origin was asked").clone()
     }
@@ -149,7 +149,7 @@ pub(crate) fn reply(status: u16, fields: &[(&str, &str)], body: impl Into<Bytes>
     with_body(status, fields, Body::from(body.into()))
 }
 
-/// A response whose body comes in `pieces`; a piece that is an error breaks it.
+/// A response whose body arrives in `pieces`; a piece that is an error ends it early.
 pub(crate) fn streamed(
     status: u16,
     fields: &[(&str, &str)],

@@ -1,4 +1,4 @@
-//! A TCP proxy in front of Redis that misbehaves when told to.
+//! A TCP proxy in front of Redis that misbehaves on demand.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,10 +7,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// How it treats what comes.
+/// How it treats connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Passes everything on, both ways.
+    /// Forwards everything, in both directions.
     Forward,
     /// Accepts connections and never answers.
     Silent,
@@ -18,13 +18,13 @@ pub(crate) enum Mode {
     Deaf,
     /// Lets a connection be set up, then closes it at the first command.
     Hangup,
-    /// Passes commands on, and closes the connection in the place of the next answer; then forwards again.
+    /// Forwards commands, and closes the connection instead of sending the next reply; after that, forwards again.
     LoseReply,
     /// Accepts connections and closes them.
     Drop,
 }
 
-/// The proxy; it ends with this value.
+/// The proxy; it ends when this value is dropped.
 pub(crate) struct Proxy {
     port: u16,
     state: Rc<State>,
@@ -36,7 +36,7 @@ struct State {
     mode: Cell<Mode>,
     accepted: Cell<usize>,
     heard: Cell<usize>,
-    /// The next answer gets lost.
+    /// The next reply is lost.
     lost: Cell<bool>,
     changed: Notify,
     cut: Notify,
@@ -66,12 +66,12 @@ impl Proxy {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Treats everything so from now on.
+    /// Sets the mode from now on.
     pub(crate) fn set(&self, mode: Mode) {
         self.state.mode.set(mode);
     }
 
-    /// Leads connections that are opened from now on to the server at port `redis`.
+    /// Connects new connections to the server at port `redis` from now on.
     pub(crate) fn lead_to(&self, redis: u16) {
         self.state.redis.set(redis);
     }
@@ -81,7 +81,7 @@ impl Proxy {
         self.state.cut.notify_waiters();
     }
 
-    /// Nobody listens any more: connections are refused.
+    /// Stops listening: connections are refused.
     pub(crate) async fn refuse(&mut self) {
         self.cut();
         if let Some(listening) = self.listening.take() {
@@ -96,19 +96,19 @@ impl Proxy {
         self.listening = Some(tokio::task::spawn_local(accept(listener, Rc::clone(&self.state))));
     }
 
-    /// How many connections it accepted.
+    /// How many connections it has accepted.
     pub(crate) fn accepted(&self) -> usize {
         self.state.accepted.get()
     }
 
-    /// Returns once a client has said something more than it had when `count` was read.
+    /// Returns once clients have sent more than when `count` was read.
     pub(crate) async fn heard_more_than(&self, count: usize) {
         while self.state.heard.get() <= count {
             self.state.changed.notified().await;
         }
     }
 
-    /// How often clients said something that was not passed on.
+    /// How often clients sent something that was not forwarded.
     pub(crate) fn heard(&self) -> usize {
         self.state.heard.get()
     }
@@ -182,7 +182,7 @@ fn passes(mode: Mode, said: &[u8]) -> bool {
     }
 }
 
-/// What the `redis` crate says when it sets a connection up.
+/// Whether this is what the `redis` crate sends when it sets up a connection.
 fn is_set_up(said: &[u8]) -> bool {
     said.windows(7).any(|word| word == b"SETINFO")
 }

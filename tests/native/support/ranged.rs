@@ -1,4 +1,4 @@
-//! An origin with one representation that answers ranges, and what came of it.
+//! An origin with one representation that answers ranges, and helpers for the responses.
 
 use super::World;
 use super::exchange::Got;
@@ -9,12 +9,12 @@ use spindrift::body::Body;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Bytes that differ wherever two could be mixed up.
+/// Bytes that differ wherever two could be confused.
 pub(crate) fn content(length: usize, version: u8) -> Bytes {
     (0..length).map(|at| (at % 251) as u8 ^ (at / 251) as u8 ^ version.wrapping_mul(37)).collect()
 }
 
-/// The representation, to be changed while the test runs.
+/// The representation, which can be changed during the test.
 #[derive(Clone)]
 pub(crate) struct Representation(Rc<RefCell<State>>);
 
@@ -24,7 +24,8 @@ struct State {
 }
 
 impl Representation {
-    /// One with this content and entity tag, fresh for a minute, that `world`'s origin gives from now on.
+    /// A representation with this content and entity tag, fresh for a minute, which the origin of `world` serves from
+    /// now on.
     pub(crate) fn of(world: &World, content: Bytes, tag: &str) -> Self {
         let this = Self(Rc::new(RefCell::new(State { content: Bytes::new(), fields: vec![] })));
         this.becomes(content, &[("cache-control", "max-age=60"), ("etag", tag)]);
@@ -33,7 +34,7 @@ impl Representation {
         this
     }
 
-    /// From now on it is this.
+    /// Changes the representation.
     pub(crate) fn becomes(&self, content: Bytes, fields: &[(&str, &str)]) {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         *self.0.borrow_mut() = State { content, fields };
@@ -44,7 +45,7 @@ impl Representation {
         self.0.borrow().content.slice(start..end)
     }
 
-    /// The answer of RFC 9110 to a request for it, with one range or none.
+    /// The response of RFC 9110 to a request for it, with one range or none.
     pub(crate) fn answer(&self, seen: &Seen) -> Response<Body> {
         let state = self.0.borrow();
         let mut fields: Vec<(&str, &str)> =
@@ -87,8 +88,8 @@ impl Got {
         self.body.as_ref().unwrap()
     }
 
-    /// The parts of a `multipart/byteranges` content: `Content-Range`, type and bytes. Everything that is no part
-    /// must be just what RFC 2046 §5.1.1 has there.
+    /// The parts of `multipart/byteranges` content: `Content-Range`, type and bytes. Checks that everything else is
+    /// exactly as in RFC 2046 §5.1.1.
     pub(crate) fn multipart(&self) -> Vec<(String, String, Bytes)> {
         let boundary = self.header("content-type").strip_prefix("multipart/byteranges; boundary=").unwrap();
         let (delimiter, end) = (format!("\r\n--{boundary}\r\n"), format!("\r\n--{boundary}--\r\n"));

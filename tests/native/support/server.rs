@@ -1,4 +1,4 @@
-//! A redis-server of one test's own: a free port, a directory that goes away, nothing written to disk.
+//! A redis-server for one test: a free port, a directory that is removed, nothing written to disk.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -7,12 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
-/// Names the program to run.
+/// The variable with the program to run.
 const BINARY: &str = "SPINDRIFT_REDIS_SERVER";
-/// Set to 1, no test here runs at all.
+/// If this variable is 1, no test here runs.
 const SKIP: &str = "SPINDRIFT_SKIP_REDIS";
 
-/// A running server; it ends with this value.
+/// A running server; it ends when this value is dropped.
 pub(crate) struct RedisServer {
     child: Child,
     port: u16,
@@ -20,13 +20,13 @@ pub(crate) struct RedisServer {
     options: Vec<String>,
 }
 
-/// Whether the one who runs the tests wants to do without Redis.
+/// Whether the tests on Redis are skipped.
 pub(crate) fn skipped() -> bool {
     std::env::var(SKIP).is_ok_and(|value| value == "1")
 }
 
 impl RedisServer {
-    /// Starts one that persists nothing.
+    /// Starts a server that persists nothing.
     pub(crate) fn start() -> Self {
         Self::start_with(&["--save", ""], &[], "Ready to accept connections")
     }
@@ -43,7 +43,7 @@ impl RedisServer {
         panic!("redis-server did not start in ten tries");
     }
 
-    /// The same once; `None` when somebody else took the port.
+    /// One attempt; `None` if another process took the port.
     pub(crate) fn try_start(options: &[&str], files: &[(&str, &[u8])], ready: &str) -> Option<Self> {
         let (binary, port) = (binary(), free_port());
         let directory = new_directory();
@@ -57,7 +57,7 @@ impl RedisServer {
         lines.iter().any(|line| line.contains(ready)).then_some(server)
     }
 
-    /// Starts it again where it was, with the files that are there.
+    /// Starts it again on the same port, with the existing files.
     pub(crate) fn start_again(&mut self) {
         self.kill();
         self.child = spawn(&binary(), self.port, &self.directory, &self.options);
@@ -75,12 +75,12 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// A file of its directory.
+    /// The content of a file in its directory.
     pub(crate) fn file(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.directory.join(name)).unwrap()
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -106,7 +106,7 @@ fn spawn(binary: &Path, port: u16, directory: &Path, options: &Vec<String>) -> C
         .unwrap_or_else(|error| panic!("{} cannot be run: {error}; see {BINARY}", binary.display()))
 }
 
-/// What it says, line by line. Read to the end, so that it never waits for a reader.
+/// The lines of its output. They are always read to the end, so that it never blocks.
 fn lines(child: &mut Child) -> Receiver<String> {
     let output = child.stdout.take().unwrap();
     let (sender, receiver) = channel();
@@ -135,7 +135,7 @@ fn binary() -> PathBuf {
     })
 }
 
-/// A port that nobody listens on.
+/// A port that is free.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

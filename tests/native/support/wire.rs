@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use tokio::sync::Notify;
 
-/// What one instance sent to Redis.
+/// The commands and connections of one instance.
 #[derive(Default)]
 pub(crate) struct Wire {
     opened: Cell<usize>,
@@ -22,19 +22,18 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Connections it began to open.
+    /// The number of connections that it began to open.
     pub(crate) fn opened(&self) -> usize {
         self.opened.get()
     }
 
-    /// The commands since the last call, in their order.
+    /// The commands since the last call, in order.
     pub(crate) fn take_commands(&self) -> Vec<String> {
         self.round_trips.set(0);
         std::mem::take(&mut self.commands.borrow_mut())
     }
 
-    /// How often since then a command was sent while none was under way: how many round trips there were one
-    /// after the other.
+    /// How often since then a command was sent while no other was in progress: the number of sequential round trips.
     pub(crate) fn round_trips(&self) -> usize {
         self.round_trips.get()
     }
@@ -44,7 +43,7 @@ impl Wire {
         self.commands.borrow().iter().filter(|sent| *sent == command).count()
     }
 
-    /// From now on the host does not allow connections to addresses with this in them.
+    /// From now on the host does not allow connections to addresses that contain this text.
     pub(crate) fn forbid(&self, address: &str) {
         *self.forbidden.borrow_mut() = Some(address.to_owned());
     }
@@ -53,19 +52,19 @@ impl Wire {
         !self.forbidden.borrow().as_ref().is_some_and(|forbidden| address.contains(forbidden))
     }
 
-    /// From now on this command is not sent until [`Wire::release`].
+    /// From now on this command is held back until [`Wire::release`].
     pub(crate) fn hold(&self, command: &'static str) {
         *self.held.borrow_mut() = Some(command);
     }
 
-    /// Returns once this command was to be sent.
+    /// Returns once this command is held back.
     pub(crate) async fn held(&self, command: &str) {
         while self.count(command) == 0 {
             self.changed.notified().await;
         }
     }
 
-    /// Sends what was held.
+    /// Sends the commands that were held back.
     pub(crate) fn release(&self) {
         *self.held.borrow_mut() = None;
         self.changed.notify_waiters();
@@ -119,7 +118,8 @@ impl Connect for TestEnv {
 
 impl Connection for TestConnection {
     async fn execute(&self, command: &str, arguments: Vec<Arg>) -> Result<Vec<Value>, RedisError> {
-        // Whatever the library sends must have a way in a cluster: no script and no command has keys in several slots.
+        // Everything that the library sends must be possible in a cluster: no command and no script has keys in
+        // several slots.
         assert_ne!(route(command, &arguments), Route::Apart, "{command} {arguments:?}");
         let _flight = self.wire.begin(command);
         self.wire.pass(command).await;
@@ -140,7 +140,7 @@ fn text(error: &redis::RedisError) -> RedisError {
     RedisError::from_text(&error.to_string())
 }
 
-/// A reply without its nesting.
+/// A reply, flattened.
 struct Flat(Vec<Value>);
 
 impl FromRedisValue for Flat {

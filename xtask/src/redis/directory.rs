@@ -39,7 +39,7 @@ impl Directory {
         let log = fs::read_to_string(self.path.join("redis.log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let last = lines[lines.len().saturating_sub(5)..].join("\n  ");
-        if last.is_empty() { last } else { format!("; it logged\n  {last}") }
+        if last.is_empty() { last } else { format!("; its last log lines:\n  {last}") }
     }
 }
 
