@@ -1,5 +1,5 @@
-//! What a purge of a tag with 100,000 stored responses costs: until it is acknowledged, and while the space is
-//! given back. `cargo bench --bench purge`; needs a redis-server, as the tests do.
+//! The cost of a purge of a tag with 100,000 stored responses: until it is acknowledged, and while the space is
+//! freed. `cargo bench --bench purge`; needs a redis-server, like the tests.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -46,7 +46,7 @@ fn main() {
     });
 }
 
-/// The longest of all commands that Redis carried out since the log was reset, in microseconds.
+/// The longest of all commands that Redis executed since the log was reset, in microseconds.
 async fn slowest(world: &support::World) -> i64 {
     let log: Vec<redis::Value> = world.ask(&["SLOWLOG", "GET", "100000"]).await;
     let duration = |entry: &redis::Value| match entry {

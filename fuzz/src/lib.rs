@@ -1,3 +1,3 @@
-//! What cargo-fuzz runs: see `CONTRIBUTING.md` of the project.
+//! The functions that cargo-fuzz runs: see `CONTRIBUTING.md` of the project.
 
 pub mod targets;

@@ -1,4 +1,4 @@
-//! The HTTP side of the host, with a real component. `SPINDRIFT_SPIN=<path of spin>` asks Spin the same.
+//! The HTTP side of the host, with a real component. `SPINDRIFT_SPIN=<path of spin>` runs the same tests with Spin.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
@@ -218,7 +218,8 @@ fn idle_instances_are_dropped() {
     let (_directory, manifest) = directory("idle");
     let host = Host::start(&manifest, &["--idle-instance-timeout", "100ms"]);
     assert_eq!(host.get("/count").body, "1");
-    // A busy machine may drop late, and every look keeps the instance for longer: so each is later.
+    // A busy machine may drop late, and every request keeps the instance longer: so each one waits longer than the
+    // last.
     let dropped = (2..20).any(|wait| {
         std::thread::sleep(wait * Duration::from_millis(100));
         host.get("/count").body == "1"
@@ -226,8 +227,8 @@ fn idle_instances_are_dropped() {
     assert!(dropped);
 }
 
-/// A host that runs two requests of one instance at once, and two such requests. An instance that is just busy
-/// takes none: then the second has one of its own, which is allowed too.
+/// A host that runs two requests of one instance at the same time, and two such requests. An instance that is just
+/// busy takes none: then the second request has an instance of its own, which is allowed too.
 fn sharing(manifest: &std::path::Path) -> (Host, [Held; 2]) {
     let start = || {
         let host = Host::start(manifest, &["--max-instance-concurrent-reuse-count", "2"]);
@@ -283,7 +284,7 @@ fn work_after_the_response_is_done_and_prints_appear() {
     host.process.wait_for("out words");
     assert!(!host.process.stdout().contains("words"), "it goes to stderr, like all that components print");
     assert_eq!(host.get(&format!("/after?http://{address}/")).body, "sent");
-    // What the guest still waits for is answered only now, with its response long sent.
+    // The request that the guest still waits for is answered only now, long after its response was sent.
     let (mut stream, _) = listener.accept().unwrap();
     let mut request = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
     assert!(request.any(|line| line.is_empty()));

@@ -1,4 +1,4 @@
-//! Middleware, composed and at work. `SPINDRIFT_SPIN=<path of spin>` asks Spin the same.
+//! Middleware, composed and in use. `SPINDRIFT_SPIN=<path of spin>` runs the same tests with Spin.
 
 mod support;
 
@@ -50,7 +50,7 @@ fn directory(name: &str, middleware: &str) -> (Directory, std::path::PathBuf) {
     (directory, manifest)
 }
 
-/// A host whose guest has this middleware.
+/// A host whose guest is behind this middleware.
 fn behind(name: &str, middleware: &str, arguments: &[&str]) -> (Host, Directory) {
     let (directory, manifest) = directory(name, middleware);
     (Host::start(&manifest, arguments), directory)
@@ -180,7 +180,7 @@ fn what_is_no_middleware_is_refused_by_name() {
     refused(r#"[{ path = "spin.toml" }]"#, &["middleware \"spin.toml\"", "expected a component"]);
     refused(r#"[{ path = "none.wasm" }]"#, &["component \"guest\"", "none.wasm", "No such file"]);
     refused(r#"[{ component = "none" }]"#, &["trigger.http number 1", "\"none\""]);
-    // Spin passes over a name it does not know.
+    // Spin ignores a name that it does not know.
     if !is_spin() {
         refused(
             r#"[{ component = "middle", inherit_configuration = ["network"] }]"#,
@@ -218,7 +218,7 @@ fn a_composite_is_compiled_once_and_made_anew_when_a_part_changes() {
     assert_eq!(first.len(), 3, "guest alone, guest behind, inner behind: {first:?}");
     assert_eq!(mark().as_deref(), Some("-"));
     assert_eq!(cached(), first, "nothing was compiled again");
-    // A custom section changes the file and not what it does.
+    // A custom section changes the file, but not what it does.
     let mut wasm = std::fs::read(support::middleware()).unwrap();
     wasm.extend(b"\x00\x05\x04note");
     std::fs::write(directory.0.join("middle.wasm"), wasm).unwrap();

@@ -120,7 +120,7 @@ fn errors_have_the_texts_of_spin() {
     let Some(setup) = Setup::new("errors", false) else { return };
     let results =
         setup.run("EVALSHA 0123456789012345678901234567890123456789 :0\nset k v\nLPUSH k v\nNOSUCH\nincr k");
-    // The last words are the server's own.
+    // The end of each message comes from the server itself.
     let no_script =
         "Err(Error::Other(\"An error was signalled by the server - NoScriptError: No matching script.";
     assert!(results[0].starts_with(no_script), "{results:?}");
@@ -188,7 +188,7 @@ fn subscriber(name: &str, url: &str, port: u16) -> (Directory, PathBuf, Process)
     (directory, manifest, process)
 }
 
-/// A plain connection: `command` in, the raw reply out.
+/// A plain connection: sends `command`, returns the raw reply.
 fn ask(port: u16, command: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -212,7 +212,7 @@ fn wait_for_reply(port: u16, command: &str, expected: &str) {
 
 fn wait_for_subscriber(process: &Process, port: u16) {
     process.wait_for("Active Channels on");
-    // Spin subscribes in any order, so no line of its output is known to be the last.
+    // Spin subscribes in any order, so no line of its output is certain to be the last.
     for channel in ["news", "other"] {
         wait_for_reply(port, &format!("PUBSUB NUMSUB {channel}"), ":1");
     }

@@ -1,10 +1,10 @@
-// The suite's own origin, which closes connections at its own pace only where that ends a response:
+// The suite's own origin, changed so that it closes a connection only where that ends a response:
 //
 //   node origin.mjs <file of the suite's server>
 //
-// By itself it closes those that are idle for five seconds. A request that is on its way at that moment fails (RFC 9112
-// §9.5), and a cache must not send it again by itself: some tests count requests. One test gives a response whose length
-// nothing says; it ends with its connection (RFC 9112 §6.3), here at once.
+// By default it closes connections that are idle for five seconds. A request that is on its way at that moment fails
+// (RFC 9112 §9.5), and a cache must not repeat it by itself: some tests count requests. One test sends a response
+// without a declared length; it ends with its connection (RFC 9112 §6.3), here immediately.
 import http from 'node:http'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'

@@ -1,4 +1,4 @@
-//! Commands that go wrong or are interrupted half way, with stand-ins for cargo, rustc and npm.
+//! Commands that fail or are interrupted, with stand-ins for cargo, rustc and npm.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::fs::{self, File};
@@ -45,7 +45,7 @@ impl Checkout {
         command
     }
 
-    /// What the command says on standard error; it fails.
+    /// The standard error of the command, which must fail.
     fn failure(&self, command: &mut Command) -> String {
         let output = command.output().unwrap();
         assert_eq!(output.status.code(), Some(1));

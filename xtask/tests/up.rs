@@ -1,5 +1,5 @@
-//! `cargo xtask up` from the start to the end, with stand-ins for cargo, rustc and spin: what it starts, what it
-//! hands on, and that nothing of it is left when it ends, however it ends.
+//! `cargo xtask up` from start to end, with stand-ins for cargo, rustc and spin: what it starts, what it passes on,
+//! and that all of it ends, however `up` ends.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops where it fails")]
 
 use std::fs;
@@ -32,7 +32,7 @@ esac
 struct Up {
     directory: PathBuf,
     process: Child,
-    /// In place of the host's: that there is one is all that `up` waits for.
+    /// Listens in place of the host: `up` waits only for an open port.
     _listener: TcpListener,
 }
 
@@ -43,7 +43,7 @@ impl Up {
         })
     }
 
-    /// `change` has the last word on the command; the directory is that of the stand-ins.
+    /// `change` modifies the command last; the directory is that of the stand-ins.
     fn start_with(name: &str, change: impl FnOnce(&mut Command, &Path)) -> Self {
         let directory = std::env::temp_dir().join(format!("spindrift-xtask-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);

@@ -1,5 +1,4 @@
-//! The least that a handler does who uses the SDK as it is meant to be used: what `cargo xtask bench` measures everything
-//! against.
+//! The minimal handler, using the SDK in the recommended way: `cargo xtask bench` compares everything with it.
 
 use spin_sdk::http::{IntoResponse, Request, StatusCode};
 use spin_sdk::http_service;

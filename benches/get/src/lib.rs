@@ -1,6 +1,6 @@
-//! What no hit from Redis can do without: the request is read, one value of 1 KB asked for under a deadline, and sent with
-//! a few fields. Nothing is decided: no key, no `Vary`, no freshness, no purge, no counting. So much costs any cache that is kept
-//! there, on this host.
+//! The minimal work of any hit from Redis: the request is read, one value of 1 KB is requested with a deadline, and
+//! is sent with a few fields. Nothing is decided: no key, no `Vary`, no freshness, no purge, no counting. Every cache
+//! that is stored in Redis costs at least this much on this host.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -19,7 +19,7 @@ use spin_sdk::wasip3::{self, wit_future, wit_stream};
 
 struct Get;
 
-// As the gateway has it.
+// As in the gateway.
 #[cfg(target_family = "wasm")]
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
@@ -29,7 +29,7 @@ wasip3::http::service::export!(Get);
 const KEY: &str = "spindrift-bench-get";
 const BYTES: usize = 1024;
 
-/// The host ends no call to a server that does not answer.
+/// The host has no deadline for a call to a server that does not answer.
 const DEADLINE: Duration = Duration::from_millis(250);
 
 thread_local! {
@@ -72,7 +72,7 @@ async fn connection() -> Result<Rc<Connection>, String> {
     Ok(connection)
 }
 
-/// The body is handed over together with the head: otherwise it waits for the client's delayed acknowledgement.
+/// The body is sent together with the head: otherwise it waits for the client's delayed acknowledgement.
 async fn respond(value: Vec<u8>) -> Result<Response, ErrorCode> {
     let (end, no_trailers) = wit_future::new(|| Ok(None));
     let length = value.len().to_string();
@@ -97,7 +97,7 @@ async fn respond(value: Vec<u8>) -> Result<Response, ErrorCode> {
         wasip3::spawn(writing);
     }
     let (response, _sent) = Response::new(fields, Some(content), no_trailers);
-    // As the gateway does: otherwise the head may leave alone.
+    // As in the gateway: otherwise the head may be sent alone.
     yield_async().await;
     Ok(response)
 }

@@ -16,7 +16,7 @@ use spindrift::pipeline::warm::Warm;
 use spindrift::session::{Cookie, Presented};
 use spindrift::time::Timestamp;
 
-/// `Accept-Encoding` and `Accept-Language` are reduced once and for all, and to nothing that was not offered.
+/// `Accept-Encoding` and `Accept-Language`: reducing is idempotent, and yields only what was offered.
 pub fn accept_fields(data: &[u8]) {
     let offered = ["br", "gzip", "zstd"].map(str::to_owned);
     let mut headers = lines(http::header::ACCEPT_ENCODING, data);
@@ -24,7 +24,7 @@ pub fn accept_fields(data: &[u8]) {
     let once = headers.clone();
     accept::reduce_encoding(&mut headers, &offered);
     assert_eq!(headers, once);
-    // Where one line is no text, all stay as they are, and are compared byte for byte.
+    // If a line is not text, all lines stay unchanged, and are compared byte by byte.
     let lines_of_text: Result<Vec<&str>, _> =
         headers.get_all(http::header::ACCEPT_ENCODING).iter().map(HeaderValue::to_str).collect();
     for line in lines_of_text.unwrap_or_default() {
@@ -42,7 +42,7 @@ pub fn accept_fields(data: &[u8]) {
     assert_eq!(headers, once);
 }
 
-/// `Cache-Control`: what forbids is heard in front of anything.
+/// `Cache-Control`: forbidding directives take effect, whatever follows them.
 pub fn cache_control(data: &[u8]) {
     let said = lines(http::header::CACHE_CONTROL, data);
     let _ = (RequestDirectives::of(&said), ResponseDirectives::of(&said).forbids_stale());
@@ -55,7 +55,7 @@ pub fn cache_control(data: &[u8]) {
     assert!(RequestDirectives::of(&stricter).no_store);
 }
 
-/// `If-*`, and the validators they are compared with: request and response are separated by an empty line.
+/// `If-*`, and the validators that they are compared with: an empty line separates request and response.
 pub fn conditions(data: &[u8]) {
     let at = data.windows(2).position(|pair| pair == b"\n\n").unwrap_or(data.len());
     let (mut request, response) = (fields(&data[..at]), fields(data.get(at..).unwrap_or_default()));
@@ -68,14 +68,14 @@ pub fn conditions(data: &[u8]) {
     let _ = validate_with(&mut request, &response);
 }
 
-/// `Content-Range`: what is understood is written again the same.
+/// `Content-Range`: a parsed value is formatted the same way again.
 pub fn content_range(data: &[u8]) {
     if let Some(range) = ContentRange::parse(&text(data)) {
         assert_eq!(ContentRange::parse(&range.to_string()), Some(range));
     }
 }
 
-/// `Cookie`: what is kept selects as before, and ours is taken out whole.
+/// `Cookie`: the kept cookies select as before, and ours is removed completely.
 pub fn cookie_fields(data: &[u8]) {
     let mut headers = lines(http::header::COOKIE, data);
     let before = (cookies::values(&headers, "a"), cookies::values(&headers, "b"));
@@ -87,7 +87,7 @@ pub fn cookie_fields(data: &[u8]) {
     assert_eq!(cookie.take(&mut headers), Presented::Nothing);
 }
 
-/// HTTP dates: what is understood is written as RFC 9110 wants it, and read again the same.
+/// HTTP dates: a parsed date is formatted as in RFC 9110, and parsed to the same date.
 pub fn date(data: &[u8]) {
     if let Some(time) = Timestamp::from_http_date(&text(data)) {
         assert_eq!(Timestamp::from_http_date(&time.to_http_date()), Some(time));
@@ -116,13 +116,13 @@ pub fn forwarded(data: &[u8]) {
     assert_eq!(headers, once);
 }
 
-/// `No-Vary-Search`: what is kept of it says the same, and a query that stands for others stands for itself.
+/// `No-Vary-Search`: its stored form means the same, and the canonical query of a canonical query is itself.
 pub fn no_vary_search(data: &[u8]) {
     let name = HeaderName::from_static("no-vary-search");
     let at = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let query = text(data.get(at + 1..).unwrap_or_default());
     if let Some(variance) = SearchVariance::of(&lines(name, &data[..at])) {
-        // What is long when it is written with escapes may be too long to be read.
+        // A value that is long when written with escapes may be too long to be parsed.
         let written = variance.to_field();
         if written.len() <= 1024 {
             assert_eq!(SearchVariance::from_field(written.as_bytes()), Some(variance.clone()));
@@ -132,7 +132,7 @@ pub fn no_vary_search(data: &[u8]) {
     }
 }
 
-/// `Range`: written again the same, coalesced once and for all, within what there is.
+/// `Range`: formatted the same way again; coalescing is idempotent and stays within the content.
 pub fn range(data: &[u8]) {
     let Some(ranges) = Ranges::parse(&text(data), 16) else { return };
     assert!((1..=16).contains(&ranges.count()));
@@ -145,7 +145,7 @@ pub fn range(data: &[u8]) {
     }
 }
 
-/// `Cache-Tag`, `Surrogate-Key` and `Cache-Groups`: bounded, each once.
+/// `Cache-Tag`, `Surrogate-Key` and `Cache-Groups`: bounded, without repetition.
 pub fn tag_fields(data: &[u8]) {
     let headers = fields(data);
     let found = tags::tags(&headers, "http://h");
@@ -156,14 +156,14 @@ pub fn tag_fields(data: &[u8]) {
     let _ = invalidate::groups("http://h", StatusCode::OK, &headers);
 }
 
-/// Targeted fields: without a valid one `Cache-Control` decides.
+/// Targeted fields: without a valid one, `Cache-Control` applies.
 pub fn targeted(data: &[u8]) {
     let headers = fields(data);
     let governing = Governing::of(&headers, &Targets::default());
     assert!(governing.targeted || governing.directives == ResponseDirectives::of(&headers));
 }
 
-/// `Location` and `Content-Location`: what they lead to is of the same origin.
+/// `Location` and `Content-Location`: the resulting URLs have the same origin.
 pub fn url(data: &[u8]) {
     let target = Uri::from_static("https://shop.example/a/b?c");
     let mut response = lines(http::header::LOCATION, data);
@@ -178,7 +178,7 @@ pub fn url(data: &[u8]) {
     let _ = Warm { urls: vec![text(data)] }.targets();
 }
 
-/// `Vary`: sorted, each once; the value of a field is compared as it is compared.
+/// `Vary`: sorted, without repetition; normalising the value of a field is idempotent.
 pub fn vary(data: &[u8]) {
     let headers = lines(http::header::VARY, data);
     if let Vary::Fields(found) = Vary::of(&headers) {

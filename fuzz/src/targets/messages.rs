@@ -17,7 +17,7 @@ pub fn envelope(data: &[u8]) {
     }
 }
 
-/// Contents of the API, and what sessions hold.
+/// Contents of the API, and the data of sessions.
 pub fn json(data: &[u8]) {
     if let Ok(warm) = serde_json::from_slice::<Warm>(data) {
         let _ = warm.targets();
@@ -32,7 +32,7 @@ pub fn json(data: &[u8]) {
     }
 }
 
-/// `Last-Event-ID`: what is understood is written again the same.
+/// `Last-Event-ID`: a parsed value is formatted the same way again.
 pub fn last_event_id(data: &[u8]) {
     let topics: Vec<TopicName> =
         ["orders", "mail"].iter().filter_map(|name| TopicName::new(name).ok()).collect();
@@ -50,7 +50,7 @@ pub fn last_event_id(data: &[u8]) {
     }
 }
 
-/// What is to be purged: as JSON, and the text itself as each kind of target.
+/// Purges: as JSON, and the text itself as each kind of target.
 pub fn purge(data: &[u8]) {
     if let Ok(purge) = serde_json::from_slice::<Purge>(data) {
         let _ = purge.targets();
@@ -72,7 +72,7 @@ pub fn purge(data: &[u8]) {
     }
 }
 
-/// Server-Sent Events: no data ends an event or begins another field.
+/// Server-Sent Events: no data can end an event or begin another field.
 pub fn server_sent_event(data: &[u8]) {
     let mut out = String::new();
     sse::event(&mut out, "1-0", "kind", &text(data));
@@ -84,21 +84,21 @@ pub fn server_sent_event(data: &[u8]) {
     assert!(event.split(['\n', '\r']).all(known), "{out:?}");
 }
 
-/// Tokens of sessions and leases: nobody signs by chance.
+/// Tokens of sessions and leases: random bytes are never validly signed.
 pub fn session_token(data: &[u8]) {
     let ring = KeyRing::new("session", vec![Secret::new("0123456789abcdef0123456789abcdef".to_owned())]);
     assert!(ring.verify(&text(data)).is_none());
     let _ = text(data).parse::<LeaseToken>();
 }
 
-/// Tokens for streams: nobody signs by chance, and what is signed is good.
+/// Tokens for streams: random bytes are never validly signed, and verifying a signed token does not panic.
 pub fn stream_token(data: &[u8]) {
     let key = Secret::new("0123456789abcdef0123456789abcdef".to_owned());
     let keys = [key];
     assert!(token::verify(&keys, &text(data), NOW).is_err());
     if let Some(pattern) = Pattern::new(&text(data)) {
         let (signed, _) = token::sign(&keys[0], &[pattern], Duration::from_secs(60), NOW);
-        // What is too long is no token.
+        // A token that is too long is not valid.
         let _ = token::verify(&keys, &signed, NOW);
     }
 }

@@ -1,4 +1,4 @@
-//! One function for each parser: it takes any bytes, must not panic, and holds what comes out against what it should be.
+//! One function for each parser: it takes any bytes, must not panic, and checks the properties of the result.
 //!
 //! cargo-fuzz calls these through `fuzz_targets/`; the library's tests run them over the corpus and over variations of it.
 
@@ -15,10 +15,10 @@ pub use stored::*;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use spindrift::time::Timestamp;
 
-/// A parser under test.
+/// A function that tests one parser.
 pub type Target = fn(&[u8]);
 
-/// All of them, each with the name of its corpus.
+/// All targets, each with the name of its corpus.
 pub const ALL: &[(&str, Target)] = &[
     ("accept", accept_fields),
     ("address", address),
@@ -52,14 +52,14 @@ pub const ALL: &[(&str, Target)] = &[
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-/// Each line of `data` that can be one is a line of the field.
+/// The lines of `data`, each as a line of the field if it can be one.
 #[allow(clippy::needless_pass_by_value, reason = "names are constants")]
 fn lines(name: HeaderName, data: &[u8]) -> HeaderMap {
     let values = data.split(|byte| *byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok());
     values.map(|value| (name.clone(), value)).collect()
 }
 
-/// Each line `name: value` that can be one is a field.
+/// The lines `name: value` of `data`, each as a field if it can be one.
 fn fields(data: &[u8]) -> HeaderMap {
     let field = |line: &[u8]| {
         let at = line.iter().position(|byte| *byte == b':')?;

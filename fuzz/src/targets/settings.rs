@@ -16,7 +16,7 @@ pub fn address(data: &[u8]) {
     }
 }
 
-/// `spindrift.toml`: a configuration, or problems that say where.
+/// `spindrift.toml`: a configuration, or problems with their places.
 pub fn config(data: &[u8]) {
     match Config::parse(&text(data), "f") {
         Ok(config) => drop(config.route("h", "/a").clone()),
@@ -27,7 +27,7 @@ pub fn config(data: &[u8]) {
 /// Cron expressions: the next slot is later.
 pub fn cron(data: &[u8]) {
     let text = text(data);
-    // What is long is refused before it gets here.
+    // Long texts are refused before they get here.
     if let Ok(cron) = Cron::parse(text.get(..100).unwrap_or(&text), NOW) {
         assert!(cron.next(NOW).is_none_or(|next| next > NOW));
     }
@@ -42,7 +42,7 @@ pub fn duration(data: &[u8]) {
     }
 }
 
-/// Keys of webhooks: what a key signs has the form of a signature.
+/// Keys of webhooks: the signatures of a key have the specified form.
 pub fn webhook_key(data: &[u8]) {
     let text = text(data);
     let _ = KeyRings::parse(&text);

@@ -8,8 +8,8 @@ use spindrift::redis::{Value, exactly};
 use spindrift::session::Handle;
 use spindrift::topic::Position;
 
-/// The head of an entry: its checksum, length and the content behind it are made to fit, so that what is damaged is found by
-/// what it says.
+/// The head of an entry: its checksum, length and content are made to fit, so that damage has to be found in the
+/// fields.
 pub fn entry(data: &[u8]) {
     let _ = Entry::decode(&Bytes::copy_from_slice(data));
     let (version, head) = (4, data);
@@ -40,7 +40,7 @@ pub fn partial(data: &[u8]) {
     }
 }
 
-/// Replies of Redis, as Spin gives them: each line is one value, by its first byte.
+/// Replies of Redis, as Spin returns them: each line is one value, whose type its first byte determines.
 pub fn redis_reply(data: &[u8]) {
     let value = |line: &[u8]| match line.split_first() {
         None => Value::Nil,

@@ -1,4 +1,4 @@
-//! A host with the guest in it, and clients plain enough to send what a good client would not.
+//! A host with the guest, and clients simple enough to send invalid requests.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses a part")]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops where it fails")]
 
@@ -12,10 +12,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes on a machine that is busy with other things.
+/// Longer than any operation takes here, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the same tests against this `spin` instead, to see whether the host is like it.
+/// Runs the same tests with this `spin` instead, to check that the host behaves alike.
 const SPIN: &str = "SPINDRIFT_SPIN";
 
 /// True when the tests run against Spin itself.
@@ -45,7 +45,7 @@ fn built(package: &str) -> PathBuf {
     path.canonicalize().expect("the component is where cargo puts it")
 }
 
-/// A directory that goes away with the test.
+/// A directory that is removed with the test.
 pub struct Directory(pub PathBuf);
 
 impl Directory {
@@ -138,13 +138,13 @@ impl Process {
         panic!("expected a line with {text:?}, found:\n{}", seen.join("\n"));
     }
 
-    /// Everything printed that nobody waited for; only complete when the process has ended.
+    /// Everything printed that was not waited for; complete only when the process has ended.
     pub fn rest(&self) -> String {
         let lines: Vec<String> = self.lines.lock().unwrap().try_iter().collect();
         lines.join("\n")
     }
 
-    /// Waits for the end; true when it was a good one.
+    /// Waits for the end; true if it was successful.
     pub fn wait(&mut self) -> bool {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -216,7 +216,7 @@ impl Host {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address))
     }
 
-    /// Begins a request that the guest holds until it is let go; returns once the guest has it.
+    /// Begins a request that the guest holds until it is released; returns once the guest has it.
     pub fn hold(&self) -> Held {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let address = self.address;
@@ -233,12 +233,12 @@ impl Host {
         ))
     }
 
-    /// Sends `request` as it is and reads one answer.
+    /// Sends `request` unchanged and reads one response.
     pub fn send(&self, request: impl AsRef<[u8]>) -> Answer {
         self.try_send(request).expect("an answer")
     }
 
-    /// The same; none when the connection ends without an answer.
+    /// The same; none if the connection ends without a response.
     pub fn try_send(&self, request: impl AsRef<[u8]>) -> Option<Answer> {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -247,21 +247,21 @@ impl Host {
     }
 }
 
-/// A request under way: the guest waits for the one byte of its body.
+/// A request in progress: the guest waits for the only byte of its body.
 pub struct Held {
     stream: TcpStream,
-    /// Which one it is of those its instance has had.
+    /// Its number among the requests of its instance.
     pub count: u32,
 }
 
 impl Held {
-    /// Sends the byte and reads the answer.
+    /// Sends the byte and reads the response.
     pub fn let_go(mut self) -> Answer {
         self.stream.write_all(b"x").unwrap();
         self.answer()
     }
 
-    /// Whether an answer comes without the byte, or is about to.
+    /// Whether a response comes without the byte, or is about to.
     pub fn is_over(&self) -> bool {
         self.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         self.stream.peek(&mut [0]).is_ok()
@@ -325,7 +325,7 @@ fn read_answer(stream: &mut impl BufRead) -> Option<Answer> {
     Some(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
-/// A server that gives every connection the same bytes, and hands the requests over.
+/// A server that sends the same bytes on every connection, and passes the requests on to the test.
 pub fn origin(answer: &'static str) -> (SocketAddr, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -356,7 +356,7 @@ fn serve_origin(mut stream: TcpStream, answer: &str, requests: &std::sync::mpsc:
     }
 }
 
-/// A Redis server of its own, with the password `secret` when `locked`.
+/// A Redis server for one test, with the password `secret` if `locked`.
 pub struct Redis {
     process: Process,
     pub port: u16,
@@ -364,7 +364,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts `SPINDRIFT_REDIS_SERVER`, `redis-server` or `valkey-server`. None when `SPINDRIFT_SKIP_REDIS` is set.
+    /// Starts `SPINDRIFT_REDIS_SERVER`, `redis-server` or `valkey-server`. None if `SPINDRIFT_SKIP_REDIS` is set.
     pub fn start(locked: bool) -> Option<Self> {
         if std::env::var_os("SPINDRIFT_SKIP_REDIS").is_some() {
             return None;
@@ -390,7 +390,7 @@ impl Redis {
         Some(Self { process, port, url: format!("redis://{user}127.0.0.1:{port}") })
     }
 
-    /// Ends the server at once.
+    /// Kills the server.
     pub fn kill(&mut self) {
         _ = self.process.child.kill();
         _ = self.process.child.wait();

@@ -12,7 +12,7 @@ pub struct Client {
     interim: Vec<u16>,
 }
 
-/// A response whose content is still coming.
+/// A response whose content is still being received.
 pub struct Streaming<'a> {
     wire: &'a mut Wire,
     framing: Framing,
@@ -26,7 +26,7 @@ impl Client {
     /// Opens a connection.
     ///
     /// # Panics
-    /// When nobody listens there.
+    /// If no server listens there.
     #[must_use]
     pub fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
@@ -62,13 +62,13 @@ impl Client {
         self.wire.write(bytes).unwrap();
     }
 
-    /// The interim responses (1xx) that came before final ones.
+    /// The interim responses (1xx) that came before the final ones.
     #[must_use]
     pub fn interim(&self) -> &[u16] {
         &self.interim
     }
 
-    /// Waits for the head of the next response; `to_head` when the request was HEAD.
+    /// Waits for the head of the next response; `to_head` if the request was HEAD.
     ///
     /// # Panics
     /// When there is no response.
@@ -77,7 +77,7 @@ impl Client {
         self.try_response(to_head).unwrap_or_else(|| panic!("the connection ended without a response"))
     }
 
-    /// The same; `None` when the connection ends without a response.
+    /// The same; `None` if the connection ends without a response.
     ///
     /// # Panics
     /// When neither comes.
@@ -100,7 +100,7 @@ impl Client {
     }
 }
 
-/// Nothing came for as long as patience lasts: that is never what a test waits for.
+/// Nothing arrived within the time limit, which is never what a test waits for.
 fn is_late(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
@@ -115,7 +115,7 @@ impl Streaming<'_> {
         self.wire.piece(&mut self.framing).expect("the content goes on or ends")
     }
 
-    /// Exactly so many bytes of content.
+    /// The next bytes of the content, exactly this many.
     ///
     /// # Panics
     /// When the content ends before.
@@ -129,7 +129,7 @@ impl Streaming<'_> {
         all
     }
 
-    /// All the rest.
+    /// The rest of the content.
     ///
     /// # Panics
     /// When the content stops without an end.

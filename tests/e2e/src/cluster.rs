@@ -1,4 +1,4 @@
-//! A Redis Cluster of the test's own: three masters, and replicas where a test adds them.
+//! A Redis Cluster for one test: three masters, and replicas where a test adds them.
 
 use crate::gateway::Setup;
 use crate::redis::{Redis, free_port};
@@ -18,7 +18,7 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// Starts one on free ports.
+    /// Starts a cluster on free ports.
     ///
     /// # Panics
     /// When it does not start.
@@ -27,13 +27,13 @@ impl RedisCluster {
         Self::start_of(Redis::start_with)
     }
 
-    /// Starts one that speaks TLS, also among its nodes.
+    /// Starts a cluster that uses TLS, also between its nodes.
     ///
     /// # Panics
     /// When it does not start.
     #[must_use]
     pub fn start_with_tls() -> Self {
-        // One that they all trust: nodes check each other's.
+        // One certificate that all nodes trust, as they verify each other's.
         let certificate = Arc::new(Certificate::new());
         Self::start_of(|options| {
             Redis::start_as(&certificate, &[options, &["--tls-cluster", "yes"]].concat())
@@ -51,7 +51,7 @@ impl RedisCluster {
         this
     }
 
-    /// Adds a replica of a master, and waits until it has all that the master has.
+    /// Adds a replica of a master, and waits until it has all data of the master.
     ///
     /// # Panics
     /// When it does not start.
@@ -71,11 +71,11 @@ impl RedisCluster {
         replica
     }
 
-    /// Waits until a replica of a master has all that was written there.
+    /// Waits until a replica of a master has everything that was written there.
     #[track_caller]
     pub fn await_replica(&self, master: usize) {
         let node = &self.nodes[master];
-        // The reply to WAIT is about what this connection wrote: a key of the master's own slots.
+        // WAIT is about the writes of this connection, so it writes a key in a slot of the master.
         let mut keys = (0..).map(|number| format!("sd:written:{number}"));
         let key = keys.find(|key| Self::number_of(node.query(&["CLUSTER", "KEYSLOT", key])) == master);
         tell(node, &["SET", &key.expect("every master has slots"), "", "EX", "60"]);
@@ -94,7 +94,7 @@ impl RedisCluster {
         self.await_whole();
     }
 
-    /// Waits until every node knows all slots served.
+    /// Waits until every node knows that all slots are served.
     #[track_caller]
     pub fn await_whole(&self) {
         eventually("a whole cluster", || {
@@ -111,13 +111,13 @@ impl RedisCluster {
         &self.nodes
     }
 
-    /// The master that has a slot, as it was in the beginning.
+    /// The master that has a slot, with the initial distribution.
     #[must_use]
     pub fn number_of(slot: u16) -> usize {
         SLOTS.iter().position(|(first, last)| (*first..=*last).contains(&slot)).unwrap_or_default()
     }
 
-    /// Begins to move a slot, and moves what it holds: whoever asks for that at `from` is sent to `to`.
+    /// Begins to move a slot, and moves its keys: requests for them at `from` are redirected to `to`.
     #[track_caller]
     pub fn move_keys(&self, slot: u16, from: usize, to: usize) {
         let (source, target) = (&self.nodes[from], &self.nodes[to]);
@@ -157,7 +157,7 @@ impl Drop for RedisCluster {
 }
 
 impl Setup {
-    /// Uses this cluster, known by its first two nodes; every node is allowed.
+    /// Uses this cluster, configured with its first two nodes; every node is allowed.
     #[must_use]
     pub fn cluster(self, cluster: &RedisCluster) -> Self {
         let nodes: Vec<String> = cluster.nodes.iter().map(|node| node.address().to_string()).collect();
@@ -167,7 +167,7 @@ impl Setup {
     }
 }
 
-/// Starts a node of its own, which keeps in `directory` what it knows of the others.
+/// Starts a node, which stores what it knows of the others in `directory`.
 fn node(directory: &Path, start: impl Fn(&[&str]) -> Redis) -> Redis {
     std::fs::create_dir_all(directory).unwrap();
     let (own, bus) = (directory.display().to_string(), free_port().to_string());
@@ -176,7 +176,7 @@ fn node(directory: &Path, start: impl Fn(&[&str]) -> Redis) -> Redis {
     start(&[&cluster[..], &rules].concat())
 }
 
-/// Lets a node join those of another.
+/// Lets a node join the cluster of another node.
 fn meet(one: &Redis, node: &Redis) {
     let (_, bus): (String, String) = node.query(&["CONFIG", "GET", "cluster-port"]);
     tell(one, &["CLUSTER", "MEET", "127.0.0.1", &node.address().port().to_string(), &bus]);

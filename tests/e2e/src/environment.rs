@@ -1,4 +1,4 @@
-//! The programs the tests need, from the environment or where a build leaves them.
+//! The programs that the tests need, from the environment or from where a build puts them.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ const HOW: &str = "`cargo xtask test` installs and builds all that the end-to-en
 pub(crate) enum Host {
     /// `spindrift-host`.
     Embedded(PathBuf),
-    /// A real `spin`, which cannot listen on a port of the system's choice.
+    /// A real `spin`, which cannot listen on a port that the system chooses.
     Spin(PathBuf),
 }
 
@@ -64,7 +64,8 @@ fn runs(program: &Path) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// A test cannot be skipped once it runs, so the first one ends the process, and says so past the capture.
+/// A running test cannot be skipped, so the first one ends the process, and writes the reason past the test's
+/// captured output.
 fn skip_if_asked() {
     if std::env::var_os("SPINDRIFT_SKIP_E2E").is_some_and(|value| value == "1") {
         _ = std::io::stderr().write_all(b"\nskipped: SPINDRIFT_SKIP_E2E=1 is set\n");

@@ -1,18 +1,18 @@
-//! A reader of Server-Sent Events, as strict as the HTML Living Standard §9.2.6 is.
+//! A reader of Server-Sent Events, as strict as HTML Living Standard §9.2.6.
 
 use crate::client::{Client, Streaming};
 use crate::message::{Headers, Request};
 
-/// What stands between two blank lines.
+/// The lines between two blank lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Block {
     /// The id it sets.
     pub id: Option<String>,
-    /// The type; `message` where it says none.
+    /// The type; `message` if it has none.
     pub kind: Option<String>,
-    /// The data; without, no listener hears of it.
+    /// The data; a listener gets no event without data.
     pub data: Option<String>,
-    /// When to come back, in milliseconds.
+    /// The reconnection time, in milliseconds.
     pub retry: Option<u64>,
     /// Its comments.
     pub comments: Vec<String>,
@@ -29,7 +29,7 @@ impl<'a> Events<'a> {
     /// Sends a request that is answered with a stream.
     ///
     /// # Panics
-    /// When it is not.
+    /// If it is not.
     #[track_caller]
     pub fn open(client: &'a mut Client, request: &Request) -> Self {
         client.start(request);
@@ -47,7 +47,7 @@ impl<'a> Events<'a> {
         &self.streaming.headers
     }
 
-    /// The id with which an `EventSource` would come back now.
+    /// The id that an `EventSource` would send if it reconnected now.
     #[must_use]
     pub fn last_id(&self) -> &str {
         &self.last_id
@@ -76,7 +76,7 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// The next block with data: what a listener hears. `None` at the end of the stream.
+    /// The next block with data, which is what a listener gets. `None` at the end of the stream.
     #[track_caller]
     pub fn try_event(&mut self) -> Option<Block> {
         loop {
@@ -96,13 +96,13 @@ impl<'a> Events<'a> {
         self.try_event().expect("an event before the stream ends")
     }
 
-    /// The data of the next events, so many.
+    /// The data of the next `count` events.
     #[track_caller]
     pub fn data(&mut self, count: usize) -> Vec<String> {
         (0..count).map(|_| self.event().data.unwrap_or_default()).collect()
     }
 
-    /// Reads on to the end. Gives the data of all events until then.
+    /// Reads to the end, and returns the data of all events until then.
     #[track_caller]
     pub fn rest(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.try_event()?.data).collect()

@@ -1,4 +1,4 @@
-//! A TCP proxy in front of Redis, for the ways a network fails.
+//! A TCP proxy in front of Redis that simulates network failures.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -24,7 +24,7 @@ struct State {
 }
 
 impl FaultyRedis {
-    /// A proxy that passes everything on to the server at `server`, until told otherwise.
+    /// A proxy that forwards everything to the server at `server`, until told otherwise.
     ///
     /// # Panics
     /// When there is no free port.
@@ -48,37 +48,37 @@ impl FaultyRedis {
         format!("redis://{}", self.address)
     }
 
-    /// Accepts connections and keeps those there are, but passes nothing on.
+    /// Accepts connections and keeps existing ones, but forwards nothing.
     ///
     /// # Panics
-    /// When a thread of the proxy did.
+    /// If a thread of the proxy has panicked.
     pub fn silence(&self) {
         self.shared.state.lock().unwrap().silent = true;
     }
 
-    /// Passes on again, what was held back too.
+    /// Forwards again, also what was held back.
     ///
     /// # Panics
-    /// When a thread of the proxy did.
+    /// If a thread of the proxy has panicked.
     pub fn speak(&self) {
         self.shared.state.lock().unwrap().silent = false;
         self.shared.changed.notify_all();
     }
 
-    /// Breaks all connections there are.
+    /// Closes all existing connections.
     ///
     /// # Panics
-    /// When a thread of the proxy did.
+    /// If a thread of the proxy has panicked.
     pub fn cut(&self) {
         for stream in self.shared.state.lock().unwrap().open.drain(..) {
             _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// How many connections were accepted in all.
+    /// How many connections were accepted in total.
     ///
     /// # Panics
-    /// When a thread of the proxy did.
+    /// If a thread of the proxy has panicked.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.shared.state.lock().unwrap().accepted

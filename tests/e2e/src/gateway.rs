@@ -1,4 +1,4 @@
-//! The gateway: the components of `spin.toml` in a host.
+//! The gateway: the components of `spin.toml`, run by a host.
 
 use crate::client::Client;
 use crate::environment::{Host, host, workspace};
@@ -26,8 +26,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The app of a manifest in the workspace, with its defaults, except that nothing listens where Redis
-    /// is expected.
+    /// The app of a manifest in the workspace, with its defaults, except that nothing listens at the address of
+    /// Redis.
     #[must_use]
     pub fn of(manifest: &'static str) -> Self {
         let setup = Self { manifest, config: String::new(), variables: vec![], arguments: vec![] };
@@ -60,8 +60,8 @@ impl Setup {
         self.variable("redis_url", url).variable("redis_host", url)
     }
 
-    /// Sets what `spindrift.toml` would say. Where that does not say how long Redis may take, it may take long:
-    /// on a busy machine the defaults would end what works.
+    /// Sets the content of `spindrift.toml`. If it sets no timeout for Redis, long ones are used: on a busy machine
+    /// the defaults would end operations that work.
     #[must_use]
     pub fn config(mut self, toml: &str) -> Self {
         self.config = toml.into();
@@ -76,7 +76,7 @@ impl Setup {
             Some((before, keys)) => format!("{before}[redis]\n{PATIENT}{keys}"),
             None => format!("{}\n[redis]\n{PATIENT}", self.config),
         };
-        // Counting happens some time after a response, in the midst of what a test looks at.
+        // Counters are written some time after a response, which would disturb what a test observes.
         if config.contains("[metrics]") { config } else { format!("{config}\n[metrics]\nenabled = false\n") }
     }
 
@@ -86,8 +86,8 @@ impl Setup {
         self.variable("admin_token", TOKEN)
     }
 
-    /// So many requests for each instance, and so many at the same time. An instance waits for them longer
-    /// than any test takes, so that there is only one of it where that is enough.
+    /// Sets how many requests an instance may serve, and how many at the same time. An idle instance waits for them
+    /// longer than any test takes, so that there is only one where one is enough.
     #[must_use]
     pub fn reuse(mut self, requests: usize, at_once: usize) -> Self {
         let [requests, at_once] = [requests, at_once].map(|number| number.to_string());
@@ -97,14 +97,14 @@ impl Setup {
         self
     }
 
-    /// No instance gets more memory than this, in bytes.
+    /// Limits the memory of each instance, in bytes.
     #[must_use]
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.arguments.extend(["--max-instance-memory".to_owned(), bytes.to_string()]);
         self
     }
 
-    /// One instance for all requests: what it remembers from one is there for the next.
+    /// One instance for all requests, which remembers state from one request to the next.
     #[must_use]
     pub fn one_instance(self) -> Self {
         self.reuse(1_000_000, 64)
@@ -113,11 +113,11 @@ impl Setup {
     /// Starts it.
     ///
     /// # Panics
-    /// When it does not serve, with what it said.
+    /// If it does not serve; with its output.
     #[must_use]
     #[track_caller]
     pub fn start(&self) -> Gateway {
-        // Another process may take the port that a real Spin was given.
+        // Another process may take the port that was chosen for a real Spin.
         for _ in 0..3 {
             let process = self.spawn(true);
             if let Ok(address) = process.wait_for(serving) {
@@ -176,19 +176,19 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway before this origin, without Redis.
+    /// A gateway in front of this origin, without Redis.
     #[must_use]
     pub fn before(origin: &Origin) -> Setup {
         Self::before_url(&origin.url())
     }
 
-    /// A gateway before the origin at this URL, without Redis.
+    /// A gateway in front of the origin at this URL, without Redis.
     #[must_use]
     pub fn before_url(url: &str) -> Setup {
         Setup::of("spin.toml").variable("origin_url", url)
     }
 
-    /// A gateway before the demo origin, without Redis.
+    /// A gateway in front of the demo origin, without Redis.
     #[must_use]
     pub fn before_demo() -> Setup {
         Setup::of("spin.toml")
@@ -231,10 +231,10 @@ impl Gateway {
         self.send(&Request::post(target, json).bearer(TOKEN).header("content-type", "application/json"))
     }
 
-    /// Purges by the management API.
+    /// Purges through the management API.
     ///
     /// # Panics
-    /// When it is refused.
+    /// If it is refused.
     #[track_caller]
     pub fn purge(&self, json: &str) -> serde_json::Value {
         let response = self.manage("/_spindrift/v1/purge", json);
@@ -242,7 +242,7 @@ impl Gateway {
         response.json()
     }
 
-    /// A counter of the statistics; 0 where it does not stand there.
+    /// A counter in the statistics; 0 if it is missing.
     #[must_use]
     #[track_caller]
     pub fn counter(&self, name: &str) -> i64 {
@@ -251,7 +251,7 @@ impl Gateway {
         response.json()["counters"][name].as_i64().unwrap_or(0)
     }
 
-    /// Everything it printed so far.
+    /// Everything that it has printed so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()

@@ -1,7 +1,7 @@
-//! What the end-to-end tests stand on: real components in a real host, with a real Redis.
+//! What the end-to-end tests are based on: real components in a real host, with a real Redis.
 //!
-//! A test starts an [`Origin`] that it scripts, a [`Redis`] of its own and a [`Gateway`] in between, and
-//! talks to the gateway with a [`Client`] that can send what a good client would not:
+//! A test starts an [`Origin`] with scripted answers, a [`Redis`] of its own and a [`Gateway`] in between, and talks
+//! to the gateway with a [`Client`] that can also send invalid requests:
 //!
 //! ```no_run
 //! use spindrift_e2e::{Gateway, Origin, Redis, Reply};
@@ -22,8 +22,8 @@
 //! | `SPINDRIFT_REDIS_SERVER` | the Redis server; default `redis-server` or `valkey-server` on `PATH` |
 //! | `SPINDRIFT_SKIP_E2E=1` | leave all of it out |
 //!
-//! `cargo xtask test` sets them and builds what they need. Nothing here asserts how long a thing took:
-//! tests wait for conditions ([`eventually`]) and decide what happens first with a [`Gate`].
+//! `cargo xtask test` sets them and builds what they need. No test asserts a duration: tests wait for conditions
+//! ([`eventually`]) and decide what happens first with a [`Gate`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails by panicking")]
 
 mod client;

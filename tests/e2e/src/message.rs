@@ -2,7 +2,7 @@
 
 use crate::status::CacheStatus;
 
-/// Header fields in their order, several of one name too.
+/// Header fields in order, also several with the same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, String)>);
 
@@ -30,14 +30,14 @@ impl Headers {
         !self.all(name).is_empty()
     }
 
-    /// All names, as they were written.
+    /// All names, as they were sent.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         self.0.iter().map(|(name, _)| name.as_str()).collect()
     }
 }
 
-/// A request, sent exactly as it is put together here.
+/// A request, sent exactly as it is built here.
 #[derive(Clone, Debug)]
 pub struct Request {
     method: String,
@@ -72,7 +72,7 @@ impl Request {
         Self::new("POST", target).body(body)
     }
 
-    /// Asks this host in place of the gateway's address.
+    /// Sets this host instead of the gateway's address.
     #[must_use]
     pub fn host(mut self, host: &str) -> Self {
         self.host = Some(host.into());
@@ -93,7 +93,7 @@ impl Request {
         self
     }
 
-    /// With the bearer token of the management API.
+    /// Adds the bearer token of the management API.
     #[must_use]
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
@@ -129,7 +129,7 @@ pub struct Response {
     pub headers: Headers,
     /// The content.
     pub body: Vec<u8>,
-    /// Whether the content ended where it should; otherwise the connection broke before.
+    /// Whether the content is complete; otherwise the connection broke before its end.
     pub complete: bool,
 }
 
@@ -143,7 +143,7 @@ impl Response {
     /// The content as JSON.
     ///
     /// # Panics
-    /// When it is not.
+    /// If it is not JSON.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON: {error}: {self:?}"))
@@ -155,10 +155,10 @@ impl Response {
         self.headers.get(name)
     }
 
-    /// What the gateway says of its cache: the last member of `Cache-Status`.
+    /// The gateway's cache status: the last member of `Cache-Status`.
     ///
     /// # Panics
-    /// When there is none, or it is not what RFC 9211 permits.
+    /// If there is none, or RFC 9211 does not permit it.
     #[must_use]
     #[track_caller]
     pub fn cache_status(&self) -> CacheStatus {
@@ -166,10 +166,10 @@ impl Response {
         CacheStatus::parse_last(&value).unwrap_or_else(|| panic!("no Cache-Status: {value:?} in {self:?}"))
     }
 
-    /// Asserts that it is a problem of ours (RFC 9457) with this status, and gives its members.
+    /// Asserts that it is a problem of the gateway (RFC 9457) with this status, and returns its members.
     ///
     /// # Panics
-    /// When it is not.
+    /// If it is not.
     #[track_caller]
     pub fn problem(&self, status: u16) -> serde_json::Value {
         assert_eq!(self.status, status, "{self:?}");

@@ -22,8 +22,8 @@ impl<'a> Monitor<'a> {
         monitor
     }
 
-    /// The names of the commands that clients sent since the last call, without those that scripts ran, and without
-    /// what a client says of itself when it connects.
+    /// The names of the commands that clients sent since the last call, without those in scripts, and without those
+    /// that a client sends when it connects.
     ///
     /// # Panics
     /// When the server goes away.

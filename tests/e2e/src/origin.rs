@@ -1,4 +1,4 @@
-//! An origin server that does what the test says, and remembers what it was asked.
+//! An origin server that does what the test says, and remembers the requests.
 
 use crate::message::Headers;
 use crate::reply::Reply;
@@ -17,7 +17,7 @@ pub struct Received {
     pub target: String,
     /// The header fields in their order.
     pub headers: Headers,
-    /// As much of the content as was read.
+    /// The part of the content that was read.
     pub body: Vec<u8>,
 }
 
@@ -68,13 +68,13 @@ impl Origin {
         Self { address, requests }
     }
 
-    /// An origin that always answers the same.
+    /// An origin that always gives the same answer.
     #[must_use]
     pub fn always(reply: Reply) -> Self {
         Self::start(move |exchange| exchange.reply(&reply))
     }
 
-    /// An origin that answers with one reply after the other; the last one stays.
+    /// An origin that sends one reply after the other, and then repeats the last one.
     ///
     /// # Panics
     /// Without any reply.
@@ -104,13 +104,13 @@ impl Origin {
     /// Every request so far.
     ///
     /// # Panics
-    /// When a handler did.
+    /// If a handler has panicked.
     #[must_use]
     pub fn requests(&self) -> Vec<Received> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// How many requests there were.
+    /// The number of requests so far.
     #[must_use]
     pub fn count(&self) -> usize {
         self.requests().len()
@@ -126,7 +126,7 @@ impl Origin {
         self.requests().pop().expect("the origin was asked")
     }
 
-    /// Waits until so many requests have come.
+    /// Waits for this many requests.
     #[track_caller]
     pub fn await_requests(&self, count: usize) {
         eventually("requests to the origin", || self.count() >= count);
@@ -137,7 +137,7 @@ impl Exchange<'_> {
     /// The next piece of the request's content; `None` at its end or when the connection ends before.
     ///
     /// # Panics
-    /// When another handler did.
+    /// If another handler has panicked.
     pub fn piece(&mut self) -> Option<Vec<u8>> {
         let Ok(piece) = self.wire.piece(&mut self.framing) else {
             self.closed = true;
@@ -158,14 +158,14 @@ impl Exchange<'_> {
         }
     }
 
-    /// Sends bytes. What goes wrong is left to the reader to notice.
+    /// Sends bytes. Errors are left to the receiver to notice.
     pub fn send(&mut self, bytes: &[u8]) {
         if self.wire.write(bytes).is_err() {
             self.closed = true;
         }
     }
 
-    /// Whether the peer has gone, as far as was noticed.
+    /// Whether the peer has closed the connection, as far as is known.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         self.closed

@@ -11,7 +11,7 @@ use std::time::Instant;
 /// A running program.
 pub(crate) struct Process {
     child: Child,
-    /// The directory of a program that starts others: these end with it, as one process group.
+    /// The directory of a program that starts others: they form one process group, and end with it.
     state: Option<PathBuf>,
     output: Arc<Output>,
 }
@@ -29,8 +29,8 @@ struct Lines {
 }
 
 impl Process {
-    /// Starts `command`. With `state`, a directory that is removed in the end, it leads a process group, which
-    /// ends as a whole; without, a signal to the tests' own group ends it too.
+    /// Starts `command`. With `state`, a directory that is removed in the end, it leads a process group, which is
+    /// ended as a whole; without, it stays in the tests' own group, whose signals end it too.
     pub(crate) fn start(mut command: Command, state: Option<PathBuf>) -> Self {
         if state.is_some() {
             command.process_group(0);
@@ -43,7 +43,8 @@ impl Process {
         Self { child, state, output }
     }
 
-    /// Waits for the first line that `wanted` finds something in; the whole output when it ended before.
+    /// Waits for the first line in which `wanted` finds something; returns the whole output if the program ends
+    /// before.
     pub(crate) fn wait_for<T>(&self, wanted: impl Fn(&str) -> Option<T>) -> Result<T, String> {
         let end = Instant::now() + PATIENCE;
         let mut lines = self.output.lines.lock().unwrap();
@@ -74,7 +75,7 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Whether nobody will print any more.
+    /// Whether its output is closed.
     pub(crate) fn has_said_all(&self) -> bool {
         self.output.lines.lock().unwrap().ended == 2
     }
@@ -87,7 +88,7 @@ impl Process {
         assert!(done.is_ok(), "kill(1) is missing");
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub(crate) fn kill(&mut self) {
         if self.state.is_some() {
             self.signal("KILL");

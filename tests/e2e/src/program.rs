@@ -1,14 +1,14 @@
-//! Programs of the examples: scripts for `sh`, and for Node.js.
+//! Programs of the examples: scripts for `sh` and for Node.js.
 
 use crate::environment::workspace;
 use crate::process::Process;
 use crate::wait::{eventually, eventually_some};
 use std::process::{Command, Stdio};
 
-/// The oldest Node.js that the examples run on.
+/// The oldest Node.js version that the examples run on.
 const NODE: u32 = 18;
 
-/// A program that runs; it ends with the test, and shows what it printed when the test fails.
+/// A running program; it ends with the test, and its output is shown when the test fails.
 pub struct Program {
     process: Process,
 }
@@ -18,11 +18,11 @@ pub struct Program {
 pub struct Finished {
     /// Its exit status; `None` when a signal ended it.
     pub status: Option<i32>,
-    /// All that it printed.
+    /// Everything that it printed.
     pub printed: String,
 }
 
-/// A program to be run, in the directory `examples`.
+/// A program to run, in the directory `examples`.
 #[derive(Clone, Debug)]
 pub struct Script {
     program: &'static str,
@@ -34,7 +34,7 @@ impl Script {
     /// A script for `sh`, which calls curl.
     ///
     /// # Panics
-    /// When there is no curl.
+    /// If there is no curl.
     #[must_use]
     pub fn sh(path: &str) -> Self {
         has_curl();
@@ -44,7 +44,7 @@ impl Script {
     /// A script for Node.js.
     ///
     /// # Panics
-    /// When there is none that is new enough.
+    /// If there is no Node.js that is new enough.
     #[must_use]
     pub fn node(path: &str) -> Self {
         has_node();
@@ -81,7 +81,7 @@ impl Script {
         let mut command = Command::new(self.program);
         command.current_dir(workspace().join("examples")).args(&self.arguments);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        // As a group of its own, with what it starts.
+        // As a process group of its own, with the processes that it starts.
         let state = std::env::temp_dir().join("spindrift-examples-leave-no-state");
         Program { process: Process::start(command, Some(state)) }
     }
@@ -92,10 +92,10 @@ impl Script {
         self.start().finish()
     }
 
-    /// Runs it to its end, which must be a good one. Gives what it printed.
+    /// Runs it to its end, which must be successful. Returns what it printed.
     ///
     /// # Panics
-    /// When its status is another than 0.
+    /// If its exit status is not 0.
     #[track_caller]
     pub fn succeed(&self) -> String {
         let finished = self.run();
@@ -105,16 +105,16 @@ impl Script {
 }
 
 impl Program {
-    /// Waits for the first line that `wanted` finds something in.
+    /// Waits for the first line in which `wanted` finds something.
     ///
     /// # Panics
-    /// When it ends without.
+    /// If it ends without such a line.
     #[track_caller]
     pub fn line<T>(&self, wanted: impl Fn(&str) -> Option<T>) -> T {
         self.process.wait_for(wanted).unwrap_or_else(|all| panic!("another line was awaited than:\n{all}"))
     }
 
-    /// Everything it printed so far.
+    /// Everything that it has printed so far.
     #[must_use]
     pub fn printed(&self) -> String {
         self.process.log()

@@ -1,4 +1,4 @@
-//! A Redis server of the test's own, and what Spindrift keeps in it.
+//! A Redis server for one test, and the keys of Spindrift in it.
 
 use crate::environment::redis_server;
 use crate::monitor::Monitor;
@@ -17,7 +17,7 @@ pub type Reply = redis::Value;
 pub struct Redis {
     port: u16,
     options: Vec<String>,
-    /// The port where it speaks TLS, and the certificate that it shows there.
+    /// The port for TLS, and the certificate of the server.
     tls: Option<(u16, Arc<Certificate>)>,
     process: Mutex<Option<Process>>,
     connection: Mutex<Option<redis::Connection>>,
@@ -50,7 +50,7 @@ impl Redis {
         panic!("redis-server did not start: {:?}", Self { port: 0, options, ..Self::stopped() }.try_start());
     }
 
-    /// Starts a server that speaks TLS at another port, with a certificate that nobody vouches for.
+    /// Starts a server that also offers TLS on another port, with a certificate that is not signed by an authority.
     ///
     /// # Panics
     /// As [`Redis::start`].
@@ -95,27 +95,27 @@ impl Redis {
         self.try_start().unwrap();
     }
 
-    /// Ends it at once: connections break and none can be opened.
+    /// Kills it: connections break and none can be opened.
     ///
     /// # Panics
-    /// When another thread did, holding it.
+    /// If another thread has panicked while holding it.
     pub fn stop(&self) {
         *self.connection.lock().unwrap() = None;
         *self.process.lock().unwrap() = None;
     }
 
-    /// Halts it: connections stand, and nothing is answered.
+    /// Stops the process: connections stay open, and nothing is answered.
     ///
     /// # Panics
-    /// When it does not run.
+    /// If it is not running.
     pub fn pause(&self) {
         self.process.lock().unwrap().as_ref().expect("it runs").signal("STOP");
     }
 
-    /// Lets it go on.
+    /// Lets the process continue.
     ///
     /// # Panics
-    /// When it does not run.
+    /// If it is not running.
     pub fn resume(&self) {
         self.process.lock().unwrap().as_ref().expect("it runs").signal("CONT");
     }
@@ -126,10 +126,10 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// `host:port` where it speaks TLS.
+    /// The `host:port` for TLS.
     ///
     /// # Panics
-    /// When it does not.
+    /// If it does not offer TLS.
     #[must_use]
     pub fn tls_address(&self) -> String {
         let (port, _) = self.tls.as_ref().expect("it speaks TLS");
@@ -175,7 +175,7 @@ impl Redis {
         connection
     }
 
-    /// Every key there is, in order.
+    /// All keys, in order.
     #[must_use]
     #[track_caller]
     pub fn keys(&self) -> Vec<String> {
@@ -192,8 +192,7 @@ impl Redis {
         }
     }
 
-    /// The keys of resources that something is stored for, with what they hold: a response, or the index of
-    /// its variants.
+    /// The keys of resources with a stored response, with their values: a response, or the index of its variants.
     #[must_use]
     #[track_caller]
     pub fn resources(&self) -> BTreeMap<String, Vec<u8>> {
@@ -205,7 +204,7 @@ impl Redis {
         all.filter_map(|key| self.text(&key).map(|value| (key, value))).collect()
     }
 
-    /// The stored responses: their keys, and all that these hold.
+    /// The stored responses: their keys and values.
     #[must_use]
     #[track_caller]
     pub fn entries(&self) -> BTreeMap<String, Vec<u8>> {
@@ -221,7 +220,7 @@ impl Redis {
             let name = words.next().unwrap_or_default();
             for variant in words.skip(1) {
                 let key = format!("{resource}:v:{variant}");
-                // A variant of an older index does not count any more.
+                // Variants of an older index do not count any more.
                 let entry = self.text(&key).filter(|entry| entry.starts_with(name.as_bytes()));
                 entries.extend(entry.map(|entry| (key, entry)));
             }
@@ -229,31 +228,31 @@ impl Redis {
         entries
     }
 
-    /// What a key holds; `None` where that is no text.
+    /// The value of a key; `None` if it is not a string.
     fn text(&self, key: &str) -> Option<Vec<u8>> {
         let is_text = self.query::<String>(&["TYPE", key]) == "string";
         if is_text { self.query(&["GET", key]) } else { None }
     }
 
-    /// Puts other bytes in the place of what a key holds, for as long as that would have lived.
+    /// Replaces the value of a key, and keeps its remaining time to live.
     #[track_caller]
     pub fn replace(&self, key: &str, value: &[u8]) {
         let _: String = self.query_bytes(&[b"SET", key.as_bytes(), value, b"KEEPTTL"]);
     }
 
-    /// Waits until exactly so many responses are stored: storing goes on after a response has left.
+    /// Waits until exactly this many responses are stored: storing continues after a response was sent.
     #[track_caller]
     pub fn await_entries(&self, count: usize) {
         eventually(&format!("{count} stored responses"), || self.entries().len() == count);
     }
 
-    /// Waits until there is a key with this in its name.
+    /// Waits for a key whose name contains this.
     #[track_caller]
     pub fn await_keys_with(&self, part: &str) {
         eventually(&format!("a key with {part:?}"), || self.keys().iter().any(|key| key.contains(part)));
     }
 
-    /// Waits until something else is stored than `before`.
+    /// Waits until the stored responses differ from `before`.
     #[track_caller]
     pub fn await_other_entries(&self, before: &BTreeMap<String, Vec<u8>>) {
         eventually("other stored responses", || self.entries() != *before);
@@ -270,7 +269,7 @@ impl Redis {
         self.keys().into_iter().filter(is_chunk).collect()
     }
 
-    /// Watches every command that clients send from now on.
+    /// Watches all commands that clients send from now on.
     #[must_use]
     #[track_caller]
     pub fn monitor(&self) -> Monitor<'_> {
@@ -285,7 +284,7 @@ impl Redis {
     }
 }
 
-/// A port nobody listened on a moment ago.
+/// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().port()
 }

@@ -1,6 +1,6 @@
-//! What an origin answers.
+//! The answers of an origin.
 
-/// A response, as an origin writes it.
+/// A response, as an origin sends it.
 #[derive(Clone, Debug)]
 pub struct Reply {
     status: u16,
@@ -10,7 +10,7 @@ pub struct Reply {
 
 #[derive(Clone, Debug)]
 enum Content {
-    /// With its length; of that, `declared` is what `Content-Length` claims.
+    /// With its length; `declared` is the `Content-Length` that is sent.
     Length {
         body: Vec<u8>,
         declared: Option<usize>,
@@ -18,7 +18,7 @@ enum Content {
     Chunked(Vec<Vec<u8>>),
     /// Neither: it ends with the connection.
     UntilClose(Vec<u8>),
-    /// Bytes that need not be a response at all.
+    /// Bytes that need not be a valid response.
     Raw(Vec<u8>),
 }
 
@@ -47,7 +47,7 @@ impl Reply {
         Self::ok(body).header("cache-control", "max-age=60")
     }
 
-    /// 200, stale from the start, with this entity tag to validate it by.
+    /// 200, stale from the start, with this entity tag for validation.
     #[must_use]
     pub fn stale(body: impl Into<Vec<u8>>, etag: &str) -> Self {
         Self::ok(body).header("cache-control", "max-age=60").header("age", "100").header("etag", etag)
@@ -73,21 +73,21 @@ impl Reply {
         self
     }
 
-    /// Sends the content in chunks, of no declared length.
+    /// Sends the content in chunks, without a declared length.
     #[must_use]
     pub fn chunks(mut self, chunks: &[&[u8]]) -> Self {
         self.content = Content::Chunked(chunks.iter().map(|chunk| chunk.to_vec()).collect());
         self
     }
 
-    /// Sends the content until the connection ends, of no declared length.
+    /// Sends the content until the connection ends, without a declared length.
     #[must_use]
     pub fn until_close(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.content = Content::UntilClose(body.into());
         self
     }
 
-    /// Claims another length than the content has, and ends the connection.
+    /// Declares another length than the content has, and ends the connection.
     #[must_use]
     pub fn declaring(mut self, length: usize) -> Self {
         if let Content::Length { declared, .. } = &mut self.content {
@@ -96,12 +96,12 @@ impl Reply {
         self
     }
 
-    /// Whether the connection can be used again.
+    /// Whether the connection can be reused.
     pub(crate) const fn keeps_open(&self) -> bool {
         matches!(self.content, Content::Length { declared: None, .. } | Content::Chunked(_))
     }
 
-    /// The bytes for the wire; without content where the request was HEAD.
+    /// The bytes for the wire; without content if the request was HEAD.
     pub(crate) fn bytes(&self, to_head: bool) -> Vec<u8> {
         let (framing, mut body) = match &self.content {
             Content::Raw(bytes) => return bytes.clone(),

@@ -9,11 +9,10 @@ pub struct CacheStatus {
 }
 
 impl CacheStatus {
-    /// The last member, that of the cache closest to the client; `None` where the field is not what its
-    /// RFC permits.
+    /// The last member, that of the cache closest to the client; `None` if the field is not valid in RFC 9211.
     #[must_use]
     pub fn parse_last(field: &str) -> Option<Self> {
-        // None of our values is a quoted string, so every comma and semicolon separates.
+        // None of our values is a quoted string, so every comma and every semicolon is a separator.
         let members: Option<Vec<_>> = field.split(',').map(|member| Self::parse(member.trim())).collect();
         members?.pop()
     }
@@ -32,8 +31,8 @@ impl CacheStatus {
         status.is_sound().then_some(status)
     }
 
-    /// What RFC 9211 §2 says of its parameters: `hit` and `fwd` exclude each other, `ttl` and `fwd-status`
-    /// are integers, `fwd` is a registered token.
+    /// The rules of RFC 9211 §2 for its parameters: `hit` and `fwd` exclude each other, `ttl` and `fwd-status` are
+    /// integers, `fwd` is a registered token.
     fn is_sound(&self) -> bool {
         const FORWARD: [&str; 8] =
             ["bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"];
@@ -59,7 +58,7 @@ impl CacheStatus {
         self.flag("hit")
     }
 
-    /// What came from the origin is being stored.
+    /// Whether the response from the origin is stored.
     #[must_use]
     pub fn is_stored(&self) -> bool {
         self.flag("stored")
@@ -83,7 +82,7 @@ impl CacheStatus {
         self.value("ttl")?.parse().ok()
     }
 
-    /// More about it.
+    /// The detail.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.value("detail")

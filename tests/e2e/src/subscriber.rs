@@ -25,7 +25,7 @@ impl Subscriber {
         Self::start_as(redis, channel, |setup| setup.config(config))
     }
 
-    /// The same, set up further.
+    /// The same, with further settings.
     #[must_use]
     #[track_caller]
     pub fn start_as(redis: &Redis, channel: &str, further: impl FnOnce(Setup) -> Setup) -> Self {
@@ -41,7 +41,7 @@ impl Subscriber {
         subscriber
     }
 
-    /// Everything it printed so far.
+    /// Everything that it has printed so far.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()

@@ -1,16 +1,16 @@
-//! A certificate that nobody vouches for.
+//! A certificate that is not signed by an authority.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A certificate for 127.0.0.1 and its key, in files that go with it.
+/// A certificate for 127.0.0.1 and its key, in files that are removed with this value.
 pub(crate) struct Certificate {
     directory: PathBuf,
 }
 
 impl Certificate {
-    /// Makes one.
+    /// Generates one.
     pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -24,7 +24,7 @@ impl Certificate {
         Self { directory }
     }
 
-    /// What a Redis server needs to speak TLS with it at `port`.
+    /// The options with which a Redis server uses it at `port`.
     pub(crate) fn options(&self, port: u16) -> Vec<String> {
         let file = |name: &str| self.directory.join(name).display().to_string();
         let (certificate, key, port) = (file("cert.pem"), file("key.pem"), port.to_string());

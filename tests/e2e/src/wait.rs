@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes that works. Only a test that fails waits so long.
+/// Longer than any operation that works. Only a failing test waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(5);
@@ -11,16 +11,16 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Waits until `condition` holds.
 ///
 /// # Panics
-/// With `what`, when it does not within [`PATIENCE`].
+/// With `what`, if it does not hold within [`PATIENCE`].
 #[track_caller]
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     eventually_some(what, || condition().then_some(()));
 }
 
-/// Waits until `attempt` gives something.
+/// Waits until `attempt` returns something.
 ///
 /// # Panics
-/// With `what`, when it does not within [`PATIENCE`].
+/// With `what`, if it returns nothing within [`PATIENCE`].
 #[track_caller]
 pub fn eventually_some<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
@@ -33,7 +33,7 @@ pub fn eventually_some<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) ->
     }
 }
 
-/// A closed door: whoever passes waits in front of it until the test opens it.
+/// A gate: threads that arrive wait in front of it until the test opens it.
 #[derive(Clone, Debug, Default)]
 pub struct Gate(Arc<(Mutex<State>, Condvar)>);
 
@@ -50,7 +50,7 @@ impl Gate {
         Self::default()
     }
 
-    /// Arrives, and waits until it is open; gives up after [`PATIENCE`].
+    /// Arrives, and waits until the gate is open; gives up after [`PATIENCE`].
     pub fn pass(&self) {
         let (state, changed) = &*self.0;
         let mut state = state.lock().unwrap();
@@ -59,7 +59,7 @@ impl Gate {
         drop(changed.wait_timeout_while(state, PATIENCE, |it| !it.open).unwrap());
     }
 
-    /// Lets everybody through, now and later.
+    /// Lets all threads through, now and later.
     pub fn open(&self) {
         let (state, changed) = &*self.0;
         state.lock().unwrap().open = true;
@@ -69,7 +69,7 @@ impl Gate {
     /// Waits until `count` have arrived.
     ///
     /// # Panics
-    /// When fewer have within [`PATIENCE`].
+    /// If fewer arrive within [`PATIENCE`].
     #[track_caller]
     pub fn await_arrivals(&self, count: usize) {
         let (state, changed) = &*self.0;

@@ -1,11 +1,11 @@
-//! HTTP/1.1 as it stands on the wire, read by both ends of the tests.
+//! HTTP/1.1 on the wire, as read by both ends of the tests.
 
 use crate::message::Headers;
 use crate::wait::PATIENCE;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
-/// A connection and what was read of it too early.
+/// A connection, and bytes that were read too early.
 pub(crate) struct Wire {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -19,10 +19,10 @@ pub(crate) struct Head {
     pub(crate) headers: Headers,
 }
 
-/// Where the content of a message ends.
+/// How the content of a message ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// After so many more bytes.
+    /// After this many more bytes.
     Length(u64),
     /// After the chunk of length zero.
     Chunked,
@@ -31,7 +31,7 @@ pub(crate) enum Framing {
 }
 
 impl Framing {
-    /// As the fields of a head say; `otherwise` where they do not.
+    /// According to the fields of a head; `otherwise` if they do not say.
     pub(crate) fn of(headers: &Headers, otherwise: Self) -> Self {
         let length = headers.get("content-length").and_then(|value| value.parse().ok());
         match (headers.get("transfer-encoding"), length) {
@@ -59,7 +59,7 @@ impl Wire {
         _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// The next head; `None` when the connection ends before one.
+    /// The next head; `None` if the connection ends before one.
     pub(crate) fn head(&mut self) -> io::Result<Option<Head>> {
         let end = loop {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
@@ -82,7 +82,7 @@ impl Wire {
         Ok(Some(Head { start, headers: Headers::new(headers) }))
     }
 
-    /// The next piece of content; `None` at its end, an error when the connection ends before.
+    /// The next piece of content; `None` at its end, an error if the connection ends before.
     pub(crate) fn piece(&mut self, framing: &mut Framing) -> io::Result<Option<Vec<u8>>> {
         match framing {
             Framing::Length(0) => Ok(None),

@@ -1,6 +1,6 @@
-//! What a component imports and exports, read from its world in `wit/` and from the component itself.
+//! What a component imports and exports, according to its world in `wit/` and to the component itself.
 //!
-//! `tests/components.rs` holds the one against the other for every component that a manifest names.
+//! `tests/components.rs` compares the two for every component in a manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use wit_parser::{PackageId, PackageName, Resolve, WorldId, WorldItem, WorldKey};
 /// Why something could not be read.
 pub type Problem = String;
 
-/// The functions of each interface, by its name; a function of the world itself stands for itself.
+/// The functions of each interface, by its name; a function of the world itself has its own name.
 type Functions = BTreeMap<String, BTreeSet<String>>;
 
 /// What a world or a component imports and exports.
 ///
-/// An interface is called by its name and the part of its version that must agree: `wasi:cli/exit@0.2` for
-/// every 0.2.x. A resource's methods and constructors are among its functions.
+/// An interface is identified by its name and the significant part of its version: `wasi:cli/exit@0.2` for every
+/// 0.2.x. The methods and constructors of a resource are among its functions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surface {
-    /// What it needs of its host.
+    /// What it needs from its host.
     pub imports: Functions,
     /// What it offers.
     pub exports: Functions,
@@ -63,7 +63,7 @@ impl Worlds {
         self.resolve.packages[self.package].worlds.keys().map(String::as_str).collect()
     }
 
-    /// What the world called `name` permits.
+    /// What the world `name` permits.
     ///
     /// # Errors
     /// There is no such world.
@@ -78,7 +78,7 @@ impl Worlds {
 /// What a built component imports and exports.
 ///
 /// # Errors
-/// It is not there, or no component.
+/// It does not exist, or is not a component.
 pub fn component(file: &Path) -> Result<Surface, Problem> {
     let place = file.display();
     let bytes = std::fs::read(file).map_err(|error| {
@@ -91,7 +91,7 @@ pub fn component(file: &Path) -> Result<Surface, Problem> {
     }
 }
 
-/// The components of a manifest: each one's name and the file it is built to.
+/// The components of a manifest: the name of each, and the file that its build produces.
 ///
 /// # Errors
 /// The manifest cannot be read, or a component's source is not a path.
@@ -110,8 +110,8 @@ pub fn manifest(file: &Path) -> Result<BTreeMap<String, PathBuf>, Problem> {
 }
 
 impl Surface {
-    /// Everything by which this departs from what `world` permits: an import that is not the world's, an
-    /// export that is not, and an export of the world's that is missing. To import less is no departure.
+    /// All differences from what `world` permits: imports and exports that the world does not have, and exports of
+    /// the world that are missing. Fewer imports are permitted.
     #[must_use]
     pub fn departures(&self, world: &Self) -> Vec<String> {
         let more = beyond(&self.imports, &world.imports).map(|what| format!("imports {what}"));
@@ -120,14 +120,14 @@ impl Surface {
         more.chain(besides).chain(missing).collect()
     }
 
-    /// Whether it imports the interface `name`, in whatever version.
+    /// Whether it imports the interface `name`, in any version.
     #[must_use]
     pub fn imports(&self, name: &str) -> bool {
         self.imports.keys().any(|import| import.split('@').next() == Some(name))
     }
 }
 
-/// Interfaces and functions that `these` has and `those` has not.
+/// Interfaces and functions that are in `these` but not in `those`.
 fn beyond<'a>(these: &'a Functions, those: &'a Functions) -> impl Iterator<Item = String> + 'a {
     these.iter().flat_map(|(interface, functions)| match those.get(interface) {
         None => vec![interface.clone()],

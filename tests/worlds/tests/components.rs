@@ -1,5 +1,5 @@
-//! Every component of the manifests imports nothing more than its world in `wit/world.wit` says, and exports
-//! just what it says. The components must be built: `cargo xtask build`.
+//! Every component of the manifests imports nothing more than its world in `wit/world.wit`, and exports exactly what
+//! it exports. The components must be built: `cargo xtask build`.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use spindrift_worlds::{Worlds, component, manifest};
 
 const MANIFESTS: [&str; 2] = ["spin.toml", "subscriber.toml"];
 
-/// An app that has the middleware, and its name there.
+/// An app with the middleware, and the middleware's name there.
 const EXAMPLE: (&str, &str) = ("examples/middleware/spin.toml", "spindrift");
 
 fn workspace() -> PathBuf {
@@ -65,7 +65,7 @@ fn demo_origin() {
     hold("demo-origin");
 }
 
-/// A component that imports the handler is middleware, and runs nowhere without something behind it.
+/// A component that imports the handler is middleware: it does not run without a component behind it.
 #[test]
 fn the_gateway_is_not_middleware() {
     let built = component(&components()["gateway"]).unwrap_or_else(|problem| panic!("{problem}"));
@@ -73,7 +73,7 @@ fn the_gateway_is_not_middleware() {
     assert!(!worlds().surface("gateway").unwrap().imports("wasi:http/handler"));
 }
 
-/// It is composed with something behind it.
+/// It needs a component behind it.
 #[test]
 fn the_middleware_is_middleware() {
     let built = component(&components()["middleware"]).unwrap_or_else(|problem| panic!("{problem}"));

@@ -276,7 +276,7 @@ fn the_dashboard_is_served_and_its_script_runs_nowhere_but_there() {
     assert_eq!(origin.count(), 0);
 }
 
-/// Conformance needs Node as well; where there is none, only this check is left out.
+/// Conformance needs Node.js as well; without it only this check is left out.
 #[test]
 fn the_script_of_the_dashboard_has_no_mistakes_of_syntax() {
     let origin = origin();
@@ -319,7 +319,7 @@ fn the_description_has_every_status_that_the_component_answers() {
             let target: Vec<&str> =
                 path.split('/').map(|part| if part.starts_with('{') { "x" } else { part }).collect();
             let target = target.join("/");
-            // A stream lasts for a while.
+            // A stream stays open for a while.
             let target =
                 if target == "/_spindrift/v1/channels/x" { format!("{target}?nonsense=1") } else { target };
             for request in [

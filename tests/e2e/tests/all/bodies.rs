@@ -1,4 +1,4 @@
-//! Content of every size and in every state.
+//! Content of every size, and content that is incomplete or damaged.
 
 use crate::support::{EACH_REUSE, hit, miss, names, stored, stored_as};
 use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply, Request, Streaming, eventually};
@@ -11,7 +11,7 @@ fn content(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at / 251 + at % 251) as u8).collect()
 }
 
-/// An origin whose path says how long its page is, and whether it comes in chunks.
+/// An origin whose path determines the length of its page, and whether it is sent in chunks.
 fn sized() -> Origin {
     Origin::start(|exchange| {
         let target = exchange.request.target.clone();
@@ -116,7 +116,7 @@ fn a_lost_or_damaged_piece_is_never_served_as_whole() {
     let before = redis.entries();
     let _: i64 = redis.query_bytes(&[b"UNLINK", before.keys().next().unwrap().as_bytes()]);
     stored(&gateway, &redis, &request);
-    // Of a damaged piece the gateway learns after the head has left: then the connection breaks off.
+    // The gateway notices a damaged piece after it has sent the head: then it closes the connection.
     let name = |key: &String| key.rsplit_once(':').unwrap().0.to_owned();
     let pieces = redis.chunks();
     let current = pieces.iter().find(|key| {
@@ -172,7 +172,7 @@ fn content_that_ends_early_is_never_stored_nor_passed_off_as_whole() {
         for asked in 1..=2 {
             let mut client = gateway.client();
             client.start(&Request::get("/a"));
-            // The connection may break off before even the head has left.
+            // The connection may be closed even before the head was sent.
             let response = client.try_response(false).map(Streaming::read);
             assert!(response.is_none_or(|response| !response.complete || response.status == 502));
             assert_eq!(origin.count(), asked);
@@ -190,7 +190,7 @@ fn content_longer_than_declared_is_cut_at_its_length_or_not_stored() {
         let response = gateway.get("/a");
         assert_eq!((response.text(), response.complete), ("page".into(), true));
     }
-    // What was left over is no response to anybody.
+    // Leftover bytes are not taken for the response to another request.
     assert_eq!(gateway.get("/b").text(), "page");
 }
 
@@ -240,7 +240,7 @@ fn an_upload_that_breaks_off_is_not_passed_on_as_whole() {
     origin.await_requests(1);
     eventually("the first half arrives", || origin.last().body == b"half");
     drop(client);
-    // The origin would answer once it had it all; the gateway goes on for others.
+    // The origin would answer after the complete content; the gateway keeps serving others.
     assert_eq!(gateway.get("/next").text(), "thanks");
     assert_eq!(names(&origin), ["POST /up", "GET /next"]);
     assert_eq!(origin.requests()[0].body, b"half");
@@ -278,7 +278,7 @@ fn an_empty_response_does_not_take_the_place_of_a_page_unless_it_may_be_stored()
     assert_eq!(miss(&gateway, &Request::get("/a")).text(), "page");
 }
 
-/// Sends a gigabyte in one response, and gives the length that arrived.
+/// Sends a gigabyte in one response, and returns the length that arrived.
 fn gigabyte(config: &str) -> u64 {
     const PIECE: usize = 1 << 20;
     let origin = Origin::start(|exchange| {
@@ -300,7 +300,7 @@ fn gigabyte(config: &str) -> u64 {
     while let Some(piece) = answer.piece() {
         length += piece.len() as u64;
     }
-    // The instance lives: one that had asked for more would have ended.
+    // The instance still runs: it would have ended if it had needed more memory.
     assert_eq!(gateway.get("/_spindrift/health").status, 200);
     length
 }
@@ -312,6 +312,6 @@ fn a_gigabyte_passes_an_instance_of_64_mib() {
 
 #[test]
 fn a_gigabyte_is_stored_from_an_instance_of_64_mib() {
-    // It is stored as a whole, in pieces.
+    // The response is stored as a whole, in pieces.
     assert_eq!(gigabyte("[cache]\nmax_object_size = \"2GiB\""), 1 << 30);
 }

@@ -1,4 +1,4 @@
-//! What is stored answers the next request.
+//! Stored responses answer later requests.
 
 use crate::support::{EACH_REUSE, hit, names, stored, stored_as};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request};
@@ -88,7 +88,7 @@ fn a_hit_repeats_every_field_but_those_of_the_connection() {
     let miss = stored(&gateway, &redis, &Request::get("/a"));
     let answer = hit(&gateway, &Request::get("/a"));
     let mut expected = miss.headers.names();
-    // What is stored has an age, and is there to be cut.
+    // A stored response has an age, and supports ranges.
     expected.extend(["age", "accept-ranges"]);
     let found = answer.headers.names();
     expected.sort_unstable();
@@ -114,7 +114,7 @@ fn what_is_stored_by_get_answers_head_with_the_length_and_no_content() {
         let head = client.send(&Request::head("/a"));
         assert!(head.cache_status().is_hit());
         assert_eq!((head.header("content-length"), head.body.len()), (Some("12"), 0));
-        // Content after all would stand in front of the next response.
+        // Content in the response to HEAD would be taken for the beginning of the next response.
         assert_eq!(client.send(&Request::get("/a")).text(), "twelve bytes");
         assert_eq!(origin.count(), 1);
     }
@@ -195,7 +195,7 @@ fn a_partial_response_is_never_stored() {
     let origin = Origin::sequence([part.body("part"), Reply::fresh("whole")]);
     let redis = Redis::start();
     let gateway = Gateway::before(&origin).redis(&redis).start();
-    // An origin that answers 206 unasked.
+    // An origin that answers 206 to a request without `Range`.
     let first = gateway.get("/a");
     assert_eq!((first.status, first.cache_status().detail()), (206, Some("status")));
     assert_eq!(gateway.get("/a").text(), "whole");

@@ -1,4 +1,4 @@
-//! Publishing into channels by HTTP, and tokens for readers.
+//! Publishing to channels over HTTP, and tokens for readers.
 
 use spindrift_e2e::{Events, Gateway, Origin, Redis, Reply, Request, Response, Setup, TOKEN, eventually};
 
@@ -9,7 +9,7 @@ fn setup(redis: &Redis) -> Setup {
     Gateway::before(&origin).redis(redis).managed().variable("session_keys", KEY)
 }
 
-/// Everything a channel has, as data.
+/// The data of all events of a channel.
 fn all(gateway: &Gateway, channel: &str, count: usize) -> Vec<String> {
     let request = Request::get(&format!("/_spindrift/v1/channels/{channel}?last_event_id=earliest"));
     let mut client = gateway.client();
@@ -156,7 +156,7 @@ fn without_redis_publishing_is_503_and_says_why() {
     let _ = Gateway::before(&origin).managed().start().send(&stream).problem(503);
 }
 
-/// Asks for a stream with a token in a field, and in the query.
+/// Requests a stream with a token in a field, and with one in the query.
 fn ask(gateway: &Gateway, target: &str, token: &str) -> [Response; 2] {
     let separator = if target.contains('?') { '&' } else { '?' };
     let in_query = Request::get(&format!("{target}{separator}token={token}"));

@@ -1,4 +1,4 @@
-//! Redis Cluster, by the components as they are: several connections, redirects, a master that goes away.
+//! Redis Cluster, used by the real components: several connections, redirects, a master that fails.
 
 use spindrift_e2e::{Gateway, Origin, Redis, RedisCluster, Reply, Request, Response, eventually};
 
@@ -16,7 +16,7 @@ fn hits(all: &[Response]) -> usize {
     all.iter().filter(|response| response.cache_status().is_hit()).count()
 }
 
-/// All of them, until all are hits.
+/// Requests all of them, until all are hits.
 #[track_caller]
 fn fill(gateway: &Gateway) {
     eventually("nothing but hits", || hits(&get_all(gateway)) == COUNT);
@@ -103,7 +103,7 @@ fn a_replica_that_takes_over_answers_with_what_it_has_and_knows_what_was_purged(
         replica.query::<String>(&["INFO", "replication"]).contains("role:master")
     });
     gateway.until(&Request::get("/_spindrift/health/redis"), |health| health.status == 200);
-    // What others ask for teaches the client who the new master is.
+    // The requests for other pages tell the client which node the new master is.
     fill(&gateway);
     let asked = origin.count();
     assert_eq!(hits(&kept()), COUNT - 10);

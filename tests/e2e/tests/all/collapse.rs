@@ -1,11 +1,11 @@
-//! One fetch for many, across instances and processes.
+//! One fetch for many requests, across instances and processes.
 
 use crate::support::{EACH_REUSE, hit, stored};
 use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply, Request, eventually};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// How often scripts were run, by the server's own account.
+/// How often scripts were run, according to the server.
 fn scripts(redis: &Redis) -> u64 {
     let text: String = redis.query(&["INFO", "commandstats"]);
     let calls = |line: &str| -> Option<u64> {
@@ -38,7 +38,7 @@ fn a_thousand_requests_for_a_cold_key_on_four_gateways_are_one_fetch() {
             scope.spawn(move || Gateway::send(gateway, request))
         };
         let all: Vec<_> = gateways.iter().flat_map(|it| (0..EACH).map(move |_| it)).map(ask).collect();
-        // Each has asked for a turn before the origin answers.
+        // Each request has asked for the lease before the origin answers.
         eventually("a thousand turns", || scripts(&redis) >= 4 * EACH);
         gate.open();
         for answer in all {
@@ -103,7 +103,7 @@ fn a_stale_page_is_given_at_once_and_refreshed_behind_it() {
     let gateway = Gateway::before(&origin).redis(&redis).start();
     let request = Request::get("/a");
     stored(&gateway, &redis, &request);
-    // The origin does not answer, and nobody waits for it.
+    // The origin does not answer, and no client waits for it.
     let stale = hit(&gateway, &request);
     assert_eq!((stale.text(), stale.cache_status().detail()), ("old".into(), Some("stale-while-revalidate")));
     gate.open();

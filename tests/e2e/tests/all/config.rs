@@ -1,4 +1,4 @@
-//! The configuration as operators meet it.
+//! The configuration, as operators see it.
 
 use crate::support::{hit, miss, stored, stored_as};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request, Setup};

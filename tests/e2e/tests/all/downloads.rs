@@ -1,19 +1,19 @@
-//! Downloads that are under way when what they are read from goes away.
+//! Downloads in progress when their source fails or is replaced.
 
 use crate::support::{hit, stored};
 use spindrift_e2e::{Client, Gateway, Origin, Received, Redis, Reply, Request, Streaming};
 
-/// More than the sockets between Redis and a client that does not read take in.
+/// More than fits into the socket buffers between Redis and a client that does not read.
 const LENGTH: usize = 20_000_000;
 
-/// How many downloads are under way.
+/// How many downloads are in progress.
 const DOWNLOADS: usize = 4;
 
 fn content() -> Vec<u8> {
     (0..LENGTH).map(|at| (at / 251 + at % 251) as u8).collect()
 }
 
-/// An origin with one large page, all of it or a part.
+/// An origin with one large page, which it sends whole or in part.
 fn origin() -> Origin {
     let all = content();
     Origin::start(move |exchange| exchange.reply(&answer(&all, &exchange.request)))
@@ -30,7 +30,7 @@ fn answer(all: &[u8], request: &Received) -> Reply {
     reply(&all[first..=last]).with_status(206).header("content-range", &carried)
 }
 
-/// Begins to read from the store, does `what`, and reads to the end.
+/// Begins to read a stored response, does `what`, and reads to the end.
 fn interrupted(gateway: &Gateway, redis: &Redis, what: impl FnOnce()) {
     let page = Request::get("/large");
     stored(gateway, redis, &page);

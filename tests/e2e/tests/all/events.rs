@@ -10,7 +10,7 @@ fn setup(redis: &Redis) -> Setup {
     Gateway::before(&origin).redis(redis).managed()
 }
 
-/// Streams that are long enough for any test, and look for events often.
+/// Streams that last longer than any test, and that look for events often.
 const LIVELY: &str = "[topics]\nstream_time = \"1m\"\nmax_delay = \"20ms\"\n";
 
 /// Streams that end soon.
@@ -107,7 +107,7 @@ fn who_reconnects_with_the_last_id_loses_nothing() {
             publish(&gateway, "orders", &data);
             published.push(data);
         }
-        // Every client comes back in another way: by the field, as an EventSource does, or by the query.
+        // The clients reconnect in two ways: with the field, as an EventSource does, or with the query.
         let request = match round % 2 {
             0 => stream("?last_event_id=0-0").header("last-event-id", &last),
             _ => stream(&format!("?last_event_id={last}")),
@@ -169,7 +169,7 @@ fn in_a_storm_of_reconnects_nobody_loses_anything() {
                 let (mut heard, mut last) = (Vec::new(), "0".to_owned());
                 while heard.len() < EVENTS {
                     events!(events, gateway, stream("").header("last-event-id", &last));
-                    // Some hang up in the middle of it, the others wait for the end.
+                    // Some clients disconnect in the middle of a stream, the others read to its end.
                     let most = if client % 2 == 0 { 7 } else { usize::MAX };
                     heard.extend(
                         (0..most)
@@ -293,7 +293,7 @@ fn a_client_that_does_not_read_loses_nothing_and_does_not_hold_on_for_ever() {
     let head = "GET /_spindrift/v1/channels/orders?last_event_id=earliest HTTP/1.1\r\nhost: h\r\n";
     silent.write_all(format!("{head}authorization: Bearer {TOKEN}\r\n\r\n").as_bytes()).unwrap();
     eventually("its stream has begun", || connections() > before);
-    // More than fits between here and there.
+    // More than fits into the buffers between gateway and client.
     for _ in 0..400 {
         publish(&writer, "orders", &large);
     }
@@ -324,7 +324,7 @@ fn a_stream_outlives_a_failure_of_redis() {
     let last = events.last_id().to_owned();
     publish(&writer, "orders", "meanwhile");
 
-    // Who comes back now gets a stream that waits: an EventSource that is refused never comes again.
+    // A client that reconnects now gets a stream that waits: an EventSource does not reconnect after a refusal.
     events!(back, gateway, stream("").header("last-event-id", &last));
     assert!(!back.headers().has("last-event-id"));
     assert_eq!(back.block().unwrap().id, None, "the client keeps the id it has");

@@ -1,4 +1,4 @@
-//! The examples that are Spin components with the library in process. The middleware has a file of its own.
+//! The examples that are Spin components and use the library in process. The middleware has a file of its own.
 
 mod node;
 mod shell;

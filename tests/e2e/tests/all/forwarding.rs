@@ -1,4 +1,4 @@
-//! Which fields reach the origin and the client, and what the gateway adds of its own.
+//! Which fields are sent to the origin and to the client, and which ones the gateway adds.
 
 use crate::support::beginning_with;
 use spindrift_e2e::{Gateway, Origin, Reply, Request};
@@ -78,7 +78,7 @@ fn fields_keep_their_number_and_order_and_odd_values() {
 fn nothing_a_client_writes_turns_lines_of_a_field_around() {
     let origin = Origin::always(Reply::ok("x"));
     let gateway = Gateway::before(&origin).config("[origin]\ntrust_forwarded = true\n").start();
-    // Every field that Spin adds has a line of the client's before all others.
+    // The client sends a line for every field that Spin adds; these lines come first.
     let of_spin = [
         "spin-path-info",
         "spin-full-url",
@@ -89,7 +89,7 @@ fn nothing_a_client_writes_turns_lines_of_a_field_around() {
         "spin-client-addr",
     ];
     let request = of_spin.iter().fold(Request::get("/f"), |request, name| request.header(name, "x"));
-    // The last line is that of a proxy in front, which tells who the client is.
+    // The last line is that of a proxy in front, with the client's address.
     let request = request.header("x-forwarded-for", "192.0.2.6").header("x-forwarded-for", "192.0.2.1");
     for request in [request.clone().header("x-last", "x"), request] {
         gateway.send(&request);
@@ -167,7 +167,7 @@ fn fields_between_spin_and_the_component_never_reach_the_origin() {
     let asked = origin.last();
     assert_eq!(beginning_with(&asked.headers, "spin-"), Vec::<&str>::new());
     assert_eq!(asked.header("spinner"), Some("kept"));
-    // What Spin says of the client comes last, and only that counts.
+    // Spin's line about the client comes last, and is the only one that counts.
     assert_eq!(asked.headers.all("x-forwarded-for"), ["127.0.0.1"]);
 }
 

@@ -1,4 +1,4 @@
-//! Where messages end, and what tries to make that unclear (RFC 9112 §6.3, §11.2).
+//! Where messages end, and attempts to make that ambiguous (RFC 9112 §6.3, §11.2).
 
 use crate::support::{hit, names, stored};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request, eventually};
@@ -56,7 +56,7 @@ fn content_of_a_request_that_the_cache_answers_is_not_taken_for_the_next() {
           GET /after HTTP/1.1\r\nhost: h\r\n\r\n",
     );
     for _ in 0..2 {
-        // The connection may also be ended in place of the second answer.
+        // The connection may also be closed instead of sending the second response.
         let Some(response) = client.try_response(false) else { break };
         assert_eq!(response.read().text(), "page");
     }
@@ -132,7 +132,7 @@ fn fields_that_the_host_does_not_send_on_are_431() {
     let origin = Origin::always(Reply::fresh("x"));
     let redis = Redis::start();
     for gateway in [Gateway::before(&origin).start(), Gateway::before(&origin).redis(&redis).start()] {
-        // The host takes them in, and refuses them together with ours.
+        // The host accepts these fields, but refuses them together with the ones that we add.
         let response = gateway.send(&Request::get("/a").header("x-long", &"x".repeat(131_000)));
         let _ = response.problem(431);
         let _ = response.cache_status();

@@ -1,9 +1,9 @@
-//! How long what is stored may be used (RFC 9111 §4.2), by ages the origin claims rather than by waiting.
+//! How long a stored response may be used (RFC 9111 §4.2), tested with ages that the origin declares, not by waiting.
 
 use crate::support::{hit, stored};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request, Response};
 
-/// What the second request gets when the origin answers so.
+/// The response to the second request if the origin answers like this.
 fn second(reply: Reply) -> Response {
     second_with("", reply)
 }
@@ -26,7 +26,7 @@ fn with(cache_control: &str) -> Reply {
     Reply::ok("x").header("cache-control", cache_control)
 }
 
-/// A lifetime that is `seconds`, less the time the test took.
+/// Checks that a lifetime is `seconds`, less the duration of the test.
 fn about(found: Option<i64>, seconds: i64) {
     let found = found.expect("a hit");
     assert!((seconds - 15..=seconds).contains(&found), "expected {seconds} or a little less, found {found}");
@@ -43,7 +43,7 @@ fn s_maxage_comes_before_max_age_and_that_before_expires() {
 #[test]
 fn expires_counts_from_the_date() {
     let date = "Sun, 06 Nov 1994 08:49:37 GMT";
-    // 1000 seconds long, but a generation old by its date.
+    // A lifetime of 1000 seconds, but decades old according to its date.
     let old = Reply::ok("x").header("date", date).header("expires", "Sun, 06 Nov 1994 09:06:17 GMT");
     assert_eq!(lifetime(old), None);
     let long = Reply::ok("x").header("date", date).header("expires", "Fri, 01 Jan 2100 00:00:00 GMT");
@@ -105,7 +105,7 @@ fn no_cache_is_stored_but_never_used_unasked() {
 
 #[test]
 fn a_heuristic_lifetime_comes_from_last_modified() {
-    // A tenth of decades is more than the limit of a day.
+    // A tenth of decades exceeds the limit of one day.
     let old = Reply::ok("x").header("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT");
     about(lifetime(old.clone()), 86_400);
     let off = second_with("[cache]\nheuristic_fraction = 0", old.clone());

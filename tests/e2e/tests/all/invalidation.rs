@@ -1,4 +1,4 @@
-//! Requests that may change something make what is stored invalid (RFC 9111 §4.4).
+//! Requests that may change something invalidate stored responses (RFC 9111 §4.4).
 
 use crate::support::{hit, miss, stored, stored_as};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request};
@@ -19,7 +19,7 @@ fn an_unsafe_request_that_succeeds_invalidates_its_target() {
     for method in ["POST", "PUT", "DELETE", "PATCH", "M-SEARCH", "BREW"] {
         stored(&gateway, &redis, &Request::get("/a?x"));
         let _ = gateway.send(&Request::new(method, "/a?x").body(""));
-        // Before the client has its answer, not some time after.
+        // Before the client has its response, not some time after.
         assert_eq!(redis.entries().len(), 0, "{method}");
         miss(&gateway, &Request::get("/a?x"));
         redis.await_entries(1);

@@ -3,7 +3,7 @@
 use crate::support::{hit, stored, stored_as};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request};
 
-/// An origin whose page says what it was asked for.
+/// An origin whose page repeats the request line.
 fn echo() -> Origin {
     Origin::start(|exchange| {
         let host = exchange.request.header("x-forwarded-host").unwrap_or_default();
@@ -34,7 +34,7 @@ fn hosts_and_ports_do_not_share() {
     for host in hosts {
         assert_eq!(hit(&gateway, &Request::get("/x").host(host)).text(), format!("{host} /x"));
     }
-    // The same by RFC 9110 §4.2.3.
+    // These URLs are equivalent (RFC 9110 §4.2.3).
     for same in ["A.Example", "a.example:80"] {
         hit(&gateway, &Request::get("/x").host(same));
     }

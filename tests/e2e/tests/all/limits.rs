@@ -1,11 +1,11 @@
-//! Rate limits: in the request path, and by HTTP.
+//! Rate limits: in the request path, and over HTTP.
 
 use serde_json::{Value, json};
 use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply, Request, Response, TOKEN, eventually};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// One limit of every route.
+/// One limit that applies to every route.
 fn limited(keys: &str) -> String {
     format!("limits = [\"a\"]\n[[limit]]\nname = \"a\"\n{keys}\n")
 }
@@ -14,7 +14,7 @@ fn origin() -> Origin {
     Origin::always(Reply::ok("hello").header("cache-control", "no-store"))
 }
 
-/// Asks the API, which must answer 200.
+/// Calls the API, which must answer 200.
 #[track_caller]
 fn ask(gateway: &Gateway, path: &str, question: &Value) -> Value {
     let response = gateway.manage(&format!("/_spindrift/v1/limits/{path}"), &question.to_string());
@@ -208,7 +208,7 @@ fn a_policy_of_the_configuration_is_asked_by_http_too() {
     assert_eq!((&first["retry_after"], &first["policy"]), (&Value::Null, &json!("a")));
     let reset = first["reset_at"].as_u64().unwrap();
     assert!((now() + 1190..=now() + 1201).contains(&reset), "{first}");
-    // The same identity as in the request path.
+    // The same identity in the request path.
     let by_path = gateway.send(&Request::get("/x").header("x-user", "ann"));
     assert_eq!(by_path.header("ratelimit"), Some("\"a\";r=1;t=1200"));
     assert_eq!(ask(&gateway, "a/peek", &json!({"key": "ann", "cost": 2}))["verdict"], "exhausted");

@@ -1,4 +1,4 @@
-//! Locks, semaphores and fences by HTTP.
+//! Locks, semaphores and fences over HTTP.
 
 use crate::support::{EACH_REUSE, managed, managed_behind, unanswered};
 use serde_json::{Value, json};
@@ -214,10 +214,10 @@ fn without_redis_locks_are_503_and_say_whether_they_may_be_held() {
         let content = json!({"ttl": 30, "owner": name}).to_string();
         Request::post(&format!("/_spindrift/v1/locks/{name}"), content).bearer(TOKEN)
     };
-    // What it takes is one script, which Redis has to know by then.
+    // The call is a single script, which Redis must already know: the first lock loads it.
     let problem = unanswered(&gateway, &proxy, &lock("warm"), &lock("a"));
     let token = problem["token"].as_str().unwrap();
-    // What was held back arrives after all: the lock is held, by an owner the client knows.
+    // The command arrives after all: the lock is held, by an owner that the client knows.
     proxy.speak();
     let known = Request::get("/_spindrift/v1/locks/a").bearer(TOKEN);
     let state = gateway.until(&known, |it| it.status == 200 && it.json()["held"] == true).json();

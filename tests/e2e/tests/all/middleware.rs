@@ -1,5 +1,5 @@
-//! The cache as middleware: before the shop of `examples/middleware`, a component written with the SDK, and
-//! before a component that answers as an origin of the test says (`chained.toml`).
+//! The cache as middleware: in front of the shop of `examples/middleware`, a component written with the SDK, and in
+//! front of a component that answers like an origin of the test (`chained.toml`).
 
 use crate::support::{
     EACH_REUSE, hit, miss, names, stored, stored_as, streams_from_the_client, streams_to_the_client,
@@ -7,7 +7,7 @@ use crate::support::{
 use spindrift_e2e::{Origin, Redis, Reply, Request, Response, Setup, eventually};
 use std::collections::BTreeSet;
 
-/// The shop, which answers at once.
+/// The shop, which answers without delay.
 fn shop() -> Setup {
     shop_with_delay("0")
 }
@@ -16,7 +16,7 @@ fn shop_with_delay(milliseconds: &str) -> Setup {
     Setup::of("examples/middleware/spin.toml").variable("delay_ms", milliseconds)
 }
 
-/// The middleware before a component that answers as this origin.
+/// The middleware in front of a component that answers like this origin.
 fn before(origin: &Origin) -> Setup {
     Setup::of("tests/e2e/chained.toml").variable("origin_url", &origin.url())
 }
@@ -225,7 +225,7 @@ fn content_that_breaks_off_is_not_stored_nor_passed_off_as_whole() {
         client.start(&Request::get("/a"));
         if let Some(response) = client.try_response(false) {
             let response = response.read();
-            // The component behind says so where it had not sent its head.
+            // If its head was not sent yet, the client gets an error.
             assert!(!response.complete || response.status == 502, "{response:?}");
         }
         assert_eq!(origin.count(), count, "nothing was stored");
@@ -275,7 +275,7 @@ fn any_status_of_the_component_comes_back() {
     assert_eq!(gateway.get("/204").body, b"");
 }
 
-/// What is pushed goes where it is to go, and not to the component behind.
+/// Jobs are pushed to their target, not to the component behind the middleware.
 #[test]
 fn jobs_are_pushed_over_the_network() {
     let (origin, target) = (Origin::always(Reply::fresh("page")), Origin::always(Reply::status(204)));
@@ -297,7 +297,7 @@ fn jobs_are_pushed_over_the_network() {
     assert_eq!(origin.count(), 0);
 }
 
-/// Of a session the component is told as an origin is.
+/// The component gets session fields like an origin.
 #[test]
 fn a_component_has_sessions() {
     let origin = Origin::start(|exchange| {

@@ -1,4 +1,4 @@
-//! Origins that are away, late, or talk nonsense.
+//! Origins that are unreachable, late, or send invalid responses.
 
 use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply, Request};
 

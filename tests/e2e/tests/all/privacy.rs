@@ -1,9 +1,9 @@
-//! Nothing private is handed to others.
+//! Private responses are never sent to others.
 
 use crate::support::{hit, miss, stored};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request};
 
-/// Asks twice as different people and expects the origin to be asked both times, and nothing in Redis.
+/// Sends the request twice, as different people; expects two requests to the origin, and nothing in Redis.
 #[track_caller]
 fn never_shared(config: &str, reply: Reply, request: &Request, detail: &str) {
     let origin = Origin::always(reply);

@@ -1,4 +1,4 @@
-//! Requests pass through to the origin, and its responses back.
+//! Requests are forwarded to the origin, and its responses to the client.
 
 use crate::support::{names, streams_from_the_client, streams_to_the_client};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request};
@@ -13,7 +13,7 @@ fn any_method_reaches_the_origin_with_its_content() {
         let asked = origin.last();
         assert_eq!((asked.method.as_str(), asked.target.as_str()), (method, "/m?x=1"));
         assert_eq!(asked.body, b"content", "{method}");
-        // A QUERY would be looked up, if there were a Redis.
+        // A QUERY would be looked up if there were a Redis.
         let why = if method == "QUERY" { "bypass" } else { "method" };
         assert_eq!(response.cache_status().forward(), Some(why), "{method}");
     }

@@ -3,7 +3,7 @@
 use crate::support::{EACH_REUSE, at, filled, hit, miss, stored_as, tagged};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request};
 
-/// Which of these are not answered from the cache.
+/// Those targets that are not answered from the cache.
 fn gone<'a>(gateway: &Gateway, targets: &[&'a str]) -> Vec<&'a str> {
     let is_gone = |target: &&str| !gateway.send(&at(target)).cache_status().is_hit();
     targets.iter().copied().filter(is_gone).collect()
@@ -259,7 +259,7 @@ fn an_invalid_tag_purge_touches_nothing() {
     let unsigned = gateway.send(&Request::post("/_spindrift/v1/purge", r#"{"tags":["t"]}"#));
     let _ = unsigned.problem(401);
     stays(&gateway);
-    // A method of other caches is just a method here.
+    // The purge method of other caches is an ordinary method here.
     let _ = gateway.send(&Request::new("PURGE", "/other").host("site.example"));
     stays(&gateway);
 }

@@ -1,9 +1,9 @@
-//! Purges against fetches under way, other gateways, and what Redis loses.
+//! Purges that race with fetches in progress and with other gateways, and purges after Redis has lost keys.
 
 use crate::support::{at, filled, hit, miss, stored, tagged};
 use spindrift_e2e::{Gate, Gateway, Origin, Redis, Reply};
 
-/// Every purge, by what it says of `/tagged/t`.
+/// Every kind of purge that matches `/tagged/t`.
 const PURGES: [&str; 9] = [
     r#"{"urls":["http://site.example/tagged/t"]}"#,
     r#"{"urls":["/tagged/t"]}"#,
@@ -16,10 +16,10 @@ const PURGES: [&str; 9] = [
     r#"{"prefixes":["/tagged"],"soft":true}"#,
 ];
 
-/// What was under way during a purge is no hit, once it is stored or refused.
+/// A response that was being fetched during a purge is not a hit afterwards, whether or not it was stored.
 #[track_caller]
 fn purged(gateway: &Gateway, purge: &str) {
-    // It is over when the connection to Redis has nothing more to say.
+    // The fetch is over when the connection to Redis is idle.
     gateway.get("/_spindrift/health/redis");
     let after = gateway.send(&at("/tagged/t"));
     assert!(!after.cache_status().is_hit(), "{purge} {after:?}");
@@ -113,16 +113,16 @@ fn losing_any_one_key_never_brings_purged_content_back() {
         let origin = tagged();
         let redis = Redis::start();
         let gateway = filled(Gateway::before(&origin), &redis, &["/tagged/t", "/other"]);
-        // Somebody sweeps already, so what was purged stays in Redis.
+        // Another sweep appears to be running, so the purged responses stay in Redis.
         let _: String = redis.query(&["SET", "sd:{sweep}", "a test", "PX", "600000"]);
         gateway.purge(purge);
         for lost in redis.keys() {
             let bytes: Option<Vec<u8>> = redis.query(&["DUMP", &lost]);
             let ttl: i64 = redis.query(&["PTTL", &lost]);
-            // Some live for seconds only.
+            // Some keys live for seconds only.
             let Some(bytes) = bytes.filter(|_| ttl > 0) else { continue };
             let _: i64 = redis.query(&["UNLINK", &lost]);
-            // A gateway that knows nothing of the purge yet.
+            // Another gateway, which does not know of the purge yet.
             let other = Gateway::before(&origin).redis(&redis).start();
             let response = other.send(&at("/tagged/t").header("cache-control", "only-if-cached"));
             assert!(!response.cache_status().is_hit(), "{purge}, lost {lost}: {response:?}");
@@ -144,7 +144,7 @@ fn a_purge_still_works_after_redis_lost_any_one_key() {
     let gateway = filled(Gateway::before(&origin).one_instance(), &redis, &["/tagged/t"]);
     for lost in redis.keys() {
         let _: i64 = redis.query(&["UNLINK", &lost]);
-        // Whatever answers now, afterwards it is purged.
+        // Whichever response is stored now, the purge removes it.
         gateway.send(&at("/tagged/t"));
         redis.await_entries(1);
         hit(&gateway, &at("/tagged/t"));
@@ -167,7 +167,7 @@ fn many_purges_keep_the_ledger_short_and_stay_purges() {
         redis.keys().into_iter().find(|key| redis.query::<String>(&["TYPE", key]) == "zset").unwrap();
     let length: u64 = redis.query(&["ZCARD", &ledger]);
     assert!(length <= 10_000, "{length}");
-    // The purge of t was dropped from the ledger; what it purged is gone all the same.
+    // The purge of t was dropped from the ledger; the responses that it purged are still gone.
     miss(&gateway, &at("/tagged/t"));
 }
 

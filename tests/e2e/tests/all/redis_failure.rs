@@ -1,18 +1,18 @@
-//! Redis absent, refusing, silent, read-only or full: the origin answers, `Cache-Status` says why, and what
-//! worked before works again by itself.
+//! Redis absent, refusing, silent, read-only or full: the origin answers, `Cache-Status` gives the reason, and
+//! everything recovers by itself.
 
 use crate::support::{EACH_REUSE, hit, miss, stored};
 use spindrift_e2e::{FaultyRedis, Gate, Gateway, Origin, Redis, Reply, Request, Response, Setup};
 
-/// Short deadlines, so that a test which runs into them is done soon. On a busy machine they may also end
-/// what would have worked: tests that use them repeat what must work in the end.
+/// Short deadlines, so that a test that runs into them is quick. On a busy machine they may also end operations that
+/// would have worked: such tests repeat what must work in the end.
 const SHORT: &str = "[redis]\ntimeout = \"200ms\"\nconnect_timeout = \"200ms\"";
 
 fn page() -> Origin {
     Origin::always(Reply::fresh("page").header("cache-tag", "t"))
 }
 
-/// What goes before the origin, with a proxy before Redis and short deadlines.
+/// A gateway in front of the origin, with a proxy in front of Redis and short deadlines.
 fn proxied(origin: &Origin) -> (Redis, FaultyRedis, Setup) {
     let redis = Redis::start();
     let proxy = FaultyRedis::before(redis.address());
@@ -20,7 +20,7 @@ fn proxied(origin: &Origin) -> (Redis, FaultyRedis, Setup) {
     (redis, proxy, setup)
 }
 
-/// A response of the origin, without the cache.
+/// Checks that the response is the origin's, without the cache.
 #[track_caller]
 fn bypassed(response: &Response) -> String {
     assert_eq!((response.status, response.text()), (200, "page".into()), "{response:?}");
@@ -29,7 +29,7 @@ fn bypassed(response: &Response) -> String {
     status.detail().unwrap().to_owned()
 }
 
-/// A response of Redis, which has it, or of the origin, because Redis takes nothing.
+/// Checks for a response from Redis, if it is stored there, or from the origin, because Redis accepts no writes.
 #[track_caller]
 fn served(gateway: &Gateway, target: &str) {
     let response = gateway.get(target);
@@ -38,7 +38,7 @@ fn served(gateway: &Gateway, target: &str) {
     assert!(status.is_hit() || status.detail() == Some("redis-unavailable"), "{response:?}");
 }
 
-/// Asks until the cache answers again.
+/// Sends requests until the cache answers again.
 #[track_caller]
 fn recovered(gateway: &Gateway) {
     gateway.until(&Request::get("/a"), |response| response.cache_status().is_hit());
@@ -110,10 +110,10 @@ fn a_redis_that_accepts_and_never_answers_costs_its_deadline_once() {
     let gateway = setup.one_instance().start();
     recovered(&gateway);
     proxy.silence();
-    // The first request finds out; those after it know.
+    // The first request notices it; the ones after it know.
     assert_eq!(bypassed(&gateway.get("/a")), "redis-timeout");
     let details: Vec<String> = (0..20).map(|_| bypassed(&gateway.get("/a"))).collect();
-    // It is tried again after 50 ms, 100 ms, 200 ms ...: most requests do not wait, however slow they are.
+    // Redis is tried again after 50 ms, 100 ms, 200 ms ...: most requests do not wait, however slow the machine is.
     let waited = details.iter().filter(|detail| *detail != "redis-down").count();
     assert!(waited <= 10, "{details:?}");
     proxy.speak();
@@ -249,7 +249,7 @@ fn a_body_whose_pieces_redis_stops_giving_breaks_off_and_is_not_passed_off_as_wh
     let first = response.piece().unwrap().len();
     proxy.silence();
     let rest = response.read();
-    // What was on its way already may have been all of it.
+    // The bytes that were already on their way may have been the complete rest.
     assert_eq!(rest.complete, first + rest.body.len() == 8_000_000);
     proxy.speak();
     let again = gateway.until(&Request::get("/a"), |it| it.cache_status().is_hit());
@@ -268,7 +268,7 @@ fn a_full_redis_serves_what_it_has_and_the_origin_the_rest() {
         served(&gateway, target);
     }
     for _ in 0..2 {
-        // Whether a purge fits or not: what is acknowledged is done.
+        // Whether or not there is memory for the purge: if it is acknowledged, it is done.
         let purged = gateway.manage("/_spindrift/v1/purge", r#"{"tags":["t"]}"#);
         if purged.status == 200 {
             miss(&gateway, &Request::get("/a"));
@@ -287,7 +287,7 @@ fn a_read_only_redis_serves_what_it_has_and_the_origin_the_rest() {
     let redis = Redis::start();
     let gateway = Gateway::before(&origin).redis(&redis).managed().one_instance().start();
     stored(&gateway, &redis, &Request::get("/a"));
-    // A replica of nobody: it keeps what it has and takes nothing.
+    // A replica without a reachable master: it keeps its data and accepts no writes.
     let port = Redis::stopped().address().port().to_string();
     let _: String = redis.query(&["REPLICAOF", "127.0.0.1", &port]);
     for target in ["/a", "/b"] {

@@ -1,9 +1,9 @@
-//! What stands in Redis, and what happens to it there.
+//! The keys in Redis, and what happens if they are damaged or lost.
 
 use crate::support::{hit, miss, stored, stored_as};
 use spindrift_e2e::{Gateway, Origin, Redis, RedisReply, Reply, Request, Subscriber, eventually};
 
-/// Plays through everything that writes to Redis.
+/// Uses everything that writes to Redis.
 fn played(redis: &Redis, config: &str) -> Gateway {
     let origin = Origin::start(|exchange| {
         let request = &exchange.request;
@@ -92,7 +92,7 @@ fn an_entry_lives_as_long_as_it_is_of_use_and_no_longer_than_configured() {
     }
 }
 
-/// The one stored response: its key and what that holds.
+/// The only stored response: its key and value.
 fn only_entry(redis: &Redis) -> (String, Vec<u8>) {
     let mut entries = redis.entries();
     let entry = entries.pop_first().unwrap();
@@ -100,7 +100,7 @@ fn only_entry(redis: &Redis) -> (String, Vec<u8>) {
     entry
 }
 
-/// Ways to damage a stored response other than in its content.
+/// Ways to damage a stored response, other than in its content.
 fn damaged(good: &[u8]) -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = vec![
         vec![],
@@ -116,7 +116,7 @@ fn damaged(good: &[u8]) -> Vec<Vec<u8>> {
         // Another version.
         [b"E\xfe", &good[2..]].concat(),
         [b"E\x00", &good[2..]].concat(),
-        // A length that is beyond all bounds.
+        // A length beyond all limits.
         [&good[..6], &[0xff; 4], &good[10..]].concat(),
     ];
     for at in [3, 8, 12, 20, 40, 80] {

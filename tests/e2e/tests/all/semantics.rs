@@ -1,9 +1,10 @@
-//! HTTP semantics through the host: methods, fields and bytes that a component sees otherwise than a test of the library.
+//! HTTP semantics through the host: methods, fields and bytes that a component sees differently than a test of the
+//! library.
 
 use super::support::{hit, miss, stored};
 use spindrift_e2e::{Exchange, Gateway, Origin, Redis, Reply, Request};
 
-/// All of the content of a request.
+/// The complete content of a request.
 fn content(exchange: &mut Exchange<'_>) -> Vec<u8> {
     std::iter::from_fn(|| exchange.piece()).flatten().collect()
 }

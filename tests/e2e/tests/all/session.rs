@@ -1,4 +1,4 @@
-//! Sessions of visitors, through the real components.
+//! Sessions of visitors, with the real components.
 
 use crate::support::EACH_REUSE;
 use spindrift_e2e::{
@@ -17,7 +17,7 @@ const B2: &str = "eyJiIjoyfQ";
 /// `{"a":1,"b":2}`
 const A1_B2: &str = "eyJhIjoxLCJiIjoyfQ";
 
-/// An origin without memory: the path says what becomes of the session, the answer what it was.
+/// A stateless origin: the path determines the change of the session, the answer shows its previous data.
 fn origin() -> Origin {
     Origin::start(|exchange| {
         let reply = told(exchange);
@@ -44,7 +44,7 @@ fn before(origin: &Origin, redis: &Redis) -> Setup {
     Gateway::before(origin).redis(redis).config(ROUTES).variable("session_keys", KEYS)
 }
 
-/// A request to a site on another machine, where the cookie needs TLS, which ends before us.
+/// A request to a site on another machine, for which the cookie needs TLS; TLS ends in front of the gateway.
 fn ask(target: &str, cookie: &str) -> Request {
     let request = Request::get(target).host("site.example");
     if cookie.is_empty() { request } else { request.header("cookie", cookie) }

@@ -1,4 +1,4 @@
-//! Sessions by the management API.
+//! Sessions through the management API.
 
 use serde_json::{Value, json};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request, Response, TOKEN};
@@ -54,7 +54,7 @@ impl Api {
         self.send("GET", target, &Value::Null)
     }
 
-    /// Begins a session; its answer and its path.
+    /// Begins a session; returns the response and the path of the session.
     #[track_caller]
     fn begun(&self, json: &Value) -> (Value, String) {
         let response = self.send("POST", SESSIONS, json);

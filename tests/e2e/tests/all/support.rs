@@ -1,13 +1,13 @@
-//! What several of the tests need.
+//! Helpers that several of the tests need.
 
 use spindrift_e2e::{
     FaultyRedis, Gate, Gateway, Headers, Origin, Redis, Reply, Request, Response, Setup, eventually_some,
 };
 
-/// The two ways an instance lives that matter: for one request, and for many at once.
+/// The two relevant ways to use an instance: for one request, and for many at the same time.
 pub(crate) const EACH_REUSE: [(usize, usize); 2] = [(1, 1), (128, 16)];
 
-/// The names of fields that begin so.
+/// The names of fields with this prefix.
 pub(crate) fn beginning_with<'a>(headers: &'a Headers, beginning: &str) -> Vec<&'a str> {
     headers.names().into_iter().filter(|name| name.to_ascii_lowercase().starts_with(beginning)).collect()
 }
@@ -23,7 +23,7 @@ pub(crate) fn stored(gateway: &Gateway, redis: &Redis, request: &Request) -> Res
     stored_as(gateway, redis, request, 1)
 }
 
-/// The same, as one of so many.
+/// The same, when this many responses are stored in total.
 #[track_caller]
 pub(crate) fn stored_as(gateway: &Gateway, redis: &Redis, request: &Request, count: usize) -> Response {
     let response = gateway.send(request);
@@ -40,7 +40,7 @@ pub(crate) fn hit(gateway: &Gateway, request: &Request) -> Response {
     response
 }
 
-/// Sends a request that must go to the origin.
+/// Sends a request that must be forwarded to the origin.
 #[track_caller]
 pub(crate) fn miss(gateway: &Gateway, request: &Request) -> Response {
     let response = gateway.send(request);
@@ -77,20 +77,19 @@ pub(crate) fn at(target: &str) -> Request {
     Request::get(target).host("site.example")
 }
 
-/// A gateway with the management API, for tests that ask its origin nothing.
+/// A gateway with the management API, for tests that do not use its origin.
 pub(crate) fn managed(redis: &Redis, (requests, at_once): (usize, usize)) -> Gateway {
     let setup = Gateway::before(&Origin::always(Reply::ok("x"))).redis(redis);
     setup.managed().reuse(requests, at_once).start()
 }
 
-/// The same as one instance, which gives up on Redis after a second.
+/// The same with a single instance, which gives up on Redis after a second.
 pub(crate) fn managed_behind(proxy: &FaultyRedis) -> Gateway {
     let setup = Gateway::before(&Origin::always(Reply::ok("x"))).faulty(proxy);
     setup.config("[redis]\ntimeout = \"1s\"").managed().one_instance().start()
 }
 
-/// The problem when Redis was asked for `request` and did not answer; it stays silent. `before` opens
-/// a connection.
+/// Returns the problem for `request`, to which Redis did not reply; Redis stays silent. `before` opens a connection.
 pub(crate) fn unanswered(
     gateway: &Gateway,
     proxy: &FaultyRedis,
@@ -105,14 +104,15 @@ pub(crate) fn unanswered(
         if problem["outcome"] == "unknown" {
             return Some(problem);
         }
-        // Another instance got it, which had no connection yet.
+        // Another instance got the request, and had no connection yet.
         assert_eq!(problem["outcome"], "not_done");
         proxy.speak();
         None
     })
 }
 
-/// Content streams to the client before it is all sent: with either reuse, without the cache and through it.
+/// Content is streamed to the client while it is still being sent: with both kinds of reuse, without the cache and
+/// through it.
 pub(crate) fn streams_to_the_client(before: impl Fn(&Origin) -> Setup) {
     let redis = Redis::start();
     for (reuse, cache) in EACH_REUSE.into_iter().flat_map(|reuse| [(reuse, false), (reuse, true)]) {
@@ -131,7 +131,7 @@ pub(crate) fn streams_to_the_client(before: impl Fn(&Origin) -> Setup) {
         let mut client = gateway.client();
         client.start(&Request::get("/stream"));
         let mut response = client.response(false);
-        // Who waits for the end would wait for ever: only what comes next opens the gate.
+        // Waiting for the end would never return: the gate is opened only after the first piece.
         assert_eq!(response.exactly(5), b"first");
         gate.open();
         let rest = response.read();
@@ -139,7 +139,7 @@ pub(crate) fn streams_to_the_client(before: impl Fn(&Origin) -> Setup) {
     }
 }
 
-/// Content streams from the client before it has sent it all.
+/// Content is streamed from the client while it is still being sent.
 pub(crate) fn streams_from_the_client(before: impl Fn(&Origin) -> Setup) {
     let gate = Gate::new();
     let arrived = gate.clone();

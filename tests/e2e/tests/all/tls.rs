@@ -1,4 +1,4 @@
-//! Redis behind TLS: `rediss://`, by the gateway, by the trigger of the subscriber, and in a cluster.
+//! Redis with TLS: `rediss://`, by the gateway, by the trigger of the subscriber, and in a cluster.
 
 use crate::support::{hit, stored};
 use spindrift_e2e::{Gateway, Origin, Redis, RedisCluster, Reply, Request, Setup, Subscriber, eventually};
@@ -7,7 +7,7 @@ fn page() -> Origin {
     Origin::always(Reply::fresh("page").header("cache-tag", "t"))
 }
 
-/// Over TLS, whoever vouches for its certificate.
+/// Uses TLS without verifying the certificate.
 fn over_tls(setup: Setup, redis: &Redis) -> Setup {
     let address = redis.tls_address();
     setup

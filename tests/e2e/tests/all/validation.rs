@@ -1,11 +1,11 @@
-//! Stale responses are validated, and clients that have a response already are told so (RFC 9111 §4.3).
+//! Stale responses are validated, and clients that already have a response get a 304 (RFC 9111 §4.3).
 
 use crate::support::{hit, names, stored};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request};
 
 const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// Answers 304 to whoever has `"1"`, and otherwise a page that is stale from the start.
+/// Answers 304 to requests with `"1"`, and otherwise a page that is stale from the start.
 fn validating(fresh_after: &'static str) -> Origin {
     Origin::start(move |exchange| {
         let has = exchange.request.header("if-none-match") == Some("\"1\"");
@@ -97,7 +97,7 @@ fn a_client_that_has_the_stored_response_gets_304_from_the_cache() {
         for field in ["etag", "date", "cache-control", "vary", "age"] {
             assert_eq!(answer.headers.all(field).len(), 1, "{field} in {answer:?}");
         }
-        // What is left of a 304 would stand in front of the next response.
+        // Content in a 304 would be taken for the beginning of the next response.
         assert_eq!(client.send(&Request::get("/a")).text(), "page");
     }
     assert_eq!(origin.count(), 1);
@@ -184,7 +184,7 @@ fn weak_and_missing_validators() {
     let _ = gateway.get("/a");
     assert_eq!(origin.last().headers.all("if-none-match"), ["W/\"1\""]);
     assert!(!origin.last().headers.has("if-modified-since"));
-    // Stale at once and nothing to validate it by: it would never be used.
+    // Stale immediately and without a validator: it could never be used.
     let origin = Origin::always(Reply::ok("x").header("cache-control", "max-age=0"));
     let gateway = Gateway::before(&origin).redis(&redis).start();
     assert_eq!(gateway.get("/b").cache_status().detail(), Some("no-freshness"));

@@ -1,4 +1,4 @@
-//! The key-value cache by HTTP.
+//! The key-value cache over HTTP.
 
 use crate::support::{EACH_REUSE, managed, managed_behind, stored, unanswered};
 use serde_json::{Value, json};

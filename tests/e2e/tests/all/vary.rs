@@ -3,7 +3,7 @@
 use crate::support::{hit, stored_as};
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request};
 
-/// An origin whose page says which fields it was asked with.
+/// An origin whose page repeats the fields of the request.
 fn varying(vary: &'static str, fields: &'static [&'static str]) -> Origin {
     Origin::start(move |exchange| {
         let said: Vec<_> = fields.iter().map(|name| exchange.request.headers.all(name).join(",")).collect();
@@ -170,7 +170,7 @@ fn a_response_that_varies_on_other_fields_takes_the_place_of_the_old_ones() {
     let other = Request::get("/a").header("x-a", "2").header("x-vary", "x-b").header("x-b", "1");
     assert_eq!(gateway.send(&other).text(), "x-b");
     redis.await_other_entries(&before);
-    // Selected by x-b alone now, whatever x-a says.
+    // Now selected by x-b only, whatever x-a is.
     assert_eq!(hit(&gateway, &Request::get("/a").header("x-a", "1").header("x-b", "1")).text(), "x-b");
     assert!(!gateway.send(&Request::get("/a").header("x-a", "1")).cache_status().is_hit());
 }

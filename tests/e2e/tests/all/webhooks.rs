@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// With a webhook for orders. Pub/sub tells of an event once: a deadline that a busy machine misses would end the story.
+/// Adds a webhook for orders. Pub/sub delivers a message once, so the deadlines are longer than a busy machine needs.
 fn hooked(setup: Setup, target: &Origin) -> Setup {
     let config = format!(
         "[metrics]\n[redis]\ntimeout = \"10s\"\nconnect_timeout = \"10s\"\n[[webhook]]\nname = \"billing\"\ntopics = [\"orders.*\"]\ntarget = \"{}/hook\"\n\
@@ -17,7 +17,7 @@ fn hooked(setup: Setup, target: &Origin) -> Setup {
 }
 
 fn gateway(redis: &Redis, target: &Origin) -> Gateway {
-    // No instance looks after topics of its own accord for a while.
+    // Prevents automatic ticks of the instances for a while.
     let _: String = redis.query(&["SET", "sd:{queues}:t", "somebody did", "EX", "600"]);
     hooked(Gateway::before_demo().redis(redis).managed(), target).start()
 }
@@ -36,16 +36,16 @@ fn payload(received: &Received) -> Value {
     serde_json::from_slice(&received.body).unwrap()
 }
 
-/// The numbers that the target got, sorted, each as often as it came.
+/// The numbers that the target received, sorted, with repetitions.
 fn numbers(target: &Origin) -> Vec<u64> {
     let number = |it: &Received| serde_json::from_slice::<Value>(&it.body).ok()?["data"]["n"].as_u64();
-    // The last one may not be read to its end yet.
+    // The last request may not be complete yet.
     let mut all: Vec<u64> = target.requests().iter().filter_map(number).collect();
     all.sort_unstable();
     all
 }
 
-/// Waits until the queue of the webhook has seen so many jobs to their end.
+/// Waits until the queue of the webhook has finished this many jobs.
 #[track_caller]
 fn await_completed(gateway: &Gateway, count: u64) {
     let statistics = Request::get("/_spindrift/v1/queues/billing").bearer(TOKEN);
@@ -86,7 +86,7 @@ fn what_was_published_while_no_subscriber_ran_is_pushed_when_one_is_back() {
     }
     assert_eq!(target.count(), 0);
     let subscriber = subscriber(&redis, &target);
-    // The first that rings brings all along.
+    // The first notification delivers all earlier events as well.
     publish(&gateway, "orders.2", &json!({"data": {"n": 30}}));
     eventually("all are pushed", || numbers(&target) == (0..=30).collect::<Vec<_>>());
     drop(subscriber);

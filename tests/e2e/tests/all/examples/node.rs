@@ -14,7 +14,7 @@ fn node(path: &str, gateway: &Gateway) -> Script {
     Script::node(path).variable("SPINDRIFT_URL", &url).variable("SPINDRIFT_TOKEN", TOKEN)
 }
 
-/// A server that says on which port it listens.
+/// A server that prints the port on which it listens.
 fn serving(script: &Script) -> (Program, String) {
     let program = script.start();
     let port = program.line(|line| line.strip_prefix("listening on ").map(str::to_owned));
@@ -52,7 +52,7 @@ fn events_are_followed_and_taken_up_where_the_reader_stood() {
     assert_eq!(whole, [format!("{} created: one", ids[0]), format!("{} created: two", ids[1])]);
     let behind = follow(&["--from", &ids[0], "--count", "1"]).succeed();
     assert_eq!(events(&behind), ["created: two"]);
-    // A reader whose stream ends comes back with the id it saw last, here after a second at most.
+    // A reader whose stream ends reconnects with the last id that it saw, here after a second at most.
     let reading = follow(&["--from", &ids[1], "--count", "2"]).start();
     publish(&["three"]);
     let three = reading.line(|line| line.strip_suffix(" created: three").map(str::to_owned));
@@ -139,14 +139,14 @@ fn the_receiver_takes_what_is_signed_once_and_nothing_else() {
     for _ in 0..2 {
         assert_eq!(send(message("mine", now, &rotated, r#"{"n":1}"#)), 204, "one of two keys signed it");
     }
-    // What is printed comes in order: with the last line all before it are there.
+    // Lines are printed in order: when the last one is there, all others are.
     let last = signature("last", now, "{}");
     assert_eq!(send(message("last", now, &last, "{}")), 204);
     receiver.line(|line| line.contains("received last").then_some(()));
     assert_eq!(receiver.printed().matches("received").count(), 3, "each once: {}", receiver.printed());
 }
 
-/// A signature as Standard Webhooks has it.
+/// A signature according to Standard Webhooks.
 fn signature(id: &str, timestamp: u64, content: &str) -> String {
     let key = STANDARD.decode(WEBHOOK_KEY.strip_prefix("whsec_").unwrap()).unwrap();
     format!("v1,{}", STANDARD.encode(HMAC::mac(format!("{id}.{timestamp}.{content}"), key)))
@@ -184,7 +184,7 @@ fn an_origin_that_keeps_nothing_knows_its_visitors() {
     let login = with(&gateway, Request::post("/account/login", r#"{"user":"anna"}"#), &visitor);
     let anna = cookie(&login.headers).expect("another cookie");
     assert_ne!(anna, visitor);
-    // Another origin, of which there may be any number, knows her as well.
+    // Another process of the origin knows her as well; there may be any number of them.
     drop(origin);
     let gateway = setup(&other_url);
     assert_eq!(with(&gateway, Request::get("/account"), &anna).text(), "anna, visit 3\n");

@@ -3,7 +3,7 @@
 use spindrift_e2e::{Gateway, Origin, Redis, Reply, Request, Script, TOKEN, eventually};
 use std::sync::{Arc, Mutex};
 
-/// A script that is told where the gateway is, and its token.
+/// A script that is given the address of the gateway and its token.
 fn sh(path: &str, gateway: &Gateway) -> Script {
     let url = format!("http://{}", gateway.address());
     Script::sh(path).variable("SPINDRIFT_URL", &url).variable("SPINDRIFT_TOKEN", TOKEN)
@@ -71,7 +71,7 @@ fn a_sitemap_is_warmed_and_what_cannot_be_is_named() {
     });
     let gateway = Gateway::before(&origin).redis(&redis).managed().start();
     *host.lock().unwrap() = gateway.address().to_string();
-    // Batches of three: one is not full.
+    // Batches of three: the last one is not full.
     let printed = sh("warm-sitemap/warm.sh", &gateway).variable("BATCH", "3").succeed();
     assert!(printed.starts_with("4 pages in "), "{printed}");
     assert!(printed.contains("stored: 2\n") && printed.contains("stored: 1"), "{printed}");
@@ -111,7 +111,7 @@ fn a_command_runs_with_the_lock_and_another_is_told_to_come_back() {
     assert_eq!(refused.status, Some(75), "{}", refused.printed);
     assert!(refused.printed.contains(r#""reason":"held""#), "{}", refused.printed);
     drop(holder);
-    // What it held is free when its lease ends, or when an operator takes it away.
+    // The lock becomes free when its lease ends, or when an operator removes it.
     let _: i64 = redis.query(&["UNLINK", "sd:{lock:nightly}"]);
     let again = with_lock(&["sh", "-c", r#"echo "$FENCE"; exit 3"#]).run();
     assert_eq!(again.status, Some(3), "its status is that of the command");
@@ -137,7 +137,7 @@ fn a_purge_is_sent_again_while_redis_is_away() {
     let gateway = managed(&redis);
     redis.stop();
     let purging = sh("purge-after-deploy/purge.sh", &gateway).argument("demo").start();
-    // The script is at it when Redis comes back.
+    // The script is retrying when Redis comes back.
     purging.line(|line| line.contains("503").then_some(()));
     redis.restart();
     let finished = purging.finish();

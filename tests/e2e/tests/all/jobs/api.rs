@@ -1,4 +1,4 @@
-//! What the API of the queue refuses, and how it is described.
+//! What the API of the queues refuses, and how it is described.
 
 use super::{MAIL, Stage, request, stage};
 use spindrift_e2e::{Gateway, Origin, Reply, Request, TOKEN};

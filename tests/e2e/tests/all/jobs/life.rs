@@ -1,4 +1,4 @@
-//! The life of a job by HTTP.
+//! The life of a job over HTTP.
 
 use super::{request, stage, with_token};
 use serde_json::{Value, json};
@@ -244,7 +244,7 @@ fn workers_that_die_at_random_lose_no_job() {
                         stage.expire_leases();
                     }
                     for job in jobs {
-                        // Every seventh time the worker is gone before it can say that it is done.
+                        // Every seventh time the worker dies before it can acknowledge the job.
                         if dice.fetch_add(1, Ordering::SeqCst) % 7 == 6 {
                             died.fetch_add(1, Ordering::SeqCst);
                             continue;

@@ -1,4 +1,4 @@
-//! The job queue by HTTP.
+//! The job queue over HTTP.
 
 mod api;
 mod life;
@@ -22,7 +22,7 @@ fn stage() -> Stage {
 }
 
 impl Stage {
-    /// A request below the queue `mail` with JSON content, empty for none.
+    /// A request below the queue `mail` with JSON content, empty for no content.
     #[track_caller]
     fn send(&self, method: &str, path: &str, json: &str) -> Response {
         self.gateway.send(&request(method, path, json))

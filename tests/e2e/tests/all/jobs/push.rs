@@ -1,4 +1,4 @@
-//! Pushing jobs: by the subscriber, by a tick, and behind requests.
+//! Pushing jobs: by the subscriber, by a tick, and in the background of requests.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use spindrift_e2e::{Gateway, Origin, Received, Redis, Reply, Request, Setup, Sub
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const ORDERS: &str = "/_spindrift/v1/queues/orders";
 
-/// With a queue that is pushed to this target.
+/// Adds a queue whose jobs are pushed to this target.
 fn pushing(setup: Setup, target: &Origin, more: &str) -> Setup {
     let config = format!(
         "[[queue]]\nname = \"orders\"\ntarget = \"{}/hook?of=us\"\nmax_attempts = 3\n{more}\n",
@@ -40,7 +40,7 @@ fn queue(gateway: &Gateway) -> Value {
     gateway.send(&Request::get(ORDERS).bearer(TOKEN)).json()
 }
 
-/// No instance looks after the queues of its own accord for a while.
+/// Prevents automatic ticks of the instances for a while.
 fn quiet(redis: &Redis) {
     let _: String = redis.query(&["SET", "sd:{queues}:t", "somebody did", "EX", "600"]);
 }
@@ -52,7 +52,7 @@ fn tick(gateway: &Gateway) -> Value {
     ticked.json()
 }
 
-/// Verifies a message as its receiver would, with another implementation of HMAC.
+/// Verifies a message as its receiver would, with a different implementation of HMAC.
 fn verified(message: &Received) -> bool {
     let field = |name| message.header(name).unwrap_or_default().to_owned();
     let mut signed = format!("{}.{}.", field("webhook-id"), field("webhook-timestamp")).into_bytes();
@@ -88,7 +88,7 @@ fn a_lost_doorbell_is_made_up_for_by_a_tick() {
     let (redis, target) = (Redis::start(), Origin::always(Reply::ok("thanks")));
     quiet(&redis);
     let gateway = gateway(&redis, &target, "");
-    // Nobody listens: the doorbell is heard by nobody.
+    // There is no subscriber: the notification reaches nobody.
     let id = put(&gateway, "1");
     assert_eq!((job(&gateway, &id)["state"].as_str(), target.count()), (Some("ready"), 0));
     assert_eq!(tick(&gateway), json!({"fired": 0, "delivered": 1, "failed": 0, "died": 0}));
@@ -183,7 +183,7 @@ fn a_target_that_never_answers_costs_its_timeout_and_no_more() {
         Redis::start(),
         Origin::start(|exchange| {
             while exchange.piece().is_some() {}
-            // Until the peer goes away.
+            // Until the peer closes the connection.
             while !exchange.is_closed() {
                 std::thread::sleep(std::time::Duration::from_millis(5));
                 exchange.send(b"");
