@@ -63,7 +63,7 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    /// Is ready after `left` polls.
+    /// Becomes ready after `left` polls.
     async fn turns(mut left: u32) {
         poll_fn(|context| {
             context.waker().wake_by_ref();

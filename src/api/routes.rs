@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    /// HEAD and OPTIONS are served without being listed; where the description has them, they are special.
+    /// HEAD and OPTIONS are served without being listed; the description has them only where they are special.
     #[test]
     fn the_description_has_the_same_routes() {
         let described = super::super::openapi::assemble();

@@ -185,7 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Text is equal exactly when what selects is.
+        /// The texts are equal exactly if the selecting values are.
         #[test]
         fn values_cannot_move_between_fields_and_cookies(
             one in proptest::array::uniform4(proptest::option::of("[a-b:;=\\x80-\\xff-]{0,4}")),

@@ -291,7 +291,7 @@ mod tests {
             "http://[::1",
             "http://exa mple.com",
             "HTTPS://example.com",
-            // A name that ends in a number is an address, or not valid in a URL.
+            // A host name that ends in a number is an address, or not valid in a URL.
             "http://256.1.1.1",
             "http://shop.1",
         ] {

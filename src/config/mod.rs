@@ -458,7 +458,7 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
         }
     }
 
-    /// Examples in the shipped file are commented out with a `#` and no blank.
+    /// In the shipped file, examples are commented out with `#` and no space after it.
     #[test]
     fn the_file_that_ships_is_all_comments_and_its_examples_are_valid() {
         let text = include_str!("../../spindrift.toml");

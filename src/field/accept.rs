@@ -239,13 +239,13 @@ mod tests {
             }
         }
 
-        /// What is asked for is never something that the client did not accept.
+        /// The reduced field never asks for a coding that the client did not accept.
         #[test]
         fn nothing_is_accepted_that_the_client_refuses(line in "((gzip|br|zstd)(;q=(0|0\\.5|1))?, ?){0,4}") {
             let asked = encoding(&[&line]);
             let accepted: Vec<&str> = line.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
             for coding in asked.split(", ").filter(|coding| !coding.starts_with("identity")) {
-                // The first mention counts.
+                // The first mention of a coding counts.
                 let first = accepted.iter().find(|one| one.split(';').next() == Some(coding));
                 prop_assert!(first.is_some_and(|one| !one.ends_with("q=0")), "{} of {}", coding, line);
             }

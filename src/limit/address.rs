@@ -169,14 +169,14 @@ mod tests {
                         ForwardingField::XForwardedFor => added.replace('"', ""),
                         ForwardingField::Forwarded => format!("for={added};host=\"a,\\\",b\""),
                     };
-                    // On its line, and on one of its own.
+                    // The address is appended to the same line, and on a line of its own.
                     let line = format!("{before}, {added}");
                     assert_eq!(client(&rules, "10.0.0.1", &[(name, &line)]), expected, "{line}");
                     let lines = [(name, before), (name, &added)];
                     assert_eq!(client(&rules, "10.0.0.1", &lines), expected, "{lines:?}");
                 }
             }
-            // What cannot be parsed ends the search: the lines before it are the client's.
+            // A line that cannot be parsed ends the search: the lines before it come from the client.
             let lines = [(name, "for=6.6.6.6"), (name, "6.6.6.6"), (name, "é")];
             assert_eq!(client(&rules, "10.0.0.1", &lines), "10.0.0.1");
         }

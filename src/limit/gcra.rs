@@ -118,7 +118,7 @@ mod tests {
         Some(GcraState(meter.tat))
     }
 
-    /// One unit a second, five at once: the results of a cell limiter with `max_burst` 4.
+    /// One unit per second, at most five at once: the results of a cell limiter with `max_burst` 4.
     #[test]
     fn a_bucket_of_five_that_fills_by_one_a_second() {
         let rows = [
@@ -212,7 +212,7 @@ mod tests {
             }
             if taken < 5000 {
                 prop_assert!(taken <= periods * u64::from(limit) + 1, "{} of {}", taken, periods * u64::from(limit));
-                // A visitor who always comes as soon as possible loses less than a microsecond each time.
+                // A visitor who always comes as early as possible loses less than a microsecond each time.
                 let lost = taken / (millis * 1000 / u64::from(limit)).max(1) + 1;
                 prop_assert!(taken + lost + 1 >= periods * u64::from(limit), "{} of {}", taken, periods * u64::from(limit));
             }

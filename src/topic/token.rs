@@ -174,7 +174,7 @@ mod tests {
         verify(&[key("a key of the tests")], token, now)
     }
 
-    /// Makes a validly signed token with this header and these claims.
+    /// Makes a token with this header and these claims and a valid signature.
     fn made(header: &str, payload: &str) -> String {
         let signed = format!("{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()));
         let signature = mac(&key("a key of the tests"), signed.as_bytes()).finalize().into_bytes();

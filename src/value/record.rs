@@ -193,7 +193,7 @@ mod tests {
             head.expires_at = Timestamp::from_millis(time);
             let bytes = Bytes::from(head.encode(&content));
             prop_assert_eq!(decode(&bytes), Ok((head.clone(), Bytes::from(content))));
-            // The first `end` bytes suffice to decode the head, and fewer say how many are needed.
+            // The first `end` bytes are enough to decode the head; with fewer, the result says how many are needed.
             let Ok(Beginning::Whole(_, end)) = Head::decode(&bytes) else { panic!("whole") };
             prop_assert_eq!(Head::decode(&bytes[..end]), Ok(Beginning::Whole(head, end)));
             prop_assert_eq!(Head::decode(&bytes[..end - 1]), Ok(Beginning::Longer(end)));

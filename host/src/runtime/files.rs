@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_a_killed_process_left_is_removed() {
-        // No process has this id: the system counts no further than 2^22.
+        // No process has this id: process ids end at 2^22.
         let orphan = std::env::temp_dir().join(format!("{PREFIX}4999999-test"));
         fs::create_dir_all(&orphan).unwrap();
         let workspace = Workspace::new().unwrap();
