@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn what_would_show_it_to_nobody_is_an_error() {
         for (text, part) in [
-            ("cache_status = \"trusted\"", "expected a list `trusted`"),
+            ("cache_status = \"trusted\"", "expected the list `trusted`"),
             ("cache_status = \"none\"\ntrusted = [\"::1\"]", "has no effect"),
             ("cache_status = true", "expected \"all\" or \"trusted\" or \"none\", found true"),
             ("trusted = [\"10.0.0.0/33\"]", "cache.trusted[0]: expected a network like"),

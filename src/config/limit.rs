@@ -386,7 +386,7 @@ mod tests {
             ),
             (
                 "[[limit]]\nname = \"a\"\nlimit = 20000\nalgorithm = \"log\"\nperiod = \"1s\"",
-                "limit[0].limit: expected a limit of at most 10000 for a log",
+                "limit[0].limit: expected a limit of at most 10000 for the algorithm log",
             ),
             (
                 &format!("{head}cost = 6"),
@@ -429,7 +429,7 @@ mod tests {
             ),
             (
                 "limits = [\"a\"]\n[[limit]]\nname = \"a\"\nalgorithm = \"log\"\nlimit = 20000\nperiod = \"1s\"",
-                "f:5:9: limit[0].limit: expected a limit of at most 10000 for a log",
+                "f:5:9: limit[0].limit: expected a limit of at most 10000 for the algorithm log",
             ),
             (
                 &format!("limits = [\"a\", \"a\"]\n{head}"),

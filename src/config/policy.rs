@@ -388,8 +388,14 @@ mod tests {
             ("key.query = \"some\"", "cache.key.query: expected \"all\", \"none\", { only = [names] } or"),
             ("key.query = {}", "found a table with 0 keys"),
             ("key.query = { only = [\"a\"], except = [\"b\"] }", "found a table with 2 keys"),
-            ("key.query = { only = [\"a*b\"] }", "cache.key.query.only[0]: expected a parameter name"),
-            ("key.query = { except = [\"*\"] }", "cache.key.query.except[0]: expected a parameter name"),
+            (
+                "key.query = { only = [\"a*b\"] }",
+                "cache.key.query.only[0]: expected a percent-decoded parameter name",
+            ),
+            (
+                "key.query = { except = [\"*\"] }",
+                "cache.key.query.except[0]: expected a percent-decoded parameter name",
+            ),
             ("key.query = { only = [] }", "cache.key.query.only: expected at least one name"),
             ("key.query = { not = [] }", "cache.key.query.not: unknown key"),
             ("key.headers = \"accept\"", "cache.key.headers: expected an array of strings, found \"accept\""),

@@ -94,10 +94,10 @@ pub enum PolicyError {
     #[error("expected no burst other than the limit: only gcra has one")]
     Burst,
     /// The log would be too long.
-    #[error("expected a limit of at most {MAX_LOG} for algorithm log, found {0}")]
+    #[error("expected a limit of at most {MAX_LOG} for the algorithm log, found {0}")]
     Log(u32),
     /// Products of limit and window would not be exact.
-    #[error("expected limit times period of at most 2^51 ms for algorithm window, found more")]
+    #[error("expected limit times period of at most 2^51 ms for the algorithm window, found more")]
     Window,
 }
 

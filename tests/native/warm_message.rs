@@ -30,7 +30,7 @@ fn what_a_message_names_is_a_hit_for_the_first_client() {
             assert!(gateway.get(url).await.is_hit(), "{url}");
         }
         assert_eq!(world.origin.count(), 20);
-        assert!(subscriber.env.logged("warmed 20 of 20 URLs, 0 are left"));
+        assert!(subscriber.env.logged("warmed 20 of 20 URLs, 0 left for later"));
         assert_eq!(counter(&subscriber, r#"warmed_total{result="stored"}"#).await, 20);
     });
 }
@@ -87,7 +87,11 @@ fn what_cannot_be_stored_is_told_and_not_tried_again() {
         let subscriber = world.instance_with("[metrics]\nenabled = true\n");
         world.origin.gives(200, &[("cache-control", "private")], "x");
         assert_eq!(handle(&subscriber.app, &message(&urls(2))).await, Handled::Done);
-        assert!(subscriber.env.logged("warmed 0 of 2 URLs, 0 are left; not http://h/0: status 200, private"));
+        assert!(
+            subscriber
+                .env
+                .logged("warmed 0 of 2 URLs, 0 left for later; not http://h/0: status 200, private")
+        );
         assert_eq!(counter(&subscriber, r#"warmed_total{result="not_stored"}"#).await, 2);
         world.origin.is_away();
         let other = br#"{"v":1,"topic":"warm","data":{"urls":["http://h/x"]}}"#;

@@ -196,7 +196,7 @@ fn what_was_trimmed_before_a_webhook_got_it_is_logged_and_counted() {
         world.tell(&["XTRIM", &stream, "MAXLEN", "1"]).await;
         ring_all(&gateway).await;
         assert_eq!(taken(&gateway, "billing desk").await, ["3"]);
-        assert!(gateway.env.logged("events of orders.1 were lost"), "{:?}", gateway.env.log_lines());
+        assert!(gateway.env.logged("events of orders.1 were deleted"), "{:?}", gateway.env.log_lines());
         publish(&gateway, "orders.1", "4").await;
         world.tell(&["UNLINK", &stream]).await;
         ring_all(&gateway).await;
