@@ -102,9 +102,8 @@ fn check_keys(operations: &[Operation]) -> Result<(), Problem> {
         if let Some((before, wrote)) = seen.insert(&operation.key, (at, writes))
             && (writes || wrote)
         {
-            let expected = format!("operations[{at}]: a key that is set or deleted in one operation only");
-            let found = format!("{:?} in operations[{before}] too", operation.key);
-            return Err(Invalid::new(expected, found).into());
+            let found = format!("{:?} in operations[{before}] and operations[{at}]", operation.key);
+            return Err(Invalid::new("each key that is set or deleted only once", found).into());
         }
     }
     Ok(())

@@ -304,11 +304,7 @@ fn a_batch_that_is_not_one_is_400() {
         ("[]", "expected {\"operations\""),
         (r#"{"operations":[]}"#, "expected 1 to 1000 operations, found 0"),
         (many.as_str(), "expected 1 to 1000 operations, found 1001"),
-        (
-            twice,
-            "operations[2]: a key that is set or deleted in one operation only, found \"a\" in operations[1] \
-             too",
-        ),
+        (twice, "each key that is set or deleted only once, found \"a\" in operations[1] and operations[2]"),
         (r#"{"operations":[{"op":"incr","key":"a"}]}"#, "unknown variant `incr`"),
         (r#"{"operations":[{"op":"get","key":"a","x":1}]}"#, "unknown field `x`"),
     ] {
