@@ -1,4 +1,4 @@
-//! What the documents list is what exists.
+//! The documents list exactly what exists.
 
 use std::collections::BTreeSet;
 use std::fs;
