@@ -376,7 +376,7 @@ mod tests {
     fn patterns_that_cannot_be_meant_are_errors() {
         for (pattern, part) in [
             ("path = \"a/*\"", "begins with"),
-            ("path = \"/search?q=*\"", "without query"),
+            ("path = \"/search?q=*\"", "without a query"),
             ("path = \"/ä\"", "percent-encoded"),
             ("path = \"/a b\"", "percent-encoded"),
             ("path = \"/_spindrift/health\"", "Spindrift answers itself"),
