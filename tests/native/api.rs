@@ -175,7 +175,7 @@ fn what_is_malformed_says_what_was_expected_and_found() {
             ("GET", "v1/cache/%zz", "", "two hexadecimal digits after each % in the path, found \"%zz\""),
             ("GET", "v1/cache/a%", "", "found \"%\""),
             ("GET", "v1/cache/%ff", "", "expected UTF-8 in the percent-encoding of the path"),
-            ("GET", "v1/cache/a?x=%a", "", "of the query, found \"%a\""),
+            ("GET", "v1/cache/a?x=%a", "", "in the query, found \"%a\""),
             ("GET", "v1/cache/a?x=1", "", "expected query parameters: lease, wait; found \"x\""),
             ("GET", "v1/cache/a?lease=1&wait=2&lease=3", "", "expected \"lease\" once in the query"),
             (
