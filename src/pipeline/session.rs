@@ -150,7 +150,7 @@ async fn load<E: Env>(app: &App<E>, verified: &Verified) -> Result<Session, &'st
         }
         Ok(_) => {}
         Err(reason) => {
-            app.env.log(&format!("the session {} could not be read: {reason}", verified.id.handle()))
+            app.env.log(&format!("the session {} could not be read: {reason}", verified.id.handle()));
         }
     }
     result
