@@ -160,13 +160,22 @@ impl<E: Env> Fetch<'_, E> {
             return self.anew(status).await;
         }
         let mut request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
-        if !ask_for(request.headers_mut(), gap, &partial) {
+        if !self.still_has(&partial).await || !ask_for(request.headers_mut(), gap, &partial) {
             return self.anew(status).await;
         }
         match self.send(request).await {
             Ok(received) => self.completed(partial, gap, received, status).await,
             Err(error) => self.failed(&error, status),
         }
+    }
+
+    /// Returns whether these parts are still stored. They were looked up before there was a right to store, so that a purge in
+    /// between had none to take away.
+    async fn still_has(&self, partial: &Partial) -> bool {
+        let found = self.want.shared.store.lookup(&self.want.key, self.want.selecting).await;
+        let stored = found.ok().and_then(|found| found.partial);
+        let kept = |runs: &[Run]| partial.runs().iter().all(|run| runs.contains(run));
+        stored.is_some_and(|stored| kept(stored.runs()))
     }
 
     /// Takes in the response to a question that the client did not ask. Only the missing part of the same representation or

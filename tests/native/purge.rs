@@ -1,5 +1,9 @@
 //! Purges of every kind, seen by an instance that has read the ledger before.
 
+use crate::parts::{put, range};
+use crate::support::exchange::{Got, get};
+use crate::support::origin::reply;
+use crate::support::ranged::{Representation, content};
 use crate::support::{Instance, World, on_redis};
 use futures_util::future::join;
 use spindrift::purge::Purge;
@@ -209,7 +213,7 @@ fn a_purge_while_a_body_streams_by_keeps_it_out_of_the_store() {
                 let fields = [("cache-control", "max-age=60"), ("cache-tag", "t")];
                 Ok(crate::support::origin::streamed(200, &fields, vec![piece(), piece()]))
             });
-            let request = crate::support::exchange::get("http://h/a", &[]);
+            let request = get("http://h/a", &[]);
             let mut response = spindrift::pipeline::serve(&instance.app, request).await;
             assert!(response.body_mut().chunk().await.unwrap().is_ok());
             instance.purge(&purge).await.unwrap();
@@ -254,6 +258,61 @@ fn a_path_is_purged_with_every_query_only_where_no_vary_search_is_followed() {
             instance.purge(&Purge { urls: list(&[path]), ..Purge::default() }).await.unwrap();
             let hits = [instance.get(&urls[0]).await.is_hit(), instance.get(&urls[1]).await.is_hit()];
             assert_eq!(hits, [false, !with_every_query], "{path}");
+        }
+    });
+}
+
+/// Purges what is stored for a request once `instance` has found it, and before it begins to ask the origin.
+async fn purged_in_between(world: &World, instance: &Instance, fields: &[(&str, &str)]) -> Got {
+    let wire = instance.env.wire();
+    wire.take_commands();
+    wire.hold("EVALSHA");
+    let purge = async {
+        wire.held("EVALSHA").await;
+        world.instance().purge_url("http://h/a").await;
+        wire.release();
+    };
+    join(instance.send(get("http://h/a", fields)), purge).await.0
+}
+
+#[test]
+fn what_was_purged_before_its_validation_began_is_not_brought_back_by_it() {
+    on_redis(async |world| {
+        for vary in ["host", "accept"] {
+            for cache_control in ["max-age=60", "max-age=60, stale-while-revalidate=600"] {
+                world.tell(&["FLUSHALL"]).await;
+                let instance = world.instance();
+                let fields = move |text| {
+                    let known = [("cache-control", cache_control), ("etag", "\"1\""), ("vary", vary)];
+                    reply(200, &known, text)
+                };
+                world.origin.answers(move |_| Ok(fields("old")));
+                instance.get("http://h/a").await;
+                world.clock.advance_secs(61);
+                world.origin.answers(move |seen| {
+                    let known = seen.header("if-none-match") == "\"1\"";
+                    Ok(if known { reply(304, &[("etag", "\"1\"")], "") } else { fields("new") })
+                });
+                assert_eq!(purged_in_between(world, &instance, &[]).await.text(), "old");
+                assert_eq!(world.instance().get("http://h/a").await.text(), "new", "{vary} {cache_control}");
+            }
+        }
+    });
+}
+
+#[test]
+fn parts_that_were_purged_before_a_fetch_began_are_not_brought_back_by_it() {
+    on_redis(async |world| {
+        for (stale, asked) in [(false, &[][..]), (true, &[]), (true, &[("range", "bytes=0-9")])] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = world.instance();
+            let representation = Representation::of(world, content(1000, 0), "\"1\"");
+            put(&instance, &["bytes=0-499"]).await;
+            world.clock.advance_secs(if stale { 61 } else { 0 });
+            representation.becomes(content(1000, 1), &[("cache-control", "max-age=60"), ("etag", "\"1\"")]);
+            purged_in_between(world, &instance, asked).await;
+            let after = range(&world.instance(), "bytes=0-9").await;
+            assert_eq!(after.bytes(), &representation.slice(0, 10), "stale {stale}, asked for {asked:?}");
         }
     });
 }

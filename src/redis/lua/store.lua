@@ -14,14 +14,15 @@ if ARGV[8] ~= '' then
   end
 end
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
--- Whether the stored record is a different one from that which may be replaced.
+-- Whether the record that may be replaced is no longer there: another is, or none, because it was purged.
 local function is_another()
   local first = redis.call('GETRANGE', KEYS[2], 0, 9)
-  if string.sub(first, 1, 1) ~= 'V' then return first ~= '' and string.sub(first, 2) ~= ARGV[11] end
+  if string.sub(first, 1, 1) ~= 'V' then return string.sub(first, 2) ~= ARGV[11] end
   if ARGV[2] == '' then return true end
-  local name = string.match(redis.call('GET', KEYS[2]), '^V(%x+ )') or ' '
-  local record = redis.call('GETRANGE', KEYS[3], 0, #name + 8)
-  return string.sub(record, 1, #name) == name and string.sub(record, #name + 1) ~= ARGV[11]
+  local name, fields = string.match(redis.call('GET', KEYS[2]), '^V(%x+) (%S+)')
+  -- If it varied on other fields before, its former key is not known here.
+  if fields ~= ARGV[2] then return false end
+  return redis.call('GETRANGE', KEYS[3], 0, #name + 9) ~= name .. ' ' .. ARGV[11]
 end
 if ARGV[11] ~= '' and is_another() then return 0 end
 if ARGV[2] == '' then
