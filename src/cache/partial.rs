@@ -19,6 +19,7 @@ pub(crate) use record::Record;
 use super::entry::{Content, Entry};
 use super::slice::{Run, covers};
 use super::storable::Unstorable;
+use super::tags;
 use crate::field::digest;
 use crate::field::range::{ContentRange, Span, union};
 use crate::field::validator::{StrongValidator, same_representation};
@@ -155,11 +156,14 @@ impl Partial {
     }
 
     fn continued(mut self, newer: Self) -> Self {
-        // Both are of the same representation. The tags are those of the newer part, if it has any.
+        // Both are of the same representation. The tags are those of the newer part, if it names any; otherwise it may have those
+        // of its route.
+        let named = tags::are_named(&newer.entry.headers);
+        let before = if named { Vec::new() } else { std::mem::take(&mut self.entry.tags) };
         let _ = self.entry.freshen(&newer.entry.headers, "");
-        if !newer.entry.tags.is_empty() {
-            self.entry.tags = newer.entry.tags;
-        }
+        self.entry.tags = newer.entry.tags.into_iter().chain(before).collect();
+        self.entry.tags.sort_unstable();
+        self.entry.tags.dedup();
         self.entry.received = newer.entry.received;
         self.entry.initial_age = newer.entry.initial_age;
         self.entry.policy = newer.entry.policy;

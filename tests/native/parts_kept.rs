@@ -35,6 +35,24 @@ fn purges_are_for_parts_too() {
 }
 
 #[test]
+fn tags_stay_where_a_later_part_names_none() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[cache]\ntags = [\"all\"]\n");
+        let representation = Representation::of(world, content(1000, 0), "\"1\"");
+        let fields = [("cache-control", "max-age=60"), ("etag", "\"1\""), ("cache-tag", "news")];
+        for tag in ["news", "all"] {
+            representation.becomes(content(1000, 0), &fields);
+            put(&instance, &["bytes=0-499"]).await;
+            representation.becomes(content(1000, 0), &fields[..2]);
+            let resumed = instance.get_with(A, &[("range", "bytes=600-"), ("if-range", "\"1\"")]).await;
+            assert!(resumed.is_stored() && answers(&instance, "bytes=0-499").await);
+            instance.purge_tag(tag).await;
+            assert!(!answers(&instance, "bytes=0-499").await, "{tag}");
+        }
+    });
+}
+
+#[test]
 fn a_part_whose_resource_was_purged_while_it_was_fetched_is_not_stored() {
     on_redis(async |world| {
         for purge in ["url", "tag"] {
