@@ -61,10 +61,11 @@ pub fn strip(headers: &mut HeaderMap) {
 pub fn updated(before: Vec<String>, stripped: bool, headers: &HeaderMap, origin: &str) -> Vec<String> {
     let mut tags = tags(headers, origin);
     if stripped {
+        let mut before = before;
+        before.retain(|tag| !tags.contains(tag));
+        before.truncate(MAX_TAGS - tags.len());
         tags.extend(before);
         tags.sort_unstable();
-        tags.dedup();
-        tags.truncate(MAX_TAGS);
     }
     tags
 }
@@ -99,5 +100,8 @@ mod tests {
         let update = map(&[("cache-tag", "b")]);
         assert_eq!(updated(vec!["a".to_owned()], true, &update, ""), ["a", "b"]);
         assert_eq!(updated(vec!["a".to_owned()], false, &update, ""), ["b"]);
+        let before = (0..MAX_TAGS).map(|number| format!("a{number}")).collect();
+        let after = updated(before, true, &update, "");
+        assert!(after.len() == MAX_TAGS && after.contains(&"b".to_owned()), "what is named now counts first");
     }
 }
