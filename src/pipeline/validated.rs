@@ -97,7 +97,11 @@ impl<E: Env> Fetch<'_, E> {
         if entry.matches_head(received.response.headers()) {
             return self.validated(entry, &received, status).await;
         }
-        self.forget();
+        let refused =
+            self.judge(received.response.status(), received.response.headers(), received.received).err();
+        if self.speaks_for_all() && !refused.is_some_and(Unstorable::is_of_request) {
+            self.forget();
+        }
         self.absorb(received, status).await
     }
 

@@ -109,6 +109,26 @@ fn a_head_response_about_another_representation_ends_what_is_stored() {
 }
 
 #[test]
+fn a_head_response_for_one_client_does_not_end_what_is_stored_for_all() {
+    on_redis(async |world| {
+        for (asked, given) in [
+            (&[("authorization", "Bearer x")][..], &[("cache-control", "max-age=30"), ("etag", "\"2\"")][..]),
+            (&[], &[("cache-control", "max-age=30"), ("etag", "\"2\""), ("set-cookie", "a=b")]),
+            (&[("cache-control", "no-store")], &[("cache-control", "max-age=30"), ("etag", "\"2\"")]),
+        ] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = stale(world, "max-age=60").await;
+            world.origin.gives(200, given, "");
+            let head = instance.send(request("HEAD", A, asked, Body::Empty)).await;
+            assert_eq!((head.status, head.header("etag")), (200, "\"2\""));
+            world.origin.gives(304, &[("etag", "\"1\"")], "");
+            let got = instance.get(A).await;
+            assert_eq!((got.text(), got.parameter("fwd-status")), ("hello", "304"), "{asked:?} {given:?}");
+        }
+    });
+}
+
+#[test]
 fn a_304_keeps_a_large_body() {
     on_redis(async |world| {
         let instance = world.instance();
