@@ -132,7 +132,10 @@ impl<E: Env> Fetch<'_, E> {
         match answered_by(&self.want, partial, status, received.received).await {
             Ok(answer) => answer,
             // A piece was lost in the meantime.
-            Err(_) => Box::pin(self.part(range, Held::Nothing, status)).await,
+            Err(_) => {
+                status.forward_status = None;
+                Box::pin(self.part(range, Held::Nothing, status)).await
+            }
         }
     }
 

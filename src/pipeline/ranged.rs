@@ -43,7 +43,7 @@ impl<E: Env> Fetch<'_, E> {
             return cut::out_of(&want, answer);
         }
         // Otherwise every request for one byte of a response that cannot be stored would fetch all of it.
-        let status = answer.status;
+        let status = CacheStatus { forward_status: None, ..answer.status };
         drop(answer);
         let lease = collapse::alone(&want).await;
         Box::pin(Fetch { want, lease }.part(range, Held::Nothing, status)).await

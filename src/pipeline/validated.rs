@@ -61,7 +61,7 @@ impl<E: Env> Fetch<'_, E> {
     ) -> Answer {
         // Pieces of its content may have been evicted while the origin was being asked.
         let Ok(Some(mut entry)) = self.want.shared.store.whole(entry, &self.want.key).await else {
-            return Box::pin(self.missing(status)).await;
+            return Box::pin(self.anew(status)).await;
         };
         let read = entry.preamble();
         let freshened = self.freshen(&mut entry, received);

@@ -123,6 +123,19 @@ fn what_cannot_be_stored_is_asked_for_again_in_part() {
 }
 
 #[test]
+fn the_status_is_that_of_the_last_request_where_it_is_asked_for_again() {
+    on_redis(async |world| {
+        let (instance, representation) = set_up(world, 1000);
+        assert!(range(&instance, "bytes=10-19").await.is_stored());
+        world.clock.advance_secs(61);
+        representation.becomes(content(1000, 1), &[("cache-control", "no-store"), ("etag", "\"2\"")]);
+        let got = range(&instance, "bytes=10-19").await;
+        assert_eq!((got.status, got.bytes()), (206, &representation.slice(10, 20)));
+        assert_eq!((got.forwarded(), got.parameter("fwd-status")), ("stale", ""));
+    });
+}
+
+#[test]
 fn what_says_nothing_of_its_length_and_is_short_is_cut_too() {
     on_redis(async |world| {
         let instance = world.instance_with(WHOLE);

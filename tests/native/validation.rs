@@ -129,6 +129,29 @@ fn a_head_response_for_one_client_does_not_end_what_is_stored_for_all() {
 }
 
 #[test]
+fn the_status_is_that_of_the_last_request_where_a_piece_was_lost_meanwhile() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        world.origin.answers(|seen| {
+            let fields = [("cache-control", "max-age=60"), ("etag", "\"1\"")];
+            let known = seen.header("if-none-match") == "\"1\"";
+            Ok(if known { reply(304, &fields, "") } else { reply(200, &fields, vec![b'x'; 600_000]) })
+        });
+        instance.get(A).await;
+        world.clock.advance_secs(61);
+        world.origin.hold();
+        let loss = async {
+            world.origin.asked(2).await;
+            world.tell(&["DEL", &world.chunks().await[1]]).await;
+            world.origin.release();
+        };
+        let (got, ()) = join(instance.get(A), loss).await;
+        assert_eq!((got.status, got.forwarded(), got.parameter("fwd-status")), (200, "stale", "200"));
+        assert!(got.is_stored() && instance.get(A).await.is_hit());
+    });
+}
+
+#[test]
 fn a_304_keeps_a_large_body() {
     on_redis(async |world| {
         let instance = world.instance();
