@@ -2,6 +2,7 @@
 
 use crate::support::exchange::{Got, get};
 use crate::support::origin::{reply, streamed, with_body};
+use crate::support::proxy::{Mode, Proxy};
 use crate::support::{Instance, World, on_redis};
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -312,6 +313,26 @@ fn a_failing_origin_is_asked_once_and_all_who_wait_are_told() {
             assert!(all.iter().all(|got| got.status == status), "{status}");
             assert_eq!(world.origin.count() - asked, 1);
         }
+    });
+}
+
+#[test]
+fn who_leads_does_not_wait_for_itself_when_a_reply_was_lost() {
+    on_redis(async |world| {
+        let proxy = Proxy::start(world.server.port()).await;
+        let instance = world.instance_at(&proxy.url(), "");
+        instance.get("http://h/other").await;
+        let wire = instance.env.wire();
+        wire.take_commands();
+        wire.hold("EVALSHA");
+        let loss = async {
+            wire.held("EVALSHA").await;
+            proxy.set(Mode::LoseReply);
+            wire.release();
+        };
+        let (got, ()) = tokio::join!(instance.get(A), loss);
+        assert!(got.is_stored());
+        assert_eq!(wire.count("MGET"), 1, "it looks once: {:?}", wire.take_commands());
     });
 }
 

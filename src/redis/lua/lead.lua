@@ -19,6 +19,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local state, token, of, since = string.match(redis.call('GET', KEYS[2]) or '', '^(%u)(%x+) (%x+) (%d+)')
 if of == generation then
   local over = state == 'D' or state == 'X'
+  -- The caller leads already: the reply to its first call was lost.
+  if token == ARGV[3] then return {1, generation, token} end
   if over and token ~= ARGV[6] then return {2, generation, token} end
   if not over and now - since < tonumber(ARGV[5]) then return {0, generation, token} end
 end
