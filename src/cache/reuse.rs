@@ -41,6 +41,8 @@ pub struct Stale {
 struct OnError {
     disconnected: bool,
     error_status: bool,
+    /// Whether the response itself permits it, and not only this request.
+    for_all: bool,
 }
 
 impl Stale {
@@ -73,6 +75,12 @@ impl Stale {
     #[must_use]
     pub const fn covers_error(&self) -> bool {
         self.on_error.error_status
+    }
+
+    /// Returns whether every request may be answered with it in that case, and not only one that accepts a stale response.
+    #[must_use]
+    pub const fn covers_error_for_all(&self) -> bool {
+        self.on_error.for_all
     }
 }
 
@@ -171,9 +179,11 @@ fn on_error(request: &RequestDirectives, entry: &Entry, soft_purged: bool, now: 
     let staleness = entry.ttl(now).saturating_neg();
     // After a soft purge it counts as stale from now on at the latest, however long it would have been fresh.
     let staleness = if soft_purged { staleness.max(0) } else { staleness };
-    let window = request.stale_if_error.valid().unwrap_or_default().max(entry.policy.stale_if_error);
     let allowed = !entry.policy.forbids_stale;
-    OnError { disconnected: allowed, error_status: allowed && staleness < i64::from(window) }
+    let within = |window: DeltaSeconds| allowed && staleness < i64::from(window);
+    let for_all = within(entry.policy.stale_if_error);
+    let error_status = for_all || request.stale_if_error.valid().is_some_and(within);
+    OnError { disconnected: allowed, error_status, for_all }
 }
 
 impl From<DeltaSeconds> for i64 {

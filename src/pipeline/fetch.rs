@@ -82,9 +82,10 @@ impl<E: Env> Fetch<'_, E> {
 
     /// The origin answered with an error, where `held` was to be validated.
     async fn erred(self, held: Held, received: Received, status: CacheStatus) -> Answer {
+        let ending = held.ending(received.response.status());
         match held.instead(&self.want, Failure::Error, status).await {
             Some(answer) => {
-                self.end(Ending::Failed(received.response.status()));
+                self.end(ending);
                 answer
             }
             None => self.absorb(received, status).await,

@@ -1,5 +1,6 @@
 //! What is stored for a request, but does not answer it as it is.
 
+use super::fetch::Ending;
 use super::parts::answered_by;
 use super::{Answer, Want, answer, upstream_failed};
 use crate::cache::partial::{Partial, StalePartial};
@@ -8,7 +9,8 @@ use crate::env::{Env, UpstreamError};
 use crate::field::cache_status::CacheStatus;
 use crate::field::conditional::is_about;
 use crate::role::Role;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
+use std::time::Duration;
 
 /// What is stored for a request, but does not answer it as it is.
 pub(super) enum Held {
@@ -71,6 +73,17 @@ impl Held {
             Self::Stale(stale) => stale.covers_error(),
             Self::StaleParts(stale) => stale.covers_error(),
         }
+    }
+
+    /// Returns how the lead of a request ends that is answered with it in place of an error of the origin: those who wait get the
+    /// same, unless only this request accepts it.
+    pub(super) const fn ending(&self, code: StatusCode) -> Ending {
+        let for_all = match self {
+            Self::Nothing | Self::Parts(_) => false,
+            Self::Stale(stale) => stale.covers_error_for_all(),
+            Self::StaleParts(stale) => stale.covers_error_for_all(),
+        };
+        if for_all { Ending::Failed(code) } else { Ending::Unstored(Duration::ZERO) }
     }
 
     /// Answers with it in place of what the origin failed to give; `None` where it may not or cannot.
@@ -140,7 +153,9 @@ pub(super) async fn failed_elsewhere<E: Env>(
         500 if want.app.role == Role::Middleware => UpstreamError::Failed(another),
         _ => UpstreamError::Unreachable(another),
     };
-    if let Some(answer) = held.instead(want, Failure::of(&error), status).await {
+    // Who failed with one of these got it from the origin: without a response there is a 502 or 504.
+    let failure = if matches!(code, 500 | 503) { Failure::Error } else { Failure::of(&error) };
+    if let Some(answer) = held.instead(want, failure, status).await {
         return answer;
     }
     Answer { response: upstream_failed(want.app, want.incoming, &error), status }

@@ -85,13 +85,16 @@ impl<E: Env> Fetch<'_, E> {
             }
             (StatusCode::OK, _) => self.absorb(received, status).await,
             (StatusCode::PARTIAL_CONTENT, held) => self.absorb_part(received, &held, status).await,
-            (code, held) if is_error(code) => match held.instead(&self.want, Failure::Error, status).await {
-                Some(answer) => {
-                    self.end(Ending::Failed(code));
-                    answer
+            (code, held) if is_error(code) => {
+                let ending = held.ending(code);
+                match held.instead(&self.want, Failure::Error, status).await {
+                    Some(answer) => {
+                        self.end(ending);
+                        answer
+                    }
+                    None => self.unstored(received, status).await,
                 }
-                None => self.unstored(received, status).await,
-            },
+            }
             _ => self.unstored(received, status).await,
         }
     }

@@ -317,6 +317,29 @@ fn a_failing_origin_is_asked_once_and_all_who_wait_are_told() {
 }
 
 #[test]
+fn nobody_gets_a_stale_response_because_another_accepts_one() {
+    on_redis(async |world| {
+        let instances = instances(world, 2, "");
+        instances[0].get(A).await;
+        world.clock.advance_secs(61);
+        world.origin.hold();
+        world.origin.gives(503, &[], "busy");
+        let accepts = [("cache-control", "stale-if-error=600")];
+        let other = async {
+            world.origin.asked(2).await;
+            instances[1].get(A).await
+        };
+        let (first, other, ()) = tokio::join!(
+            instances[0].get_with(A, &accepts),
+            other,
+            release_when_waiting(world, &instances[1..], 1)
+        );
+        assert_eq!((first.text(), first.detail()), ("hello", "stale-if-error"));
+        assert_eq!((other.status, other.text()), (503, "busy"));
+    });
+}
+
+#[test]
 fn who_leads_does_not_wait_for_itself_when_a_reply_was_lost() {
     on_redis(async |world| {
         let proxy = Proxy::start(world.server.port()).await;

@@ -70,6 +70,12 @@ impl StalePartial {
         self.stale.covers_error()
     }
 
+    /// Returns whether every request may be answered with it in that case; see [`Stale::covers_error_for_all`].
+    #[must_use]
+    pub const fn covers_error_for_all(&self) -> bool {
+        self.stale.covers_error_for_all()
+    }
+
     /// Returns it for use while the origin cannot be reached; `None` when it must not be used even then.
     #[must_use]
     pub fn when_disconnected(self) -> Option<Partial> {
