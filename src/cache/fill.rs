@@ -48,6 +48,7 @@ pub struct Fill<E: Env> {
     pieces: Option<Pieces>,
     part: Option<Part>,
     supersedes: bool,
+    marked: Duration,
 }
 
 struct Pieces {
@@ -103,6 +104,7 @@ impl<E: Env> Fill<E> {
             pieces,
             part,
             supersedes: false,
+            marked: Duration::ZERO,
         })
     }
 
@@ -131,6 +133,13 @@ impl<E: Env> Fill<E> {
     #[must_use]
     pub fn superseding(self, supersedes: bool) -> Self {
         Self { supersedes, ..self }
+    }
+
+    /// Says for how long nobody waits for the same if the response turns out to be too large: those who follow it do not get
+    /// all of it then.
+    #[must_use]
+    pub fn marking(self, marked: Duration) -> Self {
+        Self { marked, ..self }
     }
 
     /// Returns the same body, which is stored as it is read; content in memory is stored at once.
@@ -204,6 +213,12 @@ impl<E: Env> Fill<E> {
         Ok(())
     }
 
+    /// Returns how many bytes were written to pieces, and those that were not.
+    fn unwritten(&self) -> (u64, &[u8]) {
+        let pieces = self.pieces.as_ref().map_or(0, |pieces| pieces.count);
+        (u64::from(pieces) * CHUNK as u64, &self.buffer)
+    }
+
     /// Returns a reader of what is being stored, once there is a piece to read.
     fn followed(&self) -> Option<Following<E>> {
         let (lead, pieces) = (self.lease.lead.as_ref()?, self.pieces.as_ref()?);
@@ -225,13 +240,15 @@ impl<E: Env> Fill<E> {
         let Err(abandoned) = stored else { return };
         let url = self.lease.resource.url();
         self.store.env.log(&format!("not stored: {url}: {abandoned}"));
+        let too_large = matches!(abandoned, Abandoned::Unstorable(Unstorable::TooLarge));
         if self.supersedes
-            && let Abandoned::Unstorable(Unstorable::TooLarge) = abandoned
+            && too_large
             && let Err(error) = self.store.forget(&self.lease.resource).await
         {
             self.store.env.log(&format!("not forgotten: {url}: {error}"));
         }
-        if let Err(error) = self.store.give_up(&self.lease, Duration::ZERO).await {
+        let marked = if too_large { self.marked } else { Duration::ZERO };
+        if let Err(error) = self.store.give_up(&self.lease, marked).await {
             self.store.env.log(&format!("a fill lease was not released: {url}: {error}"));
         }
     }

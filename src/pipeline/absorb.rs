@@ -42,10 +42,10 @@ impl<'a, E: Env> Fetch<'a, E> {
         if let Some(plan) = plan {
             plan.apply_to_fields(&mut stored);
         }
-        let declared_stored = declared_length(&stored);
+        let (declared_stored, marked) = (declared_length(&stored), self.want.policy.hit_for_miss);
         let begin = |begin: Begin<E>| {
             Fill::begin(begin.store, begin.lease, begin.spec, begin.entry, declared_stored, begin.limit)
-                .map(|fill| fill.superseding(supersedes))
+                .map(|fill| fill.superseding(supersedes).marking(marked))
         };
         let fill = self.fill(head.status, &stored, (requested, received), begin);
         let body = match fill {

@@ -272,6 +272,21 @@ fn nobody_waits_for_what_could_not_be_stored() {
 }
 
 #[test]
+fn nobody_follows_what_was_too_large_the_last_time() {
+    on_redis(async |world| {
+        let instances = instances(world, 2, "[cache]\nmax_object_size = \"300KiB\"\n");
+        world.origin.answers(|_| {
+            let pieces = vec![Ok(Bytes::from(vec![b'a'; 200_000])); 3];
+            Ok(streamed(200, &[("cache-control", "max-age=60")], pieces))
+        });
+        let whole = |got: &Got| got.body.as_ref().is_ok_and(|body| body.len() == 600_000);
+        assert!(whole(&instances[0].get(A).await));
+        assert!(world.keys().await.iter().any(|key| key.contains("}:m:")), "that is remembered");
+        assert!(crowd(&instances, 5, &[]).await.iter().all(whole));
+    });
+}
+
+#[test]
 fn a_hit_for_miss_ends_by_itself_and_what_can_be_stored_then_is() {
     on_redis(async |world| {
         let instance = world.instance_with("[cache]\nhit_for_miss = \"7s\"\n");

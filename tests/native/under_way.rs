@@ -158,6 +158,36 @@ fn a_client_that_takes_nothing_holds_up_nobody_and_gets_the_rest_from_the_store(
 }
 
 #[test]
+fn a_client_that_was_left_behind_gets_all_of_what_turns_out_to_be_too_large() {
+    on_redis(async |world| {
+        for size in [1000, 100_000, 262_144, 400_000] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = world.instance_with("[cache]\nmax_object_size = \"600KiB\"\n");
+            let whole = content(1_000_000, 0);
+            let first = whole.slice(..300_000);
+            let rest = whole.slice(300_000..);
+            let pieces: Vec<_> = std::iter::once(first)
+                .chain(rest.chunks(size).map(Bytes::copy_from_slice))
+                .map(Ok::<_, BodyError>)
+                .collect();
+            let mut body = Some(Body::from_pieces(None, iter(pieces)));
+            world.origin.answers(move |_| Ok(with_body(200, &FIELDS, body.take().unwrap())));
+            let mut leader = spindrift::pipeline::serve(&instance.app, get(A, &[])).await;
+            let mut had = leader.body_mut().chunk().await.unwrap().unwrap().to_vec();
+            while had.len() < 300_000 {
+                had.extend(leader.body_mut().chunk().await.unwrap().unwrap());
+            }
+            world.clock.advance_secs(2);
+            instance.env.expire_deadlines();
+            instance.env.settle().await;
+            assert!(instance.env.logged("not stored: http://h/a: too-large"));
+            had.extend(leader.into_body().collect(usize::MAX).await.unwrap());
+            assert!(had == whole, "in pieces of {size}");
+        }
+    });
+}
+
+#[test]
 fn an_origin_that_pauses_in_its_body_keeps_the_lead() {
     on_redis(async |world| {
         let one = world.instance();

@@ -2,9 +2,10 @@
 //!
 //! A body that is stored as it is read would be read at the speed of its client. A client that takes nothing would hold up
 //! those who follow, until its lead runs out and they break off. So such a client is left behind: the rest is read for
-//! the store alone, as if the client had gone, and the client gets it from the store, as the others do.
+//! the store alone, as if the client had gone, and the client gets it from the store, as the others do. If the body then turns
+//! out to be too large for the store, the client gets the rest of it directly again.
 
-use super::tee::Tee;
+use super::tee::{Left, Tee};
 use crate::body::{Body, BodyError};
 use crate::cache::pieces::Following;
 use crate::env::Env;
@@ -31,6 +32,8 @@ pub(super) struct Paced<E: Env> {
     watch: Option<Watch<E>>,
     /// The rest of the body, read from the store, once the client was left behind.
     rest: Option<Body>,
+    /// What the store did not take of it.
+    left: Rc<Left>,
 }
 
 /// The place of the tee while the client is not reading it.
@@ -56,13 +59,13 @@ impl Drop for Task {
 
 impl<E: Env> Paced<E> {
     /// Makes a reader of `tee`, whose body has `length` bytes where that is known.
-    pub(super) fn new(env: E, tee: Tee<E>, length: Option<u64>) -> Self {
+    pub(super) fn new(env: E, tee: Tee<E>, left: Rc<Left>, length: Option<u64>) -> Self {
         let resting = Rc::new(Resting { tee: RefCell::new(Some(tee)), since: Cell::default() });
-        Self { env, resting, length, had: 0, watch: None, rest: None }
+        Self { env, resting, length, had: 0, watch: None, rest: None, left }
     }
 
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
-        let Some(mut tee) = self.resting.tee.take() else { return self.rest()?.chunk().await };
+        let Some(mut tee) = self.resting.tee.take() else { return self.next_of_rest().await };
         let piece = tee.next().await;
         if let Some(Ok(piece)) = &piece {
             self.had += piece.len() as u64;
@@ -72,6 +75,20 @@ impl<E: Env> Paced<E> {
             self.resting.since.set(self.env.elapsed());
         }
         self.resting.tee.replace(Some(tee));
+        piece
+    }
+
+    /// Returns the next piece once the client was left behind: from the store, and then what the store did not take.
+    async fn next_of_rest(&mut self) -> Option<Result<Bytes, BodyError>> {
+        let mut piece = self.rest()?.chunk().await;
+        if let Some(Err(_)) = piece
+            && let Some(unstored) = self.left.take().and_then(|unstored| unstored.after(self.had))
+        {
+            piece = self.rest.insert(unstored).chunk().await;
+        }
+        if let Some(Ok(piece)) = &piece {
+            self.had += piece.len() as u64;
+        }
         piece
     }
 
