@@ -12,7 +12,9 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
 use spindrift::event::{Handled, handle, work_channel};
-use spindrift::job::{Claim, Data, Idle, NewJob, QueueName};
+use spindrift::job::{
+    Claim, Cron, Data, Idle, Missed, NewJob, Priority, QueueName, Schedule, ScheduleName, State,
+};
 use spindrift::limit::{Algorithm, Demand, Verdict};
 use spindrift::lock::{Acquired, Name, Released};
 use spindrift::purge::Purge;
@@ -348,6 +350,58 @@ async fn while_keys_are_apart(cluster: &Cluster, instance: &Instance) {
     cluster.end_move(slot, from, to).await;
     let name = Name::new("moving").unwrap();
     assert_eq!(locks.release(&name, &owner("one")).await.unwrap(), Released::Released);
+}
+
+/// A script that comes to a job which is on the other node already ends there, and what it has done until then stays.
+#[test]
+fn no_job_is_lost_while_the_slot_of_its_queue_moves() {
+    on_cluster(&[], async |cluster| {
+        let instance = cluster.instance();
+        let (jobs, queue) = (instance.jobs(), QueueName::new("mail").unwrap());
+        let new = |number: u32| NewJob::new(Data::json(&number).unwrap());
+        let put = async |job: NewJob| jobs.enqueue_with(&queue, job).await.unwrap().id;
+        put(new(0)).await;
+        put(new(1)).await;
+        let lease = Claim::default().count(2).lease(Duration::from_secs(3600));
+        let mut claimed = jobs.claim(&queue, lease).await.unwrap();
+        let _ = claimed.pop().unwrap().bury("broken").await.unwrap();
+        let leased = claimed.pop().unwrap();
+        put(new(2)).await;
+        let delayed = put(new(3).delay(Duration::from_secs(3600))).await;
+        let tidy = ScheduleName::new("tidy").unwrap();
+        let cron = Cron::parse("* * * * *", cluster.world.clock.now()).unwrap();
+        let (missed, data, priority) = (Missed::RunOnce, Data::json(&4).unwrap(), Priority::default());
+        let schedule = Schedule { cron, missed, data, priority, max_attempts: None };
+        jobs.set_schedule(&queue, &tidy, &schedule).await.unwrap();
+
+        let (slot, from) = (slot_of(&keys().queue("mail")), Cluster::node_of(&keys().queue("mail")));
+        let to = (from + 1) % 3;
+        for (part, name) in [("d", delayed.as_str()), ("n", "tidy")] {
+            cluster.tell(from, &["ZADD", keys().queue_part("mail", part).as_str(), "XX", "1", name]).await;
+        }
+        cluster.begin_move(slot, from, to).await;
+        let first = keys().queue_item("mail", "j", delayed.as_str());
+        cluster.move_keys(&[first.as_str().to_owned()], from, to).await;
+        let retry = async || {
+            let lease = jobs.resume(&queue, leased.id().clone(), leased.token().clone());
+            lease.retry_after(Duration::ZERO, "busy").await
+        };
+        assert!(retry().await.is_err());
+        assert!(jobs.fire(&queue).await.is_err());
+        assert!(jobs.sentence_all(&queue, spindrift::job::Verdict::Replay).await.is_err());
+        cluster.move_keys(&cluster.keys_in(slot, from).await, from, to).await;
+        cluster.end_move(slot, from, to).await;
+
+        assert_eq!(jobs.view(&queue, leased.id()).await.unwrap().state, State::Leased);
+        assert_eq!(jobs.view(&queue, &delayed).await.unwrap().state, State::Delayed);
+        assert_eq!(jobs.fire(&queue).await.unwrap(), 1);
+        assert_eq!(retry().await.unwrap().state, State::Ready);
+        assert_eq!(jobs.sentence_all(&queue, spindrift::job::Verdict::Replay).await.unwrap().done, 1);
+        let all = jobs.claim(&queue, Claim::default().count(10)).await.unwrap();
+        let mut all: Vec<u32> = all.iter().map(|one| one.job.data.parse().unwrap()).collect();
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3, 4]);
+    });
 }
 
 #[test]

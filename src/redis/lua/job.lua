@@ -34,10 +34,12 @@ local function line_up(id, back)
 end
 
 -- Makes the delayed jobs that are due ready, before any job that comes later.
+-- While the slot moves to another node of a cluster, a job may be there already: then the script ends at the first look
+-- at it. So a job stays where it is until it has been looked at, here and in the scripts behind this.
 local function promote()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', D, '-inf', now, 'LIMIT', 0, 100)) do
-    redis.call('ZREM', D, id)
     line_up(id)
+    redis.call('ZREM', D, id)
   end
 end
 

@@ -20,6 +20,7 @@ if what == 'extend' then
   touch(JOB .. id, ms + KEEP)
   return {1, now + ms, 'leased'}
 end
+if what == 'retry' and ms == 0 then promote() end
 redis.call('ZREM', L, id)
 redis.call('HDEL', JOB .. id, 'k')
 if tonumber(ARGV[7]) > 0 then
@@ -41,7 +42,7 @@ if what == 'release' then
 elseif what == 'retry' and tonumber(a) < tonumber(m) then
   redis.call('HSET', JOB .. id, 'e', ARGV[6])
   count('retried')
-  if ms > 0 then at, state = now + ms, 'delayed'; delay(id, ms) else promote() line_up(id) end
+  if ms > 0 then at, state = now + ms, 'delayed'; delay(id, ms) else line_up(id) end
 else
   state = 'dead'
   die(id, ARGV[6])

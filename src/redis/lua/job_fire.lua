@@ -8,10 +8,11 @@ local stands = redis.call('ZSCORE', KEYS[7], name)
 if not stands or tonumber(stands) ~= tonumber(ARGV[4]) or redis.call('HGET', KEYS[6], name) ~= ARGV[3] then
   return {0, 0}
 end
+local is_new = id ~= '' and redis.call('EXISTS', JOB .. id) == 0
 local were_none = redis.call('EXISTS', R) == 0
+promote()
 redis.call('ZADD', KEYS[7], ARGV[5], name)
 for _, key in ipairs({KEYS[6], KEYS[7]}) do touch(key, ARGV[5] - now + KEEP) end
 touch(Q, KEEP)
-promote()
-if id ~= '' and redis.call('EXISTS', JOB .. id) == 0 then add(id, ARGV[7], ARGV[8], 0, ARGV[9]) end
+if is_new then add(id, ARGV[7], ARGV[8], 0, ARGV[9]) end
 return {1, ring(were_none)}
