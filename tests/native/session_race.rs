@@ -1,8 +1,9 @@
 //! Sessions used by several requests at the same time: new ids, logins, logouts.
 
 use crate::session::{changes, data, user};
+use crate::support::proxy::{Mode, Proxy};
 use crate::support::{Instance, World, on_redis, property};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use proptest::prelude::*;
 use spindrift::session::{Changes, Data, DataChange, Loaded, New, Session, SessionError, SessionId};
 
@@ -52,6 +53,31 @@ fn of_parallel_renewals_one_counts_and_every_request_still_reads() {
         let now = instances[1].loaded(&new).await;
         assert_eq!(now.data.to_json(), r#"{"a":1,"role":"admin"}"#);
         assert_eq!(new.handle(), old.handle());
+    });
+}
+
+#[test]
+fn a_renewal_that_is_sent_again_after_the_write_of_another_still_counts() {
+    on_redis(async |world| {
+        let proxy = Proxy::start(world.server.port()).await;
+        let (instance, other) = (world.instance_at(&proxy.url(), ""), world.instance());
+        let id = rotated(&other, &other.begun().await, DataChange::None).await;
+        let (ours, theirs) = (instance.loaded(&id).await, other.loaded(&id).await);
+        let wire = instance.env.wire();
+        wire.take_commands();
+        proxy.set(Mode::LoseReply);
+        let meanwhile = async {
+            wire.held("EVALSHA").await;
+            wire.hold("EVALSHA");
+            while wire.count("EVALSHA") < 2 {
+                tokio::task::yield_now().await;
+            }
+            other.sessions().merge(&theirs, &changes(r#"{"b":2}"#)).await.unwrap();
+            wire.release();
+        };
+        let (renewed, ()) = join(instance.sessions().rotate(&ours, &DataChange::None), meanwhile).await;
+        let new = renewed.unwrap().id;
+        assert_eq!(other.loaded(&new).await.data.to_json(), r#"{"a":1,"b":2}"#);
     });
 }
 

@@ -18,6 +18,8 @@ end
 if not session.v or session.m or tonumber(session.x) <= now then return reply(0) end
 if session.u ~= '' and session.e ~= redis.call('GET', KEYS[2]) then return reply(0) end
 if session.w == ARGV[1] then return reply(1) end
+-- The next secret is unique to its call: that was carried out before, and somebody else has written since.
+if ARGV[9] ~= '' and session.h == ARGV[9] then return reply(1) end
 if ARGV[8] ~= '' and session.h ~= ARGV[8] then return reply(-3) end
 if ARGV[2] ~= '-1' and session.v ~= ARGV[2] then return reply(-1) end
 local members, gone, size, count = {}, {}, 1, 0
