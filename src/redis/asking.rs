@@ -1,6 +1,7 @@
 //! Commands after `ASKING`, each on a connection of its own while it lasts.
 
-use super::node::{Care, Link, Node};
+use super::care::Care;
+use super::node::{Link, Node};
 use super::{Arg, RedisError, Value};
 use crate::env::{Connection, Env};
 

@@ -1,7 +1,8 @@
 //! The client: commands and scripts for one Redis server, or for the nodes of a cluster that own their keys.
 
+use super::care::{Care, Observer};
 use super::cluster::{Cluster, ClusterState};
-use super::node::{Care, Node, Observer};
+use super::node::Node;
 use super::outage::Condition;
 use super::{Arg, Key, RedisError, Script, Value, exactly};
 use crate::config::{HostPort, RedisAddress, Secret};

@@ -188,7 +188,7 @@ impl RedisError {
     /// served now says nothing about the first time, when it may have been carried out, perhaps before a failover.
     pub(super) fn after_broken(self, why: &str) -> Self {
         match self {
-            // In a cluster these are tried again.
+            // In a cluster these are tried again, and the reason is remembered until the last try.
             error if error.is_try_again() || error.is_cluster_down() => error,
             Self::Unavailable(text) => Self::Unreachable(format!("{why}; and then: {text}")),
             Self::NoScript(_) => Self::NoScript(Some(why.to_owned())),
@@ -196,9 +196,12 @@ impl RedisError {
         }
     }
 
-    /// Converts the error of a script sent as text, after it had been sent on a connection that broke: it says nothing about
-    /// the first time either.
+    /// Converts the error of a script sent as text, or of a later try of a command in a cluster, after it had been sent on a
+    /// connection that broke: it says nothing about the first time either.
     pub(super) fn after_sent(self, why: &str) -> Self {
+        if let Self::NoScript(_) = self {
+            return Self::NoScript(Some(why.to_owned()));
+        }
         if self.was_not_carried_out() { Self::Unreachable(format!("{why}; and then: {self}")) } else { self }
     }
 

@@ -5,6 +5,7 @@
 //! known to be down, calls fail at once. Nor does Spin know clusters: the client finds the owner of each key.
 
 mod asking;
+mod care;
 mod client;
 mod cluster;
 mod error;

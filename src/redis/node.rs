@@ -1,31 +1,18 @@
 //! One connection to one Redis server, with a deadline on every call and backoff while it is down.
 
+use super::care::{Care, Observer};
 use super::client::Limits;
 use super::nagging::Nagging;
 use super::outage::{Condition, Outage};
 use super::{Arg, RedisError, Value};
 use crate::config::Secret;
 use crate::env::{Connection, Env};
-use crate::metrics::{Metrics, Series, Timed};
+use crate::metrics::{Series, Timed};
 use futures_util::future::{Either, select};
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
-
-/// The metrics that count commands, once they are set. Weak, because they hold the client.
-pub(super) type Observer<E> = Rc<OnceCell<Weak<Metrics<E>>>>;
-
-/// Whether a command may be sent twice, and is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Care {
-    /// It may safely be sent twice.
-    Repeatable,
-    /// It must not be sent twice.
-    Once,
-    /// It must not be sent twice, and is not counted.
-    Uncounted,
-}
 
 /// One server. It connects when it is first used.
 pub(super) struct Node<E: Env> {
@@ -85,6 +72,17 @@ impl<E: Env> Node<E> {
         command: &str,
         arguments: Vec<Arg>,
     ) -> Result<Vec<Value>, RedisError> {
+        self.send_noting(care, command, arguments, &mut None).await
+    }
+
+    /// As [`Node::send`]; also notes why the connection broke, if the command was sent twice.
+    pub(super) async fn send_noting(
+        &self,
+        care: Care,
+        command: &str,
+        arguments: Vec<Arg>,
+        broken: &mut Option<String>,
+    ) -> Result<Vec<Value>, RedisError> {
         let (connection, fresh) = self.connection().await?;
         let again = (care == Care::Repeatable && !fresh).then(|| arguments.clone());
         match (self.execute(&connection, care, command, arguments).await, again) {
@@ -94,7 +92,9 @@ impl<E: Env> Node<E> {
                     return Err(RedisError::Unreachable(why));
                 };
                 let result = self.execute(&connection, care, command, arguments).await;
-                result.map_err(|error| error.after_broken(&why))
+                let result = result.map_err(|error| error.after_broken(&why));
+                *broken = Some(why);
+                result
             }
             (result, _) => result,
         }

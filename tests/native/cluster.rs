@@ -6,6 +6,7 @@ use crate::support::cluster::{Cluster, on_cluster, slot_of};
 use crate::support::entries::resource;
 use crate::support::exchange::Got;
 use crate::support::origin::{reply, streamed};
+use crate::support::proxy::{Mode, Proxy};
 use crate::support::{Instance, PREFIX, on_redis};
 use crate::value;
 use bytes::Bytes;
@@ -401,6 +402,44 @@ fn no_job_is_lost_while_the_slot_of_its_queue_moves() {
         let mut all: Vec<u32> = all.iter().map(|one| one.job.data.parse().unwrap()).collect();
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2, 3, 4]);
+    });
+}
+
+#[test]
+fn what_a_command_did_before_its_connection_broke_is_not_said_to_be_undone() {
+    on_cluster(&[], async |cluster| {
+        let proxy = Proxy::start(cluster.port(1)).await;
+        let url = proxy.url();
+        let (_, place) = url.split_once("://").unwrap();
+        let (_, port) = place.rsplit_once(':').unwrap();
+        cluster.tell(1, &["CONFIG", "SET", "cluster-announce-port", port]).await;
+        let given = [("redis_url", url.as_str()), ("redis_cluster_nodes", place)];
+        let instance = cluster.world.instance_given(&given, "");
+        let mut all = (0..).map(|number| keys().value(&number.to_string()));
+        let key = all.find(|key| Cluster::node_of(key) == 1).unwrap();
+        let set = async |value: &str| {
+            let arguments = vec![(&key).into(), value.into(), "PX".into(), "9000".into()];
+            instance.redis().call("SET", arguments).await
+        };
+        set("first").await.unwrap();
+        let (wire, slot) = (instance.env.wire(), slot_of(&key).to_string());
+        wire.take_commands();
+        proxy.set(Mode::LoseReply);
+        let meanwhile = async {
+            wire.held("SET").await;
+            wire.hold("SET");
+            while wire.count("SET") < 2 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(cluster.ask::<String>(1, &["GET", key.as_str()]).await, "second");
+            cluster.tell(1, &["CLUSTER", "DELSLOTS", &slot]).await;
+            wire.release();
+        };
+        let (reply, ()) = join(set("second"), meanwhile).await;
+        assert!(reply.as_ref().is_err_and(|error| !error.was_not_carried_out()), "{reply:?}");
+        cluster.tell(1, &["CLUSTER", "ADDSLOTS", &slot]).await;
+        let reply = set("third").await;
+        assert!(reply.is_ok(), "{reply:?}");
     });
 }
 

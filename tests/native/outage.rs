@@ -280,3 +280,19 @@ fn a_caller_that_leaves_during_a_command_does_not_disturb_the_next() {
         assert!(answered(&ping(&instance).await));
     });
 }
+
+#[test]
+fn a_command_for_which_no_map_of_the_cluster_was_found_is_said_to_be_undone() {
+    on_redis(async |world| {
+        let proxy = Proxy::start(world.server.port()).await;
+        let url = proxy.url();
+        let (_, place) = url.split_once("://").unwrap();
+        proxy.set(Mode::Hangup);
+        for command in ["GET", "PUBLISH"] {
+            let instance = world.instance_given(&[("redis_url", &url), ("redis_cluster_nodes", place)], "");
+            let reply = instance.redis().call(command, vec!["a".into(), "b".into()]).await;
+            assert_eq!(instance.env.wire().take_commands(), ["CLUSTER"]);
+            assert!(reply.as_ref().is_err_and(RedisError::was_not_carried_out), "{reply:?}");
+        }
+    });
+}

@@ -20,8 +20,9 @@ pub(super) use slot::SHARES;
 pub use slot::Slot;
 pub use state::{ClusterState, NodeState};
 
+use super::care::{Care, Observer};
 use super::client::Limits;
-use super::node::{Care, Node, Observer};
+use super::node::Node;
 use super::{Arg, Key, RedisError, Value, exactly};
 use crate::config::{HostPort, RedisAddress};
 use crate::env::Env;
@@ -95,7 +96,8 @@ impl<E: Env> Cluster<E> {
 
     /// Returns all masters that own slots.
     pub(super) async fn masters(self: &Rc<Self>) -> Result<Vec<HostPort>, RedisError> {
-        self.known().await?;
+        // Whatever failed here, the command itself was not sent.
+        self.known().await.map_err(RedisError::before_sending)?;
         Ok(self.view.borrow().map.as_ref().map(|map| map.masters().to_vec()).unwrap_or_default())
     }
 
@@ -161,13 +163,13 @@ impl<E: Env> Cluster<E> {
             let asking = asked.is_some();
             let place = match asked.take() {
                 Some(place) => place,
-                None => self.owner(slot).await?,
+                None => self.owner(slot).await.map_err(|error| course.failure(error))?,
             };
             let node = self.node(&place);
             let result = if asking {
                 node.ask(care, command, arguments.clone()).await
             } else {
-                node.send(care, command, arguments.clone()).await
+                node.send_noting(care, command, arguments.clone(), &mut course.broken).await
             };
             let Err(error) = result else { return result };
             let in_time = self.env.elapsed().saturating_sub(began) < self.limits.command;
@@ -186,7 +188,7 @@ impl<E: Env> Cluster<E> {
                 }
                 Next::Fail => {
                     self.failed(&node, &error);
-                    return Err(error);
+                    return Err(course.failure(error));
                 }
             }
         }
@@ -206,9 +208,14 @@ impl<E: Env> Cluster<E> {
         let mut last = None;
         for place in places.into_iter().take(ANYWHERE) {
             let node = self.node(&place);
-            let result = node.send(care, command, arguments.clone()).await;
+            let mut broken = None;
+            let result = node.send_noting(care, command, arguments.clone(), &mut broken).await;
             let Err(error) = result else { return result };
             self.failed(&node, &error);
+            let error = match broken {
+                Some(why) => error.after_sent(&why),
+                None => error,
+            };
             let undone = error.was_not_carried_out() || care == Care::Repeatable;
             let in_time = self.env.elapsed().saturating_sub(began) < self.limits.command;
             if !undone || !in_time || !error.is_of_node() {
@@ -222,7 +229,7 @@ impl<E: Env> Cluster<E> {
 
     /// Returns the master of a slot, as far as is known.
     async fn owner(self: &Rc<Self>, slot: Slot) -> Result<HostPort, RedisError> {
-        self.known().await?;
+        self.known().await.map_err(RedisError::before_sending)?;
         let owner = self.view.borrow().map.as_ref().and_then(|map| map.owner(slot).cloned());
         owner.ok_or_else(|| {
             self.refresh_soon();

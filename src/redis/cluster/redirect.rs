@@ -91,11 +91,13 @@ pub(super) enum Next {
 }
 
 /// The history of one command.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Course {
     redirects: u32,
     tries: u32,
     dividable: bool,
+    /// Why a connection broke on which the command was sent: it may have been carried out then.
+    pub(super) broken: Option<String>,
 }
 
 impl Course {
@@ -119,6 +121,15 @@ impl Course {
                 Next::Again(pause(self.tries))
             }
             _ => Next::Fail,
+        }
+    }
+
+    /// Converts the error of the last try to that of the command.
+    #[must_use]
+    pub(super) fn failure(&self, error: RedisError) -> RedisError {
+        match &self.broken {
+            Some(why) if !(self.dividable && error.is_try_again()) => error.after_sent(why),
+            _ => error,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::map::SlotMap;
 use super::{Cluster, explained};
 use crate::config::HostPort;
 use crate::env::Env;
-use crate::redis::node::Care;
+use crate::redis::care::Care;
 use crate::redis::{Arg, RedisError, exactly};
 use futures_util::future::join_all;
 use std::rc::Rc;
