@@ -76,9 +76,13 @@ impl<E: Env> Purger<E> {
             members.extend(resources.iter().map(|resource| ledger::soft_url(resource.url())));
             members.dedup();
         } else {
-            together::all(resources.iter().map(|resource| self.store.forget(resource))).await?;
+            together::all_parts(resources.iter().map(|resource| self.store.forget(resource))).await?;
         }
-        Ok((report, Written { changes: self.store.books.write(members).await? }))
+        let changes = self.store.books.write(members).await;
+        // URLs are purged by then.
+        let changes =
+            if soft || resources.is_empty() { changes } else { changes.map_err(RedisError::in_part) };
+        Ok((report, Written { changes: changes? }))
     }
 
     /// Returns the keys of a URL as http and as https: behind a proxy that terminates TLS, users see another scheme than

@@ -8,9 +8,8 @@
 use super::{Book, Change};
 use crate::env::Env;
 use crate::nonce::Nonces;
-use crate::redis::{Client, Key, RedisError, Slot};
+use crate::redis::{Client, Key, RedisError, Slot, together};
 use crate::time::Ttl;
-use futures_util::future::join_all;
 use std::rc::Rc;
 
 /// All purge ledgers of a cache.
@@ -70,9 +69,7 @@ impl<E: Env> Books<E> {
             return Ok(self.first.write(members).await?.into_iter().collect());
         }
         let all = std::iter::once(&self.first).chain(&self.others);
-        let written = join_all(all.map(|book| book.write(members.clone()))).await;
-        let undone = written.iter().all(|one| one.as_ref().is_err_and(RedisError::was_not_carried_out));
-        let all: Result<_, RedisError> = written.into_iter().filter_map(Result::transpose).collect();
-        all.map_err(|error| if undone { error } else { error.in_part() })
+        let written = together::all_parts(all.map(|book| book.write(members.clone()))).await?;
+        Ok(written.into_iter().flatten().collect())
     }
 }

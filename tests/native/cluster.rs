@@ -524,6 +524,10 @@ async fn only_it_is_said_to_be_down(cluster: &Cluster, instance: &Instance) {
 async fn what_it_did_not_hear_is_not_said_to_be_done(instance: &Instance) {
     let purge = instance.purge(&Purge { tags: vec!["t".to_owned()], ..Purge::default() }).await;
     assert!(purge.is_err(), "{purge:?}");
+    // Nor is a purge that reached some of them reported as one that reached none.
+    let urls = (0..COUNT).map(url).collect();
+    let purge = instance.purge(&Purge { urls, ..Purge::default() }).await;
+    assert!(purge.as_ref().is_err_and(|error| !error.was_not_carried_out()), "{purge:?}");
     let pattern = [spindrift::value::Pattern::new("x*").unwrap()];
     let refused = value::values(instance).invalidate(&pattern, &[]).await;
     assert!(refused.as_ref().is_err_and(|error| !error.was_not_carried_out()), "{refused:?}");
