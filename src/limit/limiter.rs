@@ -258,8 +258,19 @@ impl<E: Env> Limiter<E> {
         }
     }
 
-    /// Gives back, in the background, what the request took. What is lost on the way becomes free with time.
-    pub fn give_back<'d>(&self, request: &str, taken: impl IntoIterator<Item = (Demand<'d>, Standing)>) {
+    /// Gives back, in the background, the units that a decision granted. Its leases stay: they are given back when they are
+    /// dropped.
+    pub fn give_units_back(&self, demands: &[Demand<'_>], decision: &Decision) {
+        let asked = self.asked(demands);
+        for (number, group) in (0..).zip(groups(&asked)) {
+            let taken = group.iter().filter(|(_, one)| !one.demand.policy.leases());
+            let taken = taken.filter_map(|(at, one)| Some((*one.demand, *decision.standings.get(*at)?)));
+            self.give_back(&named(&decision.request, number, &group), taken);
+        }
+    }
+
+    /// Gives back, in the background, what a group took under this name. What is lost on the way becomes free with time.
+    fn give_back<'d>(&self, request: &str, taken: impl IntoIterator<Item = (Demand<'d>, Standing)>) {
         for (demand, standing) in taken {
             if standing.verdict != Verdict::Allowed || demand.cost == 0 {
                 continue;

@@ -46,8 +46,8 @@ struct State {
     asked: Vec<Counts>,
     /// The results, each with the index of its limit.
     said: Vec<(usize, Standing)>,
-    /// The names of the questions to the limiter, each with the number of results in `said` that it gave.
-    requests: Vec<(String, usize)>,
+    /// What the limiter decided, each with the indices of the limits that were asked.
+    decisions: Vec<(Vec<usize>, Decision)>,
     held: Vec<Held>,
 }
 
@@ -139,28 +139,23 @@ impl Admission {
         let decision = app.limiter.check(&demands).await;
         let mut state = self.state.borrow_mut();
         state.held.extend(app.limiter.hold(&demands, &decision));
-        state.requests.push((decision.request.clone(), which.len()));
         state.said.extend(which.iter().copied().zip(decision.standings.iter().copied()));
         if decision.allowed {
+            state.decisions.push((which.to_vec(), decision));
             return Ok(());
         }
         state.held.clear();
-        self.give_back(app, &state, which.len());
+        // A refusal took nothing itself.
+        for (which, decision) in &state.decisions {
+            let demands: Vec<Demand<'_>> = which.iter().map(|&at| self.demand(at)).collect();
+            app.limiter.give_units_back(&demands, decision);
+        }
         Err(Box::new(refused(&demands, &decision)))
     }
 
     fn demand(&self, at: usize) -> Demand<'_> {
         let Applied { limit, identity } = &self.limits[at];
         Demand { policy: &limit.policy, identity, cost: limit.cost.get() }
-    }
-
-    /// Gives back what earlier questions took, except the `last` ones. Leases are given back when they are dropped.
-    fn give_back<E: Env>(&self, app: &App<E>, state: &State, last: usize) {
-        let mut said = state.said.iter().take(state.said.len() - last);
-        for (request, count) in &state.requests {
-            let taken = said.by_ref().take(*count).map(|(at, standing)| (self.demand(*at), *standing));
-            app.limiter.give_back(request, taken.filter(|(demand, _)| !demand.policy.leases()));
-        }
     }
 
     /// Waits for the answer and renews the leases that are held meanwhile. Then adds the state of the limits to the answer,

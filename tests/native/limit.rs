@@ -542,12 +542,17 @@ fn of_a_log_each_gives_back_its_own() {
         let (instance, policy) = (world.instance(), policy("log", Algorithm::Log, 3, HOUR));
         let (limiter, identity) = (&instance.app.limiter, instance.who("me"));
         let demand = Demand { policy: &policy, identity: &identity, cost: 1 };
-        let first = limiter.check_as("first".to_owned(), &[demand]).await;
-        limiter.check_as("second".to_owned(), &[demand]).await;
-        limiter.give_back("first", [(demand, first.standings[0])]);
-        instance.env.settle().await;
-        let log = world.state(":log:log").await;
-        assert_eq!(world.ask::<Vec<String>>(&["ZRANGE", &log, "0", "-1"]).await, ["second:1"]);
+        // On its own, and behind a question about somebody else.
+        let (other, somebody) = (self::policy("other", Algorithm::Gcra, 3, HOUR), instance.who("somebody"));
+        let before = Demand { policy: &other, identity: &somebody, cost: 1 };
+        for (number, demands) in [vec![demand], vec![before, demand]].into_iter().enumerate() {
+            let first = limiter.check_as(format!("first{number}"), &demands).await;
+            limiter.check_as("second".to_owned(), &[demand]).await;
+            limiter.give_units_back(&demands, &first);
+            instance.env.settle().await;
+            let log = world.state(":log:log").await;
+            assert_eq!(world.ask::<Vec<String>>(&["ZRANGE", &log, "0", "-1"]).await, ["second:1"]);
+        }
     });
 }
 
