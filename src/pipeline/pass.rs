@@ -97,7 +97,7 @@ pub(super) async fn post<E: Env>(
     shared: &Shared<E>,
     policy: &CachePolicy,
     key: ResourceKey,
-    mut incoming: Incoming,
+    incoming: Incoming,
 ) -> Answer {
     let status = CacheStatus::forward(Forward::Method);
     if let Err(refused) = incoming.admission.origin(app).await {
@@ -106,6 +106,8 @@ pub(super) async fn post<E: Env>(
     let Ok(begun) = shared.store.begin(&key, POST, None, "", Duration::ZERO).await else {
         return pass(app, incoming, status).await;
     };
+    // What comes back may answer others, as with a GET.
+    let mut incoming = incoming.shareable();
     incoming.reduce(policy);
     let body = content::of_request(&app.env, std::mem::take(&mut incoming.body)).await;
     let request = incoming.outgoing(app, None, body);

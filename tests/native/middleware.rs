@@ -95,6 +95,21 @@ fn what_a_client_claims_stays_out_of_what_others_get() {
 }
 
 #[test]
+fn what_a_client_claims_with_a_post_stays_out_of_what_others_get() {
+    on_redis(async |world| {
+        let instance = world.middleware("[cache]\nstore_post = true");
+        world.origin.answers(|seen| {
+            let fields = [("cache-control", "max-age=60"), ("content-location", "/a")];
+            Ok(crate::support::origin::reply(200, &fields, format!("{:?}", seen.headers)))
+        });
+        let url = "https://shop.example/a";
+        assert!(instance.send(request("POST", url, &CLAIMS, Body::Empty)).await.is_stored());
+        let others = instance.get(url).await;
+        assert!(others.is_hit() && !others.text().contains("evil"), "{}", others.text());
+    });
+}
+
+#[test]
 fn a_cache_of_the_same_name_in_front_is_no_loop() {
     on_redis(async |world| {
         let through = [("cdn-loop", "spindrift"), ("via", "1.1 spindrift")];
