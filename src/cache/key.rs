@@ -156,8 +156,15 @@ fn push_part(text: &mut String, part: Option<&str>) {
     }
 }
 
+/// Returns an authority as it is in the key: in lower case, without the scheme's default port. The origin is told this one:
+/// what it made of another spelling would answer everybody.
+#[must_use]
+pub fn authority<'a>(scheme: &str, authority: &'a str) -> Cow<'a, str> {
+    normal(scheme, authority).1
+}
+
 /// Returns scheme and authority in lower case, without the scheme's default port.
-fn normal<'a>(scheme: &'a str, authority: &'a str) -> (Cow<'a, str>, Cow<'a, str>) {
+fn normal<'s, 'a>(scheme: &'s str, authority: &'a str) -> (Cow<'s, str>, Cow<'a, str>) {
     let (scheme, authority) = (lower(scheme), lower(authority));
     let default_port = match &*scheme {
         "http" => ":80",

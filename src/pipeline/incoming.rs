@@ -215,10 +215,11 @@ impl Incoming {
         uri.authority = Some(origin.authority().clone());
         uri.path_and_query = Some(target);
         let mut headers = self.headers.clone();
+        let scheme = self.uri.scheme_str().unwrap_or("http");
         let hop = Hop {
             client: self.client,
-            host: self.authority(),
-            scheme: self.uri.scheme_str().unwrap_or("http"),
+            host: &key::authority(scheme, self.authority()),
+            scheme,
             forwarded: app.config.origin.forwarded,
         };
         forward::announce(&mut headers, &hop, app.config.name.as_str());

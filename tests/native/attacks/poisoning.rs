@@ -48,6 +48,27 @@ fn unkeyed_override_fields_reflected_by_the_origin_poison_nobody() {
     });
 }
 
+/// Attack 1: What makes no difference to the key must make none to the origin, which may write links with it.
+#[test]
+fn unkeyed_spellings_of_the_host_are_told_to_no_origin() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        reflect(world);
+        for (odd, plain) in [
+            ("http://H.Example:80/a", "http://h.example/a"),
+            ("https://h.EXAMPLE:443/a", "https://h.example/a"),
+            ("https://H.example:80/a", "https://h.example:80/a"),
+        ] {
+            assert!(instance.get(odd).await.is_stored(), "{odd}");
+            let asked = world.origin.last();
+            let host = plain.split('/').nth(2).unwrap();
+            assert_eq!(asked.header("x-forwarded-host"), host);
+            assert!(asked.header("forwarded").contains(&format!(";host=\"{host}\";")), "{asked:?}");
+            assert!(instance.get(plain).await.is_hit(), "{plain}");
+        }
+    });
+}
+
 /// Attack 6: Servers that pass fields on as variables (RFC 3875 §4.1.18) confuse `X_Forwarded_Host` with
 /// `X-Forwarded-Host`.
 #[test]
