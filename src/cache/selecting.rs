@@ -1,8 +1,8 @@
 //! What selects one of the responses of a resource: the fields that a response varies on, and the key rules of its route.
 
 use crate::config::{KeyRules, Visitor};
-use crate::field::cookies;
 use crate::field::vary::selecting_value;
+use crate::field::{cookies, forward};
 use crate::redis::hex;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, IF_MATCH,
@@ -172,7 +172,7 @@ fn is_selecting(name: &HeaderName) -> bool {
     let text = name.as_str();
     !(NOT_SELECTING.contains(name)
         || *name == HOST
-        || text.starts_with("spin-")
+        || forward::is_spin(name)
         || text == "x-forwarded-for"
         || text == "cdn-loop")
 }

@@ -6,6 +6,7 @@ use super::value::{
     boolean, duration, expected, format_duration, integer, one_of, shown, size, string, text,
 };
 use super::{Config, Settings, Strings};
+use crate::field::forward::is_spin;
 use http::HeaderName;
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -229,15 +230,17 @@ fn path(text: &str) -> Option<String> {
     (valid && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';')).then(|| text.to_owned())
 }
 
-/// All fields with this prefix are removed from client requests: a name too short would remove unrelated ones.
+/// All fields with this prefix are removed from client requests: a name too short would remove unrelated ones. Those of
+/// `spin-*` are handled before sessions are, and a middleware passes them on to the next component.
 fn header(text: &str) -> Result<HeaderName, String> {
-    let name = HeaderName::try_from(text).ok().filter(|name| {
+    let name = HeaderName::try_from(text).ok().filter(|name| !is_spin(name)).filter(|name| {
         let name = name.as_str();
         name.contains("session") && name.len() <= 64 && name.starts_with(|c: char| c.is_ascii_alphabetic())
     });
     name.ok_or_else(|| {
         format!(
-            "expected a field name with \"session\" in it, of at most 64 characters, found {}",
+            "expected a field name with \"session\" in it, of at most 64 characters, that does not begin with \
+             \"spin-\", found {}",
             shown(text)
         )
     })
@@ -346,6 +349,8 @@ mod tests {
             ("max_per_user = 0", "session.max_per_user: expected a whole number from 1 to 100"),
             ("header = \"x\"", "session.header: expected a field name with \"session\" in it"),
             ("header = \"a session\"", "session.header: expected a field name"),
+            ("header = \"Spin-Session\"", "that does not begin with \"spin-\", found \"Spin-Session\""),
+            ("header = \"spin_session\"", "that does not begin with \"spin-\""),
             ("on_redis_failure = \"open\"", "expected \"anonymous\" or \"refuse\", found \"open\""),
             ("keys = []", "session.keys: unknown key here: the keys are in the Spin variable session_keys"),
         ] {

@@ -1,7 +1,7 @@
 //! What an intermediary says of itself and of the client: `Via` (RFC 9110 §7.6.3), `CDN-Loop` (RFC 8586),
 //! `Forwarded` (RFC 7239) and the usual `X-Forwarded-*` fields.
 
-use super::variable::Names;
+use super::variable::{self, Names};
 use http::header::{FORWARDED, HOST, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::net::{IpAddr, SocketAddr};
@@ -32,11 +32,11 @@ pub fn client_address(headers: &HeaderMap) -> Option<IpAddr> {
     (!ip.is_unspecified()).then_some(ip)
 }
 
-/// Returns whether a field is one of `spin-*`: these are for this component, not for the origin, and clients can
-/// send their own.
+/// Returns whether a field is one of `spin-*`, or may be taken for one by a server behind us, in the sense of [`variable`]:
+/// these are for this component, not for the origin, and clients can send their own.
 #[must_use]
 pub fn is_spin(name: &HeaderName) -> bool {
-    name.as_str().starts_with("spin-")
+    variable::begins(name.as_str().as_bytes(), b"spin-")
 }
 
 /// How a request reached us.
@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn no_spin_field_survives() {
-        let mut headers = map(&[("spin-full-url", "x"), ("spin-x", "y"), ("spinner", "z")]);
+        let mut headers =
+            map(&[("spin-full-url", "x"), ("spin-x", "y"), ("spin_full_url", "x"), ("spinner", "z")]);
         crate::field::hop::strip_with(&mut headers, is_spin);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["spinner"]);
     }

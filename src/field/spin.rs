@@ -3,10 +3,11 @@
 //! The host appends them after those that a client sent under the same names. A component that reads the first
 //! of several believes the client, and a cache in front of it would serve the outcome to everybody.
 
-use super::forward::is_spin;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+/// The beginning of the names, as the host writes them.
+const SPIN: &str = "spin-";
 const PATH_MATCH: &str = "spin-path-match-";
 const ROUTE: HeaderName = HeaderName::from_static("spin-raw-component-route");
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
@@ -18,7 +19,7 @@ pub fn said_by_host(headers: &HeaderMap) -> HeaderMap {
     let mut said = HeaderMap::new();
     for (name, value) in headers {
         let foreign = |matched: &str| route.is_some_and(|route| !captures(route, matched));
-        if is_spin(name) && !name.as_str().strip_prefix(PATH_MATCH).is_some_and(foreign) {
+        if name.as_str().starts_with(SPIN) && !name.as_str().strip_prefix(PATH_MATCH).is_some_and(foreign) {
             said.insert(name, value.clone());
         }
     }
@@ -70,6 +71,7 @@ mod tests {
     fn only_what_the_host_appended_is_believed() {
         let headers = map(&[
             ("spin-path-info", "/forged"),
+            ("spin_path_info", "/forged"),
             ("accept", "*/*"),
             ("spin-path-match-user-id", "forged"),
             ("spin-path-match-other", "forged"),

@@ -131,6 +131,8 @@ fn spoofed_internal_fields_neither_reach_the_origin_nor_change_what_is_asked_for
             ("spin-path-info", "/evil"),
             ("spin-client-addr", "6.6.6.6:1"),
             ("spin-component-route", "/evil"),
+            ("spin_full_url", "http://evil.example/evil"),
+            ("spin.client_addr", "6.6.6.6:1"),
             ("x-forwarded-for", "6.6.6.6"),
             ("x-forwarded-host", "evil.example"),
             ("x-forwarded-proto", "evil"),
