@@ -1,7 +1,7 @@
 //! Access to the management API, which requires a token (RFC 6750).
 
 use crate::app::App;
-use crate::config::Secret;
+use crate::config::{Parameter, Secret};
 use crate::env::Env;
 use crate::pipeline::Incoming;
 use crate::problem::Problem;
@@ -35,7 +35,8 @@ pub(super) fn check<E: Env>(app: &App<E>, incoming: &Incoming) -> Result<(), Pro
 
 /// Returns whether a request has any token, in the field or, for a stream, in the query.
 pub(super) fn is_tried(incoming: &Incoming) -> bool {
-    let in_query = |query: &str| query.split('&').any(|pair| pair.starts_with("token="));
+    // The name may be percent-encoded, as that of any parameter.
+    let in_query = |query: &str| query.split('&').map(Parameter::new).any(|pair| *pair.name == *b"token");
     incoming.headers.contains_key(AUTHORIZATION) || incoming.uri.query().is_some_and(in_query)
 }
 

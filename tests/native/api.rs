@@ -81,6 +81,20 @@ fn wrong_tokens_are_limited_for_each_address_over_all_instances() {
 }
 
 #[test]
+fn wrong_tokens_of_streams_are_limited_however_the_parameter_is_spelled() {
+    on_redis(async |world| {
+        let instance = world.managed("[api]\nfailures = 3\n");
+        let mut statuses = Vec::new();
+        for query in ["token=a.b.c", "%74oken=a.b.c", "topic=o&tok%65n=a.b.c", "%74oken=a.b.c"] {
+            let path = format!("v1/channels/orders?{query}");
+            let got = instance.calls("GET", &path, &[("spin-client-addr", "192.0.2.1:1")], "").await;
+            statuses.push(got.status);
+        }
+        assert_eq!(statuses, [401, 401, 401, 429]);
+    });
+}
+
+#[test]
 fn wrong_tokens_are_limited_without_redis_and_any_number_is_let_through_where_it_is_so_configured() {
     on_redis(async |world| {
         let away = world.instance_given(
