@@ -331,10 +331,12 @@ mod tests {
             between_bytes_timeout = "3s"
             forwarded = false
             trust_forwarded = true
+            [topics]
+            max_length = 10_000
             [cache]
             max_object_size = "1GiB"
             max_ttl = "1h"
-            heuristic_fraction = 0.25
+            heuristic_fraction = 0.2_5
             max_variants = 0x10
             max_ranges = 1
             targets = ["Edge-Cache-Control"]
@@ -350,6 +352,7 @@ mod tests {
         assert_eq!(config.redis.timeout, Duration::from_millis(100));
         assert_eq!(config.origin.between_bytes_timeout, Duration::from_secs(3));
         assert!(config.origin.trust_forwarded && !config.origin.forwarded);
+        assert_eq!(config.topics.max_length, 10_000);
         assert_eq!(config.cache.max_object_size, 1 << 30);
         assert_eq!(config.cache.heuristic_max, Duration::from_secs(3600), "never above max_ttl");
         assert_eq!(config.cache.heuristic_fraction.of(Duration::from_secs(100)), Duration::from_secs(25));

@@ -6,7 +6,7 @@ use super::key::{KeyRules, Visitor, unique};
 use super::rules::{self, Rules};
 use super::semantics::{self, Semantics};
 use super::table::Table;
-use super::value::{duration, format_duration, one_of};
+use super::value::{duration, format_duration, one_of, seconds};
 use crate::cache::compress::Coding;
 use http::StatusCode;
 use status_ttls::StatusTtls;
@@ -256,7 +256,7 @@ fn window(
 }
 
 fn lifetime(table: &mut Table<'_, '_>, key: &'static str, max_ttl: Duration) -> Option<Duration> {
-    let time = table.read(key, duration(Duration::ZERO..=Duration::MAX))?;
+    let time = table.read(key, seconds(Duration::ZERO..=Duration::MAX))?;
     if time > max_ttl {
         table.fail(key, above_max(time, "cache.max_ttl", max_ttl));
     }
@@ -377,6 +377,13 @@ mod tests {
                 "cache.ttl: expected a duration like \"30s\", \"5m\" or \"1h\", found the number 30",
             ),
             ("ttl = \"31d\"", "cache.ttl: expected at most cache.max_ttl, which is \"30d\", found \"31d\""),
+            ("ttl = \"1500ms\"", "cache.ttl: expected whole seconds, like \"30s\", found \"1500ms\""),
+            ("default_ttl = \"500ms\"", "cache.default_ttl: expected whole seconds"),
+            ("stale_if_error = \"1ms\"", "cache.stale_if_error: expected whole seconds"),
+            ("stale_while_revalidate = \"999ms\"", "cache.stale_while_revalidate: expected whole seconds"),
+            ("client_ttl = \"500ms\"", "cache.client_ttl: expected whole seconds"),
+            ("heuristic_max = \"500ms\"", "cache.heuristic_max: expected whole seconds"),
+            ("ttl_by_status.404 = \"500ms\"", "cache.ttl_by_status.404: expected whole seconds"),
             ("mode = \"off\"", "cache.mode: expected \"cache\" or \"bypass\", found \"off\""),
             ("set_cookie = true", "expected \"refuse\" or \"strip\" or \"store\", found true"),
             ("range = \"all\"", "cache.range: expected \"pass\" or \"whole\", found \"all\""),
@@ -407,6 +414,7 @@ mod tests {
                  send is dropped",
             ),
             ("key.headers = [\"spin-client-addr\"]", "expected a field other than spin-client-addr"),
+            ("key.headers = [\"Spin_Client_Addr\"]", "expected a field other than spin_client_addr"),
             ("key.headers = [\"If-Range\"]", "expected a field other than if-range: conditions are"),
             ("key.headers = [\"If-Unmodified-Since\"]", "expected a field other than if-unmodified-since"),
             ("key.cookies = [\"a=b\"]", "cache.key.cookies[0]: expected a cookie name"),

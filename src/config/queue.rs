@@ -10,6 +10,7 @@ use crate::webhook::is_name;
 use http::Uri;
 use std::num::NonZeroU16;
 use std::time::Duration;
+use toml::de::DeValue;
 
 /// The keys that only a queue with a target may have.
 const PUSH_KEYS: [&str; 3] = ["keys", "concurrency", "timeout"];
@@ -112,7 +113,7 @@ fn push(table: &mut Table<'_, '_>) -> Option<Push> {
         let text = value.as_str().ok_or_else(|| expected("a URL", value))?;
         target(text)
     });
-    let ring = table.read("keys", string("a name of 1 to 64 characters A-Z a-z 0-9 . _ -", ring));
+    let ring = table.read("keys", ring);
     let concurrency = table.read("concurrency", integer(1..=100));
     let limits = Duration::from_millis(100)..=Duration::from_secs(60);
     let timeout = table.read("timeout", duration(limits));
@@ -132,8 +133,16 @@ fn push(table: &mut Table<'_, '_>) -> Option<Push> {
     })
 }
 
-fn ring(text: &str) -> Option<String> {
-    is_name(text).then(|| text.to_owned())
+/// Reads the name of a ring. A key that is written here by mistake could be taken for one, and would be shown.
+fn ring(value: &DeValue<'_>) -> Result<String, String> {
+    if value.as_str().is_some_and(|text| text.contains("whsec_")) {
+        return Err(
+            "expected the name of a ring, found a key, which belongs into the Spin variable webhook_keys"
+                .to_owned(),
+        );
+    }
+    let name = |text: &str| is_name(text).then(|| text.to_owned());
+    string("a name of 1 to 64 characters A-Z a-z 0-9 . _ -", name)(value)
 }
 
 /// Parses a target. Its query may contain a secret of the receiver, so errors show it without the query.
@@ -231,6 +240,16 @@ mod tests {
         ] {
             let found = errors(&format!("[[queue]]\n{line}"));
             assert!(found.contains(problem), "{line}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_its_ring_is_not_shown() {
+        for wrong in ["whsec_hunter2", "billing=whsec_hunter2", "whsec_hunter2/+="] {
+            let line = format!("name = \"a\"\ntarget = \"https://h/\"\nkeys = \"{wrong}\"");
+            let found = errors(&format!("[[queue]]\n{line}"));
+            assert!(found.contains("queue[0].keys: expected the name of a ring, found a key"), "{found}");
+            assert!(!found.contains("hunter2"), "{found}");
         }
     }
 

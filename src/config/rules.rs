@@ -3,10 +3,10 @@
 use super::key::unique;
 use super::query::{NameSet, Parameter};
 use super::table::Table;
-use super::value::{duration, one_of, shown, string, text};
+use super::value::{one_of, seconds, shown, string, text};
 use crate::cache::tags::MAX_TAG;
 use crate::field::cookies;
-use crate::field::variable::Names;
+use crate::field::variable::{Names, is_taken_for};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, Uri};
 use std::time::Duration;
@@ -131,9 +131,11 @@ impl Rules {
     pub(super) fn read(table: &mut Table<'_, '_>, base: &Self) -> Self {
         let choices = [("pass", RequestCookies::Pass), ("key", RequestCookies::Key)];
         let year = Duration::from_secs(365 * 24 * 60 * 60);
-        let stripped = |value: &_| strippable(text(FIELD, value)?, &KEPT_IN_REQUESTS);
+        // Requests lose the named fields in every spelling that servers take for the same.
+        let stripped = |value: &_| strippable(text(FIELD, value)?, &KEPT_IN_REQUESTS, is_taken_for);
         let strip_request = table.strings(KEYS[3], stripped).map(|all| unique(all).into_iter().collect());
-        let stripped = |value: &_| strippable(text(FIELD, value)?, &KEPT_IN_RESPONSES);
+        let same = |name: &HeaderName, kept: &HeaderName| name == kept;
+        let stripped = |value: &_| strippable(text(FIELD, value)?, &KEPT_IN_RESPONSES, same);
         let strip_response = table.strings(KEYS[4], stripped).map(unique);
         let media = string("a media type like \"text/css\" or \"image/*\"", media_type);
         let tag = string("a tag of 1 to 1024 bytes without control characters or surrounding blanks", tag);
@@ -145,7 +147,7 @@ impl Rules {
             strip_response: strip_response.unwrap_or_else(|| base.strip_response.clone()),
             content_types: table.strings(KEYS[5], media).map_or_else(|| base.content_types.clone(), unique),
             tags: table.strings(KEYS[6], tag).map_or_else(|| base.tags.clone(), unique),
-            client_ttl: table.read(KEYS[7], duration(Duration::ZERO..=year)).or(base.client_ttl),
+            client_ttl: table.read(KEYS[7], seconds(Duration::ZERO..=year)).or(base.client_ttl),
         }
     }
 
@@ -246,10 +248,14 @@ const KEPT_IN_RESPONSES: [(HeaderName, &str); 13] = [
     (header::WWW_AUTHENTICATE, "it says how to authenticate"),
 ];
 
-fn strippable(text: &str, kept: &[(HeaderName, &str)]) -> Result<HeaderName, String> {
+fn strippable(
+    text: &str,
+    kept: &[(HeaderName, &str)],
+    is: impl Fn(&HeaderName, &HeaderName) -> bool,
+) -> Result<HeaderName, String> {
     let found = || format!("expected {FIELD}, found {}", shown(text));
     let name = HeaderName::try_from(text).map_err(|_| found())?;
-    match kept.iter().find(|(refused, _)| *refused == name) {
+    match kept.iter().find(|(refused, _)| is(&name, refused)) {
         Some((_, reason)) => Err(format!("expected a field other than {name}: {reason}")),
         None => Ok(name),
     }
@@ -287,6 +293,8 @@ mod tests {
         assert_eq!(said.client_ttl, Some(Duration::from_secs(60)));
         assert_eq!(rules("").strip_request.as_slice().len(), OVERRIDES.len());
         assert_eq!(rules("strip_request = []").strip_request.as_slice(), [""; 0]);
+        // Clients do not take it for Set-Cookie.
+        assert_eq!(rules("strip_response = [\"set_cookie\"]").strip_response, ["set_cookie"]);
     }
 
     #[test]
@@ -338,6 +346,10 @@ mod tests {
                 "strip_request = [\"If-Range\"]",
                 "expected a field other than if-range: without it the client may combine parts of different \
                  versions",
+            ),
+            (
+                "strip_request = [\"Content_Type\"]",
+                "expected a field other than content_type: it says what the content is",
             ),
             ("strip_request = [\"Cookie\"]", "expected a field other than cookie: use request_cookies"),
             ("strip_response = [\"vary\"]", "expected a field other than vary: other caches"),

@@ -3,7 +3,7 @@
 use super::clients::StatusAudience;
 use super::policy::above_max;
 use super::table::Table;
-use super::value::{boolean, duration, expected, integer, size, string};
+use super::value::{boolean, duration, expected, integer, seconds, size, string};
 use crate::field::targeted::Targets;
 use http::HeaderName;
 use http::header::CACHE_CONTROL;
@@ -253,7 +253,7 @@ fn read_targets(table: &mut Table<'_, '_>, name: &CacheName) -> Option<Targets> 
 }
 
 fn heuristic_max(table: &mut Table<'_, '_>, max_ttl: Duration) -> Option<Duration> {
-    let time = table.read("heuristic_max", duration(Duration::ZERO..=Duration::MAX))?;
+    let time = table.read("heuristic_max", seconds(Duration::ZERO..=Duration::MAX))?;
     if time > max_ttl {
         table.fail("heuristic_max", above_max(time, "cache.max_ttl", max_ttl));
     }

@@ -72,8 +72,9 @@ impl Settings {
     pub fn load(variables: &impl Strings) -> Result<Self, ConfigErrors> {
         let mut reader = Reader { variables, problems: Vec::new(), warnings: Vec::new() };
         let origin = reader.origin();
-        let redis = if reader.redis_enabled() { reader.redis() } else { None };
-        let channel = reader.channel();
+        let enabled = reader.redis_enabled();
+        let redis = if enabled { reader.redis() } else { None };
+        let channel = if enabled { reader.channel() } else { CHANNEL.to_owned() };
         let admin_tokens = reader.admin_tokens();
         let session_keys = reader.session_keys();
         let webhook_keys = reader.webhook_keys();
@@ -368,8 +369,10 @@ mod tests {
 
     #[test]
     fn redis_that_is_switched_off_may_be_wrong() {
-        let settings = load(&[("redis_enabled", "false"), ("redis_url", "nonsense")]).unwrap();
-        assert_eq!(settings.redis, None);
+        for (name, value) in [("redis_url", "nonsense"), ("redis_channel", "two words"), ("redis_host", "")] {
+            let settings = load(&[("redis_enabled", "false"), (name, value)]).unwrap();
+            assert_eq!(settings.redis, None, "{name}");
+        }
     }
 
     #[test]

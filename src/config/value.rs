@@ -68,6 +68,14 @@ pub(super) fn duration(
     }
 }
 
+/// Reads a duration within `bounds` that counts in whole seconds, as in the fields of responses: a fraction would be lost.
+pub(super) fn seconds(bounds: RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>) -> Result<Duration, String> {
+    move |value| match duration(bounds.clone())(value)? {
+        time if time.subsec_nanos() > 0 => Err(expected("whole seconds, like \"30s\"", value)),
+        time => Ok(time),
+    }
+}
+
 /// Reads a size in bytes within `bounds`.
 pub(super) fn size(bounds: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Result<u64, String> {
     move |value| match value.as_str().and_then(parse_size) {

@@ -1,7 +1,7 @@
 //! Freshness lifetimes by status code.
 
 use crate::config::table::Table;
-use crate::config::value::{duration, shown};
+use crate::config::value::{seconds, shown};
 use http::StatusCode;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,7 +26,7 @@ impl StatusTtls {
         let inner = table.table("ttl_by_status")?;
         let mut ttls = Self::default();
         for (key, value) in inner.entries() {
-            let time = duration(Duration::ZERO..=max_ttl)(value.get_ref());
+            let time = seconds(Duration::ZERO..=max_ttl)(value.get_ref());
             let time = inner.check(key, value, time).unwrap_or_default();
             match parse_status(key) {
                 Some(Status::Exact(status)) => ttls.exact.insert(status, time),
