@@ -123,7 +123,7 @@ impl Process {
         drop(reader);
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let child = command.spawn().unwrap_or_else(|e| panic!("expected {command:?} to start: {e}"));
-        Self { child, lines: Mutex::new(channel().1) }
+        Self { child, lines: Mutex::new(channel().1), stdout: Arc::default() }
     }
 
     /// Waits for a line that contains `text`.
