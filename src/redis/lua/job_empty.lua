@@ -2,14 +2,17 @@
 -- ARGV: 2 token, 3 which (delayed, ready), 4 how many at most, no more than 100
 -- Reply: how many were taken out, how many of these still had their data and were removed, how many are left
 local of, removed = ARGV[3] == 'ready' and R or D, 0
-local taken = redis.call('ZPOPMIN', of, ARGV[4])
-for i = 1, #taken, 2 do
-  if redis.call('EXISTS', JOB .. taken[i]) == 0 then
-    count('lost')
-  else
+local first = redis.call('ZRANGE', of, 0, ARGV[4] - 1)
+for _, id in ipairs(first) do
+  -- The look comes first: see job.lua.
+  local is_there = redis.call('EXISTS', JOB .. id) == 1
+  redis.call('ZREM', of, id)
+  if is_there then
     removed = removed + 1
-    finish(taken[i], 'removed', ARGV[2])
+    finish(id, 'removed', ARGV[2])
     count('removed')
+  else
+    count('lost')
   end
 end
-return {#taken / 2, removed, redis.call('ZCARD', of)}
+return {#first, removed, redis.call('ZCARD', of)}
