@@ -14,7 +14,7 @@ use crate::runtime::files::Workspace;
 use crate::runtime::prepared::Prepared;
 use crate::runtime::state::{InstanceState, linker};
 use crate::runtime::{denied, engine, loader};
-use crate::subscriber::{RedisComponent, Subscription};
+use crate::subscriber::{Components, RedisComponent, Subscription};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -53,8 +53,8 @@ impl Default for LoadOptions {
 /// An app that can be served.
 pub struct App {
     shared: Arc<Shared>,
-    redis: BTreeMap<String, RedisComponent>,
-    subscriptions: Vec<Subscription>,
+    redis: Arc<Components>,
+    subscriptions: Vec<Arc<Subscription>>,
     /// Holds the directory with the components' files.
     _workspace: Option<Workspace>,
 }
@@ -120,12 +120,12 @@ impl App {
         &self.shared
     }
 
-    pub(crate) fn subscriptions(&self) -> &[Subscription] {
+    pub(crate) fn subscriptions(&self) -> &[Arc<Subscription>] {
         &self.subscriptions
     }
 
-    pub(crate) fn redis_component(&self, id: &str) -> Option<&RedisComponent> {
-        self.redis.get(id)
+    pub(crate) fn redis_components(&self) -> Arc<Components> {
+        Arc::clone(&self.redis)
     }
 }
 
@@ -171,8 +171,8 @@ impl<'a> Loader<'a> {
                 );
             }
         }
-        let subscriptions = self.subscriptions()?;
-        Ok(App { shared, redis, subscriptions, _workspace: self.workspace })
+        let subscriptions = self.subscriptions()?.into_iter().map(Arc::new).collect();
+        Ok(App { shared, redis: Arc::new(redis), subscriptions, _workspace: self.workspace })
     }
 
     fn front(&self) -> Result<Front, Error> {

@@ -6,7 +6,6 @@ use crate::console::line;
 use crate::error::Error;
 use crate::http::{Options, serve};
 use crate::subscriber::subscribe;
-use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -15,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// # Errors
 /// The app cannot be loaded, the address cannot be listened on, or a Redis trigger lost its connection.
 pub fn up(up: &Up) -> Result<(), Error> {
-    let app = Arc::new(App::load(&up.manifest(), &up.load_options()?)?);
+    let app = App::load(&up.manifest(), &up.load_options()?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::io("starting", e))?;
     let result = runtime.block_on(run(&app, up));
@@ -24,7 +23,7 @@ pub fn up(up: &Up) -> Result<(), Error> {
     result
 }
 
-async fn run(app: &Arc<App>, up: &Up) -> Result<(), Error> {
+async fn run(app: &App, up: &Up) -> Result<(), Error> {
     let http = async {
         if !app.has_http() {
             return std::future::pending().await;

@@ -46,6 +46,9 @@ impl RedisComponent {
     }
 }
 
+/// The components that handle messages, by id.
+pub(crate) type Components = BTreeMap<String, RedisComponent>;
+
 /// The channels of one server, and the components of each.
 #[derive(Debug)]
 pub(crate) struct Subscription {
@@ -56,16 +59,16 @@ pub(crate) struct Subscription {
 }
 
 /// Listens on every server until one connection ends. Each has a task of its own, so that a component that computes
-/// for long holds up neither the other servers nor the HTTP trigger.
+/// for long holds up the other servers and the HTTP trigger only if it occupies the last worker thread.
 ///
 /// # Errors
 /// Always: a server that cannot be reached, or [`Error::Disconnected`]. Reconnecting is left to whoever
 /// started the process, because messages were missed and only they can know what that means.
-pub async fn subscribe(app: &Arc<App>) -> Result<(), Error> {
+pub async fn subscribe(app: &App) -> Result<(), Error> {
     let mut listeners = JoinSet::new();
-    for index in 0..app.subscriptions().len() {
-        let app = Arc::clone(app);
-        listeners.spawn(async move { listen(&app, &app.subscriptions()[index]).await });
+    for subscription in app.subscriptions() {
+        // Not the app: it must end with the process, not with the last of these tasks, to remove its copies of files.
+        listeners.spawn(listen(app.redis_components(), Arc::clone(subscription)));
     }
     match listeners.join_next().await {
         Some(ended) => ended.map_err(|e| Error::io("Redis trigger", e.into()))?,
@@ -73,7 +76,7 @@ pub async fn subscribe(app: &Arc<App>) -> Result<(), Error> {
     }
 }
 
-async fn listen(app: &App, subscription: &Subscription) -> Result<(), Error> {
+async fn listen(all: Arc<Components>, subscription: Arc<Subscription>) -> Result<(), Error> {
     let client = Client::open(subscription.address.as_str())
         .map_err(|e| Error::redis("Redis trigger: expected an address", e))?;
     let server = client.get_connection_info().addr.to_string();
@@ -88,14 +91,14 @@ async fn listen(app: &App, subscription: &Subscription) -> Result<(), Error> {
     while let Some(message) = messages.next().await {
         let components = subscription.channels.get(message.get_channel_name());
         let payload = message.get_payload_bytes();
-        join_all(components.into_iter().flatten().map(|id| deliver(app, id, payload))).await;
+        join_all(components.into_iter().flatten().map(|id| deliver(&all, id, payload))).await;
     }
     Err(Error::Disconnected(server))
 }
 
 /// Passes a message to a component. A handler that fails is reported; the message is gone in any case.
-async fn deliver(app: &App, id: &str, payload: &[u8]) {
-    let Some(component) = app.redis_component(id) else {
+async fn deliver(all: &Components, id: &str, payload: &[u8]) {
+    let Some(component) = all.get(id) else {
         return;
     };
     if let Err(problem) = component.handle(payload.to_vec()).await {
