@@ -88,6 +88,10 @@ impl<E: Env> Fill<E> {
         if declared.is_some_and(|declared| declared > limit) {
             return Err((Unstorable::TooLarge, Box::new(lease)));
         }
+        // Without a lead, many may fetch the same at once, and the pieces of one that turns out to be too large stay for a while:
+        // what does not say its length is then stored only where it needs no pieces.
+        let alone = lease.lead.is_none() && declared.is_none();
+        let limit = if alone { limit.min(CHUNK as u64) } else { limit };
         let (began, buffer) = (store.env.elapsed(), BytesMut::new());
         let (renewed, pieces, part) = (began, None, None);
         Ok(Self {

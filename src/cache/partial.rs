@@ -156,14 +156,12 @@ impl Partial {
     }
 
     fn continued(mut self, newer: Self) -> Self {
-        // Both are of the same representation. The tags are those of the newer part, if it names any; otherwise it may have those
-        // of its route.
+        // Both are of the same representation. The tags are those of the newer part, if its fields name any. If they do not, or
+        // were stripped, nothing shows the earlier tags to be outdated.
         let named = tags::are_named(&newer.entry.headers);
         let before = if named { Vec::new() } else { std::mem::take(&mut self.entry.tags) };
         let _ = self.entry.freshen(&newer.entry.headers, "");
-        self.entry.tags = newer.entry.tags.into_iter().chain(before).collect();
-        self.entry.tags.sort_unstable();
-        self.entry.tags.dedup();
+        self.entry.tags = tags::joined(newer.entry.tags, before);
         self.entry.received = newer.entry.received;
         self.entry.initial_age = newer.entry.initial_age;
         self.entry.policy = newer.entry.policy;

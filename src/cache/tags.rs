@@ -59,15 +59,18 @@ pub fn strip(headers: &mut HeaderMap) {
 /// now. If the fields were stripped when it was stored, nothing shows the former tags to be outdated: they stay.
 #[must_use]
 pub fn updated(before: Vec<String>, stripped: bool, headers: &HeaderMap, origin: &str) -> Vec<String> {
-    let mut tags = tags(headers, origin);
-    if stripped {
-        let mut before = before;
-        before.retain(|tag| !tags.contains(tag));
-        before.truncate(MAX_TAGS - tags.len());
-        tags.extend(before);
-        tags.sort_unstable();
-    }
-    tags
+    let tags = tags(headers, origin);
+    if stripped { joined(tags, before) } else { tags }
+}
+
+/// Returns the `newer` tags and as many of the `older` ones as there is room for, sorted, each once.
+#[must_use]
+pub fn joined(mut newer: Vec<String>, mut older: Vec<String>) -> Vec<String> {
+    older.retain(|tag| !newer.contains(tag));
+    older.truncate(MAX_TAGS.saturating_sub(newer.len()));
+    newer.extend(older);
+    newer.sort_unstable();
+    newer
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ fn spec() -> impl Strategy<Value = Vec<&'static str>> {
     prop::sample::subsequence(&NAMES[..], 1..=3)
 }
 
-/// What a field of a request means: nothing, or the members of its list. Empty members count, except in list fields.
+/// What a field of a request means: nothing, or the members of its list. In `accept-language`, empty members, case and order
+/// do not count.
 fn meaning(fields: &Fields, name: &str) -> Option<Vec<String>> {
     let lines: Vec<_> = fields.iter().filter(|(found, _)| *found == name).collect();
     let members = lines.iter().flat_map(|(_, line)| line.split(',')).map(|member| member.trim().to_owned());
