@@ -98,7 +98,7 @@ impl<E: Env> Jobs<E> {
     pub async fn sentence_all(&self, queue: &QueueName, verdict: Verdict) -> Result<Sentenced, JobError> {
         let (mut all, mut until) = (Sentenced::default(), None);
         for _ in 0..ROUNDS {
-            let round = self.round(queue, "", verdict, until).await?;
+            let round = self.round(queue, "", verdict, until).await.map_err(|error| error.after(all.done))?;
             self.ring_if(queue, round.ring);
             until = Some(round.until);
             all = Sentenced { done: all.done + round.sentenced.done, left: round.sentenced.left };

@@ -42,8 +42,9 @@ impl<E: Env> Jobs<E> {
     /// Removes all jobs that are in one of these states, in steps of a hundred. Dead letters are dropped, as by
     /// [`Jobs::sentence_all`].
     ///
-    /// It removes no more jobs of a state than there are at the beginning, but those that come first: if others are enqueued
-    /// meanwhile, they may be among them. It begins no step after 5 s; calling it again continues.
+    /// It removes about as many jobs of a state as there are at the beginning, but those that come first: if others are
+    /// enqueued meanwhile, they may be among them. After 5 s it begins no further step of ready and delayed jobs; calling it
+    /// again continues.
     ///
     /// # Errors
     /// [`JobError::Redis`]: then only some were removed. Continuing is safe.
@@ -51,9 +52,10 @@ impl<E: Env> Jobs<E> {
         let (mut all, until) = (Sentenced::default(), self.env.elapsed() + BUDGET);
         for state in Idle::ALL.into_iter().filter(|state| states.contains(state)) {
             let one = match state {
-                Idle::Dead => self.sentence_all(queue, Verdict::Drop).await?,
-                Idle::Delayed | Idle::Ready => self.empty_one(queue, state, until).await?,
+                Idle::Dead => self.sentence_all(queue, Verdict::Drop).await,
+                Idle::Delayed | Idle::Ready => self.empty_one(queue, state, until).await,
             };
+            let one = one.map_err(|error| error.after(all.done))?;
             all = Sentenced { done: all.done + one.done, left: all.left + one.left };
         }
         Ok(all)
@@ -68,7 +70,8 @@ impl<E: Env> Jobs<E> {
         let (mut done, mut rest) = (0, None);
         loop {
             let most = rest.unwrap_or(STEP).min(STEP);
-            let (taken, removed, left) = self.empty_step(queue, state, most).await?;
+            let (taken, removed, left) =
+                self.empty_step(queue, state, most).await.map_err(|error| error.after(done))?;
             done += removed;
             let left = rest.map_or(left, |rest: u64| rest.saturating_sub(taken).min(left));
             if left == 0 || self.env.elapsed() >= until {

@@ -39,6 +39,14 @@ pub enum JobError {
 }
 
 impl JobError {
+    /// Marks the error of one step after others by which something was `done`: the whole was then not left undone.
+    pub(super) fn after(self, done: u64) -> Self {
+        match self {
+            Self::Redis(error) if done > 0 => Self::Redis(error.in_part()),
+            error => error,
+        }
+    }
+
     /// Returns the reason as one token.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -218,11 +218,14 @@ impl<E: Env> Cluster<E> {
             };
             let undone = error.was_not_carried_out() || care == Care::Repeatable;
             let in_time = self.env.elapsed().saturating_sub(began) < self.limits.command;
-            if !undone || !in_time || !error.is_of_node() {
+            let ends = !undone || !in_time || !error.is_of_node();
+            // An error that leaves the outcome open takes precedence over one after which surely nothing was done.
+            let open = last.take().filter(|last: &RedisError| !last.was_not_carried_out());
+            let error = open.unwrap_or(error);
+            if ends {
                 return Err(error);
             }
-            // An error that leaves the outcome open takes precedence over one after which surely nothing was done.
-            last = last.filter(|last: &RedisError| !last.was_not_carried_out()).or(Some(error));
+            last = Some(error);
         }
         Err(last.unwrap_or_else(|| RedisError::Unavailable("the cluster has no master".to_owned())))
     }
