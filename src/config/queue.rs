@@ -137,7 +137,7 @@ fn push(table: &mut Table<'_, '_>) -> Option<Push> {
 fn ring(value: &DeValue<'_>) -> Result<String, String> {
     if value.as_str().is_some_and(|text| text.contains("whsec_")) {
         return Err(
-            "expected the name of a ring, found a key, which belongs into the Spin variable webhook_keys"
+            "expected the name of a ring, found a key, which belongs in the Spin variable webhook_keys"
                 .to_owned(),
         );
     }

@@ -153,7 +153,8 @@ pub(super) async fn failed_elsewhere<E: Env>(
         500 if want.app.role == Role::Middleware => UpstreamError::Failed(another),
         _ => UpstreamError::Unreachable(another),
     };
-    // Who failed with one of these got it from the origin: without a response there is a 502 or 504.
+    // These come from the origin, or from a component that failed, which counts as an error too: without a response there is
+    // a 502 or 504.
     let failure = if matches!(code, 500 | 503) { Failure::Error } else { Failure::of(&error) };
     if let Some(answer) = held.instead(want, failure, status).await {
         return answer;

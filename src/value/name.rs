@@ -61,7 +61,7 @@ pub struct Tag(String);
 
 impl Tag {
     /// Makes a tag: 1 to 256 bytes of UTF-8 without control characters, commas, which separate tags in lists,
-    /// and blanks around it.
+    /// and surrounding blanks.
     ///
     /// # Errors
     /// [`Invalid`] for anything else.

@@ -100,7 +100,7 @@ fn verdict(cells: &[&Cell]) -> String {
         let bare = Compared::with(What::Get, cells, cell);
         let _ = writeln!(
             text,
-            "  (compared to the bare hit, the lower bound for any hit: {:.2} of its throughput, p50 {:.2} \
+            "  (compared to the bare hit, the least work of any hit: {:.2} of its throughput, p50 {:.2} \
              times its p50)",
             bare.throughput, bare.latency,
         );
