@@ -84,8 +84,8 @@ impl Stale {
     }
 }
 
-/// Judges what is stored. `soft_purged` makes it stale whatever its freshness. `waited` is when the request began to wait
-/// for others, if it has: what was received after that is as recent as the request can demand.
+/// Judges what is stored. `soft_purged` makes it stale whatever its freshness. `waited` is when the request arrived,
+/// if it has waited for others since: what was received after that is as recent as the request can demand.
 #[must_use]
 pub fn evaluate(
     request: &RequestDirectives,

@@ -49,8 +49,8 @@ pub(super) struct Follow {
 
 /// What one request has waited for so far.
 pub(super) struct Waiting {
-    /// When the request had nothing that answers it, and so began to wait.
-    since: Timestamp,
+    /// When the request arrived.
+    arrived: Timestamp,
     /// The same instant by [`Clock::elapsed`](crate::env::Clock::elapsed).
     began: Duration,
     /// The token of the last lead after whose end it has looked the request up again.
@@ -62,8 +62,8 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// The state of a request that has not waited yet.
-    pub(super) const fn new(since: Timestamp, began: Duration) -> Self {
-        Self { since, began, after: String::new(), flight: None, left: WAITS }
+    pub(super) const fn new(arrived: Timestamp, began: Duration) -> Self {
+        Self { arrived, began, after: String::new(), flight: None, left: WAITS }
     }
 
     /// Returns the flight to wait with: the one that a lookup has `found`, unless more is known since.
@@ -77,9 +77,9 @@ impl Waiting {
         if self.left == 0 { Duration::ZERO } else { all.min(collapse) }
     }
 
-    /// Returns since when the request waits, if it has waited for others.
+    /// Returns when the request arrived, if it has waited for others.
     pub(super) fn waited(&self) -> Option<Timestamp> {
-        (self.left < WAITS || !self.after.is_empty()).then_some(self.since)
+        (self.left < WAITS || !self.after.is_empty()).then_some(self.arrived)
     }
 }
 

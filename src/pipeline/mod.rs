@@ -70,7 +70,6 @@ use http::{Method, Request, Response};
 use pass::{end_to_end, pass, without_redis};
 use plan::{Plan, plan};
 use search::Search;
-use std::mem::{replace, take};
 use std::pin::pin;
 use std::rc::Rc;
 use want::Want;
@@ -183,7 +182,7 @@ impl From<RedisError> for Unfound {
 
 async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
     let wanted = want.directives();
-    let mut waiting = None;
+    let mut waiting = Waiting::new(want.app.env.now(), want.app.env.elapsed());
     let mut lost = false;
     loop {
         let admitted = want.incoming.admission.request(want.app);
@@ -194,13 +193,12 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
         let mut found = found?;
         found.entry = found.entry.filter(|entry| want.admits(entry));
         found.partial = found.partial.filter(|partial| want.admits(partial.entry()));
-        let (waited, now) = (waiting.as_ref().and_then(Waiting::waited), want.app.env.now());
-        let next = match judge(want, &wanted, &mut found, waited, now).await? {
+        let waited = waiting.waited();
+        let (flight, mark) = (waiting.flight(want.flight(&found.flight)), found.mark.clone());
+        let next = match judge(want, &wanted, found, waited, want.app.env.now()).await? {
             Judgement::Answer(answer) => Some(Found::Answer(answer)),
             Judgement::Ask(held, status) => {
-                let waiting = waiting.get_or_insert_with(|| Waiting::new(now, want.app.env.elapsed()));
-                let flight = (want.flight(&found.flight), found.mark);
-                Box::pin(ask(want, (held, status), flight, waiting)).await?
+                Box::pin(ask(want, (held, status), (&flight, mark), &mut waiting)).await?
             }
         };
         let mut answer = match next {
@@ -212,7 +210,7 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
             // A followed fetch brings the whole response: a range is cut out of it.
             Ok(()) => return Ok(Found::Answer(cut::out_of(want, answer))),
             // Its content was lost since the lookup, or its fetch failed. The next lookup will mostly find nothing.
-            Err(_) if !replace(&mut lost, true) => {}
+            Err(_) if !std::mem::replace(&mut lost, true) => {}
             Err(_) if wanted.only_if_cached => return Ok(Found::Answer(unsatisfiable())),
             Err(_) => {
                 let status = CacheStatus::forward(Forward::UriMiss).because("content-lost");
@@ -226,11 +224,10 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
 async fn ask<E: Env>(
     want: &Want<'_, E>,
     (held, status): (Held, CacheStatus),
-    (flight, mark): (String, Option<LedgerMark>),
+    (flight, mark): (&str, Option<LedgerMark>),
     waiting: &mut Waiting,
 ) -> Result<Option<Found>, Unfound> {
-    let flight = waiting.flight(flight);
-    let turn = collapse::turn(want, &flight, mark, held.can_be_shared(), waiting).await;
+    let turn = collapse::turn(want, flight, mark, held.can_be_shared(), waiting).await;
     Ok(Some(match (turn, held) {
         (Ok(Step::LookAgain), _) => return Ok(None),
         (Ok(Step::Fetch(lease)), held) => Found::Fetch(held, status, Some(lease)),
@@ -252,16 +249,16 @@ enum Judgement {
 async fn judge<E: Env>(
     want: &Want<'_, E>,
     wanted: &RequestDirectives,
-    found: &mut Lookup,
+    found: Lookup,
     waited: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Judgement, Unfound> {
-    if let Some(partial) = found.partial.take().filter(|_| want.incoming.method == Method::GET) {
+    if let Some(partial) = found.partial.filter(|_| want.incoming.method == Method::GET) {
         let judged = parts::judge(want, wanted, *partial, (found.soft_purged, waited), now);
         return Ok(Box::pin(judged).await);
     }
     let missing = if found.other_variants { Forward::VaryMiss } else { Forward::UriMiss };
-    Ok(match evaluate(wanted, found.entry.take(), found.soft_purged, waited, now) {
+    Ok(match evaluate(wanted, found.entry, found.soft_purged, waited, now) {
         Verdict::Fresh(fresh) => {
             let status = match waited {
                 None => CacheStatus::hit(fresh.entry.ttl(now)),
@@ -278,8 +275,7 @@ async fn judge<E: Env>(
             Judgement::Ask(Held::Stale(Box::new(stale)), status)
         }
         Verdict::Refresh(stale) => {
-            let flight = (take(&mut found.flight), found.mark.take());
-            Judgement::Answer(refresh::behind(want, stale, flight, now))
+            Judgement::Answer(refresh::behind(want, stale, (found.flight, found.mark), now))
         }
         Verdict::Unsatisfiable => Judgement::Answer(unsatisfiable()),
         Verdict::Missing if want.incoming.method == Method::HEAD => {

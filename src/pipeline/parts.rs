@@ -29,7 +29,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Decides what to do with stored parts of a response. The last tuple says whether they were soft-purged, and when the
-/// request began to wait for others, if it has.
+/// request arrived if it has waited for others since.
 pub(super) async fn judge<E: Env>(
     want: &Want<'_, E>,
     wanted: &RequestDirectives,
