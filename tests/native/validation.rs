@@ -128,15 +128,20 @@ fn a_head_response_for_one_client_does_not_end_what_is_stored_for_all() {
     });
 }
 
+/// The origin has a page of several pieces, and answers 304 to its entity tag.
+fn gives_a_large_page(world: &World) {
+    world.origin.answers(|seen| {
+        let fields = [("cache-control", "max-age=60"), ("etag", "\"1\"")];
+        let known = seen.header("if-none-match") == "\"1\"";
+        Ok(if known { reply(304, &fields, "") } else { reply(200, &fields, vec![b'x'; 600_000]) })
+    });
+}
+
 #[test]
 fn the_status_is_that_of_the_last_request_where_a_piece_was_lost_meanwhile() {
     on_redis(async |world| {
         let instance = world.instance();
-        world.origin.answers(|seen| {
-            let fields = [("cache-control", "max-age=60"), ("etag", "\"1\"")];
-            let known = seen.header("if-none-match") == "\"1\"";
-            Ok(if known { reply(304, &fields, "") } else { reply(200, &fields, vec![b'x'; 600_000]) })
-        });
+        gives_a_large_page(world);
         instance.get(A).await;
         world.clock.advance_secs(61);
         world.origin.hold();
@@ -155,11 +160,7 @@ fn the_status_is_that_of_the_last_request_where_a_piece_was_lost_meanwhile() {
 fn a_304_keeps_a_large_body() {
     on_redis(async |world| {
         let instance = world.instance();
-        world.origin.answers(|seen| {
-            let fields = [("cache-control", "max-age=60"), ("etag", "\"1\"")];
-            let known = seen.header("if-none-match") == "\"1\"";
-            Ok(if known { reply(304, &fields, "") } else { reply(200, &fields, vec![b'x'; 600_000]) })
-        });
+        gives_a_large_page(world);
         for _ in 0..3 {
             let got = instance.get(A).await;
             assert_eq!(got.body.unwrap(), vec![b'x'; 600_000]);
