@@ -14,6 +14,9 @@ use wasmtime::component::Component;
 
 const HASH: usize = blake3::OUT_LEN;
 
+/// How often the initial memory of a component is tried to be made; each attempt waits some 200 ms for its pages.
+const IMAGE_ATTEMPTS: u32 = 5;
+
 /// The files of which a component is made, and how they belong together.
 pub(crate) struct Source<'a> {
     /// The component's id, for messages.
@@ -29,25 +32,20 @@ pub(crate) struct Source<'a> {
 /// Loads a component, composing and compiling it if that was not done before.
 ///
 /// # Errors
-/// A file cannot be read, is not a component, or not the middleware that it should be.
+/// A file cannot be read, is not a component, or not the middleware that it should be; the system refuses
+/// the memory with which its instances begin.
 pub(crate) fn load(engine: &Engine, source: &Source<'_>) -> Result<Component, Error> {
-    let wasm = source.compose()?;
-    let key = cache_key(engine, &wasm);
-    let cache = source.cache();
-    if let Some(component) = read_cache(engine, &cache, &key) {
-        return Ok(component);
-    }
-    // So that several hosts that start at once, as tests do, compile it only once.
-    let _turn = turn(&cache);
-    if let Some(component) = read_cache(engine, &cache, &key) {
-        return Ok(component);
-    }
-    let wrong = |e| source.error(format!("{}: {e:#}", source.file.display()));
-    let compiled = engine.precompile_component(&wasm);
-    let compiled = compiled.map_err(|e| wrong(e.context("expected a component")))?;
-    // If the directory cannot be written to, every start takes longer, and nothing else.
-    _ = write_cache(&cache, &key, &compiled);
-    deserialize(engine, &compiled).map_err(wrong)
+    let component = source.compile(engine)?;
+    // Otherwise the first request would do it, and fail where a second attempt succeeds: Linux refuses to
+    // seal a memory file while anything else in the kernel holds one of its pages, for instance to move it.
+    let image = attempts(IMAGE_ATTEMPTS, || component.initialize_copy_on_write_image());
+    image.map_err(|e| source.error(format!("the initial memory of its instances: {e:#}")))?;
+    Ok(component)
+}
+
+/// Calls `make` until it succeeds, at most `most` times; then its last error is the answer.
+fn attempts<T, E>(most: u32, mut make: impl FnMut() -> Result<T, E>) -> Result<T, E> {
+    (1..most).find_map(|_| make().ok()).map_or_else(make, Ok)
 }
 
 impl Source<'_> {
@@ -57,6 +55,27 @@ impl Source<'_> {
 
     fn read(&self, file: &Path) -> Result<Vec<u8>, Error> {
         fs::read(file).map_err(|e| self.error(format!("source {}: {e}", file.display())))
+    }
+
+    /// Returns the code, from the cache file if it is there and fits.
+    fn compile(&self, engine: &Engine) -> Result<Component, Error> {
+        let wasm = self.compose()?;
+        let key = cache_key(engine, &wasm);
+        let cache = self.cache();
+        if let Some(component) = read_cache(engine, &cache, &key) {
+            return Ok(component);
+        }
+        // So that several hosts that start at once, as tests do, compile it only once.
+        let _turn = turn(&cache);
+        if let Some(component) = read_cache(engine, &cache, &key) {
+            return Ok(component);
+        }
+        let wrong = |e| self.error(format!("{}: {e:#}", self.file.display()));
+        let compiled = engine.precompile_component(&wasm);
+        let compiled = compiled.map_err(|e| wrong(e.context("expected a component")))?;
+        // If the directory cannot be written to, every start takes longer, and nothing else.
+        _ = write_cache(&cache, &key, &compiled);
+        deserialize(engine, &compiled).map_err(wrong)
     }
 
     /// Composes the component with its middleware. That takes milliseconds, while compiling takes seconds.
@@ -154,6 +173,18 @@ mod tests {
 
     fn source<'a>(id: &'a str, file: &Path) -> Source<'a> {
         Source { id, root: Path::new("."), file: file.to_owned(), middleware: &[] }
+    }
+
+    #[test]
+    fn what_fails_is_tried_again_so_often_and_no_more() {
+        for (succeeds_at, most, expected) in [(1, 1, Ok(1)), (3, 3, Ok(3)), (4, 3, Err(3)), (2, 5, Ok(2))] {
+            let mut calls = 0;
+            let found = attempts(most, || {
+                calls += 1;
+                if calls >= succeeds_at { Ok(calls) } else { Err(calls) }
+            });
+            assert_eq!(found, expected, "{succeeds_at} {most}");
+        }
     }
 
     #[test]
