@@ -101,9 +101,9 @@ pub fn initial_age(headers: &HeaderMap, requested: Timestamp, received: Timestam
     apparent_age.max(corrected_age_value)
 }
 
-/// The value of `Age`: "if more than one, the first one" of the list is used, invalid values are ignored
-/// (RFC 9111 §5.1).
-fn age_value(headers: &HeaderMap) -> u64 {
+/// Returns the value of `Age` in seconds: the first member if it is a list, 0 if it is missing or invalid (RFC 9111 §5.1).
+#[must_use]
+pub fn age_value(headers: &HeaderMap) -> u64 {
     list::members(headers, AGE).next().and_then(DeltaSeconds::parse).map_or(0, DeltaSeconds::as_secs)
 }
 

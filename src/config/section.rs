@@ -220,7 +220,7 @@ impl CacheConfig {
     pub(super) fn read(table: &mut Table<'_, '_>, name: &CacheName) -> Self {
         let default = Self::default();
         let longest = Duration::from_secs(1)..=365 * DAY;
-        let max_ttl = table.read("max_ttl", duration(longest)).unwrap_or(default.max_ttl);
+        let max_ttl = table.read("max_ttl", seconds(longest)).unwrap_or(default.max_ttl);
         let mut count = |key| table.read(key, integer(1..=1000)).and_then(|count| u16::try_from(count).ok());
         let (variants, ranges) = (count("max_variants"), count("max_ranges"));
         Self {

@@ -52,6 +52,10 @@ pub(super) struct QueueKeys {
     pub(super) jobs: Key,
     /// The prefix of the keys of idempotency keys.
     pub(super) once: Key,
+    /// A key that never exists. The scripts also use keys of jobs, which they find only while they run. While the slot
+    /// of the queue moves to another node of a cluster, some jobs are there and some are not; but with a declared key
+    /// that is missing, both nodes answer `TRYAGAIN` until the slot has moved, before the script begins.
+    fence: Key,
 }
 
 impl QueueKeys {
@@ -63,6 +67,7 @@ impl QueueKeys {
             schedules: [part("c"), part("n")],
             jobs: keys.queue_item(name, "j", ""),
             once: keys.queue_item(name, "u", ""),
+            fence: part("0"),
         }
     }
 
@@ -75,7 +80,7 @@ impl QueueKeys {
         more: &[&Key],
         arguments: Vec<Arg>,
     ) -> Result<Vec<Value>, JobError> {
-        let keys: Vec<&Key> = self.all.iter().chain(more.iter().copied()).collect();
+        let keys = self.all.iter().chain(more.iter().copied()).chain([&self.fence]).collect::<Vec<_>>();
         let arguments = std::iter::once(Arg::from(&self.jobs)).chain(arguments).collect();
         Ok(redis.run(script, &keys, arguments).await?)
     }

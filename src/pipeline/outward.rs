@@ -1,9 +1,10 @@
 //! What a route changes in its answers, wherever they come from.
 
 use super::Answer;
+use crate::cache::freshness::age_value;
 use crate::config::RoutePolicy;
 use crate::field::list;
-use http::header::{AGE, CACHE_CONTROL, EXPIRES, PRAGMA};
+use http::header::{CACHE_CONTROL, EXPIRES, PRAGMA};
 use http::{HeaderMap, HeaderValue};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ const LIFETIMES: [&str; 4] = ["max-age", "s-maxage", "stale-while-revalidate", "
 /// Replaces what the response says about its lifetime. `max-age` counts from when it was generated (RFC 9111 §4.2), so
 /// its age is added. All other directives stay.
 fn tell(headers: &mut HeaderMap, ttl: Duration) {
-    let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse().ok()).unwrap_or(0u64);
+    let age = age_value(headers);
     let is_lifetime = |member: &&str| {
         let name = member.split('=').next().unwrap_or_default().trim();
         LIFETIMES.iter().any(|known| name.eq_ignore_ascii_case(known))
@@ -70,6 +71,7 @@ mod tests {
             "public, no-transform, x=\"max-age=1, y\", max-age=90"
         );
         assert_eq!(told(&[("expires", "0"), ("age", "7")], 0), "no-cache, max-age=7");
+        assert_eq!(told(&[("age", "100, 0")], 1), "max-age=101");
         assert_eq!(told(&[("cache-control", "no-cache")], 60), "no-cache, max-age=60");
     }
 }

@@ -76,8 +76,10 @@ fn a_renewal_that_is_sent_again_after_the_write_of_another_still_counts() {
             wire.release();
         };
         let (renewed, ()) = join(instance.sessions().rotate(&ours, &DataChange::None), meanwhile).await;
-        let new = renewed.unwrap().id;
-        assert_eq!(other.loaded(&new).await.data.to_json(), r#"{"a":1,"b":2}"#);
+        let renewed = renewed.unwrap();
+        let now = other.loaded(&renewed.id).await;
+        assert_eq!(now.data.to_json(), r#"{"a":1,"b":2}"#);
+        assert_eq!((renewed.receipt.version, now.version), (1, 2), "the version before that of the other");
     });
 }
 

@@ -1,7 +1,7 @@
 -- Put in front of every script of the job queue that writes.
 -- KEYS: 1 queue (HASH: last position assigned, counters, pause, hold), 2 ready (ZSET: priority * 2^40 + position),
 --       3 delayed (ZSET: when due, ms), 4 leases (ZSET: when the lease ends, ms; every job in flight),
---       5 dead (ZSET: when the job died, us)
+--       5 dead (ZSET: when the job died, us); those of each script; the last one never exists (see script.rs)
 -- ARGV: 1 prefix of the keys of jobs, with the same hash tag
 -- A job is a HASH: b data, p priority, a attempts, m maximum attempts, t when enqueued (ms), w when last made
 -- ready (ms), s position, k token of its lease, e last error; o token of the last call that ended a lease, or removed,
@@ -34,8 +34,6 @@ local function line_up(id, back)
 end
 
 -- Makes the delayed jobs that are due ready, before any job that comes later.
--- While the slot moves to another node of a cluster, a job may be there already: then the script ends at the first look
--- at it. So a job stays where it is until it has been looked at, here and in the scripts behind this.
 local function promote()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', D, '-inf', now, 'LIMIT', 0, 100)) do
     line_up(id)

@@ -4,10 +4,8 @@
 local of, removed = ARGV[3] == 'ready' and R or D, 0
 local first = redis.call('ZRANGE', of, 0, ARGV[4] - 1)
 for _, id in ipairs(first) do
-  -- The look comes first: see job.lua.
-  local is_there = redis.call('EXISTS', JOB .. id) == 1
   redis.call('ZREM', of, id)
-  if is_there then
+  if redis.call('EXISTS', JOB .. id) == 1 then
     removed = removed + 1
     finish(id, 'removed', ARGV[2])
     count('removed')

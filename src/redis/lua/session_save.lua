@@ -18,8 +18,9 @@ end
 if not session.v or session.m or tonumber(session.x) <= now then return reply(0) end
 if session.u ~= '' and session.e ~= redis.call('GET', KEYS[2]) then return reply(0) end
 if session.w == ARGV[1] then return reply(1) end
--- The next secret is unique to its call: that was carried out before, and somebody else has written since.
-if ARGV[9] ~= '' and session.h == ARGV[9] then return reply(1) end
+-- The next secret is unique to its call: that was carried out before, and somebody else has written since. The caller
+-- does not know of that write, so it is told the version of its own.
+if ARGV[9] ~= '' and session.h == ARGV[9] then session.v = session.n or session.v; return reply(1) end
 if ARGV[8] ~= '' and session.h ~= ARGV[8] then return reply(-3) end
 if ARGV[2] ~= '-1' and session.v ~= ARGV[2] then return reply(-1) end
 local members, gone, size, count = {}, {}, 1, 0
@@ -65,5 +66,6 @@ if #ARGV > 11 or ARGV[5] == '1' then
   session.v = string.format('%.0f', session.v + 1)
 end
 redis.call('HSET', KEYS[1], 'v', session.v, 'w', ARGV[1])
+if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'n', session.v) end
 redis.call('PEXPIRE', KEYS[1], math.max(1, math.min(tonumber(session.i or ARGV[3]), session.x - now)))
 return reply(1)
