@@ -26,7 +26,7 @@ use crate::time::millis;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// How long the end of a response is held back until it is stored.
@@ -232,6 +232,7 @@ impl<E: Env> Fill<E> {
             flight: lead.flight.clone(),
             token: lead.token.clone(),
             body: pieces.body.clone(),
+            fetch: Weak::new(),
         })
     }
 

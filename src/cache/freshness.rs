@@ -92,6 +92,13 @@ pub const fn is_heuristically_cacheable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
+/// Returns whether a 304 can confirm a stored response of this status: it says that the request "would have resulted in a
+/// 200 (OK) response" (RFC 9110 §15.4.5), so an error or a redirect is outdated by it. Parts are of a 200.
+#[must_use]
+pub const fn can_be_confirmed(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 206)
+}
+
 /// Computes `corrected_initial_age` in seconds (RFC 9111 §4.2.3).
 #[must_use]
 pub fn initial_age(headers: &HeaderMap, requested: Timestamp, received: Timestamp) -> u64 {

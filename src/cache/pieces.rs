@@ -10,7 +10,7 @@ use crate::env::Env;
 use crate::redis::{Arg, exactly};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// The size of a piece, and the largest body that is stored in its entry, in bytes.
@@ -84,6 +84,8 @@ pub struct Following<E: Env> {
     pub token: String,
     /// The name of the body.
     pub body: String,
+    /// Alive as long as the fetch, where that is one of this instance.
+    pub fetch: Weak<()>,
 }
 
 impl<E: Env> Following<E> {
@@ -125,6 +127,7 @@ impl<E: Env> Following<E> {
     async fn next(&self, number: u32, complete: bool) -> Option<Result<Bytes, BodyError>> {
         let mut pause = PAUSE;
         loop {
+            let goes_on = self.fetch.strong_count() > 0;
             match piece(&self.store, &self.resource, &self.body, number).await {
                 Ok(None) => {}
                 there => return there.transpose(),
@@ -140,6 +143,8 @@ impl<E: Env> Following<E> {
                 Ok(Outcome::Done { pieces: Some(_) }) => return Some(self.there(number).await),
                 // However the fetch ended: a shorter piece or the declared length has shown that this was all.
                 _ if complete => return None,
+                // A purge, or another lead: our own fetch writes its pieces all the same.
+                Ok(_) if goes_on => {}
                 Ok(_) => return Some(Err(BodyError("the fetch that it comes from ended early".to_owned()))),
                 Err(error) => return Some(Err(BodyError(error.to_string()))),
             }

@@ -1,9 +1,12 @@
 //! What may be done with a stored response (RFC 9111 §4).
 
 use super::entry::Entry;
+use super::freshness::can_be_confirmed;
 use crate::field::cache_control::{MaxStale, RequestDirectives};
 use crate::field::cache_status::Forward;
+use crate::field::conditional::validate_with;
 use crate::time::{DeltaSeconds, Timestamp};
+use http::HeaderMap;
 
 /// What a lookup found, judged for one request. Each variant owns the only permitted next steps.
 #[derive(Debug)]
@@ -62,6 +65,11 @@ impl Stale {
             Forward::Stale => self.entry.ttl(now).min(0),
             _ => self.entry.ttl(now),
         }
+    }
+
+    /// Makes `request` ask whether it is still valid; `false` if no answer could confirm it.
+    pub fn make_conditional(&self, request: &mut HeaderMap) -> bool {
+        can_be_confirmed(self.entry.status) && validate_with(request, &self.entry.headers)
     }
 
     /// Returns whether the response to another request may answer this one too. It may not if it is "not to be used to

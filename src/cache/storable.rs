@@ -5,7 +5,7 @@ mod unstorable;
 pub use unstorable::Unstorable;
 
 use super::entry::Policy;
-use super::freshness::{Heuristic, Lifetime, is_heuristically_cacheable, lifetime};
+use super::freshness::{Heuristic, Lifetime, can_be_confirmed, is_heuristically_cacheable, lifetime};
 use super::invalidate::is_content_of;
 use super::tags;
 use crate::config::{CacheConfig, CachePolicy, SetCookiePolicy};
@@ -208,7 +208,8 @@ fn reusable(
         || matches!(lifetime, Lifetime::Explicit(_))
         || is_heuristically_cacheable(exchange.status);
     // A response that is stale at once and cannot be validated would never be used.
-    let validator = exchange.response.contains_key(ETAG) || exchange.response.contains_key(LAST_MODIFIED);
+    let has_validator = exchange.response.contains_key(ETAG) || exchange.response.contains_key(LAST_MODIFIED);
+    let validator = has_validator && can_be_confirmed(exchange.status);
     let useful = lifetime.seconds() > DeltaSeconds::ZERO
         || validator
         || stale_if_error(directives, route).max(stale_while_revalidate(directives, route))

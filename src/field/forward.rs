@@ -1,6 +1,7 @@
 //! What an intermediary says of itself and of the client: `Via` (RFC 9110 §7.6.3), `CDN-Loop` (RFC 8586),
 //! `Forwarded` (RFC 7239) and the usual `X-Forwarded-*` fields.
 
+use super::proxied;
 use super::variable::{self, Names};
 use http::header::{FORWARDED, HOST, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -13,12 +14,21 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
 const SPIN_CLIENT_ADDR: HeaderName = HeaderName::from_static("spin-client-addr");
 
-/// Claims about the client that only a trusted proxy in front may make.
+/// Claims about the client and earlier hops that only a trusted proxy in front may make.
 static CLAIMS: LazyLock<Names> = LazyLock::new(|| {
-    let names =
-        [FORWARDED, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_FORWARDED_PORT, X_REAL_IP];
+    let names = [
+        FORWARDED,
+        X_FORWARDED_FOR,
+        X_FORWARDED_HOST,
+        X_FORWARDED_PROTO,
+        X_FORWARDED_PORT,
+        X_REAL_IP,
+        // What a surrogate in front can do: origins send it pages with instructions (ESI) instead of content.
+        SURROGATE_CAPABILITY,
+    ];
     names.into_iter().collect()
 });
 
@@ -65,15 +75,20 @@ pub fn is_disguised(name: &HeaderName) -> bool {
     is_claim(name) && !CLAIMS.contains(name)
 }
 
-/// Tells the origin who asked, for what and through whom. `name` is our pseudonym. `X-Forwarded-Host` and
-/// `X-Forwarded-Proto` are kept where an earlier hop set them; our member is appended to the fields that are lists.
+/// Tells the origin who asked, for what and through whom. `name` is our pseudonym. Our member is appended to the fields that
+/// are lists. Host and scheme are told as they are in the key, and nowhere else: what an earlier hop said about them is
+/// in `hop` if it is trusted, and the port is in `X-Forwarded-Host`.
 pub fn announce(headers: &mut HeaderMap, hop: &Hop<'_>, name: &str) {
     headers.remove(HOST);
     if let Some(client) = hop.client {
         append_member(headers, &X_FORWARDED_FOR, &client.to_string());
     }
-    insert_new(headers, &X_FORWARDED_HOST, hop.host);
-    insert_new(headers, &X_FORWARDED_PROTO, hop.scheme);
+    insert(headers, &X_FORWARDED_HOST, hop.host);
+    insert(headers, &X_FORWARDED_PROTO, hop.scheme);
+    headers.remove(X_FORWARDED_PORT);
+    if headers.contains_key(FORWARDED) {
+        proxied::forget_targets(headers);
+    }
     if hop.forwarded {
         append_member(headers, &FORWARDED, &forwarded_element(hop));
     }
@@ -122,10 +137,8 @@ pub fn append_member(headers: &mut HeaderMap, name: &HeaderName, member: &str) {
     }
 }
 
-fn insert_new(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
-    if !headers.contains_key(name)
-        && let Ok(value) = HeaderValue::from_str(value)
-    {
+fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
 }
@@ -166,6 +179,7 @@ mod tests {
             ("forwarded", "for=6.6.6.6"),
             ("x-real-ip", "6.6.6.6"),
             ("x-forwarded-port", "1"),
+            ("surrogate-capability", "x=\"ESI/1.0\""),
         ]);
         crate::field::hop::strip_with(&mut headers, is_claim);
         announce(&mut headers, &hop("192.0.2.1"), "spindrift");
@@ -173,7 +187,9 @@ mod tests {
         assert_eq!(headers["x-forwarded-host"], "example.com:8080");
         assert_eq!(headers["x-forwarded-proto"], "http");
         assert_eq!(headers["forwarded"], "for=192.0.2.1;host=\"example.com:8080\";proto=http");
-        assert!(!headers.contains_key("x-real-ip") && !headers.contains_key("x-forwarded-port"));
+        for name in ["x-real-ip", "x-forwarded-port", "surrogate-capability"] {
+            assert!(!headers.contains_key(name), "{name}");
+        }
     }
 
     #[test]
@@ -194,13 +210,20 @@ mod tests {
 
     #[test]
     fn a_trusted_proxys_claims_are_added_to() {
-        let mut headers =
-            map(&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "https"), ("via", "2 front")]);
+        let mut headers = map(&[
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-port", "1"),
+            ("forwarded", "for=1.1.1.1;proto=https"),
+            ("via", "2 front"),
+        ]);
         announce(&mut headers, &hop("::1"), "spindrift");
         assert_eq!(headers["x-forwarded-for"], "1.1.1.1, ::1");
-        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-forwarded-proto"], "http", "as in the key");
+        assert!(!headers.contains_key("x-forwarded-port"));
         assert_eq!(headers["via"], "2 front, 1.1 spindrift");
-        assert_eq!(headers["forwarded"], "for=\"[::1]\";host=\"example.com:8080\";proto=http");
+        let ours = "for=\"[::1]\";host=\"example.com:8080\";proto=http";
+        assert_eq!(headers["forwarded"], format!("for=1.1.1.1, {ours}"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) mod lines;
 pub mod list;
 pub mod max_forwards;
 pub mod no_vary_search;
+pub mod proxied;
 pub mod range;
 pub mod rate_limit;
 pub mod spin;

@@ -106,6 +106,10 @@ impl<'a, E: Env> Fetch<'a, E> {
 
     /// Returns whether and how a response is compressed on its way into the store.
     pub(super) fn compression(&self, code: StatusCode, headers: &HeaderMap) -> Option<compress::Plan> {
+        // The size of what is for one visitor would tell others about its content (BREACH).
+        if self.want.selecting.is_personal() {
+            return None;
+        }
         let (codings, targets) = (&self.want.policy.compress, &self.want.app.config.cache.targets);
         compress::plan(codings, &self.want.incoming.headers, code, headers, targets)
     }

@@ -21,7 +21,7 @@ use crate::problem::Problem;
 use crate::time::Timestamp;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// An answer, and what `Cache-Status` says of it.
@@ -47,8 +47,8 @@ pub(super) fn following<E: Env>(
     let declared = Some(length).filter(|length| *length != u64::MAX);
     let (code, mut headers, send) =
         respond::head(&want.incoming.method, &want.incoming.headers, &mut entry, now);
-    let following =
-        Following { store: Rc::clone(&want.shared.store), resource: want.key.clone(), flight, token, body };
+    let (store, resource) = (Rc::clone(&want.shared.store), want.key.clone());
+    let following = Following { store, resource, flight, token, body, fetch: Weak::new() };
     headers.remove(CONTENT_LENGTH);
     let content = match (send, declared) {
         (Send::Content, Some(length)) => {

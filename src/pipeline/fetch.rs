@@ -10,7 +10,6 @@ use crate::cache::reuse::Stale;
 use crate::cache::storable::post_answers_get;
 use crate::env::{Env, Timeouts, UpstreamError};
 use crate::field::cache_status::CacheStatus;
-use crate::field::conditional::validate_with;
 use crate::metrics::Timed;
 use crate::time::Timestamp;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -60,7 +59,7 @@ impl<E: Env> Fetch<'_, E> {
     /// The stored response is stale: validates it if it has a validator, or asks for the whole response.
     pub(super) async fn stale(self, stale: Stale, mut status: CacheStatus) -> Answer {
         let mut request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);
-        let conditional = validate_with(request.headers_mut(), &stale.entry.headers);
+        let conditional = stale.make_conditional(request.headers_mut());
         let mut received = match self.send(request).await {
             Ok(received) => received,
             Err(error) => return self.unreachable(Held::Stale(Box::new(stale)), &error, status).await,

@@ -7,7 +7,7 @@ use crate::cache::partial::{Partial, StalePartial};
 use crate::cache::reuse::Stale;
 use crate::env::{Env, UpstreamError};
 use crate::field::cache_status::CacheStatus;
-use crate::field::conditional::is_about;
+use crate::field::conditional::{is_about, validate_with};
 use crate::role::Role;
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
@@ -31,6 +31,15 @@ impl Held {
             Self::Nothing | Self::Parts(_) => None,
             Self::Stale(stale) => Some(&stale.entry.headers),
             Self::StaleParts(stale) => Some(stale.headers()),
+        }
+    }
+
+    /// Makes `request` ask whether it is still valid; `false` if no answer could confirm it.
+    pub(super) fn make_conditional(&self, request: &mut HeaderMap) -> bool {
+        match self {
+            Self::Nothing | Self::Parts(_) => false,
+            Self::Stale(stale) => stale.make_conditional(request),
+            Self::StaleParts(stale) => validate_with(request, stale.headers()),
         }
     }
 

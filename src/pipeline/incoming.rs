@@ -12,7 +12,7 @@ use crate::field::accept;
 use crate::field::forward::{self, Hop};
 use crate::field::range::Ranges;
 use crate::field::variable::{self, Names};
-use crate::field::{cookies, hop, max_forwards, spin};
+use crate::field::{cookies, hop, max_forwards, proxied, spin};
 use crate::role::Role;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_LENGTH, COOKIE, IF_MODIFIED_SINCE,
@@ -29,8 +29,10 @@ use std::sync::LazyLock;
 pub struct Incoming {
     /// Its method.
     pub method: Method,
-    /// Its effective URI: scheme, authority, path and query.
+    /// Its effective URI: scheme, authority, path and query. Scheme and authority are those that a trusted proxy reports.
     pub uri: Uri,
+    /// The URI as the host reports it, where a trusted proxy reports another. In a box, since that is rare.
+    pub received: Option<Box<Uri>>,
     /// Its end-to-end fields.
     pub headers: HeaderMap,
     /// Its content.
@@ -68,8 +70,13 @@ pub fn receive(request: Request<Body>, role: Role, config: &Config) -> Incoming 
             || if trust_forwarded { forward::is_disguised(name) } else { forward::is_claim(name) }
     });
     let range = Ranges::of(&parts.method, &headers, config.cache.max_ranges);
-    let (method, uri, admission, visit) = (parts.method, parts.uri, Rc::default(), None);
-    Incoming { method, uri, headers, body, client, visitor, admission, visit, for_next, range }
+    let (method, admission, visit) = (parts.method, Rc::default(), None);
+    let told = if trust_forwarded { proxied::target(&parts.uri, &headers) } else { None };
+    let (uri, received) = match told {
+        Some(told) => (told, Some(Box::new(parts.uri))),
+        None => (parts.uri, None),
+    };
+    Incoming { method, uri, received, headers, body, client, visitor, admission, visit, for_next, range }
 }
 
 fn for_next(headers: &HeaderMap, trust_forwarded: bool) -> HeaderMap {
@@ -94,9 +101,9 @@ impl Incoming {
         }
         let (visitor, admission, visit) = (self.visitor, Rc::default(), None);
         let method = if self.is_query() { self.method.clone() } else { Method::GET };
-        let for_next = self.for_next.clone();
+        let (for_next, received) = (self.for_next.clone(), self.received.clone());
         let (body, range) = (self.held(), None);
-        Self { method, uri, headers, body, client, visitor, admission, visit, for_next, range }
+        Self { method, uri, received, headers, body, client, visitor, admission, visit, for_next, range }
     }
 
     /// Returns whether it is a QUERY (RFC 10008).
@@ -236,7 +243,7 @@ impl Incoming {
         }
         let mut headers = self.headers.clone();
         headers.extend(for_next);
-        let mut uri = self.uri.clone().into_parts();
+        let mut uri = self.received.as_deref().unwrap_or(&self.uri).clone().into_parts();
         uri.path_and_query = Some(target);
         (uri, headers)
     }
@@ -294,6 +301,7 @@ mod tests {
         Incoming {
             method,
             uri,
+            received: None,
             headers: fields.collect(),
             body,
             client: None,

@@ -18,7 +18,7 @@ use crate::cache::storable::Unstorable;
 use crate::config::RangePolicy;
 use crate::env::Env;
 use crate::field::cache_status::CacheStatus;
-use crate::field::conditional::{not_modified, validate_with};
+use crate::field::conditional::not_modified;
 use crate::field::range::Ranges;
 use crate::field::validator::same_representation;
 use crate::time::Timestamp;
@@ -62,8 +62,7 @@ impl<E: Env> Fetch<'_, E> {
     /// Asks for the requested part, and validates what is stored of it in the same request.
     pub(super) async fn part(self, range: &Ranges, held: Held, mut status: CacheStatus) -> Answer {
         let mut request = self.want.incoming.partial(self.want.app, &self.want.policy.key, range);
-        let conditional =
-            held.to_validate().is_some_and(|stored| validate_with(request.headers_mut(), stored));
+        let conditional = held.make_conditional(request.headers_mut());
         let mut received = match self.send(request).await {
             Ok(received) => received,
             Err(error) => return self.unreachable(held, &error, status).await,

@@ -101,9 +101,9 @@ async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {
         Role::Gateway => HeaderMap::new(),
         Role::Middleware => spin::inside(&uri),
     };
-    let (client, visitor, admission, visit, range) = (None, None, Rc::default(), None, None);
+    let (received, client, visitor, admission, visit, range) = (None, None, None, Rc::default(), None, None);
     let mut incoming =
-        Incoming { method, uri, headers, body, client, visitor, admission, visit, for_next, range };
+        Incoming { method, uri, received, headers, body, client, visitor, admission, visit, for_next, range };
     let route = app.config.route(incoming.authority(), incoming.uri.path());
     incoming.visit = session::of_nobody(app, route, &incoming.uri);
     let (response, status) = match plan(app, &route.policy, &incoming) {

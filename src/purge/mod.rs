@@ -19,7 +19,7 @@ pub use books::Books;
 pub use recent::{Recent, recent};
 pub use sweep::Swept;
 
-use crate::cache::key::ResourceKey;
+use crate::cache::key::{self, ResourceKey};
 use crate::cache::tags::{self, MAX_TAG};
 use serde::{Deserialize, Serialize};
 
@@ -177,7 +177,18 @@ fn pattern(text: &str) -> Result<Target, String> {
             "expected a glob over the whole URL, beginning with http://, https:// or a wildcard, found {text:?}"
         ));
     }
-    plain(text).map(Target::Pattern)
+    plain(text).map(|text| Target::Pattern(as_in_keys(&text)))
+}
+
+/// Returns the beginning of a URL with the host as it is in keys: in lower case, and without the default port of its scheme.
+fn as_in_keys(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    // What may be the beginning of a longer port is none.
+    let is_whole = !path.is_empty() && !authority.contains(['*', '?']);
+    let authority =
+        if is_whole { key::authority(scheme, authority) } else { authority.to_ascii_lowercase().into() };
+    format!("{scheme}://{authority}{path}")
 }
 
 /// Checks that the text could be part of a URL.
@@ -192,7 +203,7 @@ fn plain(text: &str) -> Result<String, String> {
 
 fn prefix(text: &str) -> Result<Target, String> {
     if text.starts_with('/') || text.starts_with("http://") || text.starts_with("https://") {
-        plain(text).map(Target::Prefix)
+        plain(text).map(|text| Target::Prefix(as_in_keys(&text)))
     } else {
         Err(absolute_expected(text))
     }
@@ -201,6 +212,28 @@ fn prefix(text: &str) -> Result<Target, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_are_spelled_as_in_keys() {
+        for (given, kept) in [
+            ("https://Shop.Example/Img/", "https://shop.example/Img/"),
+            ("https://shop.example:443/img/", "https://shop.example/img/"),
+            ("http://shop.example:443/", "http://shop.example:443/"),
+            ("https://Shop.ex", "https://shop.ex"),
+            ("https://shop.example:443", "https://shop.example:443"),
+            ("/Img/", "/Img/"),
+        ] {
+            assert_eq!(prefix(given), Ok(Target::Prefix(kept.to_owned())));
+        }
+        for (given, kept) in [
+            ("https://*.Example:443/A*", "https://*.example:443/A*"),
+            ("http://Shop.example:80/*", "http://shop.example/*"),
+            ("*/Img/*", "*/Img/*"),
+            ("http*://Shop.example/*", "http*://shop.example/*"),
+        ] {
+            assert_eq!(pattern(given), Ok(Target::Pattern(kept.to_owned())));
+        }
+    }
 
     #[test]
     fn every_problem_is_reported_with_its_place() {

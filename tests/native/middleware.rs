@@ -91,6 +91,8 @@ fn what_a_client_claims_stays_out_of_what_others_get() {
         trusting.get_with("https://shop.example/other", &CLAIMS).await;
         assert_eq!(world.origin.last().header("x-forwarded-host"), "evil.example");
         assert_eq!(world.origin.last().header("x-forwarded-for"), "198.51.100.1", "nothing is added to it");
+        assert_eq!(world.origin.last().uri.host(), Some("shop.example"), "as the host reports it");
+        assert!(!trusting.get("https://shop.example/other").await.is_hit(), "the host is part of the key");
     });
 }
 

@@ -16,6 +16,9 @@ const A: &str = "http://h/a";
 /// How often a lease is renewed while nothing is received.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is checked whether a client still reads.
+const LOOKS_EVERY: Duration = Duration::from_millis(500);
+
 const FIELDS: [(&str, &str); 2] = [("cache-control", "max-age=60"), ("cache-tag", "t")];
 
 /// The first response of the origin has these fields and `halves`, the second of them only after the gate is opened;
@@ -184,6 +187,40 @@ fn a_client_that_was_left_behind_gets_all_of_what_turns_out_to_be_too_large() {
             had.extend(leader.into_body().collect(usize::MAX).await.unwrap());
             assert!(had == whole, "in pieces of {size}");
         }
+    });
+}
+
+#[test]
+fn a_client_that_was_left_behind_gets_all_of_what_is_purged_meanwhile() {
+    on_redis(async |world| {
+        let (instance, other) = (world.instance(), world.instance());
+        let open = in_halves(world, &FIELDS, halves());
+        let mut leader = spindrift::pipeline::serve(&instance.app, get(A, &[])).await;
+        let mut had = 0;
+        while had < 300_000 {
+            had += leader.body_mut().chunk().await.unwrap().unwrap().len();
+        }
+        while !instance.env.waits_for(LOOKS_EVERY) {
+            tokio::task::yield_now().await;
+        }
+        world.clock.advance_secs(2);
+        instance.env.expire_deadlines();
+        // The tasks that are ready run before this one goes on: the client is left behind.
+        tokio::task::yield_now().await;
+        other.purge_url(A).await;
+        let origin = async {
+            // The client looks for the next piece, and finds that the fetch has lost its lead.
+            instance.env.wire().take_commands();
+            while instance.env.wire().count("MGET") < 2 {
+                tokio::task::yield_now().await;
+            }
+            open.send(()).unwrap();
+            std::future::pending::<()>().await;
+        };
+        let rest =
+            tokio::select! { rest = leader.into_body().collect(usize::MAX) => rest, () = origin => return };
+        assert_eq!(had + rest.unwrap().len(), 600_000);
+        assert!(!instance.get(A).await.is_hit());
     });
 }
 

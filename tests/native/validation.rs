@@ -42,6 +42,34 @@ fn a_304_makes_it_fresh_again_and_updates_its_fields() {
     });
 }
 
+/// A 304 says that there is a 200 now (RFC 9110 §15.4.5).
+#[test]
+fn no_304_makes_an_error_or_a_redirect_fresh_again() {
+    on_redis(async |world| {
+        let validators = [
+            ("cache-control", "max-age=60"),
+            ("etag", "\"1\""),
+            ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ];
+        for status in [404, 410, 301, 503] {
+            world.tell(&["FLUSHALL"]).await;
+            let instance = world.instance();
+            world.origin.answers(move |_| Ok(reply(status, &validators, "gone")));
+            assert!(instance.get(A).await.is_stored(), "{status}");
+            world.clock.advance_secs(61);
+            world.origin.answers(move |seen| {
+                let asks =
+                    ["if-none-match", "if-modified-since"].iter().any(|name| !seen.header(name).is_empty());
+                Ok(if asks { reply(304, &[], "") } else { reply(200, &validators, "there") })
+            });
+            for (field, value) in [("accept", "*/*"), ("range", "bytes=0-1")] {
+                let got = instance.get_with(A, &[(field, value)]).await;
+                assert!(got.text().starts_with("th") && got.status < 300, "{status} {field}: {got:?}");
+            }
+        }
+    });
+}
+
 #[test]
 fn after_a_304_about_another_representation_the_origin_is_asked_for_all_of_it() {
     on_redis(async |world| {

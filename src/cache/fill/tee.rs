@@ -16,7 +16,8 @@ impl<E: Env> Fill<E> {
         let length = body.length().or(self.declared);
         let env = self.store.env.clone();
         let left = Rc::<Left>::default();
-        let tee = Tee { body, fill: Some(self), left: Rc::downgrade(&left), behind: false };
+        let (left_here, goes_on) = (Rc::downgrade(&left), Rc::new(()));
+        let tee = Tee { body, fill: Some(self), left: left_here, behind: false, goes_on };
         let state = Paced::new(env, tee, left, length);
         Body::from_pieces(
             length,
@@ -54,12 +55,15 @@ pub(super) struct Tee<E: Env> {
     left: Weak<Left>,
     /// Whether it is read for the store alone.
     behind: bool,
+    /// Dropped when the body is read no more.
+    goes_on: Rc<()>,
 }
 
 impl<E: Env> Tee<E> {
     /// Returns a reader for others; `None` before there is anything to read, and after storing has ended.
     pub(super) fn followed(&self) -> Option<Following<E>> {
-        self.fill.as_ref().and_then(Fill::followed)
+        let following = self.fill.as_ref()?.followed()?;
+        Some(Following { fetch: Rc::downgrade(&self.goes_on), ..following })
     }
 
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
@@ -125,7 +129,8 @@ impl<E: Env> Drop for Tee<E> {
         let Some(fill) = self.fill.take() else { return };
         let env = fill.store.env.clone();
         let (body, left) = (std::mem::take(&mut self.body), std::mem::take(&mut self.left));
-        let mut rest = Self { body, fill: Some(fill), left, behind: true };
+        let goes_on = Rc::clone(&self.goes_on);
+        let mut rest = Self { body, fill: Some(fill), left, behind: true, goes_on };
         env.spawn(async move {
             while rest.fill.is_some() {
                 if rest.next().await.is_none() {

@@ -38,6 +38,7 @@ fn unkeyed_override_fields_reflected_by_the_origin_poison_nobody() {
             "x-url-scheme",
             "front-end-https",
             "forwarded",
+            "surrogate-capability",
         ] {
             world.tell(&["FLUSHALL"]).await;
             let poison = instance.get_with(A, &[(field, "evil")]).await;
@@ -45,6 +46,37 @@ fn unkeyed_override_fields_reflected_by_the_origin_poison_nobody() {
             let clean = instance.get(A).await;
             assert!(clean.is_hit() && !clean.text().contains("evil"), "{field}");
         }
+    });
+}
+
+/// Attack 1: What a proxy in front says about scheme and host makes redirects and links, so it is part of the key.
+#[test]
+fn unkeyed_claims_of_a_trusted_proxy_are_keyed_and_told_as_they_are_in_the_key() {
+    on_redis(async |world| {
+        let instance = world.instance_with("[origin]\ntrust_forwarded = true");
+        reflect(world);
+        let of = [
+            &[("x-forwarded-proto", "http")][..],
+            &[("x-forwarded-proto", "https")],
+            &[("x-forwarded-host", "A.example:80")],
+            &[("x-forwarded-host", "b.example"), ("x-forwarded-port", "8080")],
+            &[("forwarded", "for=192.0.2.1;host=c.example;proto=https")],
+            &[("x-forwarded-host", "d.example"), ("forwarded", "host=evil.example")],
+        ];
+        let hosts = ["h", "h", "a.example", "b.example:8080", "c.example", "d.example"];
+        for (claims, host) in of.into_iter().zip(hosts) {
+            assert!(instance.get_with(A, claims).await.is_stored(), "{claims:?}");
+            let asked = world.origin.last();
+            assert_eq!(asked.header("x-forwarded-host"), host);
+            assert!(asked.header("forwarded").contains(&format!("host=\"{host}\";proto=")), "{asked:?}");
+            assert!(
+                !asked.header("forwarded").contains("evil") && asked.header("x-forwarded-port").is_empty()
+            );
+            assert!(instance.get_with(A, claims).await.is_hit(), "{claims:?}");
+        }
+        assert!(instance.get("http://b.example:8080/a").await.is_hit());
+        instance.purge_url("https://c.example/a").await;
+        assert!(!instance.get_with(A, of[4]).await.is_hit());
     });
 }
 
