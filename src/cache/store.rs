@@ -23,12 +23,14 @@
 use super::entry::{Content, Entry};
 use super::key::ResourceKey;
 use super::lease::FillLease;
+use super::partial::Record;
 use super::selecting::{is_unbounded, variant};
 use crate::env::Env;
 use crate::nonce::Nonces;
 use crate::purge::Books;
 use crate::redis::{Arg, Client, Key, Keys, RedisError, Script, exactly};
 use crate::time::{Timestamp, Ttl, millis};
+use bytes::Bytes;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -148,7 +150,8 @@ impl<E: Env> Store<E> {
         self.store(lease, spec, entry, now).await
     }
 
-    /// Drops a resource with all its variants, and the right of all fetches under way to store.
+    /// Drops a resource with all its variants, and the right of all fetches under way to store. Pieces of its bodies stay for
+    /// a minute, for those who are reading them.
     ///
     /// # Errors
     /// [`RedisError`]: then it may or may not be gone.
@@ -156,7 +159,14 @@ impl<E: Env> Store<E> {
         let id = resource.id();
         let keys = [&self.keys.generation(id), &self.keys.resource(id)];
         let arguments = vec![Arg::from(self.keys.variant(id, ""))];
-        self.redis.run(&FORGET, &keys, arguments).await.map(|_| ())
+        for head in self.redis.run(&FORGET, &keys, arguments).await? {
+            let Some(Ok(record)) = head.bytes()?.map(|head| Record::decode_head(&Bytes::from(head))) else {
+                continue;
+            };
+            // It is gone already. Pieces that live on for longer take room, and are read by nobody.
+            _ = self.let_go(id, &record).await;
+        }
+        Ok(())
     }
 
     /// Drops the record with this body, of which a piece was lost. Other records of the resource stay, including those that

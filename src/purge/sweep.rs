@@ -169,6 +169,12 @@ impl<E: Env> Store<E> {
             return Ok(false);
         }
         let gone = exactly::<1>(self.redis.run(&DROP, &[&key], vec![Arg::from(beginning.to_vec())]).await?)?;
+        self.let_go(id, &record).await?;
+        Ok(gone[0].int()? == 1)
+    }
+
+    /// Shortens the life of the pieces of a record that was dropped, of the resource `id`.
+    pub(crate) async fn let_go(&self, id: &str, record: &Record) -> Result<(), RedisError> {
         for (body, chunks) in record.bodies() {
             let pieces: Vec<Key> = (0..chunks).map(|number| self.keys.chunk(id, body, number)).collect();
             for some in pieces.chunks(PIECES) {
@@ -176,7 +182,7 @@ impl<E: Env> Store<E> {
                 self.redis.run(&LET_GO, &keys, vec![Arg::from(millis(READERS))]).await?;
             }
         }
-        Ok(gone[0].int()? == 1)
+        Ok(())
     }
 }
 
