@@ -7,7 +7,7 @@
 //! ```
 //! Pub/sub delivers at most once, and to every subscriber. What must not be lost is done before it is
 //! announced: a purge by HTTP acts at once and is announced afterwards. `id` marks what was done already, so
-//! that several subscribers, and the sender itself, do it once between them.
+//! so that sender and subscribers together do it once.
 //!
 //! A host gives a subscriber the messages of one connection one after the other. So that no purge waits for a warm-up or
 //! for a slow webhook, long work is handed over to the [work channel](work_channel), on which subscribers listen over a

@@ -92,7 +92,7 @@ fn finished(mut response: Response<Body>, is_head: bool) -> Response<Body> {
     response
 }
 
-/// Dispatches by path and method. To strangers it does not reveal which paths and methods exist, unless they are public.
+/// Dispatches by path and method. Without a token it does not reveal which paths and methods exist, unless they are public.
 async fn routed<E: Env>(mut call: Call<'_, E>, segments: &[&str], rule: &cors::Rule) -> Outcome {
     if call.incoming.uri.path() == "/_spindrift" {
         return Ok(to_dashboard());

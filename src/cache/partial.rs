@@ -170,7 +170,7 @@ impl Partial {
         self
     }
 
-    /// Drops the runs that others cover, and those beyond the limits.
+    /// Drops the runs that are covered by others, and those beyond the limits.
     fn within(mut self, limit: u64) -> Self {
         let mut at = 0;
         while at < self.runs.len() {

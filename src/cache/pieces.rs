@@ -133,7 +133,7 @@ impl<E: Env> Following<E> {
                 there => return there.transpose(),
             }
             match self.store.look_at(&self.resource, &self.flight, &self.token).await {
-                // A later piece exists, so this one was evicted: waiting for it would last until the fetch ends.
+                // A later piece exists, so this one was evicted: waiting would take until the fetch ends.
                 Ok(Outcome::Streaming(_)) if pause == LONGEST_PAUSE && self.is_past(number).await => {
                     return Some(self.there(number).await);
                 }

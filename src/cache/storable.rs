@@ -80,7 +80,7 @@ pub fn judge(
     })
 }
 
-/// Encoded content is of no use without `Content-Encoding`: where `no-cache` or `private` names that field, it is
+/// Encoded content is unusable without `Content-Encoding`: where `no-cache` or `private` names that field, it is
 /// taken to mean the whole response, as many caches do whatever is named (RFC 9111 §5.2.2.4, §5.2.2.7).
 fn without_coding_nothing(directives: &mut ResponseDirectives) {
     for scope in [&mut directives.no_cache, &mut directives.private] {

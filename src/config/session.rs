@@ -115,7 +115,7 @@ impl Default for SessionConfig {
     }
 }
 
-/// Returns the default of `touch`. A lower bound could be all of a short `idle`, and then no use would prolong a session.
+/// Returns the default of `touch`. A fixed minimum could exceed a short `idle`, and then no use would extend a session.
 fn touch_of(idle: Duration) -> Duration {
     idle / 10
 }

@@ -48,7 +48,7 @@ impl<E: Env> Channel<E> {
         Ok(id)
     }
 
-    /// Passes the URLs that a warm-up has left on as a message of their own.
+    /// Sends the remaining URLs of a warm-up as a new message.
     pub(super) async fn pass_on(&self, rest: &Warm) -> Result<(), RedisError> {
         self.publish("warm", Some(nonce::random(&self.env)), rest).await
     }

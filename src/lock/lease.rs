@@ -18,7 +18,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Returns the lease for a holder to whom the answer `took` this long; `valid_for` is still what Redis granted. `None` if
+    /// Returns the lease for a holder that waited `took` for the answer; `valid_for` is still what Redis granted. `None` if
     /// nothing of it is left.
     pub(super) fn after(self, took: Duration) -> Option<Self> {
         let drift = self.valid_for / 100 + Duration::from_millis(2);

@@ -35,7 +35,7 @@ pub(super) fn out_of<E: Env>(want: &Want<'_, E>, answer: Answer) -> Answer {
     Answer { response, status: status.made_of(StatusCode::OK) }
 }
 
-/// Returns whether the request is for a range, and the whole came without being stored for anybody.
+/// Returns whether the request is for a range, and the whole response arrived but was not stored.
 pub(super) fn is_wasted<E: Env>(want: &Want<'_, E>, answer: &Answer) -> bool {
     !is_for_others(answer) && matches!(selected(want, answer), Selected::One(_) | Selected::Unsatisfiable)
 }

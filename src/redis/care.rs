@@ -1,4 +1,4 @@
-//! How a command is sent, and who counts it.
+//! Whether a command may be sent again, and whether it is counted.
 
 use crate::metrics::Metrics;
 use std::cell::OnceCell;

@@ -197,7 +197,7 @@ impl RedisError {
     }
 
     /// Converts the error of a script sent as text, or of a later try of a command in a cluster, after it had been sent on a
-    /// connection that broke: it says nothing about the first time either.
+    /// connection that broke: the outcome of the first attempt stays unknown.
     pub(super) fn after_sent(self, why: &str) -> Self {
         if let Self::NoScript(_) = self {
             return Self::NoScript(Some(why.to_owned()));

@@ -2,7 +2,7 @@
 //!
 //! Spin's outbound Redis has no deadlines and never reconnects. [`Client`] adds both: every call races a
 //! deadline, a broken connection is reopened with exponential backoff and jitter, and while the server is
-//! known to be down, calls fail at once. Nor does Spin know clusters: the client finds the owner of each key.
+//! known to be down, calls fail at once. Spin does not support clusters either: the client finds the owner of each key.
 
 mod asking;
 mod care;

@@ -30,7 +30,7 @@ pub struct Published {
     pub repeated: bool,
 }
 
-/// Why nothing was published, or perhaps nothing.
+/// Why publishing failed; something may have been published all the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// There are no events, or too many at once.

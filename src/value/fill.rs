@@ -278,7 +278,7 @@ impl<E: Env> Values<E> {
         let ttl = self.check(value, ttl)?;
         let (record, expires_at) = self.record(value, ttl, &lease.mark);
         let write = self.write(&lease.key, Only::Lease(&lease.lease), record, ttl);
-        // Begun anew, so that the ledger outlives the value.
+        // Its time to live begins again, so that the ledger outlives the value.
         let ledger = self.books.numbered(self.ledger_of(&lease.key));
         let (written, opened) = join(write, ledger.begin()).await;
         let (done, replaced) = written?;

@@ -1,7 +1,7 @@
 -- Enqueues jobs, all or none. Running it again with the same ids changes nothing.
 -- ARGV: 2 prefix of the keys of idempotency keys, then for each job: id, data, priority, delay (ms), maximum attempts,
 --       idempotency key or '', fingerprint of the request
--- Reply: 1 to wake somebody; then for each job: 1 new, 0 enqueued earlier, -1 the key was used for a different job
+-- Reply: 1 if a worker should be woken; then for each job: 1 new, 0 enqueued earlier, -1 the key was used for a different job
 --        (then nothing is enqueued); its id
 local function earlier(at)
   local id, key, print = ARGV[at], ARGV[at + 5], ARGV[at + 6]

@@ -19,7 +19,7 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local id, made = '*', {}
--- A stream that starts anew continues with greater ids, even if the clock was set back.
+-- A stream that is created again continues with greater ids, even if the clock was set back.
 if not last and previous ~= '' then
   id = string.format('%.0f-0', math.max(now, string.match(previous, '^%d+') + 1))
 end

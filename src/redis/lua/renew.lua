@@ -1,4 +1,4 @@
--- A sign of life from whoever leads a fetch.
+-- Renews the lead of a fetch.
 -- KEYS: lead, generation
 -- ARGV: token, how long a lead lasts (ms), how long its generation lasts (ms), 1 if the fetch made progress, the fields
 --       and entry to publish for a body under way, or ''
