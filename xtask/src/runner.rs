@@ -32,85 +32,95 @@ impl Kind {
     }
 }
 
-/// A host's program.
-#[derive(Debug, Clone)]
-pub(crate) enum Runner {
-    /// The embedded host's program; empty until it is built.
-    Embedded(PathBuf),
-    /// Spin's program and version.
-    Spin(PathBuf, String),
+/// The host to use. It is not built yet, so that problems are reported before minutes are spent on building.
+#[derive(Debug)]
+pub(crate) enum Choice {
+    /// The embedded host.
+    Embedded,
+    /// Spin, which is installed.
+    Spin(Runner),
 }
 
-impl Runner {
+impl Choice {
     /// Returns the host asked for, or Spin if it is installed and new enough, or the embedded one.
-    pub(crate) fn choose(asked: Option<Kind>) -> Result<Self> {
+    pub(crate) fn make(asked: Option<Kind>) -> Result<Self> {
         if asked == Some(Kind::Embedded) {
-            return Ok(Self::Embedded(PathBuf::new()));
+            return Ok(Self::Embedded);
         }
         match (spin(), asked) {
-            (Ok(Some(spin)), _) => Ok(spin),
-            (Ok(None), None) => Ok(Self::Embedded(PathBuf::new())),
+            (Ok(Some(spin)), _) => Ok(Self::Spin(spin)),
+            (Ok(None), None) => Ok(Self::Embedded),
             (Ok(None), Some(_)) => fail("--host spin: expected `spin` on PATH (or in SPIN_BIN), found none"),
             (Err(why), None) => {
                 say("host", format_args!("{why}; using the embedded host"));
-                Ok(Self::Embedded(PathBuf::new()))
+                Ok(Self::Embedded)
             }
             (Err(why), Some(_)) => Err(why),
         }
     }
 
-    /// Builds it if it is the embedded one.
-    pub(crate) fn built(self, workspace: &Workspace) -> Result<Self> {
+    /// Returns the hosts to measure or test: the one asked for; otherwise the embedded one, and the Spin named by
+    /// `SPIN_BIN`.
+    pub(crate) fn to_test(asked: Option<Kind>) -> Result<Vec<Self>> {
+        if asked.is_some() {
+            return Ok(vec![Self::make(asked)?]);
+        }
+        let mut all = vec![Self::Embedded];
+        if std::env::var_os("SPIN_BIN").is_some_and(|name| !name.is_empty()) {
+            all.extend(spin()?.map(Self::Spin));
+        }
+        Ok(all)
+    }
+
+    /// Returns its program, built if it is the embedded host.
+    pub(crate) fn build(self, workspace: &Workspace) -> Result<Runner> {
         match self {
-            Self::Embedded(_) => build::embedded_host(workspace).map(Self::Embedded),
-            Self::Spin(program, version) => {
-                say("host", format_args!("spin {version} at {}", program.display()));
-                Ok(Self::Spin(program, version))
+            Self::Embedded => {
+                let program = build::embedded_host(workspace)?;
+                Ok(Runner { program, name: "the embedded host".to_owned() })
+            }
+            Self::Spin(spin) => {
+                say("host", format_args!("{} at {}", spin.name, spin.program.display()));
+                Ok(spin)
             }
         }
     }
+}
 
+/// Returns the programs of all these hosts.
+pub(crate) fn build_all(choices: Vec<Choice>, workspace: &Workspace) -> Result<Vec<Runner>> {
+    choices.into_iter().map(|choice| choice.build(workspace)).collect()
+}
+
+/// A host's program, which can be run.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    program: PathBuf,
+    name: String,
+}
+
+impl Runner {
     /// Returns its name, for people.
-    pub(crate) fn name(&self) -> String {
-        match self {
-            Self::Embedded(_) => "the embedded host".to_owned(),
-            Self::Spin(_, version) => format!("spin {version}"),
-        }
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Makes the command `up -f <manifest>`, the same for both.
+    /// Makes the command `up -f <manifest>`, the same for both hosts.
     pub(crate) fn up(&self, manifest: &Path) -> Command {
-        let (Self::Embedded(program) | Self::Spin(program, _)) = self;
-        let mut command = process::command(program);
+        let mut command = process::command(&self.program);
         command.arg("up").arg("-f").arg(manifest);
         command
     }
 }
 
-/// Returns the hosts to measure or test: the one asked for; otherwise the embedded one, and the Spin named by
-/// `SPIN_BIN`. They are not built yet, so that problems are reported before minutes are spent on building.
-pub(crate) fn to_test(asked: Option<Kind>) -> Result<Vec<Runner>> {
-    if asked.is_some() {
-        return Ok(vec![Runner::choose(asked)?]);
-    }
-    let mut runners = vec![Runner::choose(Some(Kind::Embedded))?];
-    if std::env::var_os("SPIN_BIN").is_some_and(|name| !name.is_empty()) {
-        runners.extend(spin()?);
-    }
-    Ok(runners)
-}
-
-/// Builds the embedded ones.
-pub(crate) fn all_built(runners: Vec<Runner>, workspace: &Workspace) -> Result<Vec<Runner>> {
-    runners.into_iter().map(|runner| runner.built(workspace)).collect()
-}
-
 /// Returns the installed Spin; a failure says why the one that is installed cannot be used.
-pub(crate) fn spin() -> Result<Option<Runner>> {
+fn spin() -> Result<Option<Runner>> {
     let Some(program) = named("SPIN_BIN").or_else(|| which("spin")) else { return Ok(None) };
     let said = process::text(process::command(&program).arg("--version"), "spin --version")?;
     match version(&said) {
-        Some((numbers, text)) if numbers >= NEEDED => Ok(Some(Runner::Spin(program, text.to_owned()))),
+        Some((numbers, text)) if numbers >= NEEDED => {
+            Ok(Some(Runner { program, name: format!("spin {text}") }))
+        }
         Some((_, text)) => {
             let (major, minor) = NEEDED;
             fail(format!("expected spin {major}.{minor} or newer at {}, found {text}", program.display()))

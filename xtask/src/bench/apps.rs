@@ -43,7 +43,7 @@ impl Apps {
         let get = App::start(workspace, runner, "benches/get/spin.toml", &variables, LOG)?;
         let gateway = App::start(workspace, runner, "spin.toml", &variables, LOG)?;
         let middleware = App::start(workspace, runner, "benches/middleware/spin.toml", &variables, LOG)?;
-        Ok(Self { host: runner.name(), empty, get, gateway, middleware })
+        Ok(Self { host: runner.name().to_owned(), empty, get, gateway, middleware })
     }
 
     /// Measures one cell.

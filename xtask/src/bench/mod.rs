@@ -19,7 +19,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use crate::console::{self, say};
 use crate::failure::{Context, Result, fail};
 use crate::redis::{self, Server};
-use crate::runner::{self, Kind, Runner};
+use crate::runner::{self, Choice, Kind, Runner};
 use crate::workspace::Workspace;
 use crate::{build, wasm_target};
 use apps::Apps;
@@ -62,11 +62,11 @@ fn seconds(text: &str) -> Result<f64> {
 pub(crate) fn run(parser: Parser) -> Result<()> {
     let options = Options::parse(parser)?;
     let workspace = Workspace::find()?;
-    let runners = runner::to_test(options.host)?;
+    let hosts = Choice::to_test(options.host)?;
     wasm_target::ensure(&workspace)?;
     build::components(&workspace)?;
     build::build_wasm(&workspace, &PACKAGES)?;
-    let runners = runner::all_built(runners, &workspace)?;
+    let runners = runner::build_all(hosts, &workspace)?;
     let Some(program) = redis::program(&workspace)? else {
         return fail(format!("the benchmark needs a Redis of its own: {}", redis::how_to_get_one()));
     };

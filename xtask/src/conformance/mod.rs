@@ -20,7 +20,7 @@ use crate::console::{self, say};
 use crate::failure::{Context, Failure, Result, fail};
 use crate::process;
 use crate::redis::{self, Server};
-use crate::runner::{self, Kind as HostKind, Runner};
+use crate::runner::{self, Choice, Kind as HostKind, Runner};
 use crate::serving::App;
 use crate::variables::Variables;
 use crate::workspace::Workspace;
@@ -66,10 +66,10 @@ pub(crate) fn run(parser: Parser) -> Result<()> {
     let options = Options::parse(parser)?;
     let workspace = Workspace::find()?;
     let suite = options.suite.map_or_else(|| Suite::installed(&workspace), Suite::at)?;
-    let runners = runner::to_test(options.host)?;
+    let hosts = Choice::to_test(options.host)?;
     wasm_target::ensure(&workspace)?;
     build::components(&workspace)?;
-    let runners = runner::all_built(runners, &workspace)?;
+    let runners = runner::build_all(hosts, &workspace)?;
     let Some(program) = redis::program(&workspace)? else {
         return fail(format!("the suite needs a Redis of its own: {}", redis::how_to_get_one()));
     };
@@ -86,7 +86,7 @@ pub(crate) fn step(workspace: &Workspace, redis: &Path) -> Result<()> {
         return Ok(());
     }
     let suite = Suite::installed(workspace)?;
-    all(workspace, &suite, &runner::all_built(runner::to_test(None)?, workspace)?, redis)
+    all(workspace, &suite, &runner::build_all(Choice::to_test(None)?, workspace)?, redis)
 }
 
 fn all(workspace: &Workspace, suite: &Suite, runners: &[Runner], redis: &Path) -> Result<()> {
