@@ -99,8 +99,8 @@ impl Up {
 
 /// Reads a host and port; of several addresses 127.0.0.1 is taken, else the first.
 fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let all: Vec<SocketAddr> =
-        text.to_socket_addrs().map_err(|e| format!("expected host:port: {e}"))?.collect();
+    let wrong = |e| format!("expected host:port like 127.0.0.1:3000, or [::1]:3000 for IPv6: {e}");
+    let all: Vec<SocketAddr> = text.to_socket_addrs().map_err(wrong)?.collect();
     let local = all.iter().find(|it| it.ip() == std::net::Ipv4Addr::LOCALHOST);
     local.or(all.first()).copied().ok_or_else(|| "expected an address, found none".to_owned())
 }
@@ -147,7 +147,9 @@ mod tests {
 
     #[test]
     fn mistakes_are_said() {
-        assert!(up(&["--listen", "nonsense"]).unwrap_err().contains("host:port"));
+        for address in ["nonsense", "::1", "[::1]", "::"] {
+            assert!(up(&["--listen", address]).unwrap_err().contains("[::1]:3000 for IPv6"), "{address}");
+        }
         assert!(up(&["--variable", "nonsense"]).unwrap_err().contains("<name>=<value>"));
         assert!(up(&["--no-such-flag"]).is_err());
     }

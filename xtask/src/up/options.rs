@@ -43,7 +43,9 @@ fn address(text: &str) -> Result<SocketAddr> {
     let all: Vec<SocketAddr> = text.to_socket_addrs().map(Iterator::collect).unwrap_or_default();
     match all.iter().find(|address| address.is_ipv4()).or(all.first()) {
         Some(address) => Ok(*address),
-        None => fail(format!("--listen: expected host:port like 127.0.0.1:3000, found `{text}`")),
+        None => fail(format!(
+            "--listen: expected host:port like 127.0.0.1:3000, or [::1]:3000 for IPv6, found `{text}`"
+        )),
     }
 }
 
@@ -79,7 +81,9 @@ mod tests {
     #[test]
     fn says_what_it_does_not_understand() {
         let text = |arguments: &[&str]| parse(arguments).err().unwrap().to_string();
-        assert!(text(&["--listen", "3000"]).contains("host:port"));
+        for address in ["3000", "::1", "[::1]"] {
+            assert!(text(&["--listen", address]).contains("[::1]:3000 for IPv6"), "{address}");
+        }
         assert!(text(&["--host", "nginx"]).contains("embedded"));
         assert!(text(&["--no-such"]).contains("--no-such"));
     }
