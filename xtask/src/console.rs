@@ -2,7 +2,9 @@
 //! output. Whoever reads either may leave early, as `head` does, and as `tee` does on Ctrl-C: that is no failure.
 
 use std::fmt::Display;
+use std::fs;
 use std::io::{Write, stderr, stdout};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Prints a line about the step `what`.
@@ -18,6 +20,13 @@ pub(crate) fn error_line(text: impl Display) {
 /// Prints a line to standard output.
 pub(crate) fn line(text: impl Display) {
     let _ = writeln!(stdout(), "{text}");
+}
+
+/// Returns the last lines of a log, at most `count`, to follow a message.
+pub(crate) fn last_lines(log: &Path, count: usize) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 /// A step long enough to be announced.

@@ -7,6 +7,7 @@ mod check;
 mod conformance;
 mod console;
 mod failure;
+mod net;
 mod process;
 mod redis;
 mod runner;

@@ -1,14 +1,15 @@
 //! Starting a host on a free port, and waiting until it is ready.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::console::last_lines;
 use crate::failure::{Context, Result, fail};
+use crate::net::on_free_port;
 use crate::process::{self, Group};
-use crate::redis::free_port;
 use crate::runner::Runner;
 use crate::variables::Variables;
 use crate::workspace::Workspace;
@@ -32,14 +33,15 @@ impl App {
         variables: &Variables,
         (log, arguments): (&str, &[&str]),
     ) -> Result<Self> {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        let mut command = runner.up(&workspace.path(manifest));
-        command.current_dir(workspace.path("")).args(["--listen", &address.to_string()]).args(arguments);
-        variables.export(&mut command);
-        let group = spawn_ready(&mut command, address, &workspace.target(log));
-        group
-            .map(|group| Self { address, _group: group })
-            .or_else(|failure| fail(format!("{manifest}: {failure}")))
+        let app = on_free_port(|port| {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let mut command = runner.up(&workspace.path(manifest));
+            command.current_dir(workspace.path("")).args(["--listen", &address.to_string()]).args(arguments);
+            variables.export(&mut command);
+            let group = spawn_ready(&mut command, address, &workspace.target(log))?;
+            Ok(Self { address, _group: group })
+        });
+        app.or_else(|failure| fail(format!("{manifest}: {failure}")))
     }
 
     /// Returns where it listens.
@@ -55,14 +57,8 @@ pub(crate) fn spawn_ready(command: &mut Command, address: SocketAddr, log: &Path
     command.stdout(file.try_clone().cannot("write a log")?).stderr(file);
     let mut group = Group::spawn(command)?;
     let ready = wait_until_ready(address, || group.how_it_ended());
-    ready.or_else(|failure| fail(format!("{failure}\n{}", last_lines(log))))?;
+    ready.or_else(|failure| fail(format!("{failure}\n{}", last_lines(log, 10))))?;
     Ok(group)
-}
-
-fn last_lines(file: &Path) -> String {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(10)..].join("\n")
 }
 
 /// Waits until it listens; fails when it ends before, which `ended` tells.

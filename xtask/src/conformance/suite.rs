@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::console::Step;
 use crate::failure::{Context, Result, fail};
+use crate::net::on_free_port;
 use crate::process::{self, Group};
-use crate::redis::free_port;
 use crate::serving;
 use crate::workspace::{Workspace, which};
 
@@ -83,15 +83,18 @@ impl Suite {
 
     /// Starts the suite's origin on a free port.
     pub(super) fn origin(&self, workspace: &Workspace, log: &Path) -> Result<Origin> {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-        let mut command = process::command(node()?);
-        command.arg(workspace.path("tests/conformance/origin.mjs"));
-        command.arg(self.directory.join(self.edition.server()));
-        // npm would set these from the package's own configuration.
-        command.env("npm_config_protocol", "http").env("npm_config_port", address.port().to_string());
-        command.env("npm_config_pidfile", log.with_extension("pid"));
-        let group = serving::spawn_ready(&mut command, address, log)?;
-        Ok(Origin { address, _group: group })
+        let node = node()?;
+        on_free_port(|port| {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let mut command = process::command(&node);
+            command.arg(workspace.path("tests/conformance/origin.mjs"));
+            command.arg(self.directory.join(self.edition.server()));
+            // npm would set these from the package's own configuration.
+            command.env("npm_config_protocol", "http").env("npm_config_port", port.to_string());
+            command.env("npm_config_pidfile", log.with_extension("pid"));
+            let group = serving::spawn_ready(&mut command, address, log)?;
+            Ok(Origin { address, _group: group })
+        })
     }
 
     /// Makes the command that runs all tests against the cache at `address`.

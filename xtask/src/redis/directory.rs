@@ -1,10 +1,11 @@
 //! The temporary directory of a private Redis. A command that was killed leaves it behind; the next one removes it.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
+use std::hash::BuildHasher;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::free_port;
 use crate::failure::{Context, Result};
 
 /// The prefix of its name.
@@ -24,7 +25,9 @@ impl Directory {
     pub(super) fn create() -> Result<Self> {
         let all = std::env::temp_dir();
         remove_orphans(&all);
-        let path = all.join(format!("{PREFIX}{}-{}", std::process::id(), free_port()?));
+        // The standard library seeds its hash maps at random.
+        let random = RandomState::new().hash_one(0);
+        let path = all.join(format!("{PREFIX}{}-{random:016x}", std::process::id()));
         fs::create_dir(&path).cannot(format_args!("create {}", path.display()))?;
         let lock = lock(&path).ok();
         Ok(Self { path, _lock: lock })
@@ -32,14 +35,6 @@ impl Directory {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Returns the end of the server's log, to follow a message.
-    pub(super) fn log_end(&self) -> String {
-        let log = fs::read_to_string(self.path.join("redis.log")).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        let last = lines[lines.len().saturating_sub(5)..].join("\n  ");
-        if last.is_empty() { last } else { format!("; its last log lines:\n  {last}") }
     }
 }
 
@@ -68,11 +63,19 @@ fn remove_orphans(all: &Path) {
 }
 
 fn is_orphan(directory: &Path) -> bool {
-    File::open(directory.join(LOCK)).is_ok_and(|file| file.try_lock().is_ok())
+    let lock = directory.join(LOCK);
+    // Anybody may put a directory of this name there, and opening a FIFO waits for whoever writes to it.
+    fs::symlink_metadata(&lock).is_ok_and(|it| it.is_file())
+        && File::open(lock).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -83,8 +86,9 @@ mod tests {
             fs::create_dir(directory).unwrap();
             fs::write(directory.join("redis.log"), "").unwrap();
         }
-        // A lock ends with its process, or with its file as here.
-        drop(lock(&orphan).unwrap());
+        // A lock ends with its process. To close its file would not be enough here: a process that another test is just
+        // starting may have a copy of it.
+        lock(&orphan).unwrap().unlock().unwrap();
         let first = Directory::create().unwrap();
         let second = Directory::create().unwrap();
         let exist = [&orphan, &unknown, &first.path, &second.path].map(|path| path.exists());
@@ -93,5 +97,18 @@ mod tests {
         let path = first.path.clone();
         drop(first);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_lock_that_is_no_file_is_not_opened() {
+        let directory = std::env::temp_dir().join(format!("spindrift-fifo-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        assert!(Command::new("mkfifo").arg(directory.join(LOCK)).status().unwrap().success());
+        let (sender, answer) = channel();
+        let asked = directory.clone();
+        thread::spawn(move || sender.send(is_orphan(&asked)));
+        let answer = answer.recv_timeout(Duration::from_secs(60));
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(answer, Ok(false), "it must not wait for somebody to write");
     }
 }

@@ -14,7 +14,7 @@ use crate::process;
 use crate::workspace::{Workspace, named, which};
 
 use ping::{Answer, ping};
-pub(crate) use server::{Server, free_port};
+pub(crate) use server::Server;
 pub(crate) use url::RedisUrl;
 
 /// The variable with the server to start, a path or a name on PATH.
@@ -47,25 +47,6 @@ impl Redis {
 
 /// Returns the first of these that is available, and says if it is too old.
 pub(crate) fn provide(workspace: &Workspace, given: Option<RedisUrl>) -> Result<Redis> {
-    let redis = find(workspace, given)?;
-    if let Some(url) = redis.url()
-        && let Some(version) = ping::version(&url).filter(|version| is_old(version))
-    {
-        let host = url.host();
-        say(
-            "redis",
-            format_args!("{host} is version {version}; before 7.0 some of what Spindrift does fails"),
-        );
-    }
-    Ok(redis)
-}
-
-/// Returns whether a version is older than 7.0, as the packages of Debian 11 and Ubuntu 22.04 are.
-fn is_old(version: &str) -> bool {
-    version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major < 7)
-}
-
-fn find(workspace: &Workspace, given: Option<RedisUrl>) -> Result<Redis> {
     if let Some(url) = given {
         say_about_given(&url);
         return Ok(Redis::Given(url));
@@ -74,6 +55,7 @@ fn find(workspace: &Workspace, given: Option<RedisUrl>) -> Result<Redis> {
     match ping(&local) {
         Answer::Pong => {
             say("redis", format_args!("using the Redis that answers on {}", local.host()));
+            say_if_old(&local);
             return Ok(Redis::Given(local));
         }
         Answer::Refused(why) => say("redis", format_args!("not using the Redis on {}: {why}", local.host())),
@@ -88,13 +70,34 @@ fn find(workspace: &Workspace, given: Option<RedisUrl>) -> Result<Redis> {
         );
         return Ok(Redis::None);
     };
-    Server::start(&program).map(Redis::Private)
+    let server = Server::start(&program)?;
+    say_if_old(&server.url());
+    Ok(Redis::Private(server))
+}
+
+/// Asks a Redis that answers for its version.
+fn say_if_old(url: &RedisUrl) {
+    if let Some(version) = ping::version(url).filter(|version| is_old(version)) {
+        let host = url.host();
+        say(
+            "redis",
+            format_args!("{host} is version {version}. Spindrift needs 7.0 or newer: parts of it will fail"),
+        );
+    }
+}
+
+/// Returns whether a version is older than 7.0, as the packages of Debian 11 and Ubuntu 22.04 are.
+fn is_old(version: &str) -> bool {
+    version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major < 7)
 }
 
 fn say_about_given(url: &RedisUrl) {
     match ping(url) {
         Answer::Pong if url.is_tls() => say("redis", format_args!("{} accepts connections", url.host())),
-        Answer::Pong => say("redis", format_args!("{} answers", url.host())),
+        Answer::Pong => {
+            say("redis", format_args!("{} answers", url.host()));
+            say_if_old(url);
+        }
         Answer::Refused(why) => say(
             "redis",
             format_args!(
@@ -108,11 +111,6 @@ fn say_about_given(url: &RedisUrl) {
             format_args!("{} does not answer ({why}). Serving from the origin until it does", url.host()),
         ),
     }
-}
-
-/// Installs a package unrelated to Redis, in the same way.
-pub(crate) fn install_package(name: &str) -> Result<()> {
-    install::package(name)
 }
 
 /// Returns a server's program, installed if necessary and permitted; `None` after saying why not.
@@ -149,12 +147,32 @@ pub(crate) fn how_to_get_one() -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
 
     #[test]
     fn versions_before_7_are_old() {
         assert!(is_old("6.0.16") && is_old("5.0"));
         assert!(!is_old("7.0.15") && !is_old("8.1.0") && !is_old("unstable"));
+    }
+
+    #[test]
+    fn a_server_that_refuses_is_not_asked_for_its_version() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = RedisUrl::local(listener.local_addr().unwrap().port());
+        let refusing = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"-NOAUTH Authentication required.\r\n").unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+            listener
+        });
+        provide(&Workspace::find().unwrap(), Some(url)).unwrap();
+        let listener = refusing.join().unwrap();
+        listener.set_nonblocking(true).unwrap();
+        assert!(listener.accept().is_err(), "there is no second connection");
     }
 
     #[test]

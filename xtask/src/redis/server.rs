@@ -1,6 +1,5 @@
 //! A Redis of our own: on a free port of this machine, in a temporary directory, without persistence.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,12 +7,14 @@ use std::time::{Duration, Instant};
 use super::directory::Directory;
 use super::ping::{self, Answer, ping};
 use super::url::RedisUrl;
-use crate::console::say;
-use crate::failure::{Context, Result, fail};
+use crate::console::{last_lines, say};
+use crate::failure::{Result, fail};
+use crate::net::on_free_port;
 use crate::process::{self, Group};
 
-/// How often starting is tried: another process may take the free port before the server does.
-const ATTEMPTS: u32 = 3;
+/// The server's log, in its directory.
+const LOG: &str = "redis.log";
+
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running server, which ends on drop; its directory is removed.
@@ -27,24 +28,13 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `program`.
     pub(crate) fn start(program: &Path) -> Result<Self> {
-        let mut reason = String::new();
-        for _ in 0..ATTEMPTS {
-            match Self::try_start(program) {
-                Ok(server) => {
-                    say("redis", format_args!("private {} on {}", program.display(), server.url().host()));
-                    return Ok(server);
-                }
-                Err(error) => reason = error.to_string(),
-            }
-            process::check_interrupted()?;
-        }
-        fail(format!("{} did not start: {reason}", program.display()))
-    }
-
-    fn try_start(program: &Path) -> Result<Self> {
         let directory = Directory::create()?;
-        let port = free_port()?;
-        let group = launch(program, port, &directory)?;
+        let started = on_free_port(|port| Ok((launch(program, port, &directory)?, port)));
+        let (group, port) = started.or_else(|reason| {
+            process::check_interrupted()?;
+            fail(format!("{} did not start: {reason}", program.display()))
+        })?;
+        say("redis", format_args!("private {} on {}", program.display(), RedisUrl::local(port).host()));
         Ok(Self { group, program: program.to_owned(), port, directory })
     }
 
@@ -78,21 +68,17 @@ fn launch(program: &Path, port: u16, directory: &Directory) -> Result<Group> {
     let mut group = Group::spawn(&mut command(program, port, directory.path()))?;
     if let Err(failure) = wait_for_pong(&group, port) {
         group.end();
-        return fail(format!("{failure}{}", directory.log_end()));
+        let log = last_lines(&directory.path().join(LOG), 5);
+        let shown = if log.is_empty() { log } else { format!("; its last log lines:\n{log}") };
+        return fail(format!("{failure}{shown}"));
     }
     Ok(group)
-}
-
-/// Returns a port that nobody listens on at this moment.
-pub(crate) fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").cannot("find a free port")?;
-    Ok(listener.local_addr().cannot("find a free port")?.port())
 }
 
 fn command(program: &Path, port: u16, directory: &Path) -> Command {
     let mut command = process::command(program);
     command.current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--logfile", "redis.log"]);
+    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--logfile", LOG]);
     command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
     // All our keys have a TTL; the memory of a machine used for a trial is not filled up.
     command.args(["--maxmemory", "512mb", "--maxmemory-policy", "volatile-lru"]);
