@@ -2,6 +2,7 @@
 //! and that all of it ends, however `up` ends.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops where it fails")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -91,17 +92,30 @@ impl Drop for Up {
 fn command(directory: &Path, port: u16) -> Command {
     let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("sh");
-    // A test may have something done first.
+    // `FIRST` is what a test runs in the shell before `up`.
     command.args(["-c", "eval \"$FIRST\"; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_xtask")]).env("FIRST", "");
     command.arg("up").args(["--listen", &format!("127.0.0.1:{port}")]);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env("DIRECTORY", directory).env("PATH", path);
     command.env("CARGO", directory.join("cargo")).env("SPIN_BIN", directory.join("spin"));
+    // A Redis that is named is never installed. Tests that need one name it.
+    command.env("SPINDRIFT_REDIS_SERVER", directory.join("no-redis-server"));
     for name in ["ADMIN_TOKEN", "REDIS_URL", "REDIS_HOST", "ORIGIN_URL", "REDIS_ENABLED"] {
         command.env_remove(format!("SPIN_VARIABLE_{name}"));
     }
     let output = fs::File::create(directory.join("output")).unwrap();
     command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
     command
+}
+
+/// The Redis of this machine.
+fn redis_server() -> OsString {
+    let named = std::env::var_os("SPINDRIFT_REDIS_SERVER").filter(|name| !name.is_empty());
+    let works = |it: &OsString| Command::new(it).arg("--version").stdout(Stdio::null()).status().is_ok();
+    let candidates = named.into_iter().chain(["redis-server", "valkey-server"].map(OsString::from));
+    candidates.into_iter().find(works).expect(
+        "a Redis: expected redis-server or valkey-server on PATH, or SPINDRIFT_REDIS_SERVER; \
+         SPINDRIFT_SKIP_REDIS=1 leaves this test out",
+    )
 }
 
 fn free_port() -> u16 {
@@ -147,6 +161,7 @@ fn components_may_reach_the_redis_that_was_found_or_started() {
     let mut up = Up::start_with("found", |command, _| {
         command.args(["--variable", "orign_url=http://a"]);
         command.env("SPIN_VARIABLE_REDIS_HOST", "redis://elsewhere:1");
+        command.env("SPINDRIFT_REDIS_SERVER", redis_server());
     });
     wait_for(|| up.read("output").contains("Ctrl-C ends everything"), "the banner");
     let environment = up.read("host.env");
@@ -189,7 +204,7 @@ fn with_nohup_it_outlives_the_terminal() {
     });
     wait_for(|| up.read("output").contains("Ctrl-C ends everything"), "the banner");
     up.signal("-HUP");
-    // Only if it still runs, it notices this.
+    // It notices that the host ends only if it still runs itself.
     assert!(Command::new("kill").arg(up.read("host.pid").trim()).status().unwrap().success());
     assert_eq!(up.process.wait().unwrap().code(), Some(1));
     assert!(up.read("output").contains("the host ended by itself"), "{}", up.read("output"));
