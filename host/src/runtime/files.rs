@@ -17,6 +17,9 @@ const OUTSIDE: &str = "expected files inside the directory of the manifest";
 /// The error for paths that lead out of their directory.
 const CLIMBS: &str = "expected a path without `..`";
 
+/// The error for a pattern that begins with `/`.
+const ABSOLUTE: &str = "expected a path relative to the manifest, found an absolute one; only a `source` with a `destination` may be absolute";
+
 /// A temporary directory of this process, removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Workspace {
@@ -51,7 +54,7 @@ impl Workspace {
         if component.files.is_empty() {
             return Ok(None);
         }
-        let copy = Copy::new(id, component, root, self.path.join(id))?;
+        let copy = Copy::new(id, component, root, self.path.join(directory_name(id)))?;
         for mount in &component.files {
             match mount {
                 FilesMount::Pattern(pattern) => copy.pattern(pattern)?,
@@ -60,6 +63,11 @@ impl Workspace {
         }
         Ok(Some(copy.target))
     }
+}
+
+/// Returns a file name for an id: that of a trigger, which may be a part of it, can be any text.
+fn directory_name(id: &str) -> String {
+    id.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
 /// Removes the directories of processes that were killed. On systems that do not show their processes,
@@ -111,6 +119,10 @@ impl<'a> Copy<'a> {
         if pattern.split('/').next_back().is_some_and(|last| matches!(last, "." | "..")) {
             return Err(self.error(pattern, "expected files; write **/* for all files below a directory"));
         }
+        self.check(pattern, pattern)?;
+        if Path::new(pattern).is_absolute() {
+            return Err(self.error(pattern, ABSOLUTE));
+        }
         let path = self.root.join(pattern);
         if path.is_dir() {
             // Spin places the files of such a directory below its own name once more.
@@ -126,6 +138,8 @@ impl<'a> Copy<'a> {
     }
 
     fn placement(&self, source: &str, destination: &str) -> Result<(), Error> {
+        self.check(source, source)?;
+        self.check(source, destination)?;
         let path = self.root.join(source);
         let target = self.target.join(destination.trim_start_matches('/'));
         if path.is_dir() {
@@ -140,7 +154,6 @@ impl<'a> Copy<'a> {
     fn glob(&self, what: &str, pattern: &Path, prefix: &Path, target: &Path) -> Result<(), Error> {
         let pattern = pattern.to_str().ok_or_else(|| self.error(what, "expected UTF-8"))?;
         // The component sees the directory even if nothing goes into it.
-        self.check_target(what, target)?;
         fs::create_dir_all(target)
             .map_err(|e| self.error(what, format!("making {}: {e}", target.display())))?;
         for path in glob::glob(pattern).map_err(|e| self.error(what, e))? {
@@ -155,13 +168,9 @@ impl<'a> Copy<'a> {
     }
 
     fn one(&self, what: &str, source: &Path, target: &Path) -> Result<(), Error> {
-        if climbs(source) {
-            return Err(self.error(what, CLIMBS));
-        }
         if !source.starts_with(&self.root) {
             return Err(self.error(what, OUTSIDE));
         }
-        self.check_target(what, target)?;
         let parent = target.parent().unwrap_or(&self.target);
         fs::create_dir_all(parent)
             .and_then(|()| fs::copy(source, target))
@@ -169,14 +178,11 @@ impl<'a> Copy<'a> {
             .map_err(|e| self.error(what, format!("copying to {}: {e}", target.display())))
     }
 
-    fn check_target(&self, what: &str, target: &Path) -> Result<(), Error> {
-        let outside = climbs(target) || !target.starts_with(&self.target);
-        if outside { Err(self.error(what, CLIMBS)) } else { Ok(()) }
+    /// Checks that a path or pattern does not lead upwards.
+    fn check(&self, what: &str, path: &str) -> Result<(), Error> {
+        let climbs = Path::new(path).components().any(|part| part == std::path::Component::ParentDir);
+        if climbs { Err(self.error(what, CLIMBS)) } else { Ok(()) }
     }
-}
-
-fn climbs(path: &Path) -> bool {
-    path.components().any(|part| part == std::path::Component::ParentDir)
 }
 
 #[cfg(test)]
@@ -221,7 +227,39 @@ mod tests {
     #[test]
     fn a_directory_without_files_is_seen() {
         assert_eq!(mounted(r#"[{ source = "empty", destination = "/x/y" }]"#).unwrap(), ["x/y"]);
-        assert!(mounted(r#"[{ source = "empty", destination = "/../x" }]"#).is_err());
+    }
+
+    #[test]
+    fn what_leads_upwards_or_is_absolute_is_said_even_if_nothing_matches() {
+        for files in [
+            r#"["../*.none"]"#,
+            r#"["dir/../*.none"]"#,
+            r#"[{ source = "../none", destination = "/x" }]"#,
+            r#"[{ source = "empty", destination = "/../x" }]"#,
+        ] {
+            assert!(mounted(files).is_err_and(|problem| problem.contains("without `..`")), "{files}");
+        }
+        for files in [r#"["/none/*"]"#, r#"["/tmp"]"#] {
+            assert!(
+                mounted(files).is_err_and(|problem| problem.contains("relative to the manifest")),
+                "{files}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_id_leads_out_of_the_workspace() {
+        let app = Workspace::new().unwrap();
+        fs::write(app.path.join("a.txt"), "").unwrap();
+        let text = "spin_manifest_version = 2\napplication.name = \"a\"\n[[trigger.http]]\nroute = \"/\"\n\
+                    component = \"c\"\n[component.c]\nsource = \"c.wasm\"\nfiles = [\"a.txt\"]";
+        let manifest = Manifest::parse(text, &app.path.join("spin.toml")).unwrap();
+        let workspace = Workspace::new().unwrap();
+        for id in ["c-for-../../x-1", "c-for-/x-2", "c-for-a/b-3"] {
+            let target = workspace.mount(id, &manifest.components["c"], manifest.root()).unwrap().unwrap();
+            assert_eq!(target.parent(), Some(workspace.path.as_path()), "{id}");
+            assert!(target.join("a.txt").is_file());
+        }
     }
 
     #[test]
