@@ -3,7 +3,7 @@
 use super::address::{Address, chaining_host};
 use super::template::Template;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Range;
 use url::Host;
 
@@ -73,6 +73,9 @@ impl Entry {
                 without_user(text)
             )
         })?;
+        if rest.parse::<Ipv6Addr>().is_ok() {
+            return Err(format!("expected an IPv6 address in brackets, like [::1]:8080, found {rest:?}"));
+        }
         let (host, port) = split_port(rest)?;
         Ok(Self {
             ports: Ports::parse(port, scheme)?,
@@ -317,8 +320,6 @@ mod tests {
             "http://a.*.b",
             "http://u:p@h",
             "x-y://h:1",
-            "http://::1",
-            "http://::1:8080",
             "http://",
             "{{ nope }}",
             "{{ open",
@@ -327,6 +328,13 @@ mod tests {
             assert!(list(&[entry]).is_err(), "{entry}");
         }
         assert!(list(&["http://fine", "rediss://h"]).is_err(), "one wrong entry spoils the list");
+    }
+
+    #[test]
+    fn an_ipv6_address_needs_brackets() {
+        for entry in ["http://::1", "http://::1:8080", "redis://2001:db8::1"] {
+            assert!(list(&[entry]).is_err_and(|problem| problem.contains("in brackets")), "{entry}");
+        }
     }
 
     #[test]
