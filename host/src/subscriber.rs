@@ -10,7 +10,8 @@ use futures_util::future::join_all;
 use redis::Client;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use tokio::task::JoinSet;
+use tokio::runtime::Handle;
+use tokio::task::{JoinSet, block_in_place};
 
 /// A component that handles messages.
 pub(crate) struct RedisComponent {
@@ -58,8 +59,9 @@ pub(crate) struct Subscription {
     pub(crate) channels: BTreeMap<String, Vec<String>>,
 }
 
-/// Listens on every server until one connection ends. Each has a task of its own, so that a component that computes
-/// for long holds up the other servers and the HTTP trigger only if it occupies the last worker thread.
+/// Listens on every server until one connection ends. Each has a task of its own, and its components run outside of the
+/// runtime's worker threads, so that one that computes for long holds up neither other servers nor the HTTP trigger. It
+/// needs a runtime with several threads.
 ///
 /// # Errors
 /// Always: a server that cannot be reached, or [`Error::Disconnected`]. Reconnecting is left to whoever
@@ -91,7 +93,10 @@ async fn listen(all: Arc<Components>, subscription: Arc<Subscription>) -> Result
     while let Some(message) = messages.next().await {
         let components = subscription.channels.get(message.get_channel_name());
         let payload = message.get_payload_bytes();
-        join_all(components.into_iter().flatten().map(|id| deliver(&all, id, payload))).await;
+        let handled = join_all(components.into_iter().flatten().map(|id| deliver(&all, id, payload)));
+        // A component that computes does not give its thread back, and this may be the one that waits for the network
+        // on behalf of all: so the runtime gets another thread in its place.
+        block_in_place(|| Handle::current().block_on(handled));
     }
     Err(Error::Disconnected(server))
 }

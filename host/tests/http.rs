@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
-use support::{Directory, Held, Host, PATIENCE, Process, command, guest, origin, up};
+use support::{Directory, Held, Host, PATIENCE, Process, command, guest, origin, up, wait_until};
 
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
@@ -218,10 +218,9 @@ fn idle_instances_are_dropped() {
     let (_directory, manifest) = directory("idle");
     let host = Host::start(&manifest, &["--idle-instance-timeout", "100ms"]);
     assert_eq!(host.get("/count").body, "1");
-    // A busy machine may drop late, and every request keeps the instance longer: so each one waits longer than the
-    // last.
-    let dropped = (2..20).any(|wait| {
-        std::thread::sleep(wait * Duration::from_millis(100));
+    // A busy machine may drop late, and every request keeps the instance longer: so each wait is twice the last.
+    let dropped = (1..6).any(|power| {
+        std::thread::sleep(Duration::from_millis(100) * (1 << power));
         host.get("/count").body == "1"
     });
     assert!(dropped);
@@ -251,9 +250,10 @@ fn a_trap_ends_every_request_of_its_instance() {
     let (_directory, manifest) = directory("fall");
     let (host, [first, second]) = sharing(&manifest);
     assert_eq!(first.let_go().status, 200);
-    while !second.is_over() {
+    wait_until("the other request of the instance ends", || {
         assert_eq!(host.get("/trap").status, 500);
-    }
+        second.is_over()
+    });
     assert_eq!(second.answer().status, 500);
     assert_eq!(host.get("/count").status, 200);
 }
@@ -337,9 +337,7 @@ fn requests_under_way_are_finished_before_the_end() {
     let mut host = Host::start(&manifest, &[]);
     let held = host.hold();
     host.process.signal("-TERM");
-    while TcpStream::connect(host.address).is_ok() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("it stops listening", || TcpStream::connect(host.address).is_err());
     assert_eq!(held.let_go().status, 200);
     assert!(host.process.wait());
 }
@@ -355,10 +353,10 @@ fn it_serves_even_if_nobody_reads_what_it_prints() {
     // It prints on both ways: a warning about the variable, and where it serves.
     let arguments = ["--listen", &listen, "--variable", "undeclared=x"];
     let mut process = Process::unheard(&mut command(&manifest, &arguments));
-    while TcpStream::connect(address).is_err() {
+    wait_until("it listens", || {
         assert!(!process.has_ended(), "it ended");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+        TcpStream::connect(address).is_ok()
+    });
     let host = Host { process, address };
     // The host reports a failed instance.
     assert_eq!(host.get("/trap").status, 500);

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use support::{Directory, Host, PATIENCE, Process, Redis, up};
+use support::{Directory, Host, PATIENCE, Process, Redis, command, is_spin, up};
 
 const HTTP: &str = r#"
 spin_manifest_version = 2
@@ -263,4 +263,72 @@ fn a_signal_ends_the_subscriber_well() {
     wait_for_subscriber(&process, redis.port);
     process.signal("-INT");
     assert!(process.wait());
+}
+
+#[test]
+fn a_signal_leaves_no_copies_of_a_subscribers_files() {
+    let Some(redis) = Redis::start(false).filter(|_| !is_spin()) else { return };
+    let directory = Directory::new("copies");
+    directory.file("a.txt", "text");
+    let manifest =
+        directory.file("spin.toml", &SUBSCRIBER.replace("source =", "files = [\"a.txt\"]\nsource ="));
+    let temporary = directory.0.join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let url = redis.url.as_str();
+    let variables = [format!("url={url}"), format!("host={url}")];
+    let mut command = command(&manifest, &["--variable", &variables[0], "--variable", &variables[1]]);
+    let mut process = Process::start(command.env("TMPDIR", &temporary));
+    wait_for_subscriber(&process, redis.port);
+    let copies = || std::fs::read_dir(&temporary).unwrap().count();
+    assert_eq!(copies(), 1);
+    process.signal("-TERM");
+    assert!(process.wait());
+    assert_eq!(copies(), 0);
+}
+
+/// An app with two Redis triggers, each on a server of its own, and an HTTP trigger.
+const SEPARATE: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "tested"
+[variables]
+busy = { required = true }
+idle = { required = true }
+[[trigger.http]]
+route = "/..."
+component = "guest"
+[[trigger.redis]]
+address = "{{ busy }}"
+channel = "news"
+component = "guest"
+[[trigger.redis]]
+address = "{{ idle }}"
+channel = "news"
+component = "guest"
+[component.guest]
+source = "GUEST"
+allowed_outbound_hosts = ["{{ idle }}"]
+variables = { redis_url = "{{ idle }}", list = "seen" }
+"#;
+
+#[test]
+fn a_component_that_computes_holds_up_neither_other_servers_nor_http() {
+    let Some((busy, idle)) = Redis::start(false).zip(Redis::start(false)).filter(|_| !is_spin()) else {
+        return;
+    };
+    let directory = Directory::new("separate");
+    let manifest = directory.file("spin.toml", SEPARATE);
+    let variables = [format!("busy={}", busy.url), format!("idle={}", idle.url)];
+    let arguments = ["--listen", "127.0.0.1:0", "--variable", &variables[0], "--variable", &variables[1]];
+    // The runtime reads this: with one thread it is certain that the component has the one that others would need.
+    let process = Process::start(command(&manifest, &arguments).env("TOKIO_WORKER_THREADS", "1"));
+    let host = Host::of(process);
+    for redis in [&busy, &idle] {
+        wait_for_reply(redis.port, "PUBSUB NUMSUB news", ":1");
+    }
+    ask(busy.port, "PUBLISH news compute");
+    host.process.wait_for("computing");
+    ask(idle.port, "PUBLISH news one");
+    wait_for_reply(idle.port, "LRANGE seen 0 -1", "one");
+    assert_eq!(host.get("/count").status, 200);
 }

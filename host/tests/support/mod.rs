@@ -45,6 +45,15 @@ fn built(package: &str) -> PathBuf {
     path.canonicalize().expect("the component is where cargo puts it")
 }
 
+/// Waits until `condition` is true, by asking again and again.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "expected that {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// A directory that is removed with the test.
 pub struct Directory(pub PathBuf);
 
@@ -205,7 +214,11 @@ pub struct Host {
 
 impl Host {
     pub fn start(manifest: &Path, arguments: &[&str]) -> Self {
-        let process = up(manifest, &[&["--listen", "127.0.0.1:0"], arguments].concat());
+        Self::of(up(manifest, &[&["--listen", "127.0.0.1:0"], arguments].concat()))
+    }
+
+    /// The host that `process` becomes.
+    pub fn of(process: Process) -> Self {
         let line = process.wait_for("http://127.0.0.1:");
         let address = line.split("http://").nth(1).unwrap().parse().unwrap();
         Self { process, address }
