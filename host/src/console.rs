@@ -1,5 +1,5 @@
-//! What the host prints. Whoever reads that may leave at any time, as `head` does: it then goes on serving, while `println!`
-//! and `eprintln!` would panic.
+//! What the host prints. The reader of that output may close it at any time, as `head` does. Then the host goes on
+//! serving; `println!` and `eprintln!` would panic.
 
 use std::fmt::Display;
 use std::io::{Write, stderr, stdout};

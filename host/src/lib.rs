@@ -53,7 +53,7 @@
 //! - Without `-f` the manifest is looked for in the current directory only; Spin goes on in those above.
 //! - Of the environment variables that tune Spin's engine, only `SPIN_MAX_INSTANCE_COUNT` is read; there is no
 //!   `SPIN_OUTBOUND_H2C_PRIOR_KNOWLEDGE` either.
-//! - The list of routes calls static responses that, and has no descriptions; Spin shows the ids of their triggers.
+//! - The list of routes says `(static response)` where Spin shows the id of the trigger, and has no descriptions.
 //! - It does less for each request than Spin (no tracing, no log files), and is faster: measurements here
 //!   show how versions of a component compare, not what Spin will do.
 //!

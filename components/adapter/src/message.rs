@@ -31,7 +31,7 @@ pub async fn on_message(payload: Vec<u8>) -> Result<(), String> {
     app.metrics.send_by_hand();
     let handled = tasks.beside(event::handle(&app, &payload)).await;
     if let Either::Right(_) = select(pin!(tasks.finish()), pin!(spin_sdk::time::sleep(AFTER))).await {
-        say(&format!("work of a message is cut off: it took more than {} s after it", AFTER.as_secs()));
+        say(&format!("background work of a message was stopped: it took more than {} s", AFTER.as_secs()));
     }
     app.metrics.flush().await;
     match handled {

@@ -1,4 +1,4 @@
-//! The forms of `--variable`.
+//! The ways to give a value with `--variable`: directly, from a file, or many from one file.
 
 use crate::error::Error;
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ fn wrong(path: &Path, problem: &str) -> Error {
     Error::Variables(format!("{}: expected names and strings: {problem}", path.display()))
 }
 
-// The values may be secrets, which the parsers' own messages would show.
+// The messages of the parsers are not passed on: they quote the text, and a value may be a secret.
 
 fn json(text: &str) -> Result<BTreeMap<String, String>, String> {
     let all: BTreeMap<String, serde_json::Value> =
