@@ -13,6 +13,9 @@ use std::time::Duration;
 
 const A: &str = "http://h/a";
 
+/// The pause of a request that waits for another's fetch, before it looks for the first time.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
 /// The number of instances.
 fn instances(world: &World, count: usize, file: &str) -> Vec<Instance> {
     (0..count).map(|_| world.instance_with(file)).collect()
@@ -178,11 +181,14 @@ fn a_stalled_leader_is_replaced_after_the_configured_time() {
         let stalled = async { instances[0].send_only(get(A, &[])).await };
         let follow = async {
             world.origin.asked(1).await;
-            // The wall clock advances while the request waits.
+            // The clocks advance whenever the request pauses.
             let clock = async {
                 while world.origin.count() < 2 {
-                    world.clock.advance(Duration::from_millis(50));
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    if instances[1].env.waits_for(FIRST_PAUSE) {
+                        world.clock.advance(Duration::from_millis(50));
+                        instances[1].env.expire_waits_of(FIRST_PAUSE);
+                    }
+                    tokio::task::yield_now().await;
                 }
                 world.origin.release();
             };

@@ -2,7 +2,7 @@
 //!
 //! Every test starts a server of its own (`SPINDRIFT_REDIS_SERVER`, else `redis-server` or `valkey-server` on
 //! `PATH`), and fails if there is none. `SPINDRIFT_SKIP_REDIS=1` leaves all of them out. Clocks and deadlines are
-//! moved by hand: no test sleeps or measures time.
+//! moved by hand: no test measures time, or sleeps. Only the nodes of a cluster are asked every 10 ms whether they agree.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod agreement;

@@ -46,7 +46,7 @@ fn halves() -> [Bytes; 2] {
     [vec![b'a'; 300_000].into(), vec![b'b'; 300_000].into()]
 }
 
-/// The lease that is in progress.
+/// Returns the key of the fetch in progress, once there is one.
 async fn lead(world: &World) -> String {
     loop {
         if let Some(key) = world.keys().await.into_iter().find(|key| key.contains("}:f:")) {
@@ -306,9 +306,7 @@ fn what_others_follow_is_fetched_anew_where_it_is_lost_before_it_has_begun() {
             world.tell(&["DEL", first]).await;
             other.env.wire().take_commands();
             let end = async {
-                while other.env.wire().count("GET") == 0 {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
+                other.env.wire().sent("GET").await;
                 one.purge_url(A).await;
                 open.send(()).unwrap();
             };

@@ -13,7 +13,7 @@ pub(crate) mod wire;
 use env::{ManualClock, TestEnv};
 use origin::Origin;
 use proptest::prelude::{ProptestConfig, Strategy};
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{RngSeed, TestRunner};
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 use server::RedisServer;
@@ -27,6 +27,8 @@ use spindrift::role::Role;
 use spindrift::topic::Topics;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -65,7 +67,8 @@ pub(crate) fn run(test: impl AsyncFnOnce()) {
     tokio::task::LocalSet::new().block_on(&runtime, limited);
 }
 
-/// Checks that `test` holds for `cases` values of `values`, all on one Redis, which is emptied before each.
+/// Checks that `test` holds for `cases` values of `values`, all on one Redis, which is emptied before each. The values
+/// are others each time, unless `PROPTEST_RNG_SEED` is set to the seed that a failure shows.
 pub(crate) fn property<S: Strategy>(cases: u32, values: &S, test: &impl AsyncFn(&World, S::Value)) {
     if server::skipped() {
         return;
@@ -73,7 +76,11 @@ pub(crate) fn property<S: Strategy>(cases: u32, values: &S, test: &impl AsyncFn(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tasks = tokio::task::LocalSet::new();
     let server = Rc::new(RedisServer::start());
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    let mut config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    if let RngSeed::Random = config.rng_seed {
+        config.rng_seed = RngSeed::Fixed(RandomState::new().hash_one(0));
+    }
+    let seed = config.rng_seed;
     let case = |value: S::Value| {
         let case = async {
             let world = World::start(Rc::clone(&server)).await;
@@ -86,7 +93,8 @@ pub(crate) fn property<S: Strategy>(cases: u32, values: &S, test: &impl AsyncFn(
         });
         Ok(())
     };
-    TestRunner::new(config).run(values, case).unwrap_or_else(|failure| panic!("{failure}"));
+    let tested = TestRunner::new(config).run(values, case);
+    tested.unwrap_or_else(|failure| panic!("{failure}\nPROPTEST_RNG_SEED={seed} repeats these cases"));
 }
 
 /// A Redis, and what all instances of a test share.

@@ -59,6 +59,11 @@ impl Wire {
 
     /// Returns once this command is held back.
     pub(crate) async fn held(&self, command: &str) {
+        self.sent(command).await;
+    }
+
+    /// Returns once this command was sent.
+    pub(crate) async fn sent(&self, command: &str) {
         while self.count(command) == 0 {
             self.changed.notified().await;
         }
