@@ -66,8 +66,8 @@ struct Slots {
 }
 
 impl<E: Env> Jobs<E> {
-    /// Sets a schedule, replacing one with the same name. It fires from the next slot on. Returns
-    /// that slot, and whether the schedule is new.
+    /// Sets a schedule, replacing one with the same name. It fires from the next slot on; one that stays the same keeps a
+    /// slot that is due. Returns that slot, and whether the schedule is new.
     ///
     /// # Errors
     /// [`JobError::TooManySchedules`], [`JobError::Redis`].
@@ -91,12 +91,12 @@ impl<E: Env> Jobs<E> {
             Arg::from(MAX_SCHEDULES),
         ];
         let mut reply = Reply::new(self.write(queue, arguments).await?);
-        let (set, there) = (reply.int()?, reply.int()?);
+        let (set, there, next) = (reply.int()?, reply.int()?, reply.count()?);
         if set == -1 {
             return Err(JobError::TooManySchedules);
         }
         self.index(&list, queue, LISTED).await?;
-        Ok((next, there == 0))
+        Ok((Timestamp::from_millis(next), there == 0))
     }
 
     /// Removes a schedule. The jobs that it has enqueued stay.

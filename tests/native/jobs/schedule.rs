@@ -89,6 +89,26 @@ fn a_slot_that_was_fired_is_not_fired_again_when_the_schedule_is_set_anew() {
 }
 
 #[test]
+fn a_schedule_that_is_set_again_unchanged_keeps_the_slot_that_is_due() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let nightly = schedule(world, "0 0 1 1 *", Missed::RunOnce);
+        let set = async || instance.jobs().set_schedule(&reports(), &name("nightly"), &nightly).await.unwrap();
+        let (next, _) = set().await;
+        let slot = minute(world, 600).await;
+        stand(world, "nightly", slot).await;
+        let (stands, new) = set().await;
+        assert_eq!((stands.as_millis(), new), (slot, false), "the slot that stands is the answer");
+        assert_eq!(instance.jobs().fire(&reports()).await.unwrap(), 1, "nobody ticked in the night");
+        assert_eq!(set().await, (next, false));
+        stand(world, "nightly", next.as_millis() * 2).await;
+        assert_eq!(set().await, (next, false), "a slot that is too late is pulled back");
+        world.tell(&["DEL", &next_key()]).await;
+        assert_eq!(set().await, (next, false), "one that is missing is added");
+    });
+}
+
+#[test]
 fn missed_slots_are_skipped_or_made_up_for_once() {
     on_redis(async |world| {
         let instance = world.instance();
