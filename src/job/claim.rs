@@ -22,6 +22,8 @@ const CLAIM_BYTES: u64 = 1024 * 1024;
 /// How often a claim that waits looks again: the first pause, doubled each time, and the longest.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LAST_LOOK: Duration = Duration::from_millis(500);
+/// How often a claim looks again at once, where each look only removed jobs whose data is lost.
+const MOST_LOST: u32 = 10;
 
 /// What to claim, and how.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +93,13 @@ pub(super) struct Found {
     pub(super) jobs: Vec<(Job, Timestamp)>,
 }
 
+impl Found {
+    /// Returns whether there are more jobs to look at now: those seen so far had lost their data.
+    fn is_passing_over_lost(&self) -> bool {
+        self.jobs.is_empty() && self.next == Some(Duration::ZERO)
+    }
+}
+
 impl<E: Env> Jobs<E> {
     /// Claims jobs that are due, the most urgent first, and waits for the first if [`Claim::wait`] says so.
     /// Returns none if there are none, or the queue is paused.
@@ -98,14 +107,24 @@ impl<E: Env> Jobs<E> {
     /// # Errors
     /// [`JobError::Redis`]: then jobs may be leased to nobody, and come back when their lease expires.
     pub async fn claim(&self, queue: &QueueName, claim: Claim) -> Result<Vec<Claimed<'_, E>>, JobError> {
+        Ok(self.claim_or_next(queue, claim).await?.0)
+    }
+
+    /// Like [`Jobs::claim`]. Returns, too, whether there may be more jobs at once although there are none here.
+    pub(super) async fn claim_or_next(
+        &self,
+        queue: &QueueName,
+        claim: Claim,
+    ) -> Result<(Vec<Claimed<'_, E>>, bool), JobError> {
         let token = self.nonces.next();
         let lease = millis(claim.lease);
         let found = self.look_until(queue, &token, lease, claim).await?;
+        let again = found.is_passing_over_lost();
         let claimed = found.jobs.into_iter().map(|(job, until)| {
             let token = LeaseToken::new(job.attempt, &token);
             Claimed { jobs: self, queue: queue.clone(), id: job.id.clone(), token, until, job }
         });
-        Ok(claimed.collect())
+        Ok((claimed.collect(), again))
     }
 
     /// Takes the first job that is due, for good: at most once. If the caller does not do it, nobody
@@ -138,9 +157,13 @@ impl<E: Env> Jobs<E> {
     ) -> Result<Found, JobError> {
         // Not by the wall clock: if that were set back, the wait would outlast the caller.
         let began = self.env.elapsed();
-        let mut pause = FIRST_LOOK;
+        let (mut pause, mut lost) = (FIRST_LOOK, 0);
         loop {
             let found = self.look(queue, token, lease, claim).await?;
+            if found.is_passing_over_lost() && lost < MOST_LOST {
+                lost += 1;
+                continue;
+            }
             let left = claim.wait.saturating_sub(self.env.elapsed().saturating_sub(began));
             if !found.jobs.is_empty() || left.is_zero() {
                 return Ok(found);

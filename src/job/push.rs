@@ -62,10 +62,13 @@ pub async fn drain<E: Env>(
         let room = push.concurrency.get().saturating_sub(u16::try_from(under_way.len()).unwrap_or(u16::MAX));
         if more && room > 0 && failed.is_none() && app.env.elapsed() < until {
             let claim = Claim::default().count(room).lease(push.timeout + MARGIN);
-            match jobs.claim(queue, claim.in_flight(push.concurrency.get())).await {
-                Ok(claimed) => {
-                    more = !claimed.is_empty();
+            match jobs.claim_or_next(queue, claim.in_flight(push.concurrency.get())).await {
+                Ok((claimed, again)) => {
+                    more = again || !claimed.is_empty();
                     under_way.extend(claimed.into_iter().map(|job| attempt(app, push, keys, job)));
+                    if again && under_way.is_empty() {
+                        continue;
+                    }
                 }
                 Err(error) => failed = Some(error),
             }

@@ -46,10 +46,20 @@ local function delay(id, ms)
   for _, key in ipairs({Q, D, JOB .. id}) do touch(key, ms + KEEP) end
 end
 
+-- Drops jobs whose data is lost from the head of those that are ready: otherwise they stay where nobody claims.
+local function shed()
+  for _, id in ipairs(redis.call('ZRANGE', R, 0, 1)) do
+    if redis.call('EXISTS', JOB .. id) == 1 then return end
+    redis.call('ZREM', R, id)
+    count('lost')
+  end
+end
+
 local function add(id, data, priority, ms, attempts)
   redis.call('HSET', JOB .. id, 'b', data, 'p', priority, 'a', 0, 'm', attempts, 't', now)
   count('enqueued')
   touch(Q, KEEP)
+  shed()
   if ms > 0 then delay(id, ms) else line_up(id) end
 end
 

@@ -2,8 +2,8 @@
 -- KEYS: 6 the jobs that this token claimed
 -- ARGV: 2 token, 3 lease (ms), or 0 to take the jobs for good, 4 maximum number of jobs, 5 maximum number of jobs in
 --       flight, or 0 for no maximum, 6 bytes of data after which no more jobs are taken
--- Reply: ms until there may be jobs, -1 unknown; then for each job: attempt, maximum attempts, when enqueued (ms),
---        priority, end of the lease (ms), id, data
+-- Reply: ms until there may be jobs (0: ask again at once), -1 unknown; then for each job: attempt, maximum attempts,
+--        when enqueued (ms), priority, end of the lease (ms), id, data
 local token, lease = ARGV[2], tonumber(ARGV[3])
 local out, bytes, ids = {0}, 0, {}
 local function give(id)
@@ -64,8 +64,11 @@ if #ids > 0 then
   if lease > 0 then touch(L, lease + KEEP) end
   return out
 end
-local next = paused and 1 / 0 or redis.call('EXISTS', R) == 1 and now or 1 / 0
-if most > 0 and next == now then next = hold and tonumber(hold) > now and tonumber(hold) or 1 / 0 end
+local next = 1 / 0
+if not paused and redis.call('EXISTS', R) == 1 then
+  -- With room left, only lost jobs were passed over so far, and there are more.
+  if room > 0 then next = now elseif hold and tonumber(hold) > now then next = tonumber(hold) end
+end
 for _, key in ipairs({D, L}) do
   next = math.min(next, tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 1 / 0))
 end

@@ -8,14 +8,22 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local out = {}
 for i = 2, 5 do out[i - 1] = redis.call('ZCARD', KEYS[i]) end
--- Within a priority, the first one is the oldest.
-local oldest, from = -1, '-inf'
-for _ = 1, 100 do
-  local head = redis.call('ZRANGEBYSCORE', KEYS[2], from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  if not head[1] then break end
-  oldest = math.max(oldest, now - (redis.call('HGET', ARGV[1] .. head[1], 'w') or now))
-  from = string.format('%.0f', (math.floor(head[2] / 1099511627776) + 1) * 1099511627776)
+local oldest = -1
+-- Within a priority, the first one is the oldest. Those whose data is lost do not count.
+local function look(from, most)
+  for _ = 1, most do
+    local head = redis.call('ZRANGEBYSCORE', KEYS[2], from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    if not head[1] then return end
+    local since = redis.call('HGET', ARGV[1] .. head[1], 'w')
+    if since then oldest = math.max(oldest, now - since, 0) end
+    local priority = math.floor(head[2] / 1099511627776)
+    from = since and string.format('%.0f', (priority + 1) * 1099511627776) or '(' .. head[2]
+  end
 end
+look('-inf', 500)
+-- If there are so many, the least urgent ones wait longest.
+local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+if last then look(string.format('%.0f', math.floor(last / 1099511627776) * 1099511627776), 100) end
 out[5] = oldest
 out[6] = math.max(0, (redis.call('HGET', KEYS[1], 'hold') or 0) - now)
 for _, name in ipairs({'enqueued', 'completed', 'retried', 'released', 'expired', 'died', 'replayed', 'dropped', 'removed', 'lost'}) do

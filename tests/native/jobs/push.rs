@@ -107,6 +107,24 @@ fn a_failure_is_tried_again_with_the_same_id_until_the_last_attempt() {
     });
 }
 
+#[test]
+fn jobs_behind_any_number_of_lost_ones_are_pushed() {
+    on_redis(async |world| {
+        let instance = world.instance_with(FILE);
+        world.origin.gives(200, &[], "");
+        // More than one claim passes over, all gone at once as when their time to live has ended.
+        world.tell(&["EVAL", LOST, "1", &part("r")]).await;
+        let id = put(&instance, 1).await;
+        assert_eq!(push(&instance).await, one(1, 0, 0));
+        assert_eq!(view(&instance, &id).await.state, State::Done);
+        assert_eq!(instance.jobs().statistics(&orders()).await.unwrap().ready, 0);
+    });
+}
+
+/// Adds the ids of jobs that are nowhere, as urgent as any.
+const LOST: &str = "for i = 1, 3000 do redis.call('ZADD', KEYS[1], i, 'gone' .. i) end \
+                    redis.call('PEXPIRE', KEYS[1], 3600000)";
+
 /// Makes all members of a sorted set due.
 const DUE: &str =
     "for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZADD', KEYS[1], 1, id) end";

@@ -24,6 +24,45 @@ fn jobs_whose_data_redis_lost_are_counted_and_passed_over() {
 }
 
 #[test]
+fn however_many_jobs_are_lost_those_behind_them_are_found() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let jobs: Vec<NewJob> = (0..100).map(|number| NewJob::new(data(number))).collect();
+        for _ in 0..3 {
+            for lost in instance.jobs().enqueue_all(&mail(), jobs.clone()).await.unwrap() {
+                world.tell(&["DEL", &key_of(&lost.id)]).await;
+            }
+        }
+        put(&instance, 7).await;
+        assert_eq!(number(&claim_one(&instance).await.job.data), 7);
+        assert_eq!(counted(&instance, "lost").await, 300);
+    });
+}
+
+#[test]
+fn lost_jobs_make_the_oldest_no_younger_and_go_when_others_come() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let lost = [put(&instance, 1).await, put(&instance, 2).await, put(&instance, 3).await];
+        let there = put(&instance, 4).await;
+        for id in &lost {
+            world.tell(&["DEL", &key_of(id)]).await;
+        }
+        let time: (u64, u64) = world.ask(&["TIME"]).await;
+        world.tell(&["HSET", &key_of(&there), "w", &((time.0 - 3600) * 1000).to_string()]).await;
+        let statistics = async || instance.jobs().statistics(&mail()).await.unwrap();
+        let age = |oldest: Option<Duration>| oldest.is_some_and(|age| age >= HOUR && age < 2 * HOUR);
+        let before = statistics().await;
+        assert!(before.ready == 4 && age(before.oldest), "{before:?}");
+        for (number, ready) in [(5, 3), (6, 3), (7, 4)] {
+            put(&instance, number).await;
+            assert_eq!(statistics().await.ready, ready);
+        }
+        assert_eq!(counted(&instance, "lost").await, 3);
+    });
+}
+
+#[test]
 fn nothing_depends_on_what_redis_remembers_of_scripts() {
     on_redis(async |world| {
         let instance = world.instance();
