@@ -5,7 +5,7 @@ use super::{
 };
 use crate::support::on_redis;
 use crate::support::proxy::{Mode, Proxy};
-use spindrift::job::{IdempotencyKey, Idle, JobError, NewJob, ScheduleName, State, Verdict, tick};
+use spindrift::job::{IdempotencyKey, Idle, JobError, NewJob, Priority, ScheduleName, State, Verdict, tick};
 use spindrift::redis::RedisError;
 use std::time::Duration;
 
@@ -59,6 +59,22 @@ fn lost_jobs_make_the_oldest_no_younger_and_go_when_others_come() {
             assert_eq!(statistics().await.ready, ready);
         }
         assert_eq!(counted(&instance, "lost").await, 3);
+    });
+}
+
+#[test]
+fn the_oldest_job_may_be_the_least_urgent_of_many_priorities() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let with = |priority: u16| NewJob::new(data(0)).priority(Priority::new(priority).unwrap());
+        let mut last = None;
+        for hundred in 0..6 {
+            let jobs = (0..100).map(|one| with(hundred * 100 + one)).collect();
+            last = instance.jobs().enqueue_all(&mail(), jobs).await.unwrap().pop();
+        }
+        world.tell(&["HSET", &key_of(&last.unwrap().id), "w", "1"]).await;
+        let oldest = instance.jobs().statistics(&mail()).await.unwrap().oldest;
+        assert!(oldest.is_some_and(|age| age > 24 * HOUR), "{oldest:?}");
     });
 }
 
