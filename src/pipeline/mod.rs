@@ -113,20 +113,29 @@ async fn visited<E: Env>(
         Plan::Pass(_) | Plan::Post { .. } => None,
         Plan::Cache { key, .. } => Some(key.clone()),
     };
-    let answer = pin!(async {
-        match plan {
-            Plan::Pass(status) => Box::pin(pass(app, incoming, status)).await,
-            Plan::Post { shared, policy, key } => {
-                Box::pin(pass::post(app, shared, policy, key, incoming)).await
+    let answer = {
+        // Dropped before the next await, so that the two share their room.
+        let answer = pin!(async {
+            match plan {
+                Plan::Pass(status) => Box::pin(pass(app, incoming, status)).await,
+                Plan::Post { shared, policy, key } => {
+                    Box::pin(pass::post(app, shared, policy, key, incoming)).await
+                }
+                Plan::Cache { shared, policy, key } => {
+                    let answer = cached(app, shared, policy, key, incoming.shareable()).await;
+                    selected::ahead(&app.env, answer).await
+                }
             }
-            Plan::Cache { shared, policy, key } => {
-                let answer = cached(app, shared, policy, key, incoming.shareable()).await;
-                selected::ahead(&app.env, answer).await
-            }
-        }
-    });
-    let answer = outward::adjust(&route.policy, admission.during(&app.env, answer).await);
-    (session::leave(visit, answer), looked_up)
+        });
+        admission.during(&app.env, answer).await
+    };
+    let answer = outward::adjust(&route.policy, answer);
+    let answer = match visit {
+        // Boxed, with the answer: it is rare, and the future of every request has room for the rest only.
+        Some(visit) if visit.is_to_sign() => Box::pin(session::sign_and_leave(app, visit, answer)).await,
+        visit => session::leave(visit, answer),
+    };
+    (answer, looked_up)
 }
 
 /// Answers from the cache, or fills it. The futures that ask the origin are boxed: they are large, and a hit should be small.

@@ -17,7 +17,7 @@ use crate::session::{Cookie, Fields, Handle, Presented, Session, User, Verified,
 use http::header::COOKIE;
 use http::{HeaderMap, StatusCode, Uri};
 use std::rc::Rc;
-use visit::{Outcome, failure, sessions};
+use visit::{failure, sessions};
 
 /// Who sent a request, according to its session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,17 +124,10 @@ pub(super) async fn enter<E: Env>(
     if let (Err(reason), OnRedisFailure::Refuse) = (&found, on_redis_failure) {
         return Err(unavailable(reason, "the session cannot be read"));
     }
-    let mut outcome = Outcome::default();
     if let Ok(session) = &found {
         Fields::new(app.config.session.header.clone()).tell(&mut incoming.headers, session);
-        if let (Session::Loaded(loaded), Some(Verified { id, old_key: true })) = (session, &claimed) {
-            outcome.set_cookie = app.ring.sign(id).and_then(|token| {
-                let left = loaded.times.ends.since(loaded.times.now).as_secs();
-                cookie.set(&token, app.config.session.persistent.then_some(left))
-            });
-        }
     }
-    incoming.visit = Some(Rc::new(Visit::new(cookie, on_redis_failure, claimed, found, outcome)));
+    incoming.visit = Some(Rc::new(Visit::new(cookie, on_redis_failure, claimed, found)));
     Ok(())
 }
 
@@ -172,6 +165,12 @@ pub(super) async fn settle<E: Env>(app: &App<E>, incoming: &Incoming, headers: &
     if let Some(detail) = visit.settle(app, change.ok()).await {
         app.env.log(&format!("{} {}: not changed: {detail}", incoming.method, incoming.uri.path()));
     }
+}
+
+/// Like [`leave`], where [`Visit::is_to_sign`] says so.
+pub(super) async fn sign_and_leave<E: Env>(app: &App<E>, visit: Rc<Visit>, answer: Answer) -> Answer {
+    visit.sign_anew(app).await;
+    leave(Some(visit), answer)
 }
 
 /// Finishes the answer: sets the cookie if there is a new one, and the fields that keep others from storing it.

@@ -74,6 +74,15 @@ impl<E: Env> Sessions<E> {
         self.read(handle, None, Some(Duration::ZERO)).await.map(Session::loaded)
     }
 
+    /// Reads the session if `id` still opens it, without prolonging it. An id that was rotated away ends nothing here: it
+    /// was the present one when its request came.
+    ///
+    /// # Errors
+    /// [`SessionError::Redis`].
+    pub async fn current(&self, id: &SessionId) -> Result<Option<Loaded>, SessionError> {
+        self.read(id.handle(), Some(Secret::new(id.proof())), None).await.map(Session::loaded)
+    }
+
     async fn read(
         &self,
         handle: &Handle,

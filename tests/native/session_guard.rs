@@ -10,6 +10,8 @@ use spindrift::body::Body;
 use spindrift::config::Secret;
 use spindrift::session::{KeyRing, SessionId};
 
+const OLD: &str = "the old key of 32 characters....";
+
 #[test]
 fn a_forged_or_broken_id_is_never_adopted_and_costs_no_command() {
     on_redis(async |world| {
@@ -73,9 +75,9 @@ fn an_id_that_was_signed_and_is_not_there_is_not_adopted() {
 #[test]
 fn an_id_signed_with_an_old_key_is_signed_anew() {
     on_redis(async |world| {
-        let before = world.instance_given(&[("session_keys", "the old key of 32 characters....")], ROUTES);
+        let before = world.instance_given(&[("session_keys", OLD)], ROUTES);
         let old = world.visitor(&before).await;
-        let keys = format!("{KEY}, the old key of 32 characters....");
+        let keys = format!("{KEY}, {OLD}");
         let both = world.instance_given(&[("session_keys", &keys)], ROUTES);
         let got = ask(&both, &old).await;
         used(&got);
@@ -87,6 +89,67 @@ fn an_id_signed_with_an_old_key_is_signed_anew() {
         assert_eq!(world.told(), r#"{"a":1}"#);
         ask(&after, &old).await;
         assert_eq!(world.origin.last().header("spindrift-session"), "", "the old key is out");
+    });
+}
+
+#[test]
+fn a_slow_answer_does_not_bring_back_an_id_that_was_replaced_meanwhile() {
+    on_redis(async |world| {
+        let before = world.instance_given(&[("session_keys", OLD)], ROUTES);
+        let keys = format!("{KEY}, {OLD}");
+        let both = world.instance_given(&[("session_keys", &keys)], ROUTES);
+        for (changes, also, graces_end) in [
+            ("rotate", ("vary", "accept"), false),
+            ("rotate", ("vary", "accept"), true),
+            ("user", ("vary", "accept"), false),
+            ("rotate", ("spindrift-session-rotate", "1"), false),
+            ("destroy", ("vary", "accept"), false),
+        ] {
+            let old = world.logged_in(&before, "anna").await;
+            world.origin.answers(move |seen| {
+                let said = (format!("spindrift-session-{changes}"), if changes == "user" { "ben" } else { "1" });
+                let said = if seen.method == "POST" { (&*said.0, said.1) } else { also };
+                Ok(reply(200, &[said], "hello"))
+            });
+            let asked = world.origin.count();
+            world.origin.hold_all_but("POST");
+            let change = async {
+                world.origin.asked(asked + 1).await;
+                let got = both.send(request("POST", S, &[("cookie", &old)], Body::Empty)).await;
+                if graces_end {
+                    world.end_graces(&world.session_key().await).await;
+                }
+                world.origin.release();
+                got
+            };
+            let (late, quick) = join(ask(&both, &old), change).await;
+            assert_eq!((late.status, quick.status, cookie(&late)), (200, 200, None), "{changes} {graces_end}");
+            let new = cookie(&quick).unwrap();
+            world.origin_says(&[]);
+            ask(&both, &new).await;
+            let lives = !world.origin.last().header("spindrift-session").is_empty();
+            assert_eq!(lives, changes != "destroy", "{changes}: the slow answer ended nothing");
+            world.tell(&["FLUSHALL"]).await;
+        }
+    });
+}
+
+#[test]
+fn signing_an_id_anew_takes_one_more_command_and_only_once() {
+    on_redis(async |world| {
+        let before = world.instance_given(&[("session_keys", OLD)], ROUTES);
+        let (other, old) = (world.visitor(&before).await, world.visitor(&before).await);
+        let keys = format!("{KEY}, {OLD}");
+        let both = world.instance_given(&[("session_keys", &keys)], ROUTES);
+        let commands = async |cookie: &str| {
+            both.env.wire().take_commands();
+            let got = ask(&both, cookie).await;
+            (both.env.wire().take_commands().len(), got)
+        };
+        ask(&both, &other).await;
+        let (first, got) = commands(&old).await;
+        let (then, _) = commands(&cookie(&got).unwrap()).await;
+        assert_eq!((first, then), (2, 1));
     });
 }
 

@@ -6,7 +6,7 @@ use crate::config::OnRedisFailure;
 use crate::env::Env;
 use crate::problem::Problem;
 use crate::session::{
-    Change, Cookie, DataChange, New, Session, SessionError, Sessions, Step, Verified, decide,
+    Change, Cookie, DataChange, Session, SessionError, SessionId, Sessions, Step, Times, Verified, decide,
 };
 use http::{HeaderValue, StatusCode};
 use std::cell::RefCell;
@@ -53,15 +53,14 @@ impl Visit {
         on_redis_failure: OnRedisFailure,
         claimed: Option<Verified>,
         found: Result<Session, &'static str>,
-        outcome: Outcome,
     ) -> Self {
-        Self { cookie, on_redis_failure, claimed, found, outcome: RefCell::new(outcome) }
+        Self { cookie, on_redis_failure, claimed, found, outcome: RefCell::default() }
     }
 
     /// For a request that the cache sends for itself: there is nobody whose session could change.
     pub(super) fn of_nobody(cookie: Cookie, on_redis_failure: OnRedisFailure) -> Self {
-        let outcome = Outcome { unattended: true, ..Outcome::default() };
-        Self::new(cookie, on_redis_failure, None, Ok(Session::Absent), outcome)
+        let outcome = RefCell::new(Outcome { unattended: true, ..Outcome::default() });
+        Self { outcome, ..Self::new(cookie, on_redis_failure, None, Ok(Session::Absent)) }
     }
 
     pub(super) const fn cookie(&self) -> &Cookie {
@@ -98,6 +97,24 @@ impl Visit {
             }
         }
         outcome.detail
+    }
+
+    /// Returns whether an older key signed the id, and no change gave the client another one, or failed.
+    pub(in crate::pipeline) fn is_to_sign(&self) -> bool {
+        let old_key = self.claimed.as_ref().is_some_and(|claimed| claimed.old_key);
+        let outcome = self.outcome.borrow();
+        let settled = outcome.set_cookie.is_some() || outcome.detail.is_some();
+        old_key && !settled && matches!(self.found, Ok(Session::Loaded(_)))
+    }
+
+    /// Signs the id again. Redis is asked once more: another request may have replaced the id meanwhile, and must not find
+    /// the client with the previous one again. If Redis gives no answer, the next request is in time.
+    pub(super) async fn sign_anew<E: Env>(&self, app: &App<E>) {
+        let (Ok(sessions), Some(Verified { id, .. })) = (sessions(app), &self.claimed) else { return };
+        if let Ok(Some(loaded)) = sessions.current(id).await {
+            let cookie = self.cookie_of(app, id, loaded.times);
+            self.outcome.borrow_mut().set_cookie = cookie;
+        }
     }
 
     /// Returns whether the origin read the session or changed it.
@@ -174,13 +191,12 @@ impl Visit {
                 sessions.login(before, &user, &data).await?
             }
         };
-        Ok(Done::Cookie(self.token(app, &new)))
+        Ok(Done::Cookie(self.cookie_of(app, &new.id, new.receipt.times)))
     }
 
-    fn token<E: Env>(&self, app: &App<E>, new: &New) -> Option<HeaderValue> {
-        let times = new.receipt.times;
+    fn cookie_of<E: Env>(&self, app: &App<E>, id: &SessionId, times: Times) -> Option<HeaderValue> {
         let max_age = app.config.session.persistent.then(|| times.ends.since(times.now).as_secs());
-        self.cookie.set(&app.ring.sign(&new.id)?, max_age)
+        self.cookie.set(&app.ring.sign(id)?, max_age)
     }
 
     /// Redis did not carry it out. A logout that was not carried out is never reported as done.

@@ -1,7 +1,8 @@
 -- Reads a session, extends it if that is due, and ends it if a superseded secret is used again.
 -- KEYS: session, epoch of its user, index of its user
 -- ARGV: hash of the secret, or '' from a caller that needs none; idle time (ms); the least gain for which the session
---       is extended (ms), or '' to never extend it; name in the index; prefix of the keys of its earlier copies
+--       is extended (ms), or '' to neither extend it nor end it; name in the index; prefix of the keys of its earlier
+--       copies
 -- Reply: state (0 none, 1 current, 2 only to be read: an earlier copy, or a session that has ended, 3 ended now,
 --        because of a superseded secret), version, now (ms), time to live (ms), end (ms), beginning (ms), user, data
 local time = redis.call('TIME')
@@ -34,7 +35,10 @@ if ARGV[1] ~= '' and session.h ~= ARGV[1] then
   -- token would not be signed.
   if session.h == '' then return reply(0, {}, 0) end
   local till = string.match(session.p, ARGV[1] .. '=(%d+)')
-  if not till or tonumber(till) <= now then return ended(3) end
+  if not till or tonumber(till) <= now then
+    if ARGV[3] == '' then return reply(0, {}, 0) end
+    return ended(3)
+  end
   local past = read(ARGV[5] .. ARGV[1])
   if not past.v then return reply(0, {}, 0) end
   return reply(2, past, math.min(till - now, ttl))
