@@ -188,7 +188,7 @@ async fn rotate<E: Env>(mut call: Call<'_, E>, id: &Id) -> Outcome {
     let found = found.ok_or_else(|| problem(&SessionError::Gone))?;
     let new = match &user {
         Some(user) if found.user.as_ref() != Some(user) => {
-            sessions.login(Some(handle), user, &found.data).await
+            sessions.login(Some(handle), user, &found.data_for(user)).await
         }
         _ => sessions.rotate(&found, &DataChange::None).await,
     };

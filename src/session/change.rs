@@ -1,6 +1,6 @@
 //! Changes of a session that an origin demands, and how they are carried out.
 
-use super::{Changes, Data, Loaded, Previous, Session, User};
+use super::{Changes, Data, Loaded, Session, User};
 
 /// A change that the origin's answer demands of the session of its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +70,8 @@ pub enum Step<'a> {
 /// Decides what is done about a change.
 ///
 /// 1. A session begins only when there is something to remember: data or a user.
-/// 2. A login begins a new session, so that nothing that could open the previous one opens the new one. If
-///    the user is logged in already, the same session gets a new id.
+/// 2. A login begins a new session, so that nothing that could open the previous one opens the new one. It takes along
+///    the data of a visitor, and none of another user. If the user is logged in already, the same session gets a new id.
 /// 3. With an id that was rotated away a moment ago, a visitor may log in and out, and change nothing else.
 #[must_use]
 pub fn decide(session: &Session, change: Change) -> Step<'_> {
@@ -83,11 +83,10 @@ pub fn decide(session: &Session, change: Change) -> Step<'_> {
         (Session::Loaded(loaded), Some(user)) if loaded.user.as_ref() == Some(&user) => {
             Step::Rotate(loaded, data)
         }
-        (
-            Session::Loaded(Loaded { data: before, .. }) | Session::Previous(Previous { data: before, .. }),
-            Some(user),
-        ) => Step::LogIn(user, data.on(before.clone())),
-        (Session::Absent | Session::Replayed(_), Some(user)) => Step::LogIn(user, data.on(Data::default())),
+        (session, Some(user)) => {
+            let data = data.on(session.data_for(&user));
+            Step::LogIn(user, data)
+        }
         (Session::Loaded(loaded), None) if rotate => Step::Rotate(loaded, data),
         (Session::Loaded(loaded), None) => match data {
             DataChange::None => Step::Nothing,
@@ -106,7 +105,7 @@ pub fn decide(session: &Session, change: Change) -> Step<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ChosenId, Times};
+    use super::super::{ChosenId, Previous, Times};
     use super::*;
     use crate::time::Timestamp;
 
@@ -130,8 +129,8 @@ mod tests {
         }
     }
 
-    fn previous() -> Session {
-        let Loaded { handle, user, data, .. } = loaded(None);
+    fn previous(of: Option<&str>) -> Session {
+        let Loaded { handle, user, data, .. } = loaded(of);
         Session::Previous(Previous { handle, user, data })
     }
 
@@ -166,9 +165,16 @@ mod tests {
         let login = || write(merge(r#"{"b":2}"#), Some("anna"), false);
         let expected = Step::LogIn(user("anna"), data(r#"{"a":1,"b":2}"#));
         assert_eq!(decide(&nobody, login()), expected);
-        assert_eq!(decide(&previous(), login()), expected);
-        let other = Session::Loaded(loaded(Some("ben")));
-        assert_eq!(decide(&other, login()), expected);
+        assert_eq!(decide(&previous(None), login()), expected);
+        assert_eq!(decide(&previous(Some("anna")), login()), expected);
+    }
+
+    #[test]
+    fn a_login_takes_nothing_of_another_user_along() {
+        let login = || write(merge(r#"{"b":2}"#), Some("anna"), false);
+        for other in [Session::Loaded(loaded(Some("ben"))), previous(Some("ben"))] {
+            assert_eq!(decide(&other, login()), Step::LogIn(user("anna"), data(r#"{"b":2}"#)));
+        }
     }
 
     #[test]
@@ -180,7 +186,7 @@ mod tests {
 
     #[test]
     fn an_id_that_was_given_up_ends_a_session_and_writes_nothing() {
-        let session = previous();
+        let session = previous(None);
         assert_eq!(decide(&session, Change::End), Step::End);
         let late = decide(&session, write(merge(r#"{"b":2}"#), None, true));
         assert_eq!(late, Step::TooLate { conflict: false });

@@ -172,6 +172,16 @@ impl Session {
         }
     }
 
+    /// Returns the data that a login of `user` takes along: all of it, but none of another user.
+    #[must_use]
+    pub fn data_for(&self, user: &User) -> Data {
+        match self {
+            Self::Loaded(loaded) => loaded.data_for(user),
+            Self::Previous(Previous { user: of, data, .. }) => data_for(of.as_ref(), data, user),
+            Self::Absent | Self::Replayed(_) => Data::default(),
+        }
+    }
+
     /// Returns the user of the session.
     #[must_use]
     pub const fn user(&self) -> Option<&User> {
@@ -180,4 +190,16 @@ impl Session {
             Self::Absent | Self::Replayed(_) => None,
         }
     }
+}
+
+impl Loaded {
+    /// Returns the data that a login of `user` takes along: all of it, but none of another user.
+    #[must_use]
+    pub fn data_for(&self, user: &User) -> Data {
+        data_for(self.user.as_ref(), &self.data, user)
+    }
+}
+
+fn data_for(of: Option<&User>, data: &Data, user: &User) -> Data {
+    if of.is_none_or(|of| of == user) { data.clone() } else { Data::default() }
 }

@@ -107,7 +107,8 @@ fn a_slow_answer_does_not_bring_back_an_id_that_was_replaced_meanwhile() {
         ] {
             let old = world.logged_in(&before, "anna").await;
             world.origin.answers(move |seen| {
-                let said = (format!("spindrift-session-{changes}"), if changes == "user" { "ben" } else { "1" });
+                let said =
+                    (format!("spindrift-session-{changes}"), if changes == "user" { "ben" } else { "1" });
                 let said = if seen.method == "POST" { (&*said.0, said.1) } else { also };
                 Ok(reply(200, &[said], "hello"))
             });
@@ -123,7 +124,11 @@ fn a_slow_answer_does_not_bring_back_an_id_that_was_replaced_meanwhile() {
                 got
             };
             let (late, quick) = join(ask(&both, &old), change).await;
-            assert_eq!((late.status, quick.status, cookie(&late)), (200, 200, None), "{changes} {graces_end}");
+            assert_eq!(
+                (late.status, quick.status, cookie(&late)),
+                (200, 200, None),
+                "{changes} {graces_end}"
+            );
             let new = cookie(&quick).unwrap();
             world.origin_says(&[]);
             ask(&both, &new).await;

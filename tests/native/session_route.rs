@@ -397,6 +397,22 @@ fn an_id_planted_before_a_login_sees_nothing_of_it() {
 }
 
 #[test]
+fn a_login_sees_nothing_of_the_user_before() {
+    on_redis(async |world| {
+        let instance = instance(world);
+        let anna = world.logged_in(&instance, "anna").await;
+        world.origin_says(&[("user", "ben"), ("merge", &encoded(r#"{"b":2}"#))]);
+        let ben = cookie(&ask(&instance, &anna).await).unwrap();
+        world.origin_says(&[("user", "anna")]);
+        let again = cookie(&ask(&instance, &ben).await).unwrap();
+        assert_eq!(world.told(), r#"{"b":2}"#);
+        world.origin_says(&[]);
+        ask(&instance, &again).await;
+        assert_eq!(world.told(), "{}");
+    });
+}
+
+#[test]
 fn the_cookie_of_a_persistent_session_ends_with_it() {
     on_redis(async |world| {
         let instance = with(world, &format!("[session]\npersistent = true\nabsolute = \"1h\"\n{ROUTES}"));

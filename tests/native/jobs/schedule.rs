@@ -93,7 +93,8 @@ fn a_schedule_that_is_set_again_unchanged_keeps_the_slot_that_is_due() {
     on_redis(async |world| {
         let instance = world.instance();
         let nightly = schedule(world, "0 0 1 1 *", Missed::RunOnce);
-        let set = async || instance.jobs().set_schedule(&reports(), &name("nightly"), &nightly).await.unwrap();
+        let set =
+            async || instance.jobs().set_schedule(&reports(), &name("nightly"), &nightly).await.unwrap();
         let (next, _) = set().await;
         let slot = minute(world, 600).await;
         stand(world, "nightly", slot).await;

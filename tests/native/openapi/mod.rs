@@ -165,6 +165,18 @@ async fn use_limits(client: &Client<'_>) {
     client.ask(400, "DELETE", "v1/limits/per-client", Value::Null).await;
 }
 
+/// Logs users in: the data of a visitor is taken along, that of another user is not.
+async fn log_in(client: &Client<'_>) {
+    let new = client.ask(201, "POST", "v1/sessions", json!({"data": {"a": 1}})).await;
+    let mut id = new["id"].as_str().unwrap().to_owned();
+    for (user, data) in [("eve", json!({"a": 1})), ("ben", json!({}))] {
+        let login = client.ask(200, "POST", &format!("v1/sessions/{id}/rotate"), json!({"user": user})).await;
+        let opened = client.ask(200, "POST", "v1/sessions:verify", json!({"token": login["token"]})).await;
+        assert_eq!((&opened["user"], &opened["data"]), (&json!(user), &data));
+        login["id"].as_str().unwrap().clone_into(&mut id);
+    }
+}
+
 async fn use_sessions(client: &Client<'_>) {
     let new =
         client.ask(201, "POST", "v1/sessions", json!({"user": "ann", "data": {"a": 1}, "ttl": 60})).await;
@@ -183,6 +195,7 @@ async fn use_sessions(client: &Client<'_>) {
     let stale = client.send("PUT", &one, &[("if-match", "\"nothing\"")], r#"{"data":{}}"#).await;
     assert!([400, 412].contains(&stale.status), "{stale:?}");
     client.ask(200, "POST", &format!("{one}/rotate"), Value::Null).await;
+    log_in(client).await;
     client.ask(201, "PUT", "v1/sessions/cart-1", json!({"data": {}})).await;
     client.ask(200, "PUT", "v1/sessions/cart-1", json!({"data": {}})).await;
     client.ask(409, "POST", "v1/sessions", json!({"id": "cart-1", "data": {}})).await;
