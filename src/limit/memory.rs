@@ -86,7 +86,7 @@ impl Memory {
     ) -> Vec<Option<Standing>> {
         let now = now.as_millis() * 1000;
         let share = |demand: &Demand<'_>| match demand.policy.mode() {
-            Mode::Local { instances } => Some(demand.policy.local(instances)),
+            Mode::Local { instances } => Some(demand.policy.local(instances, demand.cost)),
             Mode::Open | Mode::Closed => None,
         };
         let shares: Vec<_> = demands.iter().map(|(_, demand)| share(demand)).collect();

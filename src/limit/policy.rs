@@ -177,15 +177,18 @@ impl Policy {
         }
     }
 
-    /// Returns the policy by which one of `instances` decides on its own: GCRA with its share of the quota, or for a
-    /// concurrency limit its share of the slots.
-    pub(super) fn local(&self, instances: NonZeroU32) -> Self {
+    /// Returns the policy by which one of `instances` decides about a cost on its own: GCRA with its share of the quota, or
+    /// for a concurrency limit its share of the slots. A cost that the whole quota lets through fits into the share, too.
+    pub(super) fn local(&self, instances: NonZeroU32, cost: u32) -> Self {
         let (algorithm, quota) = match self.algorithm {
             Algorithm::Concurrency => {
                 let slots = NonZeroU32::new(self.quota.limit().get() / instances).unwrap_or(NonZeroU32::MIN);
                 (Algorithm::Concurrency, Quota::new(slots, self.quota.period()).unwrap_or(self.quota))
             }
-            _ => (Algorithm::Gcra, self.quota.share(instances)),
+            _ => {
+                let least = NonZeroU32::new(cost.min(self.most())).unwrap_or(NonZeroU32::MIN);
+                (Algorithm::Gcra, self.quota.share(instances, least))
+            }
         };
         Self { algorithm, quota, ..self.clone() }
     }
@@ -234,13 +237,17 @@ mod tests {
 
     #[test]
     fn an_instance_on_its_own_has_its_share() {
-        let local = |algorithm, limit| {
+        let local = |algorithm, limit, cost| {
             let policy = Policy::new("a", algorithm, quota(limit, 1000, limit)).unwrap();
-            let local = policy.local(units(4));
+            let local = policy.local(units(4), cost);
             (local.algorithm(), local.quota().burst().get(), local.period().as_millis())
         };
-        assert_eq!(local(Algorithm::Window, 10), (Algorithm::Gcra, 2, 4000));
-        assert_eq!(local(Algorithm::Concurrency, 10), (Algorithm::Concurrency, 2, 1000));
-        assert_eq!(local(Algorithm::Concurrency, 3), (Algorithm::Concurrency, 1, 1000));
+        assert_eq!(local(Algorithm::Window, 10, 1), (Algorithm::Gcra, 2, 4000));
+        assert_eq!(local(Algorithm::Window, 10, 0), (Algorithm::Gcra, 2, 4000));
+        assert_eq!(local(Algorithm::Gcra, 10, 5), (Algorithm::Gcra, 5, 4000), "the cost fits in");
+        assert_eq!(local(Algorithm::Gcra, 10, 99), (Algorithm::Gcra, 10, 4000), "this one never does");
+        assert_eq!(local(Algorithm::Log, 1000, 400), (Algorithm::Gcra, 250, 4000));
+        assert_eq!(local(Algorithm::Concurrency, 10, 1), (Algorithm::Concurrency, 2, 1000));
+        assert_eq!(local(Algorithm::Concurrency, 3, 1), (Algorithm::Concurrency, 1, 1000));
     }
 }

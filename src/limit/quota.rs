@@ -100,10 +100,10 @@ impl Quota {
     }
 
     /// Returns the part of this quota that one of `instances` may use on its own: all together have the same rate and
-    /// burst, but each may take at least one unit at once.
+    /// burst, but each may take at least `least` units at once.
     #[must_use]
-    pub(crate) fn share(&self, instances: NonZeroU32) -> Self {
-        let burst = NonZeroU32::new(self.burst.get() / instances).unwrap_or(NonZeroU32::MIN);
+    pub(crate) fn share(&self, instances: NonZeroU32, least: NonZeroU32) -> Self {
+        let burst = NonZeroU32::new(self.burst.get() / instances).unwrap_or(NonZeroU32::MIN).max(least);
         Self { limit: self.limit, period: self.period.saturating_mul(instances.get()), burst }
     }
 }
@@ -147,9 +147,10 @@ pub(crate) mod tests {
 
     #[test]
     fn shares_are_together_no_more_than_the_whole() {
-        let share = quota(100, 60_000, 10).share(units(4));
+        let share = quota(100, 60_000, 10).share(units(4), units(1));
         assert_eq!((share.limit().get(), share.burst().get()), (100, 2));
         assert_eq!(share.period(), Duration::from_secs(240));
-        assert_eq!(quota(3, 1000, 3).share(units(10)).burst().get(), 1);
+        assert_eq!(quota(3, 1000, 3).share(units(10), units(1)).burst().get(), 1);
+        assert_eq!(quota(100, 60_000, 10).share(units(4), units(5)).burst().get(), 5);
     }
 }

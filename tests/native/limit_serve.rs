@@ -381,6 +381,21 @@ fn without_redis_the_mode_of_each_limit_holds_and_with_it_the_limit_again() {
 }
 
 #[test]
+fn without_redis_a_cost_over_the_share_of_an_instance_is_let_through_now_and_then() {
+    on_redis(async |world| {
+        let mut proxy = Proxy::start(world.server.port()).await;
+        let config = "limit = 10\nperiod = \"1h\"\ncost = 5\nmode = \"local\"\ninstances = 4";
+        let instance = world.counting_at(&proxy.url(), &limited(config));
+        proxy.refuse().await;
+        assert_eq!(statuses(&instance, &[A; 2]).await, [200, 429]);
+        let refused = instance.get(A).await;
+        assert_eq!(refused.header("retry-after"), "7200", "five units at a quarter of the rate");
+        world.clock.advance_secs(7200);
+        assert_eq!(statuses(&instance, &[A; 2]).await, [200, 429]);
+    });
+}
+
+#[test]
 fn redis_switched_off_is_redis_away() {
     on_redis(async |world| {
         let modes = ["open", "closed", "local"];
