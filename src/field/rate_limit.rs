@@ -7,7 +7,7 @@
 //! Both are lists of strings with parameters (RFC 9651 §3.1). `t` is "the number of seconds until additional quota
 //! associated with the quota policy is made available", rounded up.
 
-use crate::limit::{Algorithm, Policy, Standing};
+use crate::limit::{Algorithm, Policy, Standing, Verdict};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sfv::{Integer, KeyRef, ListSerializer, StringRef};
 use std::time::Duration;
@@ -59,8 +59,10 @@ fn levels<'a>(all: impl Iterator<Item = (&'a Policy, &'a Standing)>) -> Option<S
     for (policy, standing) in all {
         let (Ok(name), Some(level)) = (StringRef::from_str(policy.name()), standing.level) else { continue };
         let item = list.bare_item(name).parameter(REMAINING, integer(level.remaining));
-        // Nobody knows when a slot becomes free.
-        if !level.more_after.is_zero() && policy.algorithm() != Algorithm::Concurrency {
+        // Nobody knows when a slot becomes free, unless the identity is blocked until then.
+        let blocked = matches!(standing.verdict, Verdict::Blocked { .. });
+        let is_known = blocked || policy.algorithm() != Algorithm::Concurrency;
+        if !level.more_after.is_zero() && is_known {
             let _ = item.parameter(MORE_IN, integer(seconds(level.more_after)));
         }
     }
@@ -95,7 +97,7 @@ pub fn strip(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limit::{Level, Quota, Source, Verdict};
+    use crate::limit::{Level, Quota, Source};
     use crate::time::Timestamp;
     use std::num::NonZeroU32;
 
@@ -138,6 +140,17 @@ mod tests {
         );
         let list: sfv::List = sfv::Parser::new(&levels).parse().unwrap();
         assert_eq!(list.len(), 4, "an independent parser reads it");
+    }
+
+    #[test]
+    fn a_block_says_when_it_ends_even_for_slots() {
+        let verdict = Verdict::Blocked { retry_after: Duration::from_secs(600) };
+        let blocked = Standing { verdict, ..standing(0, 600_000_000) };
+        let all = [
+            (policy("a", Algorithm::Gcra, 5, 1000), blocked),
+            (policy("b", Algorithm::Concurrency, 5, 1000), blocked),
+        ];
+        assert_eq!(written(&all).0, r#""a";r=0;t=600, "b";r=0;t=600"#);
     }
 
     #[test]

@@ -250,7 +250,13 @@ fn a_block_refuses_for_its_time_and_a_reset_ends_it() {
                 assert!(retry_after > Duration::from_secs(500) && retry_after <= Duration::from_secs(600));
             }
             assert!(matches!(other.peek(&policy, 0).await.verdict, Verdict::Blocked { .. }));
-            assert_eq!(left(&other.peek(&policy, 1).await), 10, "units are another matter");
+            let level = other.peek(&policy, 1).await.level.unwrap();
+            assert_eq!(level.remaining, 0);
+            assert!(
+                level.more_after > Duration::from_secs(500) && level.more_after <= Duration::from_secs(600)
+            );
+            let time: (u64, u64) = world.ask(&["TIME"]).await;
+            assert!((time.0 + 500..=time.0 + 601).contains(&level.reset_at.as_secs()), "{level:?}");
             assert!(instance.app.limiter.reset("p", &me).await.unwrap());
             assert!(is_allowed(&instance.ask(&policy, 1).await), "{algorithm:?}");
             world.clock.advance_secs(2);

@@ -37,7 +37,10 @@ for _, p in ipairs(policies) do
   if p.blocked == -1 then redis.call('UNLINK', p.block) end
   local left = p.algorithm.left(p)
   local more = left < p.burst and p.algorithm.wait(p, left + 1) or 0
-  for _, number in ipairs({p.verdict, left, p.wait, more, p.algorithm.wait(p, p.burst)}) do
+  local all = p.algorithm.wait(p, p.burst)
+  -- Nothing is available before the block ends.
+  if p.blocked > 0 then left, more, all = 0, math.max(more, p.wait), math.max(all, p.wait) end
+  for _, number in ipairs({p.verdict, left, p.wait, more, all}) do
     reply[#reply + 1] = number
   end
 end
