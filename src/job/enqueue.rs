@@ -14,6 +14,8 @@ use std::time::Duration;
 const NOTED: Duration = Duration::from_secs(3600);
 /// How long a queue stays in that list.
 const LISTED: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The most queues in that list; those that were noted first are dropped.
+const MOST_LISTED: u64 = 10_000;
 /// The most queues that an instance remembers.
 const MOST_NOTED: usize = 1000;
 
@@ -93,8 +95,8 @@ impl<E: Env> Jobs<E> {
         if self.noted.borrow().get(queue).is_some_and(|noted| now.since(*noted) < NOTED) {
             return;
         }
-        match self.index(&self.keys.queues(), queue, LISTED).await {
-            Ok(()) => {
+        match self.index(&self.keys.queues(), queue, LISTED, MOST_LISTED, false).await {
+            Ok(_) => {
                 let mut noted = self.noted.borrow_mut();
                 if noted.len() >= MOST_NOTED {
                     noted.clear();
@@ -108,10 +110,18 @@ impl<E: Env> Jobs<E> {
         }
     }
 
-    /// Adds a queue to a list, for the time `ttl`.
-    pub(super) async fn index(&self, list: &Key, queue: &QueueName, ttl: Duration) -> Result<(), RedisError> {
-        let arguments = vec![Arg::from(queue.as_str()), Arg::from(millis(ttl))];
-        self.redis.run(&INDEX, &[list], arguments).await.map(|_| ())
+    /// Adds a queue to a list of at most `most`, for the time `ttl`. Returns `false` if the list is full and keeps all.
+    pub(super) async fn index(
+        &self,
+        list: &Key,
+        queue: &QueueName,
+        ttl: Duration,
+        most: u64,
+        keeps_all: bool,
+    ) -> Result<bool, RedisError> {
+        let keeps_all = Arg::from(u64::from(keeps_all));
+        let arguments = vec![Arg::from(queue.as_str()), Arg::from(millis(ttl)), Arg::from(most), keeps_all];
+        Ok(Reply::new(self.redis.run(&INDEX, &[list], arguments).await?).int()? == 1)
     }
 
     /// Returns the keys of a queue.

@@ -1,6 +1,6 @@
 //! Why an operation on jobs failed.
 
-use super::{IdempotencyKey, JobId, MAX_BATCH, MAX_SCHEDULES};
+use super::{IdempotencyKey, JobId, MAX_BATCH, MAX_SCHEDULED_QUEUES, MAX_SCHEDULES};
 use crate::redis::RedisError;
 
 /// Why an operation on jobs failed.
@@ -33,6 +33,9 @@ pub enum JobError {
     /// The queue already has the most schedules that it may have.
     #[error("expected at most {MAX_SCHEDULES} schedules of a queue, found more")]
     TooManySchedules,
+    /// There are already the most queues with schedules that there may be.
+    #[error("expected at most {MAX_SCHEDULED_QUEUES} queues with schedules, found more")]
+    TooManyQueues,
     /// The schedule does not exist.
     #[error("there is no such schedule")]
     NoSuchSchedule,
@@ -60,6 +63,7 @@ impl JobError {
             Self::TooManyJobs(_) => "too-many-jobs",
             Self::KeyTwice(_) => "key-twice",
             Self::TooManySchedules => "too-many-schedules",
+            Self::TooManyQueues => "too-many-queues",
             Self::NoSuchSchedule => "no-such-schedule",
         }
     }

@@ -68,7 +68,7 @@ pub use lease::{BadToken, Claimed, Ended, LeaseToken, MAX_ERROR};
 pub use name::{BadName, IdempotencyKey, JobId, MAX_NAME, QueueName, ScheduleName};
 pub use new::{Enqueued, MAX_BATCH, MAX_DELAY, NewJob, Priority};
 pub use push::{Tally, drain};
-pub use schedule::{MAX_SCHEDULE_DATA, MAX_SCHEDULES, Schedule, Scheduled};
+pub use schedule::{MAX_SCHEDULE_DATA, MAX_SCHEDULED_QUEUES, MAX_SCHEDULES, Schedule, Scheduled};
 pub use tick::{MAX_BUDGET, Ticked, tick};
 pub(crate) use tick::{opportunity, wake};
 pub use view::{State, Statistics, View};

@@ -16,7 +16,10 @@ pub const MAX_SCHEDULES: u64 = 100;
 /// The greatest size of a schedule's data, in bytes.
 pub const MAX_SCHEDULE_DATA: usize = 16 * 1024;
 
-/// How long a queue stays in the list of those with schedules after one was set or fired: longer than the time
+/// The most queues with schedules: every tick asks about each of them.
+pub const MAX_SCHEDULED_QUEUES: u64 = 10_000;
+
+/// How long a queue stays in the list of those with schedules after one was set or listed: longer than the time
 /// between two 29ths of February.
 const LISTED: Duration = Duration::from_secs(9 * 366 * 24 * 3600);
 
@@ -70,7 +73,7 @@ impl<E: Env> Jobs<E> {
     /// slot that is due. Returns that slot, and whether the schedule is new.
     ///
     /// # Errors
-    /// [`JobError::TooManySchedules`], [`JobError::Redis`].
+    /// [`JobError::TooManySchedules`], [`JobError::TooManyQueues`], [`JobError::Redis`].
     pub async fn set_schedule(
         &self,
         queue: &QueueName,
@@ -80,8 +83,7 @@ impl<E: Env> Jobs<E> {
         self.note(queue).await;
         // Before setting it, so that a tick finds the queue whatever happens in between; and after, in case a tick found the
         // queue empty meanwhile.
-        let list = self.keys.scheduled_queues();
-        self.index(&list, queue, LISTED).await?;
+        self.list(queue).await?;
         let now = self.slots(queue, &format!("={}", name.as_str())).await?.now;
         let next = schedule.cron.next(now).unwrap_or(now);
         let arguments = vec![
@@ -95,8 +97,24 @@ impl<E: Env> Jobs<E> {
         if set == -1 {
             return Err(JobError::TooManySchedules);
         }
-        self.index(&list, queue, LISTED).await?;
+        self.list(queue).await?;
         Ok((Timestamp::from_millis(next), there == 0))
+    }
+
+    /// Adds a queue to the list of those with schedules. None is ever dropped from it for another: its schedules would stop.
+    async fn list(&self, queue: &QueueName) -> Result<(), JobError> {
+        let list = self.keys.scheduled_queues();
+        match self.index(&list, queue, LISTED, MAX_SCHEDULED_QUEUES, true).await? {
+            true => Ok(()),
+            false => Err(JobError::TooManyQueues),
+        }
+    }
+
+    /// Adds a queue to that list again after its schedules were read, in case Redis lost the list.
+    async fn list_again(&self, queue: &QueueName) {
+        if let Err(error) = self.list(queue).await {
+            self.env.log(&format!("queue {queue}: not added to the list of those with schedules: {error}"));
+        }
     }
 
     /// Removes a schedule. The jobs that it has enqueued stay.
@@ -117,15 +135,21 @@ impl<E: Env> Jobs<E> {
     /// [`JobError::NoSuchSchedule`], [`JobError::Redis`].
     pub async fn schedule(&self, queue: &QueueName, name: &ScheduleName) -> Result<Scheduled, JobError> {
         let slots = self.slots(queue, &format!("={}", name.as_str())).await?;
-        self.read_all(queue, slots).pop().ok_or(JobError::NoSuchSchedule)
+        let found = self.read_all(queue, slots).pop().ok_or(JobError::NoSuchSchedule)?;
+        self.list_again(queue).await;
+        Ok(found)
     }
 
-    /// Returns all schedules of a queue, ordered by their next slots.
+    /// Returns all schedules of a queue, ordered by their next slots. If Redis lost the list of queues with schedules, ticks
+    /// find this one again.
     ///
     /// # Errors
     /// [`JobError::Redis`].
     pub async fn schedules(&self, queue: &QueueName) -> Result<Vec<Scheduled>, JobError> {
         let slots = self.slots(queue, "all").await?;
+        if slots.count > 0 {
+            self.list_again(queue).await;
+        }
         Ok(self.read_all(queue, slots))
     }
 

@@ -124,9 +124,11 @@ fn failed(error: &JobError) -> Problem {
     let status = match error {
         JobError::Redis(error) => return unavailable(error),
         JobError::NoSuchJob | JobError::NoSuchSchedule => StatusCode::NOT_FOUND,
-        JobError::LeaseLost | JobError::Ended(_) | JobError::InFlight | JobError::TooManySchedules => {
-            StatusCode::CONFLICT
-        }
+        JobError::LeaseLost
+        | JobError::Ended(_)
+        | JobError::InFlight
+        | JobError::TooManySchedules
+        | JobError::TooManyQueues => StatusCode::CONFLICT,
         JobError::KeyReused(_) => StatusCode::UNPROCESSABLE_ENTITY,
         JobError::TooManyJobs(_) | JobError::KeyTwice(_) => StatusCode::BAD_REQUEST,
     };

@@ -185,6 +185,56 @@ fn a_tick_finds_every_queue_with_schedules_and_forgets_those_without() {
 }
 
 #[test]
+fn no_queue_with_schedules_is_dropped_for_another() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let yearly = schedule(world, "0 0 1 1 *", Missed::Skip);
+        instance.jobs().set_schedule(&reports(), &name("every"), &yearly).await.unwrap();
+        let list = Keys::new(PREFIX).scheduled_queues();
+        let fill = "local now = redis.call('TIME')[1] * 1000 + 999 \
+                    for i = 1, 9999 do redis.call('ZADD', KEYS[1], now, 'queue-' .. i) end";
+        world.tell(&["EVAL", fill, "1", list.as_str()]).await;
+        let other = QueueName::new("other").unwrap();
+        let refused = instance.jobs().set_schedule(&other, &name("every"), &yearly).await.unwrap_err();
+        assert_eq!(refused.to_string(), "expected at most 10000 queues with schedules, found more");
+        assert!(instance.jobs().schedules(&other).await.unwrap().is_empty(), "nothing was set");
+        instance.jobs().set_schedule(&reports(), &name("another"), &yearly).await.unwrap();
+        let listed: Vec<String> = world.ask(&["ZRANGE", list.as_str(), "0", "-1"]).await;
+        assert!(listed.len() == 10_000 && listed.contains(&"reports".to_owned()));
+        world.tell(&["ZREM", list.as_str(), "queue-1"]).await;
+        instance.jobs().set_schedule(&other, &name("every"), &yearly).await.unwrap();
+    });
+}
+
+#[test]
+fn after_the_list_of_queues_with_schedules_was_lost_a_look_at_one_brings_it_back() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let yearly = schedule(world, "0 0 1 1 *", Missed::RunOnce);
+        let list = Keys::new(PREFIX).scheduled_queues();
+        instance.jobs().set_schedule(&reports(), &name("every"), &yearly).await.unwrap();
+        for single in [false, true] {
+            world.tell(&["DEL", list.as_str()]).await;
+            stand(world, "every", minute(world, 1).await).await;
+            let fired = async || tick(&instance.app, instance.shared(), Duration::ZERO).await.unwrap().fired;
+            assert_eq!(fired().await, 0);
+            if single {
+                instance.jobs().schedule(&reports(), &name("every")).await.unwrap();
+            } else {
+                instance.jobs().schedules(&reports()).await.unwrap();
+            }
+            assert_eq!(fired().await, 1);
+            instance.jobs().dequeue(&reports()).await.unwrap();
+            world.tell(&["FLUSHALL"]).await;
+            instance.jobs().set_schedule(&reports(), &name("every"), &yearly).await.unwrap();
+        }
+        instance.jobs().schedules(&QueueName::new("none").unwrap()).await.unwrap();
+        let listed: Vec<String> = world.ask(&["ZRANGE", list.as_str(), "0", "-1"]).await;
+        assert_eq!(listed, ["reports"], "one without schedules is not listed");
+    });
+}
+
+#[test]
 fn a_queue_has_a_hundred_schedules_at_most() {
     on_redis(async |world| {
         let instance = world.instance();
