@@ -104,11 +104,12 @@ impl Cron {
         self.parsed.find_previous_occurrence(&utc(minute)?, true).ok().and_then(timestamp)
     }
 
-    /// Decides what to do at `now` when the next slot is `slot`; `None` before it. However many slots
-    /// have passed, at most one is fired: the last.
+    /// Decides what to do at `now` when the next slot is `slot`; `None` if it is yet to come. However many slots
+    /// have passed, at most one is fired: the last. A slot after the next one was stored while the clock was ahead.
     pub(super) fn due(&self, slot: Timestamp, missed: Missed, now: Timestamp) -> Option<Due> {
         if now < slot {
-            return None;
+            let next = self.next(now)?;
+            return (next < slot).then_some(Due { fire: None, next });
         }
         let last = self.last(now).map_or(slot, |last| last.max(slot));
         let in_time = missed == Missed::RunOnce || now.since(last) <= GRACE;
@@ -188,6 +189,8 @@ mod tests {
         let every = cron("*/5 * * * *");
         let due = |slot, now, missed| every.due(at(slot), missed, at(now));
         assert_eq!(due("2026-03-01T10:05:00Z", "2026-03-01T10:04:59.999Z", Missed::Skip), None);
+        let ahead = Due { fire: None, next: at("2026-03-01T10:05:00Z") };
+        assert_eq!(due("2026-03-01T10:10:00Z", "2026-03-01T10:04:59.999Z", Missed::RunOnce), Some(ahead));
         for now in ["2026-03-01T10:05:00Z", "2026-03-01T10:05:00.001Z", "2026-03-01T10:09:59Z"] {
             let expected = Due { fire: Some(at("2026-03-01T10:05:00Z")), next: at("2026-03-01T10:10:00Z") };
             assert_eq!(due("2026-03-01T10:05:00Z", now, Missed::Skip), Some(expected), "{now}");

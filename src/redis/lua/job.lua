@@ -8,6 +8,9 @@
 -- dropped or replayed the job, and f what that call did; z how the job ended.
 local Q, R, D, L, X, JOB = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[1]
 local KEEP, REMEMBER, MOST_DEAD = 2592000000, 300000, 10000 -- 30 days and 5 minutes, in ms
+-- What ends later than the longest lease (12 hours) or the longest hold (a day) was stored while the clock was ahead. One
+-- minute more, so that a small correction of the clock changes nothing.
+local LONGEST_LEASE, LONGEST_HOLD = 43260000, 86460000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -18,6 +21,12 @@ end
 
 local function count(what)
   if redis.call('HINCRBY', Q, what, 1) == 1 then touch(Q, KEEP) end
+end
+
+-- Returns until when nothing is pushed (ms), or 0.
+local function held()
+  local hold = tonumber(redis.call('HGET', Q, 'hold') or 0)
+  return hold > now and hold <= now + LONGEST_HOLD and hold or 0
 end
 
 -- Makes a job ready: last in its priority, or in the position it had before.

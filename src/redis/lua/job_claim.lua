@@ -23,18 +23,22 @@ if before then
   return out
 end
 promote()
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', L, '-inf', now, 'LIMIT', 0, 100)) do
-  redis.call('ZREM', L, id)
-  count('expired')
-  redis.call('HDEL', JOB .. id, 'k')
-  local a, m = unpack(redis.call('HMGET', JOB .. id, 'a', 'm'))
-  if m and tonumber(a) >= tonumber(m) then die(id, 'its lease expired') else line_up(id, true) end
+local function take_back(from, to)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', L, from, to, 'LIMIT', 0, 100)) do
+    redis.call('ZREM', L, id)
+    count('expired')
+    redis.call('HDEL', JOB .. id, 'k')
+    local a, m = unpack(redis.call('HMGET', JOB .. id, 'a', 'm'))
+    if m and tonumber(a) >= tonumber(m) then die(id, 'its lease expired') else line_up(id, true) end
+  end
 end
-local paused, hold = unpack(redis.call('HMGET', Q, 'paused', 'hold'))
+take_back('-inf', now)
+take_back(now + LONGEST_LEASE, '+inf')
+local paused, hold = redis.call('HGET', Q, 'paused'), held()
 local room, most = tonumber(ARGV[4]), tonumber(ARGV[5])
 if most > 0 then
   room = math.min(room, most - redis.call('ZCARD', L))
-  if hold and tonumber(hold) > now then room = 0 end
+  if hold > 0 then room = 0 end
 end
 if paused then room = 0 end
 for _ = 1, 100 do
@@ -67,7 +71,7 @@ end
 local next = 1 / 0
 if not paused and redis.call('EXISTS', R) == 1 then
   -- With room left, only lost jobs were passed over so far, and there are more.
-  if room > 0 then next = now elseif hold and tonumber(hold) > now then next = tonumber(hold) end
+  if room > 0 then next = now elseif hold > 0 then next = hold end
 end
 for _, key in ipairs({D, L}) do
   next = math.min(next, tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 1 / 0))

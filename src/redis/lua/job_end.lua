@@ -25,7 +25,7 @@ redis.call('ZREM', L, id)
 redis.call('HDEL', JOB .. id, 'k')
 if tonumber(ARGV[7]) > 0 then
   -- If several deliveries ask for this, the longest counts.
-  redis.call('HSET', Q, 'hold', math.max(now + ARGV[7], redis.call('HGET', Q, 'hold') or 0))
+  redis.call('HSET', Q, 'hold', math.max(now + ARGV[7], held()))
 end
 if ARGV[8] ~= '' then redis.call('HSET', Q, 'paused', ARGV[8]) end
 touch(Q, KEEP)

@@ -12,6 +12,7 @@ local is_new = id ~= '' and redis.call('EXISTS', JOB .. id) == 0
 local were_none = redis.call('EXISTS', R) == 0
 promote()
 redis.call('ZADD', KEYS[7], ARGV[5], name)
+redis.call('ZADD', KEYS[7], 'GT', now, '')
 for _, key in ipairs({KEYS[6], KEYS[7]}) do touch(key, ARGV[5] - now + KEEP) end
 touch(Q, KEEP)
 if is_new then add(id, ARGV[7], ARGV[8], 0, ARGV[9]) end

@@ -1,8 +1,8 @@
 //! How leases end, and what a stale worker may do.
 
-use super::{HOUR, claim, claim_one, counted, data, due, mail, number, put, state};
+use super::{HOUR, claim, claim_one, counted, data, due, mail, number, part, put, state};
 use crate::support::on_redis;
-use spindrift::job::{JobError, JobId, NewJob, State};
+use spindrift::job::{Claim, JobError, JobId, NewJob, State};
 use std::time::Duration;
 
 #[test]
@@ -47,6 +47,21 @@ fn a_failed_job_is_retried_after_its_backoff_and_dies_after_the_last_attempt() {
         assert_eq!((last.id(), last.job.attempt), (&id, 2));
         assert_eq!(last.retry("still away").await.unwrap().state, State::Dead);
         assert_eq!(state(&instance, &id).await, State::Dead);
+    });
+}
+
+#[test]
+fn a_lease_from_a_clock_that_was_ahead_is_taken_back_when_no_lease_can_be_that_long() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let id = put(&instance, 1).await;
+        let longest = Claim::default().lease(12 * HOUR);
+        let held = instance.jobs().claim(&mail(), longest).await.unwrap().pop().unwrap();
+        assert!(claim(&instance, 1).await.is_empty(), "the longest lease is valid");
+        let ahead = held.until().as_millis() + 600_000;
+        world.tell(&["ZADD", &part("l"), &ahead.to_string(), id.as_str()]).await;
+        assert_eq!(claim_one(&instance).await.job.attempt, 2);
+        assert_eq!(counted(&instance, "expired").await, 1);
     });
 }
 

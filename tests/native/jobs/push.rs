@@ -151,6 +151,26 @@ fn retry_after_holds_the_whole_queue() {
 }
 
 #[test]
+fn a_hold_from_a_clock_that_was_ahead_ends() {
+    on_redis(async |world| {
+        let instance = world.instance_with(FILE);
+        world.origin.gives(503, &[("retry-after", "86400")], "");
+        let id = put(&instance, 1).await;
+        assert_eq!(push(&instance).await, one(0, 1, 0));
+        put(&instance, 2).await;
+        world.origin.gives(200, &[], "");
+        assert_eq!(push(&instance).await, one(0, 0, 0), "the longest hold is valid");
+        let ahead = view(&instance, &id).await.at.unwrap().as_millis() + 600_000;
+        world.tell(&["HSET", "sd:{q:orders}", "hold", &ahead.to_string()]).await;
+        assert_eq!(instance.jobs().statistics(&orders()).await.unwrap().hold, Duration::ZERO);
+        world.origin.gives(503, &[("retry-after", "600")], "");
+        assert_eq!(push(&instance).await, one(0, 1, 0));
+        let hold = instance.jobs().statistics(&orders()).await.unwrap().hold;
+        assert!(hold > Duration::from_secs(500) && hold <= Duration::from_secs(600), "{hold:?}");
+    });
+}
+
+#[test]
 fn of_several_that_hold_the_queue_the_longest_counts() {
     on_redis(async |world| {
         let instance = world.instance_with(FILE);

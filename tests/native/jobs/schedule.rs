@@ -185,6 +185,27 @@ fn a_tick_finds_every_queue_with_schedules_and_forgets_those_without() {
 }
 
 #[test]
+fn slots_that_were_stored_while_the_clock_was_ahead_are_pulled_back_without_a_job() {
+    on_redis(async |world| {
+        let instance = world.instance();
+        let yearly = schedule(world, "0 0 1 1 *", Missed::RunOnce);
+        let (next, _) = instance.jobs().set_schedule(&reports(), &name("every"), &yearly).await.unwrap();
+        let ahead = next.as_millis() + 10 * 366 * 86_400_000;
+        stand(world, "every", ahead).await;
+        assert_eq!(instance.jobs().fire(&reports()).await.unwrap(), 0);
+        let stands = async || instance.jobs().schedule(&reports(), &name("every")).await.unwrap().next;
+        assert_eq!(stands().await.as_millis(), ahead, "no tick looks at those that are not due");
+        // As a schedule that is stored at a later time leaves it.
+        stand(world, "", ahead - 1).await;
+        assert_eq!(instance.jobs().fire(&reports()).await.unwrap(), 0);
+        assert_eq!((stands().await, ready(&instance).await), (next, 0));
+        assert_eq!(instance.jobs().schedules(&reports()).await.unwrap().len(), 1);
+        instance.jobs().remove_schedule(&reports(), &name("every")).await.unwrap();
+        assert_eq!(world.ask::<u64>(&["EXISTS", &next_key()]).await, 0);
+    });
+}
+
+#[test]
 fn no_queue_with_schedules_is_dropped_for_another() {
     on_redis(async |world| {
         let instance = world.instance();
