@@ -169,12 +169,18 @@ async fn delete<E: Env>(call: Call<'_, E>, id: &Id) -> Outcome {
 #[serde(deny_unknown_fields)]
 struct Rotate {
     user: Option<String>,
+    ttl: Option<u64>,
+    max_age: Option<u64>,
 }
 
 async fn rotate<E: Env>(mut call: Call<'_, E>, id: &Id) -> Outcome {
     let sessions = sessions(&call)?;
-    let asked: Rotate = call.form(r#"no content or {"user":".."}"#).await?;
+    let asked: Rotate = call.form(r#"no content or {"user":"..","ttl":1800,"max_age":28800}"#).await?;
     let user = asked.user.as_deref().map(user).transpose()?;
+    let life = life(asked.ttl, asked.max_age)?;
+    if user.is_none() && life.absolute.is_some() {
+        return Err(bad_request("max_age: expected it only with a user: the end of a session does not move"));
+    }
     let Id::Ours(handle) = id else {
         let detail = "a session with an id of your own choice has no secret to renew";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
@@ -188,9 +194,9 @@ async fn rotate<E: Env>(mut call: Call<'_, E>, id: &Id) -> Outcome {
     let found = found.ok_or_else(|| problem(&SessionError::Gone))?;
     let new = match &user {
         Some(user) if found.user.as_ref() != Some(user) => {
-            sessions.login(Some(handle), user, &found.data_for(user)).await
+            sessions.login_for(Some(handle), user, &found.data_for(user), life).await
         }
-        _ => sessions.rotate(&found, &DataChange::None).await,
+        _ => sessions.rotate_for(&found, &DataChange::None, life.idle).await,
     };
     let new = new.map_err(|error| problem(&error))?;
     Ok(issued(&call, &new).into_response(StatusCode::OK))

@@ -1,7 +1,7 @@
 //! The operations on sessions.
 
 use super::reply::loaded;
-use super::{Data, Handle, Loaded, New, Previous, Session, SessionError, SessionId, User};
+use super::{Data, Handle, Life, Loaded, New, Previous, Session, SessionError, SessionId, User};
 use crate::config::{Secret, SessionConfig};
 use crate::env::Env;
 use crate::nonce::Nonces;
@@ -113,7 +113,21 @@ impl<E: Env> Sessions<E> {
         user: &User,
         data: &Data,
     ) -> Result<New, SessionError> {
-        let new = self.create(Some(user), data).await?;
+        self.login_for(before, user, data, Life::default()).await
+    }
+
+    /// Like [`Sessions::login`], with lifetimes of its own.
+    ///
+    /// # Errors
+    /// [`SessionError::TooLarge`], [`SessionError::Redis`].
+    pub async fn login_for(
+        &self,
+        before: Option<&Handle>,
+        user: &User,
+        data: &Data,
+        life: Life,
+    ) -> Result<New, SessionError> {
+        let new = self.create_for(Some(user), data, life).await?;
         if let Some(before) = before
             && let Err(error) = self.end(before, self.rules.rotation_grace).await
         {

@@ -83,6 +83,19 @@ impl<E: Env> Sessions<E> {
     /// received the token of that one. [`SessionError::Conflict`] when the data is replaced and somebody has changed
     /// it; [`SessionError::Gone`], [`SessionError::TooLarge`], [`SessionError::Redis`].
     pub async fn rotate(&self, loaded: &Loaded, change: &DataChange) -> Result<New, SessionError> {
+        self.rotate_for(loaded, change, None).await
+    }
+
+    /// Like [`Sessions::rotate`], optionally with another idle time.
+    ///
+    /// # Errors
+    /// As [`Sessions::rotate`].
+    pub async fn rotate_for(
+        &self,
+        loaded: &Loaded,
+        change: &DataChange,
+        idle: Option<Ttl>,
+    ) -> Result<New, SessionError> {
         let id = SessionId::renewed(loaded.handle, &self.env);
         let proof = id.proof();
         let (write, expected) = match change {
@@ -91,7 +104,7 @@ impl<E: Env> Sessions<E> {
             DataChange::Merge(changes) => (Write::Merge(changes), None),
         };
         let rotation = Some((loaded.proof.as_ref().map(Secret::expose), proof.as_str()));
-        let receipt = self.write(&loaded.handle, Save { write, expected, idle: None, rotation }).await?;
+        let receipt = self.write(&loaded.handle, Save { write, expected, idle, rotation }).await?;
         Ok(New { id, receipt })
     }
 

@@ -175,6 +175,17 @@ async fn log_in(client: &Client<'_>) {
         assert_eq!((&opened["user"], &opened["data"]), (&json!(user), &data));
         login["id"].as_str().unwrap().clone_into(&mut id);
     }
+    let place = format!("v1/sessions/{id}/rotate");
+    let span = |it: &Value, from: &str, to: &str| it[to].as_u64().unwrap() - it[from].as_u64().unwrap();
+    client.ask(400, "POST", &place, json!({"max_age": 60})).await;
+    client.ask(400, "POST", &place, json!({"user": "eve", "ttl": 0})).await;
+    let renewed = client.ask(200, "POST", &place, json!({"ttl": 7000})).await;
+    assert!((6999..8000).contains(&span(&renewed, "created_at", "expires_at")), "{renewed}");
+    let kept = client.ask(200, "POST", &place, json!({"user": "ben", "max_age": 60})).await;
+    assert_eq!(kept["ends_at"], renewed["ends_at"], "it is ben's already");
+    let login = client.ask(200, "POST", &place, json!({"user": "eve", "ttl": 60, "max_age": 900})).await;
+    assert_eq!(span(&login, "created_at", "ends_at"), 900);
+    assert!((59..=61).contains(&span(&login, "created_at", "expires_at")), "{login}");
 }
 
 async fn use_sessions(client: &Client<'_>) {
