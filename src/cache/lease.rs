@@ -6,8 +6,10 @@
 //! result and watch it with [`Store::look_at`]. A lead ends when it is done or has failed; one that shows no sign
 //! of life ([`Store::renew`]) or makes no progress for too long is taken over.
 
+mod failure;
 mod outcome;
 
+pub use failure::FlightFailure;
 pub use outcome::{Outcome, Streaming};
 
 use super::entry::LedgerMark;
@@ -219,12 +221,12 @@ impl<E: Env> Store<E> {
         self.end(lease, "D", "", marked).await
     }
 
-    /// Ends a lead because the origin gave no response; those who wait answer with `status`, too.
+    /// Ends a lead because the fetch failed; those who wait are answered in the same way.
     ///
     /// # Errors
     /// As [`Store::give_up`].
-    pub async fn fail(&self, lease: &FillLease, status: u16) -> Result<(), RedisError> {
-        self.end(lease, "X", &status.to_string(), Duration::ZERO).await
+    pub async fn fail(&self, lease: &FillLease, failure: FlightFailure) -> Result<(), RedisError> {
+        self.end(lease, "X", &failure.to_word(), Duration::ZERO).await
     }
 
     async fn end(

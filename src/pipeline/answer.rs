@@ -9,6 +9,7 @@ use super::want::Want;
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::entry::{Content, Entry};
+use crate::cache::lease::FlightFailure;
 use crate::cache::pieces::{self, Following};
 use crate::cache::range::accept;
 use crate::cache::respond::{self, Send};
@@ -21,6 +22,7 @@ use crate::problem::Problem;
 use crate::time::Timestamp;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode};
+use std::fmt::Display;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -119,37 +121,26 @@ pub(super) fn respond<E: Env>(
     response
 }
 
+/// Answers that the origin gave no response.
 pub(super) fn upstream_failed<E: Env>(
     app: &App<E>,
     incoming: &Incoming,
     error: &UpstreamError,
 ) -> Response<Body> {
-    app.env.log(&format!("{} {}: {error}", incoming.method, incoming.uri.path()));
-    // The text of the error names the origin, which clients must not learn: it is only logged.
-    match error {
-        UpstreamError::TimedOut(_) => {
-            Problem::new(StatusCode::GATEWAY_TIMEOUT, "the origin did not answer in time")
-        }
-        UpstreamError::Unreachable(_) => {
-            Problem::new(StatusCode::BAD_GATEWAY, "the origin could not be reached")
-        }
-        UpstreamError::Denied(_) => Problem::new(
-            StatusCode::BAD_GATEWAY,
-            "the origin is missing from allowed_outbound_hosts: check the variable origin_url",
-        ),
-        UpstreamError::Invalid(_) => {
-            Problem::new(StatusCode::BAD_GATEWAY, "the origin did not answer with valid HTTP")
-        }
-        UpstreamError::TooLarge(_) => Problem::new(
+    log_failure(app, incoming, error);
+    let problem = match FlightFailure::of(error) {
+        Some(failure) => failure.problem(),
+        None => Problem::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "the header fields of the request are too large to be forwarded",
         ),
-        // The status that the host gives for a component that fails without a cache before it.
-        UpstreamError::Failed(_) => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the component behind the cache failed")
-        }
-    }
-    .into_response()
+    };
+    problem.into_response()
+}
+
+/// Logs why the origin gave no response. The text of the error names the origin, which clients must not learn.
+pub(super) fn log_failure<E: Env>(app: &App<E>, incoming: &Incoming, error: impl Display) {
+    app.env.log(&format!("{} {}: {error}", incoming.method, incoming.uri.path()));
 }
 
 /// RFC 9111 §5.2.1.7: "SHOULD respond with a 504 (Gateway Timeout) status code".

@@ -6,7 +6,7 @@
 
 use super::Want;
 use crate::cache::entry::LedgerMark;
-use crate::cache::lease::{FillLease, Outcome, Streaming, Turn};
+use crate::cache::lease::{FillLease, FlightFailure, Outcome, Streaming, Turn};
 use crate::cache::reuse::answers;
 use crate::cache::selecting::variant;
 use crate::env::Env;
@@ -36,8 +36,8 @@ pub(super) enum Step {
     LookAgain,
     /// Answer with a response that another request is just receiving.
     Follow(Box<Follow>),
-    /// Answer that the origin gave no response, with this status code.
-    Failed(u16),
+    /// Answer that the fetch failed.
+    Failed(FlightFailure),
 }
 
 /// A response that another request is receiving.
@@ -127,7 +127,7 @@ pub(super) async fn turn<E: Env>(
             waiting.after = token;
             Step::LookAgain
         }
-        Outcome::Failed(status) => Step::Failed(status),
+        Outcome::Failed(failure) => Step::Failed(failure),
     })
 }
 

@@ -1,11 +1,11 @@
 //! Fetching from the origin what may be stored, and taking in the response.
 
-use super::held::{Failure, Held};
+use super::held::Held;
 use super::{Answer, Want, content, pass, session, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
 use crate::cache::invalidate::is_unsafe;
-use crate::cache::lease::FillLease;
+use crate::cache::lease::{FillLease, FlightFailure};
 use crate::cache::reuse::Stale;
 use crate::cache::storable::post_answers_get;
 use crate::env::{Env, Timeouts, UpstreamError};
@@ -81,8 +81,9 @@ impl<E: Env> Fetch<'_, E> {
 
     /// The origin answered with an error, where `held` was to be validated.
     async fn erred(self, held: Held, received: Received, status: CacheStatus) -> Answer {
-        let ending = held.ending(received.response.status());
-        match held.instead(&self.want, Failure::Error, status).await {
+        let code = received.response.status();
+        let ending = held.ending(code);
+        match held.instead(&self.want, FlightFailure::Origin(code), status).await {
             Some(answer) => {
                 self.end(ending);
                 answer
@@ -93,12 +94,10 @@ impl<E: Env> Fetch<'_, E> {
 
     /// The origin gave no response.
     pub(super) async fn unreachable(self, held: Held, error: &UpstreamError, status: CacheStatus) -> Answer {
-        if let UpstreamError::TooLarge(_) = error {
-            return self.failed(error, status);
-        }
-        match held.instead(&self.want, Failure::of(error), status).await {
+        let Some(failure) = FlightFailure::of(error) else { return self.failed(error, status) };
+        match held.instead(&self.want, failure, status).await {
             Some(answer) => {
-                self.end(Ending::of(error));
+                self.end(Ending::Failed(failure));
                 answer
             }
             None => self.failed(error, status),
@@ -166,7 +165,7 @@ impl<E: Env> Fetch<'_, E> {
         let (env, store, lease) = (&self.want.app.env, Rc::clone(&self.want.shared.store), lease.clone());
         env.spawn(async move {
             let ended = match ending {
-                Ending::Failed(code) => store.fail(&lease, code.as_u16()).await,
+                Ending::Failed(failure) => store.fail(&lease, failure).await,
                 Ending::Unstored(marked) => store.give_up(&lease, marked).await,
             };
             if let Err(error) = ended {
@@ -189,8 +188,8 @@ impl<E: Env> Fetch<'_, E> {
 
 /// How a lead ends without a stored response.
 pub(super) enum Ending {
-    /// The origin gave no response, or an error, and all who wait get the same.
-    Failed(StatusCode),
+    /// It failed, and all who wait are answered in the same way.
+    Failed(FlightFailure),
     /// The response is not stored; for this long nobody waits for the same.
     Unstored(Duration),
 }
@@ -198,20 +197,7 @@ pub(super) enum Ending {
 impl Ending {
     /// An error that only this request caused is not passed on to those who wait.
     fn of(error: &UpstreamError) -> Self {
-        match error {
-            UpstreamError::TooLarge(_) => Self::Unstored(Duration::ZERO),
-            _ => Self::Failed(code_of(error)),
-        }
-    }
-}
-
-/// Returns the status code that stands for an error.
-pub(super) const fn code_of(error: &UpstreamError) -> StatusCode {
-    match error {
-        UpstreamError::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
-        UpstreamError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        UpstreamError::TooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        _ => StatusCode::BAD_GATEWAY,
+        FlightFailure::of(error).map_or(Self::Unstored(Duration::ZERO), Self::Failed)
     }
 }
 

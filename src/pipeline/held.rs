@@ -1,14 +1,15 @@
 //! What is stored for a request, but does not answer it as it is.
 
+use super::answer::log_failure;
 use super::fetch::Ending;
 use super::parts::answered_by;
-use super::{Answer, Want, answer, upstream_failed};
+use super::{Answer, Want, answer};
+use crate::cache::lease::FlightFailure;
 use crate::cache::partial::{Partial, StalePartial};
 use crate::cache::reuse::Stale;
-use crate::env::{Env, UpstreamError};
+use crate::env::Env;
 use crate::field::cache_status::CacheStatus;
 use crate::field::conditional::{is_about, validate_with};
-use crate::role::Role;
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
 
@@ -92,20 +93,20 @@ impl Held {
             Self::Stale(stale) => stale.covers_error_for_all(),
             Self::StaleParts(stale) => stale.covers_error_for_all(),
         };
-        if for_all { Ending::Failed(code) } else { Ending::Unstored(Duration::ZERO) }
+        if for_all { Ending::Failed(FlightFailure::Origin(code)) } else { Ending::Unstored(Duration::ZERO) }
     }
 
     /// Answers with it in place of what the origin failed to give; `None` where it may not or cannot.
     pub(super) async fn instead<E: Env>(
         self,
         want: &Want<'_, E>,
-        failure: Failure,
+        failure: FlightFailure,
         mut status: CacheStatus,
     ) -> Option<Answer> {
-        if failure == Failure::Error && !self.covers_error() {
+        if failure.is_error() && !self.covers_error() {
             return None;
         }
-        status.detail = Some(failure.as_str());
+        status.detail = Some(if failure.is_error() { "stale-if-error" } else { "origin-unreachable" });
         let now = want.app.env.now();
         match self {
             Self::Nothing | Self::Parts(_) => None,
@@ -123,50 +124,18 @@ impl Held {
     }
 }
 
-/// How the origin failed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// It answered 500, 502, 503 or 504. An error of the component behind a middleware counts as one: the component is there.
-    Error,
-    /// It gave no response.
-    Unreachable,
-}
-
-impl Failure {
-    pub(super) const fn of(error: &UpstreamError) -> Self {
-        match error {
-            UpstreamError::Failed(_) => Self::Error,
-            _ => Self::Unreachable,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "stale-if-error",
-            Self::Unreachable => "origin-unreachable",
-        }
-    }
-}
-
-/// Answers where the fetch that this request waited for got no response, or an error with this status code.
+/// Answers as the leader of the fetch that this request waited for.
 pub(super) async fn failed_elsewhere<E: Env>(
     want: &Want<'_, E>,
-    code: u16,
+    failure: FlightFailure,
     held: Held,
     mut status: CacheStatus,
 ) -> Answer {
-    (status.collapsed, status.forward_status) = (true, Some(code));
-    let another = "reported by another request".to_owned();
-    let error = match code {
-        504 => UpstreamError::TimedOut(another),
-        500 if want.app.role == Role::Middleware => UpstreamError::Failed(another),
-        _ => UpstreamError::Unreachable(another),
-    };
-    // These come from the origin, or from a component that failed, which counts as an error too: without a response there is
-    // a 502 or 504.
-    let failure = if matches!(code, 500 | 503) { Failure::Error } else { Failure::of(&error) };
+    (status.collapsed, status.forward_status) = (true, failure.origin_status());
     if let Some(answer) = held.instead(want, failure, status).await {
         return answer;
     }
-    Answer { response: upstream_failed(want.app, want.incoming, &error), status }
+    let problem = failure.problem();
+    log_failure(want.app, want.incoming, format_args!("{}: reported by another request", problem.detail()));
+    Answer { response: problem.into_response(), status }
 }

@@ -241,8 +241,8 @@ async fn ask<E: Env>(
         (Ok(Step::LookAgain), _) => return Ok(None),
         (Ok(Step::Fetch(lease)), held) => Found::Fetch(held, status, Some(lease)),
         (Ok(Step::Follow(follow)), _) => Found::Answer(following(want, *follow, status, want.app.env.now())),
-        (Ok(Step::Failed(code)), held) => {
-            Found::Answer(held::failed_elsewhere(want, code, held, status).await)
+        (Ok(Step::Failed(failure)), held) => {
+            Found::Answer(held::failed_elsewhere(want, failure, held, status).await)
         }
         (Err(error), Held::Nothing | Held::Parts(_)) => return Err(Unfound::Redis(error)),
         (Err(_), held) => Found::Fetch(held, status, None),

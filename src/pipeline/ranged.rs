@@ -8,10 +8,11 @@ use super::absorb::{Begin, date, declared_length};
 use super::collapse;
 use super::cut;
 use super::fetch::{Ending, Fetch, Received, is_error};
-use super::held::{Failure, Held};
+use super::held::Held;
 use super::selected::unchanged;
 use super::{Answer, end_to_end};
 use crate::cache::fill::Fill;
+use crate::cache::lease::FlightFailure;
 use crate::cache::partial::{Carried, Part};
 use crate::cache::respond::only_metadata;
 use crate::cache::storable::Unstorable;
@@ -86,7 +87,7 @@ impl<E: Env> Fetch<'_, E> {
             (StatusCode::PARTIAL_CONTENT, held) => self.absorb_part(received, &held, status).await,
             (code, held) if is_error(code) => {
                 let ending = held.ending(code);
-                match held.instead(&self.want, Failure::Error, status).await {
+                match held.instead(&self.want, FlightFailure::Origin(code), status).await {
                     Some(answer) => {
                         self.end(ending);
                         answer

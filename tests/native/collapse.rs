@@ -317,23 +317,81 @@ fn what_one_request_forbids_does_not_mark_the_url() {
     });
 }
 
+/// What a client is told, except whether it waited for another request.
+fn told(got: &Got) -> (u16, &str, String) {
+    (got.status, got.text(), got.header("cache-status").replace("; collapsed", ""))
+}
+
 #[test]
-fn a_failing_origin_is_asked_once_and_all_who_wait_are_told() {
+fn a_failing_origin_is_asked_once_and_all_who_wait_are_told_the_same() {
     on_redis(async |world| {
-        let instances = instances(world, 2, "");
-        for (error, status) in [
-            (UpstreamError::Unreachable("refused".to_owned()), 502),
-            (UpstreamError::TimedOut("slow".to_owned()), 504),
+        let gateways = instances(world, 2, "");
+        let middlewares: Vec<Instance> = (0..2).map(|_| world.middleware("")).collect();
+        for (instances, error, status) in [
+            (&gateways, UpstreamError::Unreachable("refused".to_owned()), 502),
+            (&gateways, UpstreamError::TimedOut("slow".to_owned()), 504),
+            (&gateways, UpstreamError::Denied("not allowed".to_owned()), 502),
+            (&gateways, UpstreamError::Invalid("no head".to_owned()), 502),
+            (&middlewares, UpstreamError::Failed("trap".to_owned()), 500),
         ] {
             let asked = world.origin.count();
             world.tell(&["FLUSHALL"]).await;
+            let text = error.to_string();
             world.origin.answers(move |_| Err(error.clone()));
             world.origin.hold();
             let (all, ()) =
-                tokio::join!(crowd(&instances, 20, &[]), release_when_waiting(world, &instances, 39));
-            assert!(all.iter().all(|got| got.status == status), "{status}");
+                tokio::join!(crowd(instances, 20, &[]), release_when_waiting(world, instances, 39));
+            assert_eq!(told(&all[0]).0, status, "{text}");
+            for got in &all {
+                assert_eq!(told(got), told(&all[0]), "{text}");
+            }
             assert_eq!(world.origin.count() - asked, 1);
         }
+    });
+}
+
+#[test]
+fn a_stale_response_covers_an_error_for_all_who_wait_in_the_same_way() {
+    on_redis(async |world| {
+        for status in [500, 502, 503, 504] {
+            world.tell(&["FLUSHALL"]).await;
+            let instances = instances(world, 2, "");
+            world.origin.gives(200, &[("cache-control", "max-age=60, stale-if-error=600")], "hello");
+            instances[0].get(A).await;
+            world.clock.advance_secs(61);
+            world.origin.gives(status, &[], "busy");
+            world.origin.hold();
+            let (all, ()) =
+                tokio::join!(crowd(&instances, 5, &[]), release_when_waiting(world, &instances, 9));
+            for got in &all {
+                assert_eq!((got.text(), got.detail()), ("hello", "stale-if-error"), "{status}");
+                assert_eq!(told(got), told(&all[0]), "{status}");
+            }
+        }
+    });
+}
+
+#[test]
+fn who_has_no_stale_response_gets_the_status_code_of_the_origin() {
+    on_redis(async |world| {
+        let instances = instances(world, 2, "");
+        world.origin.gives(200, &[("cache-control", "max-age=60, stale-if-error=600")], "hello");
+        instances[0].get(A).await;
+        // The key of the resource is the only one that is a hash tag with an id in it.
+        let stored = world.keys().await.into_iter().find(|key| key.ends_with('}') && key.len() > 30).unwrap();
+        world.clock.advance_secs(61);
+        world.origin.gives(503, &[], "busy");
+        world.origin.hold();
+        let evicted = async {
+            world.origin.asked(2).await;
+            world.tell(&["DEL", &stored]).await;
+            instances[1].get(A).await
+        };
+        let (leader, follower, ()) =
+            tokio::join!(instances[0].get(A), evicted, release_when_waiting(world, &instances[1..], 1));
+        assert_eq!((leader.text(), leader.detail()), ("hello", "stale-if-error"));
+        assert_eq!((follower.status, follower.parameter("fwd-status")), (503, "503"));
+        assert!(follower.text().contains("the origin answered with an error"), "{}", follower.text());
     });
 }
 

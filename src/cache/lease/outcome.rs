@@ -1,5 +1,6 @@
 //! The state of a lead, as seen by those who wait for it.
 
+use super::FlightFailure;
 use crate::cache::entry::Entry;
 use bytes::Bytes;
 
@@ -15,8 +16,8 @@ pub enum Outcome {
         /// The number of pieces and of bytes of the body, where it was published while under way.
         pieces: Option<(u32, u64)>,
     },
-    /// The origin gave no response; this is the status code to answer with.
-    Failed(u16),
+    /// It has failed.
+    Failed(FlightFailure),
     /// It showed no sign of life, or another has taken over.
     Gone,
 }
@@ -41,17 +42,17 @@ impl Outcome {
         if holder != token.as_bytes() || of != generation {
             return None;
         }
-        let text = || std::str::from_utf8(more).ok();
         match state {
             b"L" => Some(Self::Leading),
             b"P" => Some(Self::Streaming(Box::new(Streaming::decode(lead, more)?))),
             b"D" => {
-                let pieces = text()?
+                let pieces = std::str::from_utf8(more)
+                    .ok()?
                     .split_once(' ')
                     .and_then(|(count, length)| Some((count.parse().ok()?, length.parse().ok()?)));
                 Some(Self::Done { pieces })
             }
-            b"X" => Some(Self::Failed(text()?.parse().ok()?)),
+            b"X" => Some(Self::Failed(FlightFailure::from_word(more))),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@
 -- Reply: 0 somebody else leads, 1 the caller leads, 2 somebody has just finished: look again, 3 waiting is not
 --        worthwhile; generation; token of the lead, or ''
 -- A lead holds its state, token, generation, when it last made progress (ms), and depending on the state:
--- "L" begun, "P" body under way: fields varied on and entry, "D" done: pieces and length, "X" failed: status.
+-- "L" begun, "P" body under way: fields varied on and entry, "D" done: pieces and length, "X" failed: how.
 local generation = redis.call('GET', KEYS[1])
 if generation then
   if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
