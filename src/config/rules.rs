@@ -5,6 +5,7 @@ use super::query::{NameSet, Parameter};
 use super::table::Table;
 use super::value::{one_of, seconds, shown, string, text};
 use crate::cache::tags::MAX_TAG;
+use crate::field::cache_status::Detail;
 use crate::field::cookies;
 use crate::field::variable::{Names, is_taken_for};
 use http::header::{self, HeaderName};
@@ -55,18 +56,18 @@ pub struct Bypass {
 impl Bypass {
     /// Returns why a request bypasses the cache; `None` when it does not.
     #[must_use]
-    pub fn why(&self, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
+    pub fn why(&self, uri: &Uri, headers: &HeaderMap) -> Option<Detail> {
         // Other spellings count, too, since the origin may take them for the field.
         if self.headers.has_any_of(headers) {
-            return Some("bypass-header");
+            return Some(Detail::BypassHeader);
         }
         let named = |(name, _): (&[u8], _)| self.cookies.contains(name);
         if !self.cookies.is_empty() && cookies::pairs(headers).any(named) {
-            return Some("bypass-cookie");
+            return Some(Detail::BypassCookie);
         }
         let query = uri.query().filter(|_| !self.query.is_empty())?;
         let mut parameters = query.split('&').map(Parameter::new);
-        parameters.any(|parameter| self.query.contains(&parameter.name)).then_some("bypass-query")
+        parameters.any(|parameter| self.query.contains(&parameter.name)).then_some(Detail::BypassQuery)
     }
 }
 
@@ -305,11 +306,11 @@ mod tests {
         .bypass;
         for (uri, lines, why) in [
             ("http://h/a?b=1", &[("cookie", "b=1; as=2"), ("x-other", "1")][..], None),
-            ("http://h/a", &[("x-preview", "")], Some("bypass-header")),
-            ("http://h/a", &[("x_preview", "")], Some("bypass-header")),
-            ("http://h/a", &[("cookie", "b=1;  session_id=2")], Some("bypass-cookie")),
-            ("http://h/a", &[("cookie", "a=")], Some("bypass-cookie")),
-            ("http://h/a?b&pre%76iew=1", &[], Some("bypass-query")),
+            ("http://h/a", &[("x-preview", "")], Some(Detail::BypassHeader)),
+            ("http://h/a", &[("x_preview", "")], Some(Detail::BypassHeader)),
+            ("http://h/a", &[("cookie", "b=1;  session_id=2")], Some(Detail::BypassCookie)),
+            ("http://h/a", &[("cookie", "a=")], Some(Detail::BypassCookie)),
+            ("http://h/a?b&pre%76iew=1", &[], Some(Detail::BypassQuery)),
             ("http://h/a?previews", &[], None),
         ] {
             assert_eq!(bypass.why(&Uri::from_static(uri), &map(lines)), why, "{uri} {lines:?}");

@@ -1,5 +1,9 @@
 //! `Cache-Status` (RFC 9211): how this cache handled the request.
 
+mod detail;
+
+pub use detail::Detail;
+
 use super::forward::append_member;
 use http::{HeaderMap, HeaderName, StatusCode};
 use std::fmt::Write as _;
@@ -54,8 +58,8 @@ pub struct CacheStatus {
     pub collapsed: bool,
     /// The seconds of freshness left; negative when stale.
     pub ttl: Option<i64>,
-    /// A detail as one token: why it was not stored, or what failed.
-    pub detail: Option<&'static str>,
+    /// More about it: why it was not stored, or what failed.
+    pub detail: Option<Detail>,
 }
 
 impl CacheStatus {
@@ -89,7 +93,7 @@ impl CacheStatus {
 
     /// Adds a detail.
     #[must_use]
-    pub const fn because(mut self, detail: &'static str) -> Self {
+    pub const fn because(mut self, detail: Detail) -> Self {
         self.detail = Some(detail);
         self
     }
@@ -152,12 +156,12 @@ mod tests {
 
     #[test]
     fn parameters_stand_in_one_order() {
-        let mut status = CacheStatus::forward(Forward::Stale).because("origin-error");
+        let mut status = CacheStatus::forward(Forward::Stale).because(Detail::StaleIfError);
         status.forward_status = Some(503);
         status.ttl = Some(-5);
         assert_eq!(
             status.member("spindrift"),
-            "spindrift; fwd=stale; fwd-status=503; ttl=-5; detail=origin-error"
+            "spindrift; fwd=stale; fwd-status=503; ttl=-5; detail=stale-if-error"
         );
         assert_eq!(CacheStatus::hit(30).member("edge"), "edge; hit; ttl=30");
     }

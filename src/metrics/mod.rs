@@ -13,7 +13,7 @@ pub use render::{Gauge, Totals, prometheus, statistics};
 pub use series::{BOUNDS, Outcome, Series, Timed, labels};
 
 use crate::env::Env;
-use crate::field::cache_status::{CacheStatus, Forward};
+use crate::field::cache_status::{CacheStatus, Detail, Forward};
 use crate::redis::{Arg, Client, Key, RedisError, Script};
 use crate::time::millis;
 use http::StatusCode;
@@ -121,16 +121,50 @@ async fn send<E: Env>(
 #[must_use]
 pub fn outcome(code: StatusCode, status: &CacheStatus) -> Outcome {
     let failed = matches!(code.as_u16(), 502 | 504 | 508) && !status.hit;
+    let decided = status.detail.and_then(decided_by);
     match status.forward {
         _ if failed => Outcome::Error,
         None if status.hit && status.ttl.is_some_and(|ttl| ttl <= 0) => Outcome::Stale,
         None if status.hit => Outcome::Hit,
-        None if matches!(status.detail, Some("rate-limited" | "limits-unavailable")) => Outcome::Refused,
+        None if decided == Some(Outcome::Refused) => Outcome::Refused,
         None => Outcome::Error,
         _ if status.collapsed => Outcome::Collapsed,
         Some(Forward::Bypass | Forward::Method) => Outcome::Pass,
-        Some(_) if matches!(status.detail, Some("stale-if-error" | "origin-unreachable")) => Outcome::Stale,
+        Some(_) if decided == Some(Outcome::Stale) => Outcome::Stale,
         Some(_) if status.forward_status == Some(304) => Outcome::Revalidated,
         Some(_) => Outcome::Miss,
+    }
+}
+
+/// Returns the outcome that a detail stands for, where it stands for one.
+const fn decided_by(detail: Detail) -> Option<Outcome> {
+    match detail {
+        Detail::RateLimited | Detail::LimitsUnavailable => Some(Outcome::Refused),
+        Detail::StaleIfError | Detail::OriginUnreachable => Some(Outcome::Stale),
+        Detail::ReservedPath
+        | Detail::Loop
+        | Detail::Connect
+        | Detail::ServerWide
+        | Detail::MaxForwards
+        | Detail::Route
+        | Detail::BypassHeader
+        | Detail::BypassCookie
+        | Detail::BypassQuery
+        | Detail::Precondition
+        | Detail::RequestContent
+        | Detail::NoAuthority
+        | Detail::OnlyIfCached
+        | Detail::Unstored(_)
+        | Detail::ContentLost
+        | Detail::StaleWhileRevalidate
+        | Detail::InvalidationFailed
+        | Detail::Session
+        | Detail::SessionEnded
+        | Detail::SessionRotated
+        | Detail::SessionConflict
+        | Detail::SessionInvalid
+        | Detail::SessionTooLarge
+        | Detail::RedisDisabled
+        | Detail::Redis(_) => None,
     }
 }

@@ -15,7 +15,7 @@ use crate::cache::storable::{Exchange, Storable, Unstorable, judge};
 use crate::cache::store::Store;
 use crate::cache::tags::tags;
 use crate::env::Env;
-use crate::field::cache_status::CacheStatus;
+use crate::field::cache_status::{CacheStatus, Detail};
 use crate::field::conditional::not_modified;
 use crate::time::Timestamp;
 use futures_util::future::LocalBoxFuture;
@@ -57,7 +57,7 @@ impl<'a, E: Env> Fetch<'a, E> {
                 fill.pass(body).await
             }
             Err(why) => {
-                status.detail.get_or_insert(why.as_str());
+                status.detail.get_or_insert(Detail::Unstored(why));
                 body
             }
         };

@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::body::{Body, BodyError};
 use crate::config::{Counts, Limit, Route, route};
 use crate::env::Env;
-use crate::field::cache_status::CacheStatus;
+use crate::field::cache_status::{CacheStatus, Detail};
 use crate::field::rate_limit;
 use crate::limit::{Decision, Demand, Held, Identity, Standing, Subject, Verdict};
 use crate::problem::Problem;
@@ -208,14 +208,14 @@ fn refused(demands: &[Demand<'_>], decision: &Decision) -> Answer {
             "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
             "Request cannot be satisfied due to temporary server capacity constraints",
         );
-        (problem, Some(AWAY), "limits-unavailable")
+        (problem, Some(AWAY), Detail::LimitsUnavailable)
     } else {
         let detail = format!("over the limit: {}", names.join(", "));
         let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).of_type(
             "https://iana.org/assignments/http-problem-types#quota-exceeded",
             "Request cannot be satisfied as assigned quota has been exceeded",
         );
-        (problem, retry, "rate-limited")
+        (problem, retry, Detail::RateLimited)
     };
     let mut response = problem.with("violated-policies", names).into_response();
     if let Some(retry) = retry {

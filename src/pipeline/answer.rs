@@ -15,7 +15,7 @@ use crate::cache::range::accept;
 use crate::cache::respond::{self, Send};
 use crate::config::Shown;
 use crate::env::{Env, UpstreamError};
-use crate::field::cache_status::CacheStatus;
+use crate::field::cache_status::{CacheStatus, Detail};
 use crate::field::range::Span;
 use crate::metrics::{self, Series, Timed};
 use crate::problem::Problem;
@@ -149,7 +149,7 @@ pub(super) fn unsatisfiable() -> Answer {
         StatusCode::GATEWAY_TIMEOUT,
         "only-if-cached: no stored response can answer the request",
     );
-    Answer { response: problem.into_response(), status: CacheStatus::default().because("only-if-cached") }
+    Answer { response: problem.into_response(), status: CacheStatus::default().because(Detail::OnlyIfCached) }
 }
 
 /// Counts a request in this instance; Redis gets the counts later.

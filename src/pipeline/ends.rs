@@ -6,7 +6,7 @@ use super::answer::Answer;
 use crate::app::App;
 use crate::body::Body;
 use crate::env::Env;
-use crate::field::cache_status::{CacheStatus, Forward};
+use crate::field::cache_status::{CacheStatus, Detail, Forward};
 use crate::field::{forward, max_forwards};
 use crate::problem::Problem;
 use crate::role::Role;
@@ -30,28 +30,31 @@ fn loop_detected() -> Answer {
         StatusCode::LOOP_DETECTED,
         "this request has already passed through this cache: the origin sends requests back to it",
     );
-    Answer { response, status: CacheStatus::forward(Forward::Bypass).because("loop") }
+    Answer { response, status: CacheStatus::forward(Forward::Bypass).because(Detail::Loop) }
 }
 
-/// Answers as the final recipient where this cache is it or has to stand in for it; the text says why.
-fn final_recipient(incoming: &Incoming) -> Option<(Response<Body>, &'static str)> {
+/// Answers as the final recipient where this cache is it or has to stand in for it, and why.
+fn final_recipient(incoming: &Incoming) -> Option<(Response<Body>, Detail)> {
     let method = &incoming.method;
     if *method == Method::CONNECT {
         // RFC 9110 §9.3.6 is about proxies: a gateway has no tunnels.
-        return Some((refused(StatusCode::NOT_IMPLEMENTED, "this cache does not support tunnels"), "method"));
+        return Some((
+            refused(StatusCode::NOT_IMPLEMENTED, "this cache does not support tunnels"),
+            Detail::Connect,
+        ));
     }
     if incoming.uri.path() == "*" {
         // The server as a whole (RFC 9110 §9.3.7), which to clients is this one. Components cannot send such a request.
         return Some((
             options(method, StatusCode::BAD_REQUEST, "the request target * is only for OPTIONS"),
-            "server-wide",
+            Detail::ServerWide,
         ));
     }
     // RFC 9110 §7.6.2: with a value of zero an intermediary "MUST NOT forward the request; instead, the intermediary MUST
     // respond as the final recipient".
     let is_last = max_forwards::left(method, &incoming.headers) == Some(0);
     let trace = "this cache does not answer TRACE requests";
-    is_last.then(|| (options(method, StatusCode::NOT_IMPLEMENTED, trace), "max-forwards"))
+    is_last.then(|| (options(method, StatusCode::NOT_IMPLEMENTED, trace), Detail::MaxForwards))
 }
 
 /// OPTIONS has an empty answer; another method is refused.

@@ -9,7 +9,7 @@ use crate::cache::lease::{FillLease, FlightFailure};
 use crate::cache::reuse::Stale;
 use crate::cache::storable::post_answers_get;
 use crate::env::{Env, Timeouts, UpstreamError};
-use crate::field::cache_status::CacheStatus;
+use crate::field::cache_status::{CacheStatus, Detail};
 use crate::metrics::Timed;
 use crate::time::Timestamp;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -121,7 +121,7 @@ impl<E: Env> Fetch<'_, E> {
             None => pass::changed(&self.want, response).await,
         };
         if !invalidated {
-            status = status.because("invalidation-failed");
+            status = status.because(Detail::InvalidationFailed);
         }
         self.absorb(received, status).await
     }

@@ -8,7 +8,7 @@ use crate::cache::lease::FlightFailure;
 use crate::cache::partial::{Partial, StalePartial};
 use crate::cache::reuse::Stale;
 use crate::env::Env;
-use crate::field::cache_status::CacheStatus;
+use crate::field::cache_status::{CacheStatus, Detail};
 use crate::field::conditional::{is_about, validate_with};
 use http::{HeaderMap, StatusCode};
 use std::time::Duration;
@@ -106,7 +106,8 @@ impl Held {
         if failure.is_error() && !self.covers_error() {
             return None;
         }
-        status.detail = Some(if failure.is_error() { "stale-if-error" } else { "origin-unreachable" });
+        status.detail =
+            Some(if failure.is_error() { Detail::StaleIfError } else { Detail::OriginUnreachable });
         let now = want.app.env.now();
         match self {
             Self::Nothing | Self::Parts(_) => None,

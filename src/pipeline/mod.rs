@@ -57,7 +57,7 @@ use crate::cache::selecting::Selecting;
 use crate::config::{CachePolicy, Route, Shown};
 use crate::env::Env;
 use crate::field::cache_control::RequestDirectives;
-use crate::field::cache_status::{CacheStatus, Forward};
+use crate::field::cache_status::{CacheStatus, Detail, Forward};
 use crate::job;
 use crate::redis::RedisError;
 use crate::time::Timestamp;
@@ -81,7 +81,7 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response
     job::opportunity(app);
     if api::is_reserved(incoming.uri.path()) {
         let response = Box::pin(api::serve(app, incoming)).await;
-        let status = CacheStatus::default().because("reserved-path");
+        let status = CacheStatus::default().because(Detail::ReservedPath);
         return respond(app, Answer { response, status }, shown, None);
     }
     if let Some(answer) = ends::here(app, &incoming) {
@@ -147,7 +147,7 @@ async fn cached<E: Env>(
     mut incoming: Incoming,
 ) -> Answer {
     if incoming.is_query() && !incoming.hold(app.config.cache.max_query_content).await {
-        let status = CacheStatus::forward(Forward::Bypass).because("request-content");
+        let status = CacheStatus::forward(Forward::Bypass).because(Detail::RequestContent);
         return Box::pin(pass(app, incoming, status)).await;
     }
     let (key, search) = match Search::of(shared, policy, &incoming, &key).await {
@@ -222,7 +222,7 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
             Err(_) if !std::mem::replace(&mut lost, true) => {}
             Err(_) if wanted.only_if_cached => return Ok(Found::Answer(unsatisfiable())),
             Err(_) => {
-                let status = CacheStatus::forward(Forward::UriMiss).because("content-lost");
+                let status = CacheStatus::forward(Forward::UriMiss).because(Detail::ContentLost);
                 return Ok(Found::Fetch(Held::Nothing, status, collapse::alone(want).await));
             }
         }

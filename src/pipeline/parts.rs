@@ -18,7 +18,7 @@ use crate::cache::slice::{Run, Source, covers, read};
 use crate::cache::storable::Unstorable;
 use crate::env::Env;
 use crate::field::cache_control::RequestDirectives;
-use crate::field::cache_status::{CacheStatus, Forward};
+use crate::field::cache_status::{CacheStatus, Detail, Forward};
 use crate::field::conditional::not_modified;
 use crate::field::range::{Ranges, Span};
 use crate::nonce;
@@ -115,7 +115,7 @@ impl<E: Env> Fetch<'_, E> {
         let read = partial.preamble();
         let freshened = self.freshen(partial.entry_mut(), received);
         if let Err(why @ Unstorable::AnotherValidator) = freshened {
-            (status.forward_status, status.detail) = (None, Some(why.as_str()));
+            (status.forward_status, status.detail) = (None, Some(Detail::Unstored(why)));
             return Box::pin(self.part(range, Held::Parts(Box::new(partial)), status)).await;
         }
         status.ttl = Some(partial.entry().ttl(received.received));
@@ -126,7 +126,7 @@ impl<E: Env> Fetch<'_, E> {
                     self.forget();
                 }
                 self.end(Ending::Unstored(Duration::ZERO));
-                status = status.because(why.as_str());
+                status = status.because(Detail::Unstored(why));
             }
         }
         match answered_by(&self.want, partial, status, received.received).await {
@@ -239,7 +239,7 @@ impl<E: Env> Fetch<'_, E> {
                 fill.pass(body).await
             }
             Err(why) => {
-                status.detail = Some(self.refused(why).as_str());
+                status.detail = Some(Detail::Unstored(self.refused(why)));
                 body
             }
         };

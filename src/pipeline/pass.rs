@@ -12,7 +12,7 @@ use crate::cache::tags;
 use crate::config::{CachePolicy, KeyRules};
 use crate::env::Env;
 use crate::field::cache_control::RequestDirectives;
-use crate::field::cache_status::{CacheStatus, Forward};
+use crate::field::cache_status::{CacheStatus, Detail, Forward};
 use crate::field::groups::CACHE_GROUP_INVALIDATION;
 use crate::field::hop;
 use crate::metrics::Timed;
@@ -36,7 +36,7 @@ pub(super) async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut statu
             app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
             session::settle(app, &incoming, response.headers_mut()).await;
             if forget(app, &incoming, response.status(), response.headers(), None).await.is_none() {
-                status = status.because("invalidation-failed");
+                status = status.because(Detail::InvalidationFailed);
             }
             end_to_end(app, response.headers_mut());
             let begun = content::begun(app, response, incoming.range.is_some()).await;
@@ -52,7 +52,7 @@ pub(super) async fn without_redis<E: Env>(app: &App<E>, incoming: Incoming, erro
     if RequestDirectives::of(&incoming.headers).only_if_cached {
         return unsatisfiable();
     }
-    pass(app, incoming, CacheStatus::forward(Forward::Bypass).because(error.reason())).await
+    pass(app, incoming, CacheStatus::forward(Forward::Bypass).because(Detail::Redis(error.reason()))).await
 }
 
 /// Removes the fields of the origin's response that are not for the client.

@@ -5,7 +5,7 @@ use crate::app::{App, Shared};
 use crate::cache::key::{self, ResourceKey};
 use crate::config::{CachePolicy, RoutePolicy, Visitor};
 use crate::env::Env;
-use crate::field::cache_status::{CacheStatus, Forward};
+use crate::field::cache_status::{CacheStatus, Detail, Forward};
 use http::Method;
 use http::header::{CONTENT_LENGTH, IF_MATCH, IF_UNMODIFIED_SINCE};
 
@@ -30,12 +30,12 @@ pub(super) fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming
         return Plan::Pass(CacheStatus::forward(Forward::Method));
     }
     let RoutePolicy::Cache(policy) = route else {
-        return bypass(incoming.kept_from_cache(Visitor::Nobody).unwrap_or("route"));
+        return bypass(incoming.kept_from_cache(Visitor::Nobody).unwrap_or(Detail::Route));
     };
     if let Some(why) = incoming.kept_from_cache(policy.key.visitor) {
         return bypass(why);
     }
-    let Some(shared) = &app.shared else { return bypass("redis-disabled") };
+    let Some(shared) = &app.shared else { return bypass(Detail::RedisDisabled) };
     if !policy.rules.methods.contains(&incoming.method) {
         return Plan::Pass(CacheStatus::forward(Forward::Method));
     }
@@ -45,7 +45,7 @@ pub(super) fn plan<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming
     }
     match ResourceKey::of(&incoming.uri, &policy.key) {
         Some(key) => Plan::Cache { shared, policy, key: if is_query { key.of_query() } else { key } },
-        None => bypass("no-authority"),
+        None => bypass(Detail::NoAuthority),
     }
 }
 
@@ -67,11 +67,11 @@ fn plan_post<'a, E: Env>(app: &'a App<E>, route: &'a RoutePolicy, incoming: &Inc
 /// Returns why only the origin can answer the request: it has conditions that are the origin's to evaluate (RFC
 /// 9111 §4.3.2), or content, which has no meaning in a GET (RFC 9110 §9.3.1) but may well change what an
 /// origin answers.
-fn not_for_a_cache(incoming: &Incoming) -> Option<&'static str> {
+fn not_for_a_cache(incoming: &Incoming) -> Option<Detail> {
     let has = |name| incoming.headers.contains_key(name);
     if has(IF_MATCH) || has(IF_UNMODIFIED_SINCE) {
-        return Some("precondition");
+        return Some(Detail::Precondition);
     }
     let length = incoming.headers.get(CONTENT_LENGTH).map(http::HeaderValue::as_bytes);
-    (!incoming.is_query() && length.is_some_and(|length| length != b"0")).then_some("request-content")
+    (!incoming.is_query() && length.is_some_and(|length| length != b"0")).then_some(Detail::RequestContent)
 }

@@ -18,7 +18,7 @@ use crate::cache::respond::only_metadata;
 use crate::cache::storable::Unstorable;
 use crate::config::RangePolicy;
 use crate::env::Env;
-use crate::field::cache_status::CacheStatus;
+use crate::field::cache_status::{CacheStatus, Detail};
 use crate::field::conditional::not_modified;
 use crate::field::range::Ranges;
 use crate::field::validator::same_representation;
@@ -104,7 +104,7 @@ impl<E: Env> Fetch<'_, E> {
     async fn unstored(self, received: Received, mut status: CacheStatus) -> Answer {
         let (mut head, body) = received.response.into_parts();
         end_to_end(self.want.app, &mut head.headers);
-        status.detail = Some(self.refused(Unstorable::Status).as_str());
+        status.detail = Some(Detail::Unstored(self.refused(Unstorable::Status)));
         Answer { response: Response::from_parts(head, body), status }
     }
 
@@ -133,7 +133,7 @@ impl<E: Env> Fetch<'_, E> {
                 if let Some(fetch) = superseding {
                     fetch.supersede_by(why);
                 }
-                status.detail = Some(why.as_str());
+                status.detail = Some(Detail::Unstored(why));
                 body
             }
         };

@@ -12,7 +12,7 @@ use crate::cache::selecting::Selecting;
 use crate::config::RoutePolicy;
 use crate::env::Env;
 use crate::field::cache_control::RequestDirectives;
-use crate::field::cache_status::CacheStatus;
+use crate::field::cache_status::{CacheStatus, Detail};
 use crate::redis::RedisError;
 use crate::time::Timestamp;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ pub(super) fn behind<E: Env>(
     (flight, mark): (String, Option<LedgerMark>),
     now: Timestamp,
 ) -> Answer {
-    let status = CacheStatus::hit(stale.ttl(now)).because("stale-while-revalidate");
+    let status = CacheStatus::hit(stale.ttl(now)).because(Detail::StaleWhileRevalidate);
     let entry = stale.entry.clone();
     let (app, key) = (Rc::clone(want.app), (want.key.clone(), want.search.clone()));
     let incoming = want.incoming.as_plain_get();

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::cache::selecting::Digest;
 use crate::config::{OnRedisFailure, Route, Visitor};
 use crate::env::Env;
-use crate::field::cache_status::CacheStatus;
+use crate::field::cache_status::{CacheStatus, Detail};
 use crate::problem::Problem;
 use crate::session::{Cookie, Fields, Handle, Presented, Session, User, Verified, answer};
 use http::header::COOKIE;
@@ -39,11 +39,13 @@ impl Incoming {
     }
 
     /// Returns why the session keeps this request from the cache: the route does not tell its visitor apart, or it is unknown.
-    pub(super) fn kept_from_cache(&self, told_apart_by: Visitor) -> Option<&'static str> {
+    pub(super) fn kept_from_cache(&self, told_apart_by: Visitor) -> Option<Detail> {
         match self.visit.as_ref().map(|visit| visit.found())? {
-            Ok(session) if self.told_apart(told_apart_by).is_none() => session.handle().map(|_| DETAIL),
+            Ok(session) if self.told_apart(told_apart_by).is_none() => {
+                session.handle().map(|_| Detail::Session)
+            }
             Ok(_) => None,
-            Err(reason) => Some(reason),
+            Err(reason) => Some(*reason),
         }
     }
 
@@ -65,9 +67,6 @@ impl Incoming {
         self.visit.as_ref().is_some_and(|visit| visit.was_changed() || read(visit))
     }
 }
-
-/// The `detail` in `Cache-Status` of an answer that used a session.
-const DETAIL: &str = "session";
 
 /// Removes our session fields, which are between us and the origin.
 pub(super) fn strip<E: Env>(app: &App<E>, headers: &mut HeaderMap) {
@@ -122,7 +121,7 @@ pub(super) async fn enter<E: Env>(
         Some(verified) => load(app, verified).await,
     };
     if let (Err(reason), OnRedisFailure::Refuse) = (&found, on_redis_failure) {
-        return Err(unavailable(reason, "the session cannot be read"));
+        return Err(unavailable(*reason, "the session cannot be read"));
     }
     if let Ok(session) = &found {
         Fields::new(app.config.session.header.clone()).tell(&mut incoming.headers, session);
@@ -131,7 +130,7 @@ pub(super) async fn enter<E: Env>(
     Ok(())
 }
 
-async fn load<E: Env>(app: &App<E>, verified: &Verified) -> Result<Session, &'static str> {
+async fn load<E: Env>(app: &App<E>, verified: &Verified) -> Result<Session, Detail> {
     let result = match sessions(app) {
         Ok(sessions) => sessions.load(&verified.id).await.map_err(|error| failure(&error)),
         Err(reason) => Err(reason),
@@ -149,8 +148,8 @@ async fn load<E: Env>(app: &App<E>, verified: &Verified) -> Result<Session, &'st
     result
 }
 
-fn unavailable(reason: &'static str, detail: &str) -> Answer {
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with("reason", reason);
+fn unavailable(reason: Detail, detail: &str) -> Answer {
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with("reason", reason.as_str());
     Answer { response: problem.into_response(), status: CacheStatus::default().because(reason) }
 }
 
@@ -184,7 +183,7 @@ pub(super) fn leave(visit: Option<Rc<Visit>>, answer: Answer) -> Answer {
     }
     let headers = response.headers_mut();
     if used {
-        status.detail = outcome.detail.or(Some(DETAIL));
+        status.detail = outcome.detail.or(Some(Detail::Session));
         answer::keep_private(headers);
     }
     answer::vary_on_cookies(headers);

@@ -9,7 +9,7 @@ use crate::cache::freshness::initial_age;
 use crate::cache::lease::FillLease;
 use crate::cache::storable::Unstorable;
 use crate::env::Env;
-use crate::field::cache_status::CacheStatus;
+use crate::field::cache_status::{CacheStatus, Detail};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING};
 use http::{HeaderMap, Method};
 use std::rc::Rc;
@@ -69,7 +69,7 @@ impl<E: Env> Fetch<'_, E> {
         // Nothing confirms the stored response, and it must not be used "until it has been successfully validated" (RFC 9111
         // §5.2.2.2).
         if let Err(why @ Unstorable::AnotherValidator) = freshened {
-            return Box::pin(self.anew(status.because(why.as_str()))).await;
+            return Box::pin(self.anew(status.because(Detail::Unstored(why)))).await;
         }
         status.ttl = Some(entry.ttl(now));
         match freshened {
@@ -82,7 +82,7 @@ impl<E: Env> Fetch<'_, E> {
                     self.forget();
                 }
                 self.end(Ending::Unstored(Duration::ZERO));
-                answer(&self.want, entry, status.because(why.as_str()), now)
+                answer(&self.want, entry, status.because(Detail::Unstored(why)), now)
             }
         }
     }

@@ -4,7 +4,7 @@ use super::{Incoming, Plan, cached, plan, session};
 use crate::app::App;
 use crate::body::Body;
 use crate::env::Env;
-use crate::field::cache_status::CacheStatus;
+use crate::field::cache_status::{CacheStatus, Detail};
 use crate::field::spin;
 use crate::role::Role;
 use crate::time::Timestamp;
@@ -121,6 +121,7 @@ async fn one<E: Env>(app: &Rc<App<E>>, uri: Uri) -> Warmed {
         None => false,
     };
     let CacheStatus { hit, stored, collapsed, detail, .. } = status;
+    let detail = detail.map(Detail::as_str);
     Warmed { url, status: code, stored: whole && (hit || stored || collapsed), detail }
 }
 

@@ -40,29 +40,13 @@ fn quoted_behind<'a>(code: &'a str, markers: &[&str]) -> Vec<&'a str> {
     behind.filter_map(|rest| rest.split_once(['"', '\''])).map(|(text, _)| text).collect()
 }
 
-/// The details of `Cache-Status` that occur in the code, in all the forms in which it sets them.
+/// The details of `Cache-Status`: each is a word of one of these enums.
 fn details() -> BTreeSet<String> {
-    let mut all = files("src/pipeline", ".rs");
-    all.extend(
-        ["src/cache/storable/unstorable.rs", "src/config/rules.rs", "src/redis/error.rs"]
-            .map(|file| root().join(file)),
-    );
-    let markers =
-        ["because(\"", "bypass(\"", "Dropped(\"", "Refused(\"", "unavailable(\"", "Some(\"", "=> \"", ", \""];
-    let token = |text: &&str| {
-        !text.is_empty()
-            && text
-                .split('-')
-                .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
-    };
-    // Also found, but not details: the scheme of a URL to warm, a directive, and the route name of the API.
+    let token = |text: &&str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
     let mut found = BTreeSet::new();
-    for file in all {
-        let code = code(&file);
-        found.extend(quoted_behind(&code, &markers).into_iter().filter(token).map(str::to_owned));
-    }
-    for other in ["http", "no-cache", "api"] {
-        found.remove(other);
+    for file in ["src/field/cache_status/detail.rs", "src/cache/storable/unstorable.rs", "src/redis/error.rs"] {
+        let code = code(&root().join(file));
+        found.extend(quoted_behind(&code, &["=> \""]).into_iter().filter(token).map(str::to_owned));
     }
     found
 }

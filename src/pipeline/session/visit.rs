@@ -1,9 +1,9 @@
 //! The session of one request, and how it changes.
 
-use super::DETAIL;
 use crate::app::App;
 use crate::config::OnRedisFailure;
 use crate::env::Env;
+use crate::field::cache_status::Detail;
 use crate::problem::Problem;
 use crate::session::{
     Change, Cookie, DataChange, Session, SessionError, SessionId, Sessions, Step, Times, Verified, decide,
@@ -18,7 +18,7 @@ pub struct Visit {
     on_redis_failure: OnRedisFailure,
     claimed: Option<Verified>,
     /// What was found, or why Redis could not tell.
-    found: Result<Session, &'static str>,
+    found: Result<Session, Detail>,
     outcome: RefCell<Outcome>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Outcome {
     /// The cookie for the client.
     pub(super) set_cookie: Option<HeaderValue>,
     /// The `detail` in `Cache-Status`, if it is more than that a session was used.
-    pub(super) detail: Option<&'static str>,
+    pub(super) detail: Option<Detail>,
     /// The answer that replaces the origin's.
     pub(super) problem: Option<Problem>,
 }
@@ -42,9 +42,9 @@ enum Done {
     Nothing,
     Cookie(Option<HeaderValue>),
     /// It was not carried out, and the answer is sent all the same.
-    Dropped(&'static str),
+    Dropped(Detail),
     /// It was not carried out, and the answer must be an error.
-    Refused(&'static str, Problem),
+    Refused(Detail, Problem),
 }
 
 impl Visit {
@@ -52,7 +52,7 @@ impl Visit {
         cookie: Cookie,
         on_redis_failure: OnRedisFailure,
         claimed: Option<Verified>,
-        found: Result<Session, &'static str>,
+        found: Result<Session, Detail>,
     ) -> Self {
         Self { cookie, on_redis_failure, claimed, found, outcome: RefCell::default() }
     }
@@ -67,7 +67,7 @@ impl Visit {
         &self.cookie
     }
 
-    pub(super) fn found(&self) -> &Result<Session, &'static str> {
+    pub(super) fn found(&self) -> &Result<Session, Detail> {
         &self.found
     }
 
@@ -76,14 +76,14 @@ impl Visit {
     }
 
     /// Carries out a change; `None` stands for an invalid one. Returns why nothing was changed, where that is so.
-    pub(super) async fn settle<E: Env>(&self, app: &App<E>, change: Option<Change>) -> Option<&'static str> {
+    pub(super) async fn settle<E: Env>(&self, app: &App<E>, change: Option<Change>) -> Option<Detail> {
         let unattended = self.outcome.borrow().unattended;
         let done = match change {
-            _ if unattended => Done::Dropped(DETAIL),
+            _ if unattended => Done::Dropped(Detail::Session),
             Some(change) => self.change(app, change).await,
             None => {
                 let detail = "the origin asked for an invalid change of the session";
-                Done::Refused("session-invalid", Problem::new(StatusCode::BAD_GATEWAY, detail))
+                Done::Refused(Detail::SessionInvalid, Problem::new(StatusCode::BAD_GATEWAY, detail))
             }
         };
         let mut outcome = self.outcome.borrow_mut();
@@ -137,7 +137,7 @@ impl Visit {
             Err(_) if matches!(change, Change::Write { user: Some(_), .. }) => {
                 decide(&Session::Absent, change)
             }
-            Err(reason) => return self.failed(reason, false),
+            Err(reason) => return self.failed(*reason, false),
         };
         let result = match sessions(app) {
             Ok(sessions) => self.carry_out(app, sessions, step).await,
@@ -146,8 +146,8 @@ impl Visit {
         match result {
             Ok(done) => done,
             // The session has ended meanwhile, so nothing can be stored in it.
-            Err(SessionError::Gone) => Done::Dropped("session-ended"),
-            Err(SessionError::Redis(error)) => self.failed(error.reason(), ends),
+            Err(SessionError::Gone) => Done::Dropped(Detail::SessionEnded),
+            Err(SessionError::Redis(error)) => self.failed(Detail::Redis(error.reason()), ends),
             Err(error) => refused(&error),
         }
     }
@@ -161,7 +161,7 @@ impl Visit {
         let new = match step {
             Step::Nothing => return Ok(Done::Nothing),
             Step::TooLate { conflict: true } => return Err(SessionError::Conflict),
-            Step::TooLate { conflict: false } => return Ok(Done::Dropped("session-rotated")),
+            Step::TooLate { conflict: false } => return Ok(Done::Dropped(Detail::SessionRotated)),
             Step::End => {
                 if let Some(verified) = &self.claimed {
                     sessions.destroy(verified.id.handle()).await?;
@@ -181,7 +181,7 @@ impl Visit {
             Step::Rotate(loaded, data) => match sessions.rotate(loaded, &data).await {
                 // The client has a new id already, from a concurrent request that was faster.
                 Err(SessionError::Rotated) if data == DataChange::None => {
-                    return Ok(Done::Dropped("session-rotated"));
+                    return Ok(Done::Dropped(Detail::SessionRotated));
                 }
                 result => result?,
             },
@@ -200,31 +200,31 @@ impl Visit {
     }
 
     /// Redis did not carry it out. A logout that was not carried out is never reported as done.
-    fn failed(&self, reason: &'static str, ends: bool) -> Done {
+    fn failed(&self, reason: Detail, ends: bool) -> Done {
         match self.on_redis_failure {
             OnRedisFailure::Anonymous if !ends => Done::Dropped(reason),
             _ => {
                 let detail = "the session could not be written, and it is unknown whether it was changed";
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-                Done::Refused(reason, problem.with("reason", reason))
+                Done::Refused(reason, problem.with("reason", reason.as_str()))
             }
         }
     }
 }
 
 /// Returns the sessions, or why there are none.
-pub(super) fn sessions<E: Env>(app: &App<E>) -> Result<&Sessions<E>, &'static str> {
-    app.shared.as_ref().map(|shared| &shared.sessions).ok_or("redis-disabled")
+pub(super) fn sessions<E: Env>(app: &App<E>) -> Result<&Sessions<E>, Detail> {
+    app.shared.as_ref().map(|shared| &shared.sessions).ok_or(Detail::RedisDisabled)
 }
 
-/// Returns why an operation was not carried out, as one token.
-pub(super) fn failure(error: &SessionError) -> &'static str {
+/// Returns why an operation was not carried out.
+pub(super) fn failure(error: &SessionError) -> Detail {
     match error {
-        SessionError::Gone | SessionError::Exists => "session-ended",
-        SessionError::Conflict => "session-conflict",
-        SessionError::Rotated => "session-rotated",
-        SessionError::TooLarge { .. } | SessionError::Data(_) => "session-too-large",
-        SessionError::Redis(error) => error.reason(),
+        SessionError::Gone | SessionError::Exists => Detail::SessionEnded,
+        SessionError::Conflict => Detail::SessionConflict,
+        SessionError::Rotated => Detail::SessionRotated,
+        SessionError::TooLarge { .. } | SessionError::Data(_) => Detail::SessionTooLarge,
+        SessionError::Redis(error) => Detail::Redis(error.reason()),
     }
 }
 
@@ -234,5 +234,5 @@ fn refused(error: &SessionError) -> Done {
         _ => StatusCode::CONFLICT,
     };
     let reason = failure(error);
-    Done::Refused(reason, Problem::new(status, error.to_string()).with("reason", reason))
+    Done::Refused(reason, Problem::new(status, error.to_string()).with("reason", reason.as_str()))
 }
