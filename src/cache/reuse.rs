@@ -33,8 +33,7 @@ pub struct Fresh {
 /// A stored response that must be validated before it is used.
 #[derive(Debug)]
 pub struct Stale {
-    /// The response.
-    pub entry: Entry,
+    entry: Entry,
     /// Why it cannot be used as it is.
     pub reason: Forward,
     on_error: OnError,
@@ -49,6 +48,24 @@ struct OnError {
 }
 
 impl Stale {
+    /// Returns the fields of the response.
+    #[must_use]
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.entry.headers
+    }
+
+    /// Returns the response, to be validated.
+    #[must_use]
+    pub fn into_entry(self) -> Entry {
+        self.entry
+    }
+
+    /// Returns the response as an answer to [`Verdict::Refresh`], while it is refreshed.
+    #[must_use]
+    pub fn while_refreshed(&self) -> Entry {
+        self.entry.clone()
+    }
+
     /// Returns the response for use while the origin cannot be reached: "A cache MUST
     /// NOT generate a stale response unless it is disconnected or doing so is explicitly permitted" (RFC
     /// 9111 §4.2.4). `None` when it must not be used even then.
@@ -204,7 +221,7 @@ impl From<DeltaSeconds> for i64 {
 mod tests {
     use super::*;
     use crate::cache::entry::{Content, LedgerMark, Policy};
-    use http::{HeaderMap, HeaderValue, StatusCode};
+    use http::{HeaderValue, StatusCode};
     use std::time::Duration;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);

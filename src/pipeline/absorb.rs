@@ -160,14 +160,7 @@ impl<'a, E: Env> Fetch<'a, E> {
     /// For how long others should not wait for a response to the same, because this one could not be stored. Zero where
     /// only this request is the reason.
     fn waiting_is_no_use(&self, why: Unstorable) -> Duration {
-        match why {
-            Unstorable::Method
-            | Unstorable::RequestNoStore
-            | Unstorable::Authorization
-            | Unstorable::IfRange
-            | Unstorable::NoVarySearch => Duration::ZERO,
-            _ => self.want.policy.hit_for_miss,
-        }
+        if why.is_lasting() { self.want.policy.hit_for_miss } else { Duration::ZERO }
     }
 
     pub(super) fn judge(

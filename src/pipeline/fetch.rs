@@ -67,9 +67,11 @@ impl<E: Env> Fetch<'_, E> {
         let code = received.response.status();
         status.forward_status = Some(code.as_u16());
         match code {
-            StatusCode::NOT_MODIFIED if conditional => self.validated(stale.entry, &received, status).await,
+            StatusCode::NOT_MODIFIED if conditional => {
+                self.validated(stale.into_entry(), &received, status).await
+            }
             StatusCode::OK if self.want.incoming.method == Method::HEAD => {
-                self.described(stale.entry, received, status).await
+                self.described(stale.into_entry(), received, status).await
             }
             code if is_error(code) => self.erred(Held::Stale(Box::new(stale)), received, status).await,
             _ => {

@@ -30,7 +30,7 @@ impl Held {
     pub(super) fn to_validate(&self) -> Option<&HeaderMap> {
         match self {
             Self::Nothing | Self::Parts(_) => None,
-            Self::Stale(stale) => Some(&stale.entry.headers),
+            Self::Stale(stale) => Some(stale.headers()),
             Self::StaleParts(stale) => Some(stale.headers()),
         }
     }

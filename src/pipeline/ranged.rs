@@ -78,7 +78,7 @@ impl<E: Env> Fetch<'_, E> {
         }
         match (code, held) {
             (StatusCode::NOT_MODIFIED, Held::Stale(stale)) if conditional => {
-                self.validated(stale.entry, &received, status).await
+                self.validated(stale.into_entry(), &received, status).await
             }
             (StatusCode::NOT_MODIFIED, Held::StaleParts(stale)) if conditional => {
                 self.parts_validated(range, stale.into_partial(), &received, status).await

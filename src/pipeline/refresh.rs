@@ -25,7 +25,7 @@ pub(super) fn behind<E: Env>(
     now: Timestamp,
 ) -> Answer {
     let status = CacheStatus::hit(stale.ttl(now)).because(Detail::StaleWhileRevalidate);
-    let entry = stale.entry.clone();
+    let entry = stale.while_refreshed();
     let (app, key) = (Rc::clone(want.app), (want.key.clone(), want.search.clone()));
     let incoming = want.incoming.as_plain_get();
     want.app.env.spawn(async move { refresh(&app, incoming, key, stale, (flight, mark)).await });

@@ -44,7 +44,8 @@ fn quoted_behind<'a>(code: &'a str, markers: &[&str]) -> Vec<&'a str> {
 fn details() -> BTreeSet<String> {
     let token = |text: &&str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
     let mut found = BTreeSet::new();
-    for file in ["src/field/cache_status/detail.rs", "src/cache/storable/unstorable.rs", "src/redis/error.rs"] {
+    for file in ["src/field/cache_status/detail.rs", "src/cache/storable/unstorable.rs", "src/redis/error.rs"]
+    {
         let code = code(&root().join(file));
         found.extend(quoted_behind(&code, &["=> \""]).into_iter().filter(token).map(str::to_owned));
     }

@@ -49,7 +49,7 @@ impl StalePartial {
     /// Returns the fields, as [`Partial::headers`] does.
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
-        &self.stale.entry.headers
+        self.stale.headers()
     }
 
     /// Returns the length of the whole in bytes.
@@ -86,7 +86,7 @@ impl StalePartial {
     /// Returns it to be validated.
     #[must_use]
     pub fn into_partial(self) -> Partial {
-        Partial { entry: self.stale.entry, complete: self.complete, runs: self.runs }
+        Partial { entry: self.stale.into_entry(), complete: self.complete, runs: self.runs }
     }
 }
 

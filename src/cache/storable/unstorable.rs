@@ -45,12 +45,59 @@ pub enum Unstorable {
     NoLease,
 }
 
+/// What a reason not to store a response is about.
+#[derive(Clone, Copy)]
+enum About {
+    /// This request: the response to another one may be stored, and what is stored for others holds.
+    Request,
+    /// The kind of this request: the response to one of another kind may be stored.
+    Kind,
+    /// The client. It is probably the same with the next client; but what is stored for others holds, because the body that
+    /// came with a cookie is mostly for all.
+    Client,
+    /// The response.
+    Response,
+}
+
 impl Unstorable {
-    /// Returns whether the reason concerns one request or client only, and not what is stored for others: the body that came
-    /// with a cookie is mostly for all.
+    const fn about(self) -> About {
+        match self {
+            Self::RequestNoStore | Self::Authorization => About::Request,
+            Self::Method | Self::IfRange | Self::NoVarySearch => About::Kind,
+            Self::SetCookie | Self::Session => About::Client,
+            Self::Status
+            | Self::NoStore
+            | Self::Private
+            | Self::ContentType
+            | Self::Vary
+            | Self::NoFreshness
+            | Self::TooLarge
+            | Self::Incomplete
+            | Self::ContentRange
+            | Self::NoValidator
+            | Self::Compress
+            | Self::AnotherValidator
+            | Self::NoLease => About::Response,
+        }
+    }
+
+    /// Returns whether the reason concerns one request or client only, and not what is stored for others.
     #[must_use]
     pub const fn is_of_request(self) -> bool {
-        matches!(self, Self::RequestNoStore | Self::Authorization | Self::SetCookie | Self::Session)
+        match self.about() {
+            About::Request | About::Client => true,
+            About::Kind | About::Response => false,
+        }
+    }
+
+    /// Returns whether the response to the next request for the same will probably not be stored either, so that waiting for
+    /// it is of no use.
+    #[must_use]
+    pub const fn is_lasting(self) -> bool {
+        match self.about() {
+            About::Client | About::Response => true,
+            About::Request | About::Kind => false,
+        }
     }
 
     /// Returns the reason as one token.
