@@ -272,7 +272,7 @@ impl<E: Env> Fill<E> {
         if let (Some(part), Some(pieces)) = (&self.part, &self.pieces) {
             let run = Run { span: part.carried.span, body: pieces.body.clone() };
             return part
-                .join(&self.store, &self.lease, &self.spec, (self.entry.clone(), run), self.limit)
+                .join(&self.store, &self.lease, &self.spec, self.entry.clone(), run, self.limit)
                 .await;
         }
         self.entry.content = match self.pieces.take() {

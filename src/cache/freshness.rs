@@ -99,11 +99,21 @@ pub const fn can_be_confirmed(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 206)
 }
 
+/// The times of an exchange with the origin, under their names in RFC 9111 §4.2.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// When the request was sent.
+    pub request_time: Timestamp,
+    /// When the response was received.
+    pub response_time: Timestamp,
+}
+
 /// Computes `corrected_initial_age` in seconds (RFC 9111 §4.2.3).
 #[must_use]
-pub fn initial_age(headers: &HeaderMap, requested: Timestamp, received: Timestamp) -> u64 {
-    let apparent_age = received.since(date_or(headers, received)).as_secs();
-    let response_delay = received.since(requested).as_secs();
+pub fn initial_age(headers: &HeaderMap, times: Times) -> u64 {
+    let Times { request_time, response_time } = times;
+    let apparent_age = response_time.since(date_or(headers, response_time)).as_secs();
+    let response_delay = response_time.since(request_time).as_secs();
     let corrected_age_value = age_value(headers).saturating_add(response_delay);
     apparent_age.max(corrected_age_value)
 }
@@ -193,9 +203,14 @@ mod tests {
         assert_eq!(life(200, &[("last-modified", at(100))]).seconds().as_secs(), 0);
     }
 
+    /// An exchange that took this many seconds, and ended now.
+    fn after(seconds: u64) -> Times {
+        Times { request_time: Timestamp::from_millis(NOW.as_millis() - seconds * 1000), response_time: NOW }
+    }
+
     #[test]
     fn age_takes_the_first_member_and_ignores_what_is_no_number() {
-        let age = |value: &str| initial_age(&map(&[("age", value.to_owned())]), NOW, NOW);
+        let age = |value: &str| initial_age(&map(&[("age", value.to_owned())]), after(0));
         assert_eq!((age("7200, 0"), age("0, 7200")), (7200, 0));
         for bad in ["abc", "-7200", "7200.0", ""] {
             assert_eq!(age(bad), 0, "{bad}");
@@ -205,10 +220,9 @@ mod tests {
 
     #[test]
     fn age_is_at_least_what_the_date_says_and_includes_the_delay() {
-        let started = Timestamp::from_millis(NOW.as_millis() - 5_000);
-        assert_eq!(initial_age(&map(&[("date", at(-60))]), started, NOW), 60);
-        assert_eq!(initial_age(&map(&[("date", at(-60)), ("age", "100".to_owned())]), started, NOW), 105);
-        assert_eq!(initial_age(&map(&[("date", at(60))]), NOW, NOW), 0);
+        assert_eq!(initial_age(&map(&[("date", at(-60))]), after(5)), 60);
+        assert_eq!(initial_age(&map(&[("date", at(-60)), ("age", "100".to_owned())]), after(5)), 105);
+        assert_eq!(initial_age(&map(&[("date", at(60))]), after(0)), 0);
     }
 
     /// A field line of any bytes, or one that is nearly valid.
@@ -246,16 +260,16 @@ mod tests {
             let governing = Governing::of(&headers, &Targets::default());
             let life = lifetime(StatusCode::from_u16(status).unwrap(), &headers, &governing, HEURISTIC, received);
             prop_assert!(life.seconds() <= DeltaSeconds::MAX);
-            prop_assert!(initial_age(&headers, requested, received) >= received.since(requested).as_secs());
+            let times = Times { request_time: requested, response_time: received };
+            prop_assert!(initial_age(&headers, times) >= received.since(requested).as_secs());
         }
 
         #[test]
         fn age_never_shrinks_as_the_response_gets_later(age in 0u64..1 << 33, delay in 0u64..1 << 33, later in 0u64..1 << 33) {
             let headers = map(&[("age", age.to_string())]);
-            let requested = Timestamp::from_millis(0);
-            let first = initial_age(&headers, requested, Timestamp::from_millis(delay));
-            let second = initial_age(&headers, requested, Timestamp::from_millis(delay + later));
-            prop_assert!(second >= first);
+            let request_time = Timestamp::from_millis(0);
+            let age = |delay| initial_age(&headers, Times { request_time, response_time: Timestamp::from_millis(delay) });
+            prop_assert!(age(delay + later) >= age(delay));
         }
     }
 }

@@ -109,26 +109,31 @@ impl Stale {
     }
 }
 
-/// Judges what is stored. `soft_purged` makes it stale whatever its freshness. `waited` is when the request arrived,
-/// if it has waited for others since: what was received after that is as recent as the request can demand.
+/// What a request demands of a stored response.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand<'a> {
+    /// Its directives.
+    pub directives: &'a RequestDirectives,
+    /// When it arrived, if it has waited for others since: what was received after that is as recent as it can demand.
+    pub waited: Option<Timestamp>,
+    /// The current time.
+    pub now: Timestamp,
+}
+
+/// Judges what is stored. `soft_purged` makes it stale whatever its freshness.
 #[must_use]
-pub fn evaluate(
-    request: &RequestDirectives,
-    entry: Option<Entry>,
-    soft_purged: bool,
-    waited: Option<Timestamp>,
-    now: Timestamp,
-) -> Verdict {
+pub fn evaluate(demand: Demand<'_>, entry: Option<Entry>, soft_purged: bool) -> Verdict {
+    let Demand { directives, now, .. } = demand;
     match entry {
-        None if request.only_if_cached => Verdict::Unsatisfiable,
+        None if directives.only_if_cached => Verdict::Unsatisfiable,
         None => Verdict::Missing,
-        Some(entry) => match why_not(request, &entry, soft_purged, waited, now) {
+        Some(entry) => match why_not(demand, &entry, soft_purged) {
             None => Verdict::Fresh(Fresh { entry }),
             Some(reason) => {
-                let on_error = on_error(request, &entry, soft_purged, now);
-                let refresh = reason == Forward::Stale && may_be_refreshed_later(request, &entry, now);
+                let on_error = on_error(directives, &entry, soft_purged, now);
+                let refresh = reason == Forward::Stale && may_be_refreshed_later(directives, &entry, now);
                 let stale = Stale { entry, reason, on_error };
-                match (refresh, request.only_if_cached) {
+                match (refresh, directives.only_if_cached) {
                     (true, _) => Verdict::Refresh(stale),
                     (false, true) => Verdict::Unsatisfiable,
                     (false, false) => Verdict::Stale(stale),
@@ -140,22 +145,12 @@ pub fn evaluate(
 
 /// Returns whether a response may answer a request as it is, as far as time is concerned; see [`evaluate`].
 #[must_use]
-pub fn answers(
-    request: &RequestDirectives,
-    entry: &Entry,
-    waited: Option<Timestamp>,
-    now: Timestamp,
-) -> bool {
-    why_not(request, entry, false, waited, now).is_none()
+pub fn answers(demand: Demand<'_>, entry: &Entry) -> bool {
+    why_not(demand, entry, false).is_none()
 }
 
-fn why_not(
-    request: &RequestDirectives,
-    entry: &Entry,
-    soft_purged: bool,
-    waited: Option<Timestamp>,
-    now: Timestamp,
-) -> Option<Forward> {
+fn why_not(demand: Demand<'_>, entry: &Entry, soft_purged: bool) -> Option<Forward> {
+    let Demand { directives: request, waited, now } = demand;
     let (age, ttl) = (entry.age(now), entry.ttl(now));
     // §5.2.2.4: no-cache "MUST NOT be used to satisfy any other request without forwarding it for validation".
     if entry.policy.always_validate || soft_purged {
@@ -256,9 +251,13 @@ mod tests {
         RequestDirectives::of(&headers)
     }
 
+    const fn demand(directives: &RequestDirectives, now: Timestamp) -> Demand<'_> {
+        Demand { directives, waited: None, now }
+    }
+
     fn verdict(cache_control: &'static str, entry: Entry, after: u64) -> &'static str {
         let now = NOW.plus(Duration::from_secs(after));
-        match evaluate(&request(cache_control), Some(entry), false, None, now) {
+        match evaluate(demand(&request(cache_control), now), Some(entry), false) {
             Verdict::Fresh(_) => "fresh",
             Verdict::Refresh(_) => "refresh",
             Verdict::Stale(stale) if stale.reason == Forward::Request => "request",
@@ -309,7 +308,7 @@ mod tests {
         assert_eq!(verdict("only-if-cached", entry(10, |_| {}), 1), "fresh");
         assert_eq!(verdict("only-if-cached", entry(10, |_| {}), 11), "unsatisfiable");
         assert!(matches!(
-            evaluate(&request("only-if-cached"), None, false, None, NOW),
+            evaluate(demand(&request("only-if-cached"), NOW), None, false),
             Verdict::Unsatisfiable
         ));
     }
@@ -331,7 +330,9 @@ mod tests {
     #[test]
     fn what_came_while_waiting_is_as_new_as_can_be_asked_for() {
         let judged = |cache_control, change: fn(&mut Policy), came| {
-            let verdict = evaluate(&request(cache_control), Some(entry(10, change)), false, Some(came), NOW);
+            let directives = request(cache_control);
+            let demand = Demand { directives: &directives, waited: Some(came), now: NOW };
+            let verdict = evaluate(demand, Some(entry(10, change)), false);
             matches!(verdict, Verdict::Fresh(_))
         };
         let before = Timestamp::from_millis(NOW.as_millis() - 1);
@@ -344,7 +345,7 @@ mod tests {
     #[test]
     fn a_soft_purge_makes_it_stale_but_still_usable_on_error() {
         let entry = entry(10, |p| p.stale_if_error = DeltaSeconds::from_secs(60));
-        let Verdict::Stale(stale) = evaluate(&request("x"), Some(entry), true, None, NOW) else {
+        let Verdict::Stale(stale) = evaluate(demand(&request("x"), NOW), Some(entry), true) else {
             panic!("fresh")
         };
         assert!(stale.covers_error());
@@ -353,11 +354,9 @@ mod tests {
     #[test]
     fn stale_on_error_ends_with_its_window_and_never_beats_must_revalidate() {
         let covers = |change: fn(&mut Policy), after| match evaluate(
-            &request("x"),
+            demand(&request("x"), NOW.plus(Duration::from_secs(after))),
             Some(entry(10, change)),
             false,
-            None,
-            NOW.plus(Duration::from_secs(after)),
         ) {
             Verdict::Stale(stale) => (stale.covers_error(), stale.when_disconnected().is_some()),
             _ => panic!("not stale"),

@@ -7,7 +7,7 @@ use crate::body::Body;
 use crate::cache::compress;
 use crate::cache::entry::{Content, Entry};
 use crate::cache::fill::Fill;
-use crate::cache::freshness::initial_age;
+use crate::cache::freshness::{Times, initial_age};
 use crate::cache::invalidate::is_unsafe;
 use crate::cache::lease::FillLease;
 use crate::cache::respond::only_metadata;
@@ -33,9 +33,9 @@ impl<'a, E: Env> Fetch<'a, E> {
 
     async fn take_in(self, received: Received, mut status: CacheStatus) -> Answer {
         let (app, incoming) = (self.want.app, self.want.incoming);
-        let Received { response, requested, received, supersedes } = received;
+        let Received { response, times, supersedes } = received;
         let (mut head, mut body) = response.into_parts();
-        date(&mut head.headers, received);
+        date(&mut head.headers, times.response_time);
         let declared = declared_length(&head.headers);
         let plan = self.compression(head.status, &head.headers);
         let mut stored = head.headers.clone();
@@ -47,7 +47,7 @@ impl<'a, E: Env> Fetch<'a, E> {
             Fill::begin(begin.store, begin.lease, begin.spec, begin.entry, declared_stored, begin.limit)
                 .map(|fill| fill.superseding(supersedes).marking(marked))
         };
-        let fill = self.fill(head.status, &stored, (requested, received), begin);
+        let fill = self.fill(head.status, &stored, times, begin);
         let body = match fill {
             Ok((fill, ttl)) => {
                 (status.stored, status.ttl, head.headers) = (true, Some(ttl), stored);
@@ -78,16 +78,17 @@ impl<'a, E: Env> Fetch<'a, E> {
         mut self,
         code: StatusCode,
         headers: &HeaderMap,
-        (requested, received): (Timestamp, Timestamp),
+        times: Times,
         begin: impl FnOnce(Begin<E>) -> Result<Fill<E>, (Unstorable, Box<FillLease>)>,
     ) -> Result<(Fill<E>, i64), Unstorable> {
+        let received = times.response_time;
         let (storable, spec) = self.storable(code, headers, received).map_err(|why| self.refused(why))?;
         let lease = self.lease.take().ok_or(Unstorable::NoLease)?;
         let entry = Entry {
             key: self.want.key.text().to_owned(),
             selecting: self.want.selecting.values(&spec),
             received,
-            initial_age: initial_age(headers, requested, received),
+            initial_age: initial_age(headers, times),
             policy: storable.policy,
             ledger: lease.ledger().clone(),
             status: code,
@@ -136,7 +137,7 @@ impl<'a, E: Env> Fetch<'a, E> {
             return Err(Unstorable::Method);
         }
         let storable = self.judge(code, headers, received)?;
-        let spec = self.place(&storable, (code, headers))?;
+        let spec = self.place(&storable, code, headers)?;
         Ok((storable, spec))
     }
 
@@ -189,11 +190,12 @@ impl<'a, E: Env> Fetch<'a, E> {
     pub(super) fn place(
         &self,
         storable: &Storable,
-        (code, headers): (StatusCode, &HeaderMap),
+        code: StatusCode,
+        headers: &HeaderMap,
     ) -> Result<String, Unstorable> {
         let spec = self.want.selecting.spec(&storable.vary).ok_or(Unstorable::Vary)?;
         let Some(search) = &self.want.search else { return Ok(spec) };
-        search.learn(&self.want.shared.variances, &self.want.app.env, (code, headers));
+        search.learn(&self.want.shared.variances, &self.want.app.env, code, headers);
         if search.keeps(headers) { Ok(spec) } else { Err(Unstorable::NoVarySearch) }
     }
 }

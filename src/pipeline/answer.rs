@@ -2,7 +2,7 @@
 
 use super::Incoming;
 use super::collapse::Follow;
-use super::resume;
+use super::resume::{self, Stored};
 use super::selected;
 use super::session;
 use super::want::Want;
@@ -16,7 +16,6 @@ use crate::cache::respond::{self, Send};
 use crate::config::Shown;
 use crate::env::{Env, UpstreamError};
 use crate::field::cache_status::{CacheStatus, Detail};
-use crate::field::range::Span;
 use crate::metrics::{self, Series, Timed};
 use crate::problem::Problem;
 use crate::time::Timestamp;
@@ -55,7 +54,7 @@ pub(super) fn following<E: Env>(
     let content = match (send, declared) {
         (Send::Content, Some(length)) => {
             let body = following.into_body(declared);
-            resume::guarded(want, &headers, (Span::new(0, length), length), body)
+            resume::guarded(want, Stored::whole(&headers, length), body)
         }
         (Send::Content, None) => following.into_body(None),
         (Send::HeadOnly, _) => Body::Empty,
@@ -88,7 +87,7 @@ pub(super) fn answer<E: Env>(
         Send::Content => {
             let length = entry.content.length();
             let body = pieces::content(&want.shared.store, want.key.clone(), entry.content);
-            resume::guarded(want, &headers, (Span::new(0, length), length), body)
+            resume::guarded(want, Stored::whole(&headers, length), body)
         }
         Send::HeadOnly => Body::Empty,
     };

@@ -7,7 +7,7 @@
 use super::Want;
 use crate::cache::entry::LedgerMark;
 use crate::cache::lease::{FillLease, FlightFailure, Outcome, Streaming, Turn};
-use crate::cache::reuse::answers;
+use crate::cache::reuse::{Demand, answers};
 use crate::cache::selecting::variant;
 use crate::env::Env;
 use crate::redis::RedisError;
@@ -83,18 +83,26 @@ impl Waiting {
     }
 }
 
+/// Where a fetch belongs.
+pub(super) struct Place {
+    /// The name of the flight, of those who want the same.
+    pub(super) flight: String,
+    /// The state of the purge ledger that the lookup found, if any.
+    pub(super) mark: Option<LedgerMark>,
+}
+
 /// Takes a turn at fetching what a lookup did not find. `can_be_shared` says whether the response to another request may
 /// answer this one too.
 pub(super) async fn turn<E: Env>(
     want: &Want<'_, E>,
-    flight: &str,
-    mark: Option<LedgerMark>,
+    place: Place,
     can_be_shared: bool,
     waiting: &mut Waiting,
 ) -> Result<Step, RedisError> {
+    let Place { flight, mark } = place;
     let (store, patience) = (&want.shared.store, want.policy.collapse);
     let may_wait = want.may_wait() && can_be_shared;
-    let begun = store.begin(&want.key, flight, mark, &waiting.after, patience).await?;
+    let begun = store.begin(&want.key, &flight, mark, &waiting.after, patience).await?;
     let time = waiting.time(patience, want.app.env.elapsed());
     let token = match begun.turn {
         Turn::LookAgain(token) if may_wait => {
@@ -107,14 +115,13 @@ pub(super) async fn turn<E: Env>(
         }
     };
     waiting.left -= 1;
-    Ok(match wait(want, flight, &token, time).await? {
+    Ok(match wait(want, &flight, &token, time).await? {
         // The previous leader may have stored its response, even if another has taken over.
         Outcome::Leading | Outcome::Gone => Step::LookAgain,
         Outcome::Streaming(streaming) if is_for(want, &streaming, &begun.lease, waiting) => {
-            let (streaming, flight) = (*streaming, flight.to_owned());
-            Step::Follow(Box::new(Follow { streaming, flight, token }))
+            Step::Follow(Box::new(Follow { streaming: *streaming, flight, token }))
         }
-        Outcome::Streaming(streaming) => match own_flight(want, &streaming).filter(|own| own != flight) {
+        Outcome::Streaming(streaming) => match own_flight(want, &streaming).filter(|own| *own != flight) {
             // The response is another variant, and shows what the resource varies on.
             own @ Some(_) => {
                 waiting.flight = own;
@@ -144,10 +151,12 @@ pub(super) async fn alone<E: Env>(want: &Want<'_, E>) -> Option<FillLease> {
 /// request demands, and fetched after every purge known when this request would have begun its own fetch.
 fn is_for<E: Env>(want: &Want<'_, E>, streaming: &Streaming, lease: &FillLease, waiting: &Waiting) -> bool {
     let (entry, known) = (&streaming.entry, lease.ledger());
+    let directives = want.directives();
+    let demand = Demand { directives: &directives, waited: waiting.waited(), now: want.app.env.now() };
     let purged = known.id != entry.ledger.id || known.seq > entry.ledger.seq;
     entry.key == want.key.text()
         && entry.selecting == want.selecting.values(&streaming.spec)
-        && answers(&want.directives(), entry, waiting.waited(), want.app.env.now())
+        && answers(demand, entry)
         && !purged
         && want.admits(entry)
 }

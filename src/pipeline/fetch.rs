@@ -4,6 +4,7 @@ use super::held::Held;
 use super::{Answer, Want, content, pass, session, upstream_failed};
 use crate::app::App;
 use crate::body::Body;
+use crate::cache::freshness::Times;
 use crate::cache::invalidate::is_unsafe;
 use crate::cache::lease::{FillLease, FlightFailure};
 use crate::cache::reuse::Stale;
@@ -11,7 +12,6 @@ use crate::cache::storable::post_answers_get;
 use crate::env::{Env, Timeouts, UpstreamError};
 use crate::field::cache_status::{CacheStatus, Detail};
 use crate::metrics::Timed;
-use crate::time::Timestamp;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,8 +26,7 @@ pub(super) struct Fetch<'a, E: Env> {
 /// A response of the origin, with the times when it was requested and received.
 pub(super) struct Received {
     pub(super) response: Response<Body>,
-    pub(super) requested: Timestamp,
-    pub(super) received: Timestamp,
+    pub(super) times: Times,
     /// Whether it replaces what is stored.
     pub(super) supersedes: bool,
 }
@@ -148,17 +147,17 @@ impl<E: Env> Fetch<'_, E> {
     /// Sends the request to the origin. A leader shows signs of life meanwhile.
     pub(super) async fn send(&self, request: Request<Body>) -> Result<Received, UpstreamError> {
         let app = self.want.app;
-        let (requested, began) = (app.env.now(), app.env.elapsed());
+        let (request_time, began) = (app.env.now(), app.env.elapsed());
         let asking = app.env.send(request, timeouts(app));
         let mut response = self.want.shared.store.leading(self.lease.as_ref(), asking).await?;
         app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
-        let received = app.env.now();
+        let times = Times { request_time, response_time: app.env.now() };
         session::settle(app, self.want.incoming, response.headers_mut()).await;
         // What an unsafe request has changed is invalidated, however its response ends (RFC 9111 §4.4).
         let is_unsafe = is_unsafe(&self.want.incoming.method);
         let goes_on = is_unsafe || self.want.incoming.range.is_some();
         let response = content::begun(app, response, goes_on).await?;
-        Ok(Received { response, requested, received, supersedes: false })
+        Ok(Received { response, times, supersedes: false })
     }
 
     /// Ends the lead without a stored response, in the background.

@@ -48,21 +48,18 @@ pub use session::{Identity, Visit};
 use crate::api;
 use crate::app::{App, Shared};
 use crate::body::Body;
-use crate::cache::entry::LedgerMark;
 use crate::cache::key::ResourceKey;
 use crate::cache::lease::FillLease;
 use crate::cache::lookup::Lookup;
-use crate::cache::reuse::{Verdict, evaluate};
+use crate::cache::reuse::{Demand, Verdict, evaluate};
 use crate::cache::selecting::Selecting;
 use crate::config::{CachePolicy, Route, Shown};
 use crate::env::Env;
-use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Detail, Forward};
 use crate::job;
 use crate::redis::RedisError;
-use crate::time::Timestamp;
 use answer::{Answer, answer, count, following, respond, unsatisfiable, upstream_failed};
-use collapse::{Step, Waiting};
+use collapse::{Place, Step, Waiting};
 use fetch::Fetch;
 use futures_util::future::join;
 use held::Held;
@@ -190,7 +187,7 @@ impl From<RedisError> for Unfound {
 }
 
 async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
-    let wanted = want.directives();
+    let directives = want.directives();
     let mut waiting = Waiting::new(want.app.env.now(), want.app.env.elapsed());
     let mut lost = false;
     loop {
@@ -202,13 +199,11 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
         let mut found = found?;
         found.entry = found.entry.filter(|entry| want.admits(entry));
         found.partial = found.partial.filter(|partial| want.admits(partial.entry()));
-        let waited = waiting.waited();
-        let (flight, mark) = (waiting.flight(want.flight(&found.flight)), found.mark.clone());
-        let next = match judge(want, &wanted, found, waited, want.app.env.now()).await? {
+        let demand = Demand { directives: &directives, waited: waiting.waited(), now: want.app.env.now() };
+        let place = Place { flight: waiting.flight(want.flight(&found.flight)), mark: found.mark.clone() };
+        let next = match judge(want, demand, found).await? {
             Judgement::Answer(answer) => Some(Found::Answer(answer)),
-            Judgement::Ask(held, status) => {
-                Box::pin(ask(want, (held, status), (&flight, mark), &mut waiting)).await?
-            }
+            Judgement::Ask(held, status) => Box::pin(ask(want, held, status, place, &mut waiting)).await?,
         };
         let mut answer = match next {
             None => continue,
@@ -219,8 +214,8 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
             // A followed fetch brings the whole response: a range is cut out of it.
             Ok(()) => return Ok(Found::Answer(cut::out_of(want, answer))),
             // Its content was lost since the lookup, or its fetch failed. The next lookup will mostly find nothing.
-            Err(_) if !std::mem::replace(&mut lost, true) => {}
-            Err(_) if wanted.only_if_cached => return Ok(Found::Answer(unsatisfiable())),
+            Err(_) if !lost => lost = true,
+            Err(_) if directives.only_if_cached => return Ok(Found::Answer(unsatisfiable())),
             Err(_) => {
                 let status = CacheStatus::forward(Forward::UriMiss).because(Detail::ContentLost);
                 return Ok(Found::Fetch(Held::Nothing, status, collapse::alone(want).await));
@@ -232,11 +227,12 @@ async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
 /// Takes a turn at asking the origin, where what is `held` does not answer. Returns `None` to look again.
 async fn ask<E: Env>(
     want: &Want<'_, E>,
-    (held, status): (Held, CacheStatus),
-    (flight, mark): (&str, Option<LedgerMark>),
+    held: Held,
+    status: CacheStatus,
+    place: Place,
     waiting: &mut Waiting,
 ) -> Result<Option<Found>, Unfound> {
-    let turn = collapse::turn(want, flight, mark, held.can_be_shared(), waiting).await;
+    let turn = collapse::turn(want, place, held.can_be_shared(), waiting).await;
     Ok(Some(match (turn, held) {
         (Ok(Step::LookAgain), _) => return Ok(None),
         (Ok(Step::Fetch(lease)), held) => Found::Fetch(held, status, Some(lease)),
@@ -255,19 +251,14 @@ enum Judgement {
     Ask(Held, CacheStatus),
 }
 
-async fn judge<E: Env>(
-    want: &Want<'_, E>,
-    wanted: &RequestDirectives,
-    found: Lookup,
-    waited: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<Judgement, Unfound> {
+async fn judge<E: Env>(want: &Want<'_, E>, demand: Demand<'_>, found: Lookup) -> Result<Judgement, Unfound> {
+    let Demand { directives, waited, now } = demand;
     if let Some(partial) = found.partial.filter(|_| want.incoming.method == Method::GET) {
-        let judged = parts::judge(want, wanted, *partial, (found.soft_purged, waited), now);
+        let judged = parts::judge(want, demand, *partial, found.soft_purged);
         return Ok(Box::pin(judged).await);
     }
     let missing = if found.other_variants { Forward::VaryMiss } else { Forward::UriMiss };
-    Ok(match evaluate(wanted, found.entry, found.soft_purged, waited, now) {
+    Ok(match evaluate(demand, found.entry, found.soft_purged) {
         Verdict::Fresh(fresh) => {
             let status = match waited {
                 None => CacheStatus::hit(fresh.entry.ttl(now)),
@@ -276,16 +267,19 @@ async fn judge<E: Env>(
             Judgement::Answer(answer(want, fresh.entry, status, now))
         }
         // A background refresh has no visitor: a response for one is validated by their request, but not with only-if-cached.
-        Verdict::Refresh(_) if want.selecting.is_personal() && wanted.only_if_cached => {
+        Verdict::Refresh(_) if want.selecting.is_personal() && directives.only_if_cached => {
             Judgement::Answer(unsatisfiable())
         }
         Verdict::Refresh(stale) if want.selecting.is_personal() => {
             let status = CacheStatus::forward(stale.reason);
             Judgement::Ask(Held::Stale(Box::new(stale)), status)
         }
-        Verdict::Refresh(stale) => {
-            Judgement::Answer(refresh::behind(want, stale, (found.flight, found.mark), now))
-        }
+        Verdict::Refresh(stale) => Judgement::Answer(refresh::behind(
+            want,
+            stale,
+            Place { flight: found.flight, mark: found.mark },
+            now,
+        )),
         Verdict::Unsatisfiable => Judgement::Answer(unsatisfiable()),
         Verdict::Missing if want.incoming.method == Method::HEAD => {
             return Err(Unfound::Pass(CacheStatus::forward(missing)));

@@ -5,7 +5,7 @@ use super::absorb::{declared_length, unchanged_for_client};
 use super::content::ahead;
 use super::fetch::{Ending, Fetch, Received};
 use super::held::Held;
-use super::resume;
+use super::resume::{self, Stored};
 use super::selected::{unchanged, written};
 use super::validated::Freshened;
 use super::{Answer, Judgement, Want, end_to_end, unsatisfiable};
@@ -14,10 +14,10 @@ use crate::cache::fill::Fill;
 use crate::cache::partial::{Judged, Partial};
 use crate::cache::range::{Selected, select};
 use crate::cache::respond;
+use crate::cache::reuse::Demand;
 use crate::cache::slice::{Run, Source, covers, read};
 use crate::cache::storable::Unstorable;
 use crate::env::Env;
-use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::{CacheStatus, Detail, Forward};
 use crate::field::conditional::not_modified;
 use crate::field::range::{Ranges, Span};
@@ -28,16 +28,15 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Decides what to do with stored parts of a response. The last tuple says whether they were soft-purged, and when the
-/// request arrived if it has waited for others since.
+/// Decides what to do with stored parts of a response.
 pub(super) async fn judge<E: Env>(
     want: &Want<'_, E>,
-    wanted: &RequestDirectives,
+    demand: Demand<'_>,
     partial: Partial,
-    (soft_purged, waited): (bool, Option<Timestamp>),
-    now: Timestamp,
+    soft_purged: bool,
 ) -> Judgement {
-    match partial.evaluate(wanted, soft_purged, waited, now) {
+    let Demand { directives, waited, now } = demand;
+    match partial.evaluate(demand, soft_purged) {
         Judged::Unsatisfiable => Judgement::Answer(unsatisfiable()),
         Judged::Fresh(partial) => {
             let ttl = partial.entry().ttl(now);
@@ -47,7 +46,7 @@ pub(super) async fn judge<E: Env>(
             };
             match answered_by(want, partial, status, now).await {
                 Ok(answer) => Judgement::Answer(answer),
-                Err(_) if wanted.only_if_cached => Judgement::Answer(unsatisfiable()),
+                Err(_) if directives.only_if_cached => Judgement::Answer(unsatisfiable()),
                 Err(partial) => Judgement::Ask(Held::Parts(partial), CacheStatus::forward(Forward::Partial)),
             }
         }
@@ -118,9 +117,9 @@ impl<E: Env> Fetch<'_, E> {
             (status.forward_status, status.detail) = (None, Some(Detail::Unstored(why)));
             return Box::pin(self.part(range, Held::Parts(Box::new(partial)), status)).await;
         }
-        status.ttl = Some(partial.entry().ttl(received.received));
+        status.ttl = Some(partial.entry().ttl(received.times.response_time));
         match freshened {
-            Ok(freshened) => status.stored = self.refresh_parts((read, partial.clone()), freshened),
+            Ok(freshened) => status.stored = self.refresh_parts(read, partial.clone(), freshened),
             Err(why) => {
                 if !why.is_of_request() {
                     self.forget();
@@ -129,7 +128,7 @@ impl<E: Env> Fetch<'_, E> {
                 status = status.because(Detail::Unstored(why));
             }
         }
-        match answered_by(&self.want, partial, status, received.received).await {
+        match answered_by(&self.want, partial, status, received.times.response_time).await {
             Ok(answer) => answer,
             // A piece was lost in the meantime.
             Err(_) => {
@@ -139,8 +138,8 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// Writes validated parts back in place of those that were read, in the background; `false` without the right to store.
-    fn refresh_parts(&self, (read, mut partial): (Vec<u8>, Partial), freshened: Freshened) -> bool {
+    /// Writes validated parts back in place of those that were `read`, in the background; `false` without the right to store.
+    fn refresh_parts(&self, read: Vec<u8>, mut partial: Partial, freshened: Freshened) -> bool {
         let Some(lease) = self.lease.clone().map(|lease| lease.over(read)) else { return false };
         let spec = self.kept(partial.entry_mut(), &lease, freshened);
         let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));
@@ -219,7 +218,8 @@ impl<E: Env> Fetch<'_, E> {
         let kept = |span: Option<Span>| {
             let Some(bytes) = span else { return Body::Empty };
             let body = read(&store, &self.want.key, &source, bytes);
-            resume::guarded_behind(&self.want, partial.headers(), (span, complete), body)
+            let stored = Stored { headers: partial.headers(), span, complete };
+            resume::guarded_behind(&self.want, stored, body)
         };
         let bodies = vec![
             kept(Span::new(0, gap.start())),
@@ -231,7 +231,7 @@ impl<E: Env> Fetch<'_, E> {
         end_to_end(app, &mut headers);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(complete));
         let body = ahead(&app.env, Body::chained(bodies), Some(complete)).await;
-        status.ttl = Some(partial.entry().ttl(received.received));
+        status.ttl = Some(partial.entry().ttl(received.times.response_time));
         status.forward_status = Some(StatusCode::PARTIAL_CONTENT.as_u16());
         let body = match freshened.and_then(|freshened| self.fill_whole(partial, freshened)) {
             Ok(fill) => {

@@ -12,6 +12,7 @@ use super::held::Held;
 use super::selected::unchanged;
 use super::{Answer, end_to_end};
 use crate::cache::fill::Fill;
+use crate::cache::freshness::Times;
 use crate::cache::lease::FlightFailure;
 use crate::cache::partial::{Carried, Part};
 use crate::cache::respond::only_metadata;
@@ -22,7 +23,6 @@ use crate::field::cache_status::{CacheStatus, Detail};
 use crate::field::conditional::not_modified;
 use crate::field::range::Ranges;
 use crate::field::validator::same_representation;
-use crate::time::Timestamp;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_RANGE};
 use http::{HeaderMap, Response, StatusCode};
 use std::time::Duration;
@@ -111,9 +111,9 @@ impl<E: Env> Fetch<'_, E> {
     /// Takes in a part: stores it as it passes through, if it may be stored, and answers with it.
     async fn absorb_part(self, received: Received, held: &Held, mut status: CacheStatus) -> Answer {
         let (app, incoming) = (self.want.app, self.want.incoming);
-        let Received { response, requested, received, .. } = received;
+        let Received { response, times, .. } = received;
         let (mut head, body) = response.into_parts();
-        date(&mut head.headers, received);
+        date(&mut head.headers, times.response_time);
         if not_modified(&incoming.headers, &head.headers) {
             self.end(Ending::Unstored(Duration::ZERO));
             let status = status.made_of(head.status);
@@ -122,7 +122,7 @@ impl<E: Env> Fetch<'_, E> {
         let declared = declared_length(&head.headers);
         let superseding = Fetch { want: self.want.again(), lease: None };
         let superseding = held.is_outdated_by(&head.headers).then_some(superseding);
-        let fill = self.fill_part(&head.headers, declared, (requested, received), held.base());
+        let fill = self.fill_part(&head.headers, declared, times, held.base());
         end_to_end(app, &mut head.headers);
         let body = match fill {
             Ok((fill, ttl)) => {
@@ -146,7 +146,7 @@ impl<E: Env> Fetch<'_, E> {
         self,
         headers: &HeaderMap,
         declared: Option<u64>,
-        times: (Timestamp, Timestamp),
+        times: Times,
         base: Option<&HeaderMap>,
     ) -> Result<(Fill<E>, i64), Unstorable> {
         let carried = Carried::of(headers, declared).map_err(|why| self.refused(why))?;

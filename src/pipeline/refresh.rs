@@ -1,13 +1,13 @@
 //! Refreshing a stale response in the background, after it was used as an answer (RFC 5861 §3).
 
+use super::collapse::Place;
 use super::fetch::Fetch;
 use super::search::Search;
 use super::{Answer, Incoming, Want, answer, session};
 use crate::app::App;
-use crate::cache::entry::LedgerMark;
 use crate::cache::key::ResourceKey;
 use crate::cache::lease::{FillLease, Turn};
-use crate::cache::reuse::{Stale, Verdict, evaluate};
+use crate::cache::reuse::{Demand, Stale, Verdict, evaluate};
 use crate::cache::selecting::Selecting;
 use crate::config::RoutePolicy;
 use crate::env::Env;
@@ -18,26 +18,22 @@ use crate::time::Timestamp;
 use std::rc::Rc;
 
 /// Answers with a stale response and refreshes it in the background, unless another request is doing so.
-pub(super) fn behind<E: Env>(
-    want: &Want<'_, E>,
-    stale: Stale,
-    (flight, mark): (String, Option<LedgerMark>),
-    now: Timestamp,
-) -> Answer {
+pub(super) fn behind<E: Env>(want: &Want<'_, E>, stale: Stale, place: Place, now: Timestamp) -> Answer {
     let status = CacheStatus::hit(stale.ttl(now)).because(Detail::StaleWhileRevalidate);
     let entry = stale.while_refreshed();
-    let (app, key) = (Rc::clone(want.app), (want.key.clone(), want.search.clone()));
+    let (app, key, search) = (Rc::clone(want.app), want.key.clone(), want.search.clone());
     let incoming = want.incoming.as_plain_get();
-    want.app.env.spawn(async move { refresh(&app, incoming, key, stale, (flight, mark)).await });
+    want.app.env.spawn(async move { refresh(&app, incoming, key, search, stale, place).await });
     answer(want, entry, status, now)
 }
 
 async fn refresh<E: Env>(
     app: &Rc<App<E>>,
     mut incoming: Incoming,
-    (key, search): (ResourceKey, Option<Search>),
+    key: ResourceKey,
+    search: Option<Search>,
     stale: Stale,
-    place: (String, Option<LedgerMark>),
+    place: Place,
 ) {
     let route = app.config.route(incoming.authority(), incoming.uri.path());
     incoming.visit = session::of_nobody(app, route, &incoming.uri);
@@ -60,9 +56,10 @@ async fn refresh<E: Env>(
 async fn turn<E: Env>(
     want: &Want<'_, E>,
     stale: Stale,
-    (flight, mark): (String, Option<LedgerMark>),
+    place: Place,
 ) -> Result<Option<(Stale, FillLease)>, RedisError> {
     let store = &want.shared.store;
+    let Place { flight, mark } = place;
     let begin =
         async |after: &str, mark| store.begin(&want.key, &flight, mark, after, want.policy.collapse).await;
     let begun = begin("", mark).await?;
@@ -72,8 +69,9 @@ async fn turn<E: Env>(
         Turn::LookAgain(token) => token,
     };
     let found = store.lookup(&want.key, want.selecting).await?;
-    let now = want.app.env.now();
-    let stale = match evaluate(&RequestDirectives::default(), found.entry, found.soft_purged, None, now) {
+    let directives = RequestDirectives::default();
+    let demand = Demand { directives: &directives, waited: None, now: want.app.env.now() };
+    let stale = match evaluate(demand, found.entry, found.soft_purged) {
         Verdict::Refresh(stale) | Verdict::Stale(stale) => stale,
         Verdict::Fresh(_) | Verdict::Missing | Verdict::Unsatisfiable => return Ok(None),
     };

@@ -16,45 +16,49 @@ use http::header::{DATE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use std::rc::Rc;
 
-/// Guards the body with the bytes `span` of a stored representation, which has these fields and `complete` bytes in all. If
-/// it breaks off after it has begun, it continues with what the origin sends.
+/// A body with bytes of a stored representation.
+#[derive(Clone, Copy)]
+pub(super) struct Stored<'a> {
+    /// The fields of the representation.
+    pub(super) headers: &'a HeaderMap,
+    /// Which of its bytes the body has; `None` for none.
+    pub(super) span: Option<Span>,
+    /// How many bytes the representation has in all.
+    pub(super) complete: u64,
+}
+
+impl<'a> Stored<'a> {
+    /// A body with all bytes.
+    pub(super) fn whole(headers: &'a HeaderMap, length: u64) -> Self {
+        Self { headers, span: Span::new(0, length), complete: length }
+    }
+}
+
+/// Guards the body with bytes of a stored representation. If it breaks off after it has begun, it continues with what the
+/// origin sends.
 ///
 /// That requires a strong validator: bytes of two representations must not be mixed (RFC 9110 §15.3.7.3). Without
 /// one the body just breaks off, as it does with a session, for which the origin may not answer the same again.
-pub(super) fn guarded<E: Env>(
-    want: &Want<'_, E>,
-    stored: &HeaderMap,
-    bytes: (Option<Span>, u64),
-    body: Body,
-) -> Body {
-    from(want, stored, bytes, (body, Begun::No))
+pub(super) fn guarded<E: Env>(want: &Want<'_, E>, stored: Stored<'_>, body: Body) -> Body {
+    from(want, stored, body, Begun::No)
 }
 
 /// Like [`guarded`], for a body sent after another one: it also continues if it breaks off before it has begun.
-pub(super) fn guarded_behind<E: Env>(
-    want: &Want<'_, E>,
-    stored: &HeaderMap,
-    bytes: (Option<Span>, u64),
-    body: Body,
-) -> Body {
-    from(want, stored, bytes, (body, Begun::Yes))
+pub(super) fn guarded_behind<E: Env>(want: &Want<'_, E>, stored: Stored<'_>, body: Body) -> Body {
+    from(want, stored, body, Begun::Yes)
 }
 
-fn from<E: Env>(
-    want: &Want<'_, E>,
-    stored: &HeaderMap,
-    (span, complete): (Option<Span>, u64),
-    (body, begun): (Body, Begun),
-) -> Body {
+fn from<E: Env>(want: &Want<'_, E>, stored: Stored<'_>, body: Body, begun: Begun) -> Body {
+    let Stored { headers, span, complete } = stored;
     let (Body::Stream(_), Some(span), None) = (&body, span, &want.incoming.visit) else { return body };
-    let Some(validator) = StrongValidator::value(stored) else { return body };
+    let Some(validator) = StrongValidator::value(headers) else { return body };
     let mut request = want.incoming.unconditional(want.app, &want.policy.key);
     request.headers_mut().insert(IF_RANGE, validator.clone());
     let rest = Rest {
         app: Rc::clone(want.app),
         url: want.key.url().to_owned(),
         request,
-        stored: validators(stored),
+        stored: validators(headers),
         end: span.end(),
         complete,
     };

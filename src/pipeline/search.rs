@@ -74,7 +74,8 @@ impl Search {
         &self,
         variances: &std::rc::Rc<Variances<E>>,
         env: &E,
-        (code, response): (StatusCode, &HeaderMap),
+        code: StatusCode,
+        response: &HeaderMap,
     ) {
         let variance = SearchVariance::of(response);
         if variance.is_none() && (self.asked == self.by || code != StatusCode::OK) {

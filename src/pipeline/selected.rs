@@ -2,7 +2,7 @@
 
 use super::absorb::declared_length;
 use super::content;
-use super::resume;
+use super::resume::{self, Stored};
 use super::{Answer, Want};
 use crate::body::Body;
 use crate::cache::entry::Content;
@@ -43,12 +43,13 @@ pub(super) fn written<E: Env>(
         Selected::Whole | Selected::Unsatisfiable => return not_satisfiable(complete),
         Selected::One(span) => {
             let body = read(&want.shared.store, &want.key, source, *span);
-            resume::guarded(want, &headers, (Some(*span), complete), body)
+            resume::guarded(want, Stored { headers: &headers, span: Some(*span), complete }, body)
         }
         Selected::Several(multipart) => {
             let part = |(head, span): &(Bytes, Span)| {
                 let body = read(&want.shared.store, &want.key, source, *span);
-                let body = resume::guarded_behind(want, &headers, (Some(*span), complete), body);
+                let stored = Stored { headers: &headers, span: Some(*span), complete };
+                let body = resume::guarded_behind(want, stored, body);
                 [head.clone().into(), body]
             };
             let mut bodies: Vec<Body> = multipart.parts.iter().flat_map(part).collect();

@@ -33,7 +33,7 @@ impl<E: Env> Fetch<'_, E> {
         if !another || self.want.incoming.method == Method::HEAD {
             return;
         }
-        match self.unstorable(code, headers, received.received).or(refused) {
+        match self.unstorable(code, headers, received.times.response_time).or(refused) {
             Some(why) => self.supersede_by(why),
             // That it is too large may only show at its end.
             None => received.supersedes = self.speaks_for_all(),
@@ -65,7 +65,7 @@ impl<E: Env> Fetch<'_, E> {
         };
         let read = entry.preamble();
         let freshened = self.freshen(&mut entry, received);
-        let now = received.received;
+        let now = received.times.response_time;
         // Nothing confirms the stored response, and it must not be used "until it has been successfully validated" (RFC 9111
         // §5.2.2.2).
         if let Err(why @ Unstorable::AnotherValidator) = freshened {
@@ -74,7 +74,7 @@ impl<E: Env> Fetch<'_, E> {
         status.ttl = Some(entry.ttl(now));
         match freshened {
             Ok(freshened) => {
-                status.stored = self.refresh((read, entry.clone()), freshened);
+                status.stored = self.refresh(read, entry.clone(), freshened);
                 answer(&self.want, entry, status, now)
             }
             Err(why) => {
@@ -97,8 +97,8 @@ impl<E: Env> Fetch<'_, E> {
         if entry.matches_head(received.response.headers()) {
             return self.validated(entry, &received, status).await;
         }
-        let refused =
-            self.judge(received.response.status(), received.response.headers(), received.received).err();
+        let Received { response, times, .. } = &received;
+        let refused = self.judge(response.status(), response.headers(), times.response_time).err();
         if self.speaks_for_all() && !refused.is_some_and(Unstorable::is_of_request) {
             self.forget();
         }
@@ -109,18 +109,18 @@ impl<E: Env> Fetch<'_, E> {
     /// are then for the client that asked, including what is for it alone, such as cookies.
     pub(super) fn freshen(&self, entry: &mut Entry, received: &Received) -> Result<Freshened, Unstorable> {
         let mut update = received.response.headers().clone();
-        date(&mut update, received.received);
+        date(&mut update, received.times.response_time);
         compress::adapt(&mut update, &entry.headers);
         if !entry.freshen(&update, self.want.key.origin()) {
             return Err(Unstorable::AnotherValidator);
         }
         entry.tags = self.tags(std::mem::take(&mut entry.tags));
         pass::end_to_end(self.want.app, &mut entry.headers);
-        let judged = self.judge(entry.status, &entry.headers, received.received);
-        entry.received = received.received;
-        entry.initial_age = initial_age(&entry.headers, received.requested, received.received);
+        let judged = self.judge(entry.status, &entry.headers, received.times.response_time);
+        entry.received = received.times.response_time;
+        entry.initial_age = initial_age(&entry.headers, received.times);
         let storable = judged?;
-        let spec = self.place(&storable, (entry.status, &entry.headers))?;
+        let spec = self.place(&storable, entry.status, &entry.headers)?;
         entry.policy = storable.policy;
         Ok(Freshened { spec, headers: storable.headers })
     }
@@ -134,9 +134,9 @@ impl<E: Env> Fetch<'_, E> {
         spec
     }
 
-    /// Writes a validated entry back in place of what was read, in the background; `false` without the right to store. A 304
+    /// Writes a validated entry back in place of what was `read`, in the background; `false` without the right to store. A 304
     /// that took long may be older than what has been stored meanwhile.
-    pub(super) fn refresh(&self, (read, mut entry): (Vec<u8>, Entry), freshened: Freshened) -> bool {
+    pub(super) fn refresh(&self, read: Vec<u8>, mut entry: Entry, freshened: Freshened) -> bool {
         let Some(lease) = self.lease.clone().map(|lease| lease.over(read)) else { return false };
         let spec = self.kept(&mut entry, &lease, freshened);
         let (env, store) = (self.want.app.env.clone(), Rc::clone(&self.want.shared.store));

@@ -44,7 +44,8 @@ impl Part {
         store: &Rc<Store<E>>,
         lease: &FillLease,
         spec: &str,
-        (entry, run): (Entry, Run),
+        entry: Entry,
+        run: Run,
         limit: u64,
     ) -> Result<(), Abandoned> {
         let new = Partial::new(entry, self.carried.complete, run).map_err(Abandoned::Unstorable)?;

@@ -1,9 +1,8 @@
 //! What may be done with a response of which only parts are stored.
 
 use super::Partial;
-use crate::cache::reuse::{Fresh, Stale, Verdict, evaluate};
+use crate::cache::reuse::{Demand, Fresh, Stale, Verdict, evaluate};
 use crate::cache::slice::Run;
-use crate::field::cache_control::RequestDirectives;
 use crate::field::cache_status::Forward;
 use crate::time::Timestamp;
 use http::HeaderMap;
@@ -93,18 +92,12 @@ impl StalePartial {
 impl Partial {
     /// Judges it as [`evaluate`] does a whole response.
     #[must_use]
-    pub fn evaluate(
-        self,
-        request: &RequestDirectives,
-        soft_purged: bool,
-        waited: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Judged {
+    pub fn evaluate(self, demand: Demand<'_>, soft_purged: bool) -> Judged {
         let Self { entry, complete, runs } = self;
-        match evaluate(request, Some(entry), soft_purged, waited, now) {
+        match evaluate(demand, Some(entry), soft_purged) {
             Verdict::Fresh(Fresh { entry }) => Judged::Fresh(Self { entry, complete, runs }),
             // Parts are not refreshed behind an answer (RFC 5861 §3): they are validated first, if the client permits that.
-            Verdict::Refresh(_) if request.only_if_cached => Judged::Unsatisfiable,
+            Verdict::Refresh(_) if demand.directives.only_if_cached => Judged::Unsatisfiable,
             Verdict::Refresh(stale) | Verdict::Stale(stale) => {
                 Judged::Stale(StalePartial { stale, complete, runs })
             }
