@@ -59,6 +59,27 @@ struct Definition {
     max_attempts: Option<u16>,
 }
 
+/// Which schedules of a queue are read.
+enum Which<'a> {
+    /// Those that are due.
+    Due,
+    /// All.
+    All,
+    /// The one with this name.
+    Named(&'a ScheduleName),
+}
+
+impl Which<'_> {
+    /// Returns what the script calls them.
+    fn argument(self) -> Arg {
+        match self {
+            Self::Due => Arg::from("due"),
+            Self::All => Arg::from("all"),
+            Self::Named(name) => Arg::from(format!("={}", name.as_str())),
+        }
+    }
+}
+
 /// The schedules of a queue, as read from Redis.
 struct Slots {
     now: Timestamp,
@@ -84,7 +105,7 @@ impl<E: Env> Jobs<E> {
         // Before setting it, so that a tick finds the queue whatever happens in between; and after, in case a tick found the
         // queue empty meanwhile.
         self.list(queue).await?;
-        let now = self.slots(queue, &format!("={}", name.as_str())).await?.now;
+        let now = self.slots(queue, Which::Named(name)).await?.now;
         let next = schedule.cron.next(now).unwrap_or(now);
         let arguments = vec![
             Arg::from(name.as_str()),
@@ -134,7 +155,7 @@ impl<E: Env> Jobs<E> {
     /// # Errors
     /// [`JobError::NoSuchSchedule`], [`JobError::Redis`].
     pub async fn schedule(&self, queue: &QueueName, name: &ScheduleName) -> Result<Scheduled, JobError> {
-        let slots = self.slots(queue, &format!("={}", name.as_str())).await?;
+        let slots = self.slots(queue, Which::Named(name)).await?;
         let found = self.read_all(queue, slots).pop().ok_or(JobError::NoSuchSchedule)?;
         self.list_again(queue).await;
         Ok(found)
@@ -146,7 +167,7 @@ impl<E: Env> Jobs<E> {
     /// # Errors
     /// [`JobError::Redis`].
     pub async fn schedules(&self, queue: &QueueName) -> Result<Vec<Scheduled>, JobError> {
-        let slots = self.slots(queue, "all").await?;
+        let slots = self.slots(queue, Which::All).await?;
         if slots.count > 0 {
             self.list_again(queue).await;
         }
@@ -159,7 +180,7 @@ impl<E: Env> Jobs<E> {
     /// # Errors
     /// [`JobError::Redis`]: what was not enqueued is still due.
     pub async fn fire(&self, queue: &QueueName) -> Result<u64, JobError> {
-        let slots = self.slots(queue, "due").await?;
+        let slots = self.slots(queue, Which::Due).await?;
         self.fire_slots(queue, slots).await
     }
 
@@ -186,7 +207,7 @@ impl<E: Env> Jobs<E> {
 
     /// Fires the schedules that are due in a listed queue, or removes it from the list if it has none.
     async fn fire_or_forget(&self, queue: &QueueName, noted: String) -> Result<u64, JobError> {
-        let slots = self.slots(queue, "due").await?;
+        let slots = self.slots(queue, Which::Due).await?;
         if slots.count == 0 {
             let list = self.keys.scheduled_queues();
             let arguments = vec![Arg::from(queue.as_str()), Arg::from(noted)];
@@ -235,10 +256,10 @@ impl<E: Env> Jobs<E> {
         keys.run(&self.redis, &SCHEDULE, &[schedules, next], arguments).await
     }
 
-    async fn slots(&self, queue: &QueueName, which: &str) -> Result<Slots, JobError> {
+    async fn slots(&self, queue: &QueueName, which: Which<'_>) -> Result<Slots, JobError> {
         let keys = self.keys_of(queue);
         let [schedules, next] = &keys.schedules;
-        let mut reply = Reply::new(self.redis.run(&SLOTS, &[schedules, next], vec![Arg::from(which)]).await?);
+        let mut reply = Reply::new(self.redis.run(&SLOTS, &[schedules, next], vec![which.argument()]).await?);
         let (now, count) = (Timestamp::from_millis(reply.count()?), reply.count()?);
         let mut found = Vec::new();
         while !reply.is_over() {
