@@ -1,6 +1,6 @@
 //! Why an operation on jobs failed.
 
-use super::{IdempotencyKey, JobId, MAX_BATCH, MAX_SCHEDULED_QUEUES, MAX_SCHEDULES};
+use super::{Action, IdempotencyKey, JobId, MAX_BATCH, MAX_SCHEDULED_QUEUES, MAX_SCHEDULES};
 use crate::redis::RedisError;
 
 /// Why an operation on jobs failed.
@@ -17,7 +17,7 @@ pub enum JobError {
     LeaseLost,
     /// The lease was ended before, in another way.
     #[error("the lease was already ended, by {0}")]
-    Ended(String),
+    Ended(Action),
     /// The job is in flight: only the holder of its lease may end it.
     #[error("the job is in flight: only the holder of its lease may end it")]
     InFlight,

@@ -3,9 +3,9 @@
 use super::claim::{Job, LEASE};
 use super::script::{END, Reply};
 use super::view::State;
-use super::{JobError, JobId, Jobs, MAX_DELAY, QueueName};
+use super::{Action, JobError, JobId, Jobs, MAX_DELAY, QueueName};
 use crate::env::Env;
-use crate::redis::{Arg, Value};
+use crate::redis::{Arg, RedisError, Value};
 use crate::time::{Timestamp, millis};
 use std::fmt;
 use std::str::FromStr;
@@ -74,7 +74,7 @@ pub struct Ended {
 
 /// How to end a lease.
 pub(super) struct Ending<'t> {
-    pub(super) what: &'static str,
+    pub(super) action: Action,
     pub(super) wait: Duration,
     pub(super) why: &'t str,
     /// For how long nothing from this queue is pushed.
@@ -84,12 +84,12 @@ pub(super) struct Ending<'t> {
 }
 
 impl<'t> Ending<'t> {
-    pub(super) const fn new(what: &'static str) -> Self {
-        Self { what, wait: Duration::ZERO, why: "", hold: Duration::ZERO, pause: "" }
+    pub(super) const fn new(action: Action) -> Self {
+        Self { action, wait: Duration::ZERO, why: "", hold: Duration::ZERO, pause: "" }
     }
 
-    const fn because(what: &'static str, why: &'t str) -> Self {
-        Self { why, ..Self::new(what) }
+    const fn because(action: Action, why: &'t str) -> Self {
+        Self { why, ..Self::new(action) }
     }
 }
 
@@ -127,7 +127,7 @@ impl<E: Env, J> Claimed<'_, E, J> {
     /// # Errors
     /// See above.
     pub async fn ack(self) -> Result<(), JobError> {
-        self.end(Ending::new("ack")).await.map(|_| ())
+        self.end(Ending::new(Action::Ack)).await.map(|_| ())
     }
 
     /// Reports that the job failed, `why` in a few words: it is attempted again after the queue's backoff, or becomes a dead
@@ -146,7 +146,7 @@ impl<E: Env, J> Claimed<'_, E, J> {
     /// See above.
     pub async fn retry_after(self, wait: Duration, why: &str) -> Result<Ended, JobError> {
         let wait = wait.min(MAX_DELAY);
-        self.end(Ending { wait, ..Ending::because("retry", why) }).await
+        self.end(Ending { wait, ..Ending::because(Action::Retry, why) }).await
     }
 
     /// Gives the job back as if it had not been claimed: it gets its place in line again, and the attempt does
@@ -155,7 +155,7 @@ impl<E: Env, J> Claimed<'_, E, J> {
     /// # Errors
     /// See above.
     pub async fn release(self) -> Result<Ended, JobError> {
-        self.end(Ending::new("release")).await
+        self.end(Ending::new(Action::Release)).await
     }
 
     /// Reports that the job cannot succeed: it becomes a dead letter, whatever attempts are left.
@@ -163,7 +163,7 @@ impl<E: Env, J> Claimed<'_, E, J> {
     /// # Errors
     /// See above.
     pub async fn bury(self, why: &str) -> Result<Ended, JobError> {
-        self.end(Ending::because("bury", why)).await
+        self.end(Ending::because(Action::Bury, why)).await
     }
 
     /// Extends the lease to this long from now, within [`LEASE`], and returns its new end.
@@ -172,7 +172,7 @@ impl<E: Env, J> Claimed<'_, E, J> {
     /// See above.
     pub async fn extend(&mut self, by: Duration) -> Result<Timestamp, JobError> {
         let wait = by.clamp(*LEASE.start(), *LEASE.end());
-        let ended = self.end(Ending { wait, ..Ending::new("extend") }).await?;
+        let ended = self.end(Ending { wait, ..Ending::new(Action::Extend) }).await?;
         self.until = ended.due.unwrap_or(self.until);
         Ok(self.until)
     }
@@ -188,7 +188,7 @@ impl<E: Env, J> Claimed<'_, E, J> {
         let arguments = vec![
             Arg::from(self.id.as_str()),
             Arg::from(self.token.nonce.as_str()),
-            Arg::from(ending.what),
+            Arg::from(ending.action.as_str()),
             Arg::from(millis(ending.wait)),
             Arg::from(cut(ending.why)),
             Arg::from(millis(ending.hold)),
@@ -205,7 +205,10 @@ fn read(reply: Vec<Value>) -> Result<Ended, JobError> {
         1 => Ok(Ended { state: State::parse(&text), due: (at > 0).then(|| Timestamp::from_millis(at)) }),
         0 => Err(JobError::NoSuchJob),
         -1 => Err(JobError::LeaseLost),
-        _ => Err(JobError::Ended(text)),
+        _ => Err(match Action::parse(&text) {
+            Some(action) => JobError::Ended(action),
+            None => JobError::Redis(RedisError::Reply(format!("{text:?} is no action on a lease"))),
+        }),
     }
 }
 

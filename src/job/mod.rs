@@ -40,6 +40,7 @@
 //! # Ok(()) }
 //! ```
 
+mod action;
 mod backoff;
 mod claim;
 mod cron;
@@ -57,6 +58,7 @@ mod script;
 mod tick;
 mod view;
 
+pub use action::Action;
 pub use backoff::Backoff;
 pub use claim::{CLAIM_COUNT, Claim, Job, LEASE, MAX_WAIT};
 pub use cron::{BadCron, Cron, Missed};

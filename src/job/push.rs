@@ -2,7 +2,7 @@
 
 use super::claim::Claim;
 use super::lease::{Claimed, Ending};
-use super::{JobError, Jobs, QueueName, State};
+use super::{Action, JobError, Jobs, QueueName, State};
 use crate::app::{App, Shared};
 use crate::config::Push;
 use crate::env::{Env, UpstreamError};
@@ -118,12 +118,12 @@ async fn attempt<E: Env>(app: &App<E>, push: &Push, keys: &KeyRing, claimed: Cla
 
 /// Decides how the lease of a delivered job ends.
 fn settle<'t>(outcome: &Outcome, backoff: Duration, why: &'t str) -> Ending<'t> {
-    let retry = Ending { wait: backoff, why, ..Ending::new("retry") };
+    let retry = Ending { wait: backoff, why, ..Ending::new(Action::Retry) };
     match outcome {
-        Outcome::Accepted(_) => Ending::new("ack"),
+        Outcome::Accepted(_) => Ending::new(Action::Ack),
         // Neither of these is the fault of the job, which keeps its place and its attempts.
-        Outcome::Gone => Ending { pause: "gone", ..Ending::new("release") },
-        Outcome::Failed(UpstreamError::Denied(_)) => Ending { hold: DENIED, ..Ending::new("release") },
+        Outcome::Gone => Ending { pause: "gone", ..Ending::new(Action::Release) },
+        Outcome::Failed(UpstreamError::Denied(_)) => Ending { hold: DENIED, ..Ending::new(Action::Release) },
         Outcome::Busy { after: Some(after), .. } => {
             Ending { wait: backoff.max(*after), hold: *after, ..retry }
         }
@@ -151,17 +151,17 @@ mod tests {
         let second = Duration::from_secs(1);
         let settled = |outcome: Outcome| {
             let ending = settle(&outcome, 5 * second, "why");
-            (ending.what, ending.wait.as_secs(), ending.hold.as_secs(), ending.pause)
+            (ending.action, ending.wait.as_secs(), ending.hold.as_secs(), ending.pause)
         };
         let busy = |after| Outcome::Busy { status: StatusCode::SERVICE_UNAVAILABLE, after };
         let denied = UpstreamError::Denied(String::new());
-        assert_eq!(settled(Outcome::Accepted(StatusCode::OK)), ("ack", 0, 0, ""));
-        assert_eq!(settled(Outcome::Gone), ("release", 0, 0, "gone"));
-        assert_eq!(settled(Outcome::Failed(denied)), ("release", 0, 60, ""));
-        assert_eq!(settled(busy(Some(60 * second))), ("retry", 60, 60, ""));
-        assert_eq!(settled(busy(Some(second))), ("retry", 5, 1, ""), "the backoff holds as well");
-        assert_eq!(settled(busy(None)), ("retry", 5, 0, ""));
-        assert_eq!(settled(Outcome::Refused(StatusCode::FOUND)), ("retry", 5, 0, ""));
-        assert_eq!(settled(Outcome::TimedOut(second)), ("retry", 5, 0, ""));
+        assert_eq!(settled(Outcome::Accepted(StatusCode::OK)), (Action::Ack, 0, 0, ""));
+        assert_eq!(settled(Outcome::Gone), (Action::Release, 0, 0, "gone"));
+        assert_eq!(settled(Outcome::Failed(denied)), (Action::Release, 0, 60, ""));
+        assert_eq!(settled(busy(Some(60 * second))), (Action::Retry, 60, 60, ""));
+        assert_eq!(settled(busy(Some(second))), (Action::Retry, 5, 1, ""), "the backoff holds as well");
+        assert_eq!(settled(busy(None)), (Action::Retry, 5, 0, ""));
+        assert_eq!(settled(Outcome::Refused(StatusCode::FOUND)), (Action::Retry, 5, 0, ""));
+        assert_eq!(settled(Outcome::TimedOut(second)), (Action::Retry, 5, 0, ""));
     }
 }

@@ -6,11 +6,11 @@ use crate::api::call::Call;
 use crate::api::nothing_here;
 use crate::api::reply::{Outcome, json};
 use crate::env::Env;
-use crate::job::{JobId, LEASE, LeaseToken, MAX_DELAY, QueueName};
+use crate::job::{Action, BadToken, Claimed, JobId, Jobs, LEASE, MAX_DELAY, QueueName};
 use crate::problem::Problem;
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The default extension of a lease, in seconds.
@@ -46,49 +46,68 @@ struct Plain {
 
 /// `POST .../jobs/{id}/{ack,retry,release,bury,extend}`
 pub(super) async fn end<E: Env>(mut call: Call<'_, E>, queue: QueueName, id: &str, what: &str) -> Outcome {
-    if !["ack", "retry", "release", "bury", "extend"].contains(&what) {
-        return Err(nothing_here(&call));
-    }
+    let Some(action) = Action::parse(what) else { return Err(nothing_here(&call)) };
     call.only_query(&[])?;
     let id = JobId::new(id).map_err(|error| bad(&error))?;
-    let jobs = jobs_of(&call)?;
-    let answer = match what {
-        "retry" => {
-            let form: Retry = call.form(r#"{"token":"..","delay":60,"error":".."}"#).await?;
-            let claimed = jobs.resume(&queue, id, token(form.token)?);
-            let error = form.error.unwrap_or_default();
-            match seconds("delay", form.delay, &(Duration::ZERO..=MAX_DELAY))? {
-                Some(delay) => claimed.retry_after(delay, &error).await,
-                None => claimed.retry(&error).await,
-            }
-            .map(shape::ended)
-        }
-        "bury" => {
-            let form: Bury = call.form(r#"{"token":"..","error":".."}"#).await?;
-            let claimed = jobs.resume(&queue, id, token(form.token)?);
-            claimed.bury(&form.error.unwrap_or_default()).await.map(shape::ended)
-        }
-        "extend" => {
-            let form: Extend = call.form(r#"{"token":"..","lease":30}"#).await?;
-            let by = seconds("lease", Some(form.lease.unwrap_or(EXTENSION)), &LEASE)?.unwrap_or_default();
-            let mut claimed = jobs.resume(&queue, id, token(form.token)?);
-            let until = claimed.extend(by).await;
-            until.map(|until| json!({"state": "leased", "lease_expires_at": shape::time(until)}))
-        }
-        "release" => {
-            let form: Plain = call.form(r#"{"token":".."}"#).await?;
-            jobs.resume(&queue, id, token(form.token)?).release().await.map(shape::ended)
-        }
-        _ => {
-            let form: Plain = call.form(r#"{"token":".."}"#).await?;
-            let acknowledged = jobs.resume(&queue, id, token(form.token)?).ack().await;
-            acknowledged.map(|()| json!({"state": "done", "due_at": null}))
-        }
+    let leased = Leased { jobs: jobs_of(&call)?, queue, id };
+    let answer = match action {
+        Action::Ack => ack(&mut call, leased).await,
+        Action::Retry => retry(&mut call, leased).await,
+        Action::Release => release(&mut call, leased).await,
+        Action::Bury => bury(&mut call, leased).await,
+        Action::Extend => extend(&mut call, leased).await,
     };
-    answer.map(|answer| json(StatusCode::OK, &answer)).map_err(|error| failed(&error))
+    answer.map(|answer| json(StatusCode::OK, &answer))
 }
 
-fn token(text: Option<String>) -> Result<LeaseToken, Problem> {
-    let text = text.ok_or_else(|| bad(&"token: expected the token of the lease, found none"))?;
-    text.parse().map_err(|error: crate::job::BadToken| bad(&format!("token: {error}")))
+/// The job of which the caller says that it has the lease.
+struct Leased<'a, E: Env> {
+    jobs: &'a Jobs<E>,
+    queue: QueueName,
+    id: JobId,
+}
+
+impl<'a, E: Env> Leased<'a, E> {
+    fn resume(self, token: Option<String>) -> Result<Claimed<'a, E, ()>, Problem> {
+        let Self { jobs, queue, id } = self;
+        let token = token.ok_or_else(|| bad(&"token: expected the token of the lease, found none"))?;
+        let token = token.parse().map_err(|error: BadToken| bad(&format!("token: {error}")))?;
+        Ok(jobs.resume(&queue, id, token))
+    }
+}
+
+async fn ack<E: Env>(call: &mut Call<'_, E>, leased: Leased<'_, E>) -> Result<Value, Problem> {
+    let form: Plain = call.form(r#"{"token":".."}"#).await?;
+    leased.resume(form.token)?.ack().await.map_err(|error| failed(&error))?;
+    Ok(json!({"state": "done", "due_at": null}))
+}
+
+async fn retry<E: Env>(call: &mut Call<'_, E>, leased: Leased<'_, E>) -> Result<Value, Problem> {
+    let form: Retry = call.form(r#"{"token":"..","delay":60,"error":".."}"#).await?;
+    let claimed = leased.resume(form.token)?;
+    let error = form.error.unwrap_or_default();
+    let ended = match seconds("delay", form.delay, &(Duration::ZERO..=MAX_DELAY))? {
+        Some(delay) => claimed.retry_after(delay, &error).await,
+        None => claimed.retry(&error).await,
+    };
+    ended.map(shape::ended).map_err(|error| failed(&error))
+}
+
+async fn release<E: Env>(call: &mut Call<'_, E>, leased: Leased<'_, E>) -> Result<Value, Problem> {
+    let form: Plain = call.form(r#"{"token":".."}"#).await?;
+    let ended = leased.resume(form.token)?.release().await;
+    ended.map(shape::ended).map_err(|error| failed(&error))
+}
+
+async fn bury<E: Env>(call: &mut Call<'_, E>, leased: Leased<'_, E>) -> Result<Value, Problem> {
+    let form: Bury = call.form(r#"{"token":"..","error":".."}"#).await?;
+    let ended = leased.resume(form.token)?.bury(&form.error.unwrap_or_default()).await;
+    ended.map(shape::ended).map_err(|error| failed(&error))
+}
+
+async fn extend<E: Env>(call: &mut Call<'_, E>, leased: Leased<'_, E>) -> Result<Value, Problem> {
+    let form: Extend = call.form(r#"{"token":"..","lease":30}"#).await?;
+    let by = seconds("lease", Some(form.lease.unwrap_or(EXTENSION)), &LEASE)?.unwrap_or_default();
+    let until = leased.resume(form.token)?.extend(by).await.map_err(|error| failed(&error))?;
+    Ok(json!({"state": "leased", "lease_expires_at": shape::time(until)}))
 }

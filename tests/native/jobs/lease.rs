@@ -2,7 +2,7 @@
 
 use super::{HOUR, claim, claim_one, counted, data, due, mail, number, part, put, state};
 use crate::support::on_redis;
-use spindrift::job::{Claim, JobError, JobId, NewJob, State};
+use spindrift::job::{Action, Claim, JobError, JobId, NewJob, State};
 use std::time::Duration;
 
 #[test]
@@ -144,10 +144,10 @@ fn the_same_end_of_a_lease_gets_the_same_answer_and_another_is_refused() {
         let tokens: Vec<_> = claimed.iter().map(|one| one.token().clone()).collect();
         let resume = |at: usize| instance.jobs().resume(&mail(), ids[at].clone(), tokens[at].clone());
         assert_eq!((resume(0).ack().await, resume(0).ack().await), (Ok(()), Ok(())));
-        assert_eq!(resume(0).retry("").await, Err(JobError::Ended("ack".to_owned())));
+        assert_eq!(resume(0).retry("").await, Err(JobError::Ended(Action::Ack)));
         let first = resume(1).retry_after(HOUR, "").await.unwrap();
         assert_eq!(resume(1).retry_after(2 * HOUR, "").await, Ok(first), "when it was said to be due");
-        assert_eq!(resume(1).ack().await, Err(JobError::Ended("retry".to_owned())));
+        assert_eq!(resume(1).ack().await, Err(JobError::Ended(Action::Retry)));
         let buried = resume(2).bury("bad").await.unwrap();
         assert_eq!((buried.state, resume(2).bury("bad").await), (State::Dead, Ok(buried)));
         let counts = [counted(&instance, "completed").await, counted(&instance, "retried").await];
