@@ -58,7 +58,7 @@ impl StatusAudience {
         let see = table.read("cache_status", one_of(&words)).unwrap_or_default();
         let what = "a network like \"10.0.0.0/8\" or an address like \"::1\"";
         let trusted = table.strings("trusted", string(what, network)).unwrap_or_default();
-        let named = table.entries().any(|(key, _)| key == "trusted");
+        let named = table.has("trusted");
         if see == See::Trusted && trusted.is_empty() && !named {
             table.fail(
                 "cache_status",

@@ -167,19 +167,15 @@ fn check_cost(table: &Table<'_, '_>, policy: &Policy, cost: NonZeroU32) {
 }
 
 fn require(table: &Table<'_, '_>, key: &str) {
-    if !has(table, key) {
+    if !table.has(key) {
         table.fail_all(format!("expected `{key}`"));
     }
 }
 
 fn useless(table: &Table<'_, '_>, key: &str, is: bool, why: &str) {
-    if is && has(table, key) {
+    if is && table.has(key) {
         table.fail_key(key, format!("has no effect: {why}"));
     }
-}
-
-fn has(table: &Table<'_, '_>, key: &str) -> bool {
-    table.entries().any(|(one, _)| one == key)
 }
 
 fn repeated<T: PartialEq + std::fmt::Display>(table: &Table<'_, '_>, key: &str, items: &[T]) {
@@ -260,7 +256,7 @@ pub(super) fn read_client(mut table: Table<'_, '_>) -> AddressRules {
         .unwrap_or_default();
     let field = table.read("forwarding_field", one_of(&fields)).unwrap_or_default();
     let prefix = table.read("ipv6_prefix", integer(1..=128)).and_then(|bits| u8::try_from(bits).ok());
-    let missing = !has(&table, "trusted_proxies");
+    let missing = !table.has("trusted_proxies");
     useless(
         &table,
         "forwarding_field",
@@ -347,109 +343,157 @@ mod tests {
         assert_eq!(config.limits().count(), 2);
     }
 
+    /// The beginning of a valid limit of five units.
+    const HEAD: &str = "[[limit]]\nname = \"a\"\nlimit = 5\nperiod = \"1s\"\n";
+
+    /// Checks that a text is wrong for this reason and no other: as many as there are lines in `expected`.
+    fn wrong(text: &str, expected: &str) {
+        let found = errors(text);
+        assert!(found.contains(expected), "{text}: {found}");
+        assert_eq!(found.lines().count(), expected.lines().count(), "{text}: {found}");
+    }
+
     #[test]
-    fn what_makes_no_limit_is_an_error_with_its_place() {
-        let head = "[[limit]]\nname = \"a\"\nlimit = 5\nperiod = \"1s\"\n";
-        for (text, part) in [
-            (
-                "[[limit]]",
-                "f:1:1: limit[0]: expected `limit`\nf:1:1: limit[0]: expected `name`\nf:1:1: limit[0]: expected `period`",
-            ),
-            (
-                "[[limit]]\nname = \"a b\"\nlimit = 1\nperiod = \"1s\"",
-                "limit[0].name: expected a name of 1 to 64 letters",
-            ),
-            (
-                "[[limit]]\nname = \"a\"\nlimit = 0\nperiod = \"1s\"",
-                "limit[0].limit: expected a whole number from 1 to 10000000, found the number 0",
-            ),
-            (
-                "[[limit]]\nname = \"a\"\nlimit = 1\nperiod = \"0s\"",
-                "limit[0].period: expected a duration from \"1ms\" to \"365d\"",
-            ),
-            (
-                "[[limit]]\nname = \"a\"\nlimit = 1\nperiod = \"365d\"\nburst = 2",
-                "limit[0].burst: expected a burst that is replenished within 365 days",
-            ),
-            (
-                &format!("{head}algorithm = \"token\""),
-                "limit[0].algorithm: expected \"gcra\" or \"window\" or \"log\" or \"concurrency\"",
-            ),
-            (
-                &format!("{head}algorithm = \"window\"\nburst = 6"),
-                "f:6:1: limit[0].burst: has no effect: only the algorithm \"gcra\"",
-            ),
-            (&format!("{head}lease = \"1m\""), "limit[0].lease: has no effect"),
-            (
-                "[[limit]]\nname = \"a\"\nlimit = 5\nalgorithm = \"concurrency\"\nperiod = \"1s\"",
-                "limit[0].period: has no effect",
-            ),
-            (
-                "[[limit]]\nname = \"a\"\nlimit = 20000\nalgorithm = \"log\"\nperiod = \"1s\"",
-                "limit[0].limit: expected a limit of at most 10000 for the algorithm log",
-            ),
-            (
-                &format!("{head}cost = 6"),
-                "limit[0].cost: expected at most what can be admitted at once, which is 5, found 6",
-            ),
-            (&format!("{head}instances = 6"), "limit[0].instances: has no effect"),
-            (
-                &format!("{head}mode = \"close\""),
-                "limit[0].mode: expected \"open\" or \"closed\" or \"local\"",
-            ),
-            (&format!("{head}key = [\"ip\"]"), "limit[0].key[0]: expected \"client\", \"session\""),
-            (
-                &format!("{head}key = [\"user\"]\n[[route]]\npath = \"/\"\nlimits = [\"a\"]"),
-                "route[0].limits: expected limits whose key needs no session, found \"a\"",
-            ),
-            (
-                &format!("{head}key = [\"client\", \"client\"]"),
-                "limit[0].key: expected each item once, found \"client\" again",
-            ),
-            (&format!("{head}methods = [\"post\"]"), "limit[0].methods[0]: expected a method like \"POST\""),
-            (
-                &format!("{head}rate = 5"),
-                "limit[0].rate: unknown key here: a limit allows `limit` units per `period`",
-            ),
-            (&format!("{head}brust = 5"), "limit[0].brust: unknown key, did you mean \"burst\"?"),
-            (
-                &head.replace("\"a\"", "\"api-failures\""),
-                "f:2:8: limit[0].name: expected a name other than \"api-failures\", which is the limit for \
-                 wrong tokens",
-            ),
-            (&format!("{head}{head}"), "f:6:8: limit[1].name: expected a unique name"),
-            (
-                &format!("limits = [\"b\"]\n{head}"),
-                "f:1:11: limits[0]: there is no [[limit]] \"b\", did you mean \"a\"?",
-            ),
-            ("limits = [\"b\"]", "limits[0]: there is no [[limit]] \"b\": no limit is configured"),
-            (
-                "limits = [\"a\"]\n[[limit]]\nname = \"a\"\nlimit = \"5\"\nperiod = \"1s\"",
-                "f:4:9: limit[0].limit: expected a whole number from 1 to 10000000",
-            ),
-            (
-                "limits = [\"a\"]\n[[limit]]\nname = \"a\"\nalgorithm = \"log\"\nlimit = 20000\nperiod = \"1s\"",
-                "f:5:9: limit[0].limit: expected a limit of at most 10000 for the algorithm log",
-            ),
-            (
-                &format!("limits = [\"a\", \"a\"]\n{head}"),
-                "limits: expected each item once, found \"a\" again",
-            ),
-            (
-                &format!("{head}[[route]]\npath = \"/\"\nlimits = [\"c\"]"),
-                "route[0].limits[0]: there is no [[limit]]",
-            ),
-            (
-                "[client]\ntrusted_proxies = [\"10.0.0.1\"]",
-                "client.trusted_proxies[0]: expected a network like",
-            ),
-            ("[client]\nipv6_prefix = 0", "client.ipv6_prefix: expected a whole number from 1 to 128"),
-            ("[client]\nforwarding_field = \"forwarded\"", "client.forwarding_field: has no effect"),
-        ] {
-            let text_of = errors(text);
-            assert!(text_of.contains(part), "{text}: {text_of}");
-            assert_eq!(text_of.lines().count(), part.lines().count(), "{text}: {text_of}");
-        }
+    fn a_limit_has_a_name_a_number_and_a_period() {
+        wrong(
+            "[[limit]]",
+            "f:1:1: limit[0]: expected `limit`\nf:1:1: limit[0]: expected `name`\nf:1:1: limit[0]: expected `period`",
+        );
+    }
+
+    #[test]
+    fn a_name_is_short_and_unique_and_not_that_of_our_own_limit() {
+        let named = |name: &str| HEAD.replace("\"a\"", &format!("{name:?}"));
+        wrong(&named("a b"), "limit[0].name: expected a name of 1 to 64 letters");
+        wrong(
+            &named("api-failures"),
+            "f:2:8: limit[0].name: expected a name other than \"api-failures\", which is the limit for wrong tokens",
+        );
+        wrong(&format!("{HEAD}{HEAD}"), "f:6:8: limit[1].name: expected a unique name");
+    }
+
+    #[test]
+    fn a_quota_is_within_bounds() {
+        let quota = |keys: &str| format!("[[limit]]\nname = \"a\"\n{keys}");
+        wrong(
+            &quota("limit = 0\nperiod = \"1s\""),
+            "limit[0].limit: expected a whole number from 1 to 10000000, found the number 0",
+        );
+        wrong(
+            &quota("limit = 1\nperiod = \"0s\""),
+            "limit[0].period: expected a duration from \"1ms\" to \"365d\"",
+        );
+        wrong(
+            &quota("limit = 1\nperiod = \"365d\"\nburst = 2"),
+            "limit[0].burst: expected a burst that is replenished within 365 days",
+        );
+    }
+
+    #[test]
+    fn a_log_is_not_endless() {
+        wrong(
+            "[[limit]]\nname = \"a\"\nlimit = 20000\nalgorithm = \"log\"\nperiod = \"1s\"",
+            "limit[0].limit: expected a limit of at most 10000 for the algorithm log",
+        );
+    }
+
+    #[test]
+    fn algorithms_and_modes_are_known_words() {
+        wrong(
+            &format!("{HEAD}algorithm = \"token\""),
+            "limit[0].algorithm: expected \"gcra\" or \"window\" or \"log\" or \"concurrency\"",
+        );
+        wrong(
+            &format!("{HEAD}mode = \"close\""),
+            "limit[0].mode: expected \"open\" or \"closed\" or \"local\"",
+        );
+    }
+
+    #[test]
+    fn what_another_algorithm_or_mode_has_is_refused() {
+        wrong(
+            &format!("{HEAD}algorithm = \"window\"\nburst = 6"),
+            "f:6:1: limit[0].burst: has no effect: only the algorithm \"gcra\"",
+        );
+        wrong(&format!("{HEAD}lease = \"1m\""), "limit[0].lease: has no effect");
+        wrong(&format!("{HEAD}algorithm = \"concurrency\""), "limit[0].period: has no effect");
+        wrong(&format!("{HEAD}instances = 6"), "limit[0].instances: has no effect");
+    }
+
+    #[test]
+    fn a_cost_is_one_that_can_be_admitted() {
+        wrong(
+            &format!("{HEAD}cost = 6"),
+            "limit[0].cost: expected at most what can be admitted at once, which is 5, found 6",
+        );
+    }
+
+    #[test]
+    fn a_key_has_known_parts_each_once() {
+        wrong(&format!("{HEAD}key = [\"ip\"]"), "limit[0].key[0]: expected \"client\", \"session\"");
+        wrong(
+            &format!("{HEAD}key = [\"client\", \"client\"]"),
+            "limit[0].key: expected each item once, found \"client\" again",
+        );
+    }
+
+    #[test]
+    fn a_key_of_sessions_is_for_routes_with_sessions() {
+        wrong(
+            &format!("{HEAD}key = [\"user\"]\n[[route]]\npath = \"/\"\nlimits = [\"a\"]"),
+            "route[0].limits: expected limits whose key needs no session, found \"a\"",
+        );
+    }
+
+    #[test]
+    fn methods_are_in_upper_case() {
+        wrong(&format!("{HEAD}methods = [\"post\"]"), "limit[0].methods[0]: expected a method like \"POST\"");
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_what_was_meant() {
+        wrong(
+            &format!("{HEAD}rate = 5"),
+            "limit[0].rate: unknown key here: a limit allows `limit` units per `period`",
+        );
+        wrong(&format!("{HEAD}brust = 5"), "limit[0].brust: unknown key, did you mean \"burst\"?");
+    }
+
+    #[test]
+    fn the_limits_of_a_route_exist_and_are_named_once() {
+        wrong(
+            &format!("limits = [\"b\"]\n{HEAD}"),
+            "f:1:11: limits[0]: there is no [[limit]] \"b\", did you mean \"a\"?",
+        );
+        wrong("limits = [\"b\"]", "limits[0]: there is no [[limit]] \"b\": no limit is configured");
+        wrong(
+            &format!("{HEAD}[[route]]\npath = \"/\"\nlimits = [\"c\"]"),
+            "route[0].limits[0]: there is no [[limit]]",
+        );
+        wrong(
+            &format!("limits = [\"a\", \"a\"]\n{HEAD}"),
+            "limits: expected each item once, found \"a\" again",
+        );
+    }
+
+    #[test]
+    fn an_invalid_limit_is_not_reported_as_unknown_as_well() {
+        let used = |keys: &str| format!("limits = [\"a\"]\n[[limit]]\nname = \"a\"\n{keys}\nperiod = \"1s\"");
+        wrong(&used("limit = \"5\""), "f:4:9: limit[0].limit: expected a whole number from 1 to 10000000");
+        wrong(
+            &used("algorithm = \"log\"\nlimit = 20000"),
+            "f:5:9: limit[0].limit: expected a limit of at most 10000 for the algorithm log",
+        );
+    }
+
+    #[test]
+    fn the_client_section_has_networks_and_no_useless_keys() {
+        wrong(
+            "[client]\ntrusted_proxies = [\"10.0.0.1\"]",
+            "client.trusted_proxies[0]: expected a network like",
+        );
+        wrong("[client]\nipv6_prefix = 0", "client.ipv6_prefix: expected a whole number from 1 to 128");
+        wrong("[client]\nforwarding_field = \"forwarded\"", "client.forwarding_field: has no effect");
     }
 
     #[test]

@@ -292,7 +292,7 @@ fn elsewhere(key: &str) -> Option<&'static str> {
     if VARIABLES.contains(&key) {
         return Some("it is a Spin variable (--variable or SPIN_VARIABLE_...)");
     }
-    if policy::KEYS.contains(&key) {
+    if policy::is_key(key) {
         return Some("it belongs in [cache] or [route.cache]");
     }
     limit::KEYS.contains(&key).then_some("it belongs in [[limit]]")
@@ -491,8 +491,8 @@ spindrift.toml:18:2: routes: unknown key, did you mean "route"?"#;
         for example in examples {
             assert_eq!(Config::parse(example, "example").map(|_| ()), Ok(()), "{example}");
         }
-        let limits = limit::KEYS.iter().chain(&limit::CLIENT_KEYS);
-        for key in policy::KEYS.iter().chain(&session::KEYS).chain(limits).chain(&VARIABLES) {
+        let limits = limit::KEYS.into_iter().chain(limit::CLIENT_KEYS);
+        for key in policy::keys().chain(session::KEYS).chain(limits).chain(VARIABLES) {
             assert!(manual.contains(&format!("`{key}`")), "{key} is missing in the manual");
         }
     }

@@ -190,7 +190,7 @@ impl Draft {
             },
             believed: base.believed,
         };
-        if draft.cache.ttl.is_some() && table.entries().any(|(key, _)| key == "default_ttl") {
+        if draft.cache.ttl.is_some() && table.has("default_ttl") {
             table
                 .fail_key("default_ttl", "has no effect, because ttl is set and takes precedence".to_owned());
         }
@@ -212,14 +212,14 @@ impl Draft {
         if self.mode == Mode::Cache {
             return;
         }
-        for (key, _) in table.entries().filter(|(key, _)| *key != "mode" && KEYS.contains(key)) {
+        for (key, _) in table.entries().filter(|(key, _)| *key != "mode" && is_key(key)) {
             table.fail_key(key, "has no effect, because mode is \"bypass\" for this route".to_owned());
         }
     }
 }
 
-/// The keys of a policy.
-pub(super) const KEYS: [&str; 23] = [
+/// The keys of a policy that are read here.
+const KEYS: [&str; 12] = [
     "mode",
     "ttl",
     "default_ttl",
@@ -232,18 +232,17 @@ pub(super) const KEYS: [&str; 23] = [
     "hit_for_miss",
     "compress",
     "range",
-    rules::KEYS[0],
-    rules::KEYS[1],
-    rules::KEYS[2],
-    rules::KEYS[3],
-    rules::KEYS[4],
-    rules::KEYS[5],
-    rules::KEYS[6],
-    rules::KEYS[7],
-    semantics::KEYS[0],
-    semantics::KEYS[1],
-    semantics::KEYS[2],
 ];
+
+/// Returns all keys of a policy.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.into_iter().chain(rules::KEYS).chain(semantics::KEYS)
+}
+
+/// Returns whether a policy has this key.
+pub(super) fn is_key(key: &str) -> bool {
+    keys().any(|one| one == key)
+}
 
 /// Reads how long something stale may be used; zero is not at all.
 fn window(
@@ -273,6 +272,7 @@ pub(super) fn above_max(found: Duration, bound: &str, most: Duration) -> String 
 mod tests {
     use super::super::{Config, NameSet, QueryRule};
     use super::*;
+    use std::collections::BTreeSet;
 
     fn policy(text: &str) -> CachePolicy {
         match Config::parse(text, "f").unwrap().route("h", "/a").policy.clone() {
@@ -287,6 +287,13 @@ mod tests {
 
     fn seconds(policy: &CachePolicy, status: u16) -> Option<u64> {
         policy.ttl(StatusCode::from_u16(status).unwrap()).map(|time| time.as_secs())
+    }
+
+    #[test]
+    fn the_keys_are_those_that_are_read() {
+        let error = errors("[[route]]\npath = \"/\"\ncache.zzzzzzzzzzzz = 1");
+        let (_, read) = error.split_once("unknown key, expected one of: ").unwrap();
+        assert_eq!(read.split(", ").collect::<BTreeSet<_>>(), keys().collect::<BTreeSet<_>>());
     }
 
     #[test]

@@ -83,7 +83,7 @@ fn read(table: &mut Table<'_, '_>) -> Option<QueueConfig> {
     let push = push(table);
     let what = "a queue's name of 1 to 128 bytes without control characters";
     let name = table.read("name", string(what, |text| QueueName::new(text).ok()));
-    if !table.entries().any(|(key, _)| key == "name") {
+    if !table.has("name") {
         table.fail_all("expected `name`, the name of the queue");
     }
     Some(QueueConfig {
@@ -117,9 +117,9 @@ fn push(table: &mut Table<'_, '_>) -> Option<Push> {
     let concurrency = table.read("concurrency", integer(1..=100));
     let limits = Duration::from_millis(100)..=Duration::from_secs(60);
     let timeout = table.read("timeout", duration(limits));
-    if !table.entries().any(|(key, _)| key == "target") {
+    if !table.has("target") {
         for key in PUSH_KEYS {
-            if table.entries().any(|(found, _)| found == key) {
+            if table.has(key) {
                 table.fail(key, "has no effect, because the queue has no `target`");
             }
         }

@@ -3,7 +3,7 @@
 use super::address::HostPort;
 use super::glob;
 use super::limit::{self, Limit};
-use super::policy::{Draft, KEYS, RoutePolicy};
+use super::policy::{self, Draft, RoutePolicy};
 use super::query::escaped;
 use super::session::{RouteSession, SessionConfig};
 use super::table::Table;
@@ -173,7 +173,7 @@ pub(super) fn read_all(tables: Vec<Table<'_, '_>>, common: &Common<'_>) -> Vec<R
             let place = format!("{} {} (line {})", table.path(), shown(&route.name), table.line());
             routes.push((route, place));
         }
-        table.finish(|key| KEYS.contains(&key).then_some("it belongs in [route.cache]"));
+        table.finish(|key| policy::is_key(key).then_some("it belongs in [route.cache]"));
     }
     routes.into_iter().map(|(route, _)| route).collect()
 }
@@ -220,7 +220,7 @@ impl<T> Given<T> {
     fn new(table: &Table<'_, '_>, key: &str, value: Option<T>) -> Self {
         match value {
             Some(value) => Self::Yes(value),
-            None if table.entries().any(|(one, _)| one == key) => Self::Wrong,
+            None if table.has(key) => Self::Wrong,
             None => Self::No,
         }
     }

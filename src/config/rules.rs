@@ -134,21 +134,24 @@ impl Rules {
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         // Requests lose the named fields in every spelling that servers take for the same.
         let stripped = |value: &_| strippable(text(FIELD, value)?, &KEPT_IN_REQUESTS, is_taken_for);
-        let strip_request = table.strings(KEYS[3], stripped).map(|all| unique(all).into_iter().collect());
+        let strip_request =
+            table.strings("strip_request", stripped).map(|all| unique(all).into_iter().collect());
         let same = |name: &HeaderName, kept: &HeaderName| name == kept;
         let stripped = |value: &_| strippable(text(FIELD, value)?, &KEPT_IN_RESPONSES, same);
-        let strip_response = table.strings(KEYS[4], stripped).map(unique);
+        let strip_response = table.strings("strip_response", stripped).map(unique);
         let media = string("a media type like \"text/css\" or \"image/*\"", media_type);
         let tag = string("a tag of 1 to 1024 bytes without control characters or surrounding blanks", tag);
         Self {
             methods: read_methods(table).unwrap_or_else(|| base.methods.clone()),
             bypass: Bypass::read(table).unwrap_or_else(|| base.bypass.clone()),
-            request_cookies: table.read(KEYS[2], one_of(&choices)).unwrap_or(base.request_cookies),
+            request_cookies: table.read("request_cookies", one_of(&choices)).unwrap_or(base.request_cookies),
             strip_request: strip_request.unwrap_or_else(|| base.strip_request.clone()),
             strip_response: strip_response.unwrap_or_else(|| base.strip_response.clone()),
-            content_types: table.strings(KEYS[5], media).map_or_else(|| base.content_types.clone(), unique),
-            tags: table.strings(KEYS[6], tag).map_or_else(|| base.tags.clone(), unique),
-            client_ttl: table.read(KEYS[7], seconds(Duration::ZERO..=year)).or(base.client_ttl),
+            content_types: table
+                .strings("content_types", media)
+                .map_or_else(|| base.content_types.clone(), unique),
+            tags: table.strings("tags", tag).map_or_else(|| base.tags.clone(), unique),
+            client_ttl: table.read("client_ttl", seconds(Duration::ZERO..=year)).or(base.client_ttl),
         }
     }
 
@@ -170,16 +173,16 @@ impl Rules {
 
 fn read_methods(table: &mut Table<'_, '_>) -> Option<Vec<Method>> {
     let words = METHODS.map(|(word, name)| (word, name));
-    let names = table.strings(KEYS[0], one_of(&words))?;
+    let names = table.strings("methods", one_of(&words))?;
     if names.is_empty() {
-        table.fail(KEYS[0], "expected at least one method; to cache none, set mode = \"bypass\"");
+        table.fail("methods", "expected at least one method; to cache none, set mode = \"bypass\"");
     }
     Some(unique(names.into_iter().filter_map(|name| Method::from_bytes(name).ok()).collect()))
 }
 
 impl Bypass {
     fn read(table: &mut Table<'_, '_>) -> Option<Self> {
-        let mut inner = table.table(KEYS[1])?;
+        let mut inner = table.table("bypass")?;
         let what = "a name, which may end with \"*\"";
         let field = string("a field name like \"x-preview\"", |text| HeaderName::try_from(text).ok());
         let names = |list: Option<Vec<String>>| {

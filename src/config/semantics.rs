@@ -31,9 +31,9 @@ impl Semantics {
     pub(super) fn read(table: &mut Table<'_, '_>, base: Self) -> Self {
         let mut read = |key, base| table.read(key, boolean).unwrap_or(base);
         Self {
-            client_revalidation: read(KEYS[0], base.client_revalidation),
-            store_post: read(KEYS[1], base.store_post),
-            no_vary_search: read(KEYS[2], base.no_vary_search),
+            client_revalidation: read("client_revalidation", base.client_revalidation),
+            store_post: read("store_post", base.store_post),
+            no_vary_search: read("no_vary_search", base.no_vary_search),
         }
     }
 }

@@ -225,6 +225,11 @@ impl<'r, 'd> Table<'r, 'd> {
         (parsed.len() == items.len()).then_some(parsed)
     }
 
+    /// Returns whether `key` is there, whatever its value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Returns every key with its value, for tables whose keys are data, so that none is unknown.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'r str, &'r Value<'d>)> {
         self.entries.iter().map(|(key, value)| (key.get_ref().as_ref(), value))

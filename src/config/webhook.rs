@@ -34,8 +34,7 @@ pub(super) fn read_all(tables: Vec<Table<'_, '_>>, queues: &mut Vec<QueueConfig>
             table.fail_all(format!("expected at most {MOST} webhooks"));
         }
         let topics = topics(&mut table);
-        let has_target = table.entries().any(|(key, _)| key == "target");
-        if !has_target {
+        if !table.has("target") {
             table.fail_all("expected `target`, the URL that events are pushed to");
         }
         if let Some(queue) = queue::read_one(&mut table, queues) {
@@ -48,7 +47,7 @@ pub(super) fn read_all(tables: Vec<Table<'_, '_>>, queues: &mut Vec<QueueConfig>
 }
 
 fn topics(table: &mut Table<'_, '_>) -> Vec<Pattern> {
-    let given = table.entries().any(|(key, _)| key == "topics");
+    let given = table.has("topics");
     match table.strings("topics", pattern) {
         Some(topics) if topics.is_empty() => {
             table.fail("topics", "expected at least one topic or pattern, found none");
