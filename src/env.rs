@@ -5,7 +5,7 @@
 
 use crate::body::Body;
 use crate::redis::{Arg, RedisError, Value};
-use crate::time::Timestamp;
+use crate::time::{Instant, Timestamp};
 use http::{Request, Response};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,8 +15,8 @@ pub trait Clock {
     /// Returns the wall-clock time.
     fn now(&self) -> Timestamp;
 
-    /// Returns the time since some fixed point in the past, to the microsecond, to measure how long something took.
-    fn elapsed(&self) -> Duration;
+    /// Returns the point in time by a stopwatch that is never set back, to the microsecond, to measure how long something took.
+    fn instant(&self) -> Instant;
 
     /// Waits for `duration`.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;

@@ -57,6 +57,31 @@ impl Timestamp {
     }
 }
 
+/// A point in time by a stopwatch, to measure how long something took: the wall clock may be set back. Unlike a duration, it
+/// cannot be added to another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant(Duration);
+
+impl Instant {
+    /// Makes the point this long after the stopwatch was started.
+    #[must_use]
+    pub const fn after(started: Duration) -> Self {
+        Self(started)
+    }
+
+    /// Returns how long after `earlier` this is; zero if it is not later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Returns the point `by` later, saturating.
+    #[must_use]
+    pub const fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(by))
+    }
+}
+
 /// Returns the whole milliseconds of a duration, saturating.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
@@ -135,6 +160,14 @@ impl DeltaSeconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_between_two_instants_is_never_negative() {
+        let (early, second) = (Instant::default(), Duration::from_secs(1));
+        let late = early.plus(second);
+        assert_eq!((late.since(early), early.since(late)), (second, Duration::ZERO));
+        assert_eq!(Instant::after(Duration::MAX).plus(second), Instant::after(Duration::MAX));
+    }
 
     #[test]
     fn delta_seconds_saturate_and_refuse_what_is_not_digits() {

@@ -58,9 +58,9 @@ pub(super) async fn look<E: Env>(app: &App<E>) -> Seen {
     let waiting = shared.flights.waiting();
     // So that what this instance has just counted is included.
     shared.metrics.flush().await;
-    let started = app.env.elapsed();
+    let started = app.env.instant();
     let redis = shared.redis.call("PING", Vec::new()).await;
-    let took = app.env.elapsed().saturating_sub(started);
+    let took = app.env.instant().since(started);
     let seen = match redis {
         Ok(_) => look_at(app, shared).await,
         Err(error) => Err(error),

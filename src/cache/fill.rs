@@ -22,7 +22,7 @@ use crate::body::Body;
 use crate::env::Env;
 use crate::field::validator::StrongValidator;
 use crate::redis::{Arg, RedisError};
-use crate::time::millis;
+use crate::time::{Instant, millis};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{Either, select};
 use std::pin::pin;
@@ -40,9 +40,9 @@ pub struct Fill<E: Env> {
     entry: Entry,
     declared: Option<u64>,
     limit: u64,
-    /// By [`Clock::elapsed`](crate::env::Clock::elapsed), like the next: the wall clock may be set back.
-    began: Duration,
-    renewed: Duration,
+    /// By [`Clock::instant`](crate::env::Clock::instant), like the next: the wall clock may be set back.
+    began: Instant,
+    renewed: Instant,
     buffer: BytesMut,
     length: u64,
     pieces: Option<Pieces>,
@@ -92,7 +92,7 @@ impl<E: Env> Fill<E> {
         // what does not say its length is then stored only where it needs no pieces.
         let alone = lease.lead.is_none() && declared.is_none();
         let limit = if alone { limit.min(CHUNK as u64) } else { limit };
-        let (began, buffer) = (store.env.elapsed(), BytesMut::new());
+        let (began, buffer) = (store.env.instant(), BytesMut::new());
         let (renewed, pieces, part) = (began, None, None);
         Ok(Self {
             store,
@@ -175,8 +175,8 @@ impl<E: Env> Fill<E> {
         if self.length > self.limit {
             return Err(Abandoned::Unstorable(Unstorable::TooLarge));
         }
-        let now = self.store.env.elapsed();
-        if now.saturating_sub(self.began) >= FILL_TIME {
+        let now = self.store.env.instant();
+        if now.since(self.began) >= FILL_TIME {
             return Err(Abandoned::Late);
         }
         self.buffer.extend_from_slice(&piece);
@@ -184,7 +184,7 @@ impl<E: Env> Fill<E> {
             let chunk = self.buffer.split_to(CHUNK);
             self.write(chunk.freeze()).await?;
         }
-        if self.lease.leads() && now.saturating_sub(self.renewed) >= RENEW_EVERY {
+        if self.lease.leads() && now.since(self.renewed) >= RENEW_EVERY {
             self.renewed = now;
             self.store.renew(&self.lease, true).await?;
         }

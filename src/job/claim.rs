@@ -156,7 +156,7 @@ impl<E: Env> Jobs<E> {
         claim: Claim,
     ) -> Result<Found, JobError> {
         // Not by the wall clock: if that were set back, the wait would outlast the caller.
-        let began = self.env.elapsed();
+        let began = self.env.instant();
         let (mut pause, mut lost) = (FIRST_LOOK, 0);
         loop {
             let found = self.look(queue, token, lease, claim).await?;
@@ -164,7 +164,7 @@ impl<E: Env> Jobs<E> {
                 lost += 1;
                 continue;
             }
-            let left = claim.wait.saturating_sub(self.env.elapsed().saturating_sub(began));
+            let left = claim.wait.saturating_sub(self.env.instant().since(began));
             if !found.jobs.is_empty() || left.is_zero() {
                 return Ok(found);
             }

@@ -5,6 +5,7 @@ use super::script::{EMPTY, Reply};
 use super::{JobError, Jobs, QueueName};
 use crate::env::Env;
 use crate::redis::Arg;
+use crate::time::Instant;
 use std::time::Duration;
 
 /// The most jobs that one run of the script removes.
@@ -49,7 +50,7 @@ impl<E: Env> Jobs<E> {
     /// # Errors
     /// [`JobError::Redis`]: then only some were removed. Continuing is safe.
     pub async fn empty(&self, queue: &QueueName, states: &[Idle]) -> Result<Sentenced, JobError> {
-        let (mut all, until) = (Sentenced::default(), self.env.elapsed() + BUDGET);
+        let (mut all, until) = (Sentenced::default(), self.env.instant().plus(BUDGET));
         for state in Idle::ALL.into_iter().filter(|state| states.contains(state)) {
             let one = match state {
                 Idle::Dead => self.sentence_all(queue, Verdict::Drop).await,
@@ -61,12 +62,7 @@ impl<E: Env> Jobs<E> {
         Ok(all)
     }
 
-    async fn empty_one(
-        &self,
-        queue: &QueueName,
-        state: Idle,
-        until: Duration,
-    ) -> Result<Sentenced, JobError> {
+    async fn empty_one(&self, queue: &QueueName, state: Idle, until: Instant) -> Result<Sentenced, JobError> {
         let (mut done, mut rest) = (0, None);
         loop {
             let most = rest.unwrap_or(STEP).min(STEP);
@@ -74,7 +70,7 @@ impl<E: Env> Jobs<E> {
                 self.empty_step(queue, state, most).await.map_err(|error| error.after(done))?;
             done += removed;
             let left = rest.map_or(left, |rest: u64| rest.saturating_sub(taken).min(left));
-            if left == 0 || self.env.elapsed() >= until {
+            if left == 0 || self.env.instant() >= until {
                 return Ok(Sentenced { done, left });
             }
             rest = Some(left);

@@ -103,7 +103,7 @@ impl<E: Env> Jobs<E> {
                 }
                 noted.insert(queue.clone(), now);
             }
-            Err(error) if self.unlisted.is_due(self.env.elapsed()) => {
+            Err(error) if self.unlisted.is_due(self.env.instant()) => {
                 self.env.log(&format!("queue {queue}: not added to the list of queues: {error}"));
             }
             Err(_) => {}

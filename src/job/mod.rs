@@ -80,11 +80,10 @@ use crate::env::Env;
 use crate::event::Channel;
 use crate::nonce::Nonces;
 use crate::redis::{Client, Keys, Nagging};
-use crate::time::Timestamp;
+use crate::time::{Instant, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// The queues, as used by one instance.
 pub struct Jobs<E: Env> {
@@ -100,8 +99,8 @@ pub struct Jobs<E: Env> {
     /// Limits how often the log says that this failed.
     unlisted: Nagging,
     /// When this instance last ticked of its own accord, by
-    /// [`Clock::elapsed`](crate::env::Clock::elapsed).
-    ticked: Cell<Option<Duration>>,
+    /// [`Clock::instant`](crate::env::Clock::instant).
+    ticked: Cell<Option<Instant>>,
 }
 
 /// The settings for the jobs of a queue.

@@ -6,6 +6,7 @@ use super::{Action, JobError, Jobs, QueueName, State};
 use crate::app::{App, Shared};
 use crate::config::Push;
 use crate::env::{Env, UpstreamError};
+use crate::time::Instant;
 use crate::webhook::{KeyRing, Message, Outcome, deliver};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -40,7 +41,7 @@ impl Tally {
     }
 }
 
-/// Pushes jobs until there are none or `until` has come, by [`Clock::elapsed`](crate::env::Clock::elapsed), and then awaits
+/// Pushes jobs until there are none or `until` has come, by [`Clock::instant`](crate::env::Clock::instant), and then awaits
 /// the deliveries under way. Over all instances no more are under way than the queue's concurrency. If
 /// time runs out first, the bell is rung for the rest.
 ///
@@ -50,7 +51,7 @@ pub async fn drain<E: Env>(
     app: &App<E>,
     shared: &Shared<E>,
     queue: &QueueName,
-    until: Duration,
+    until: Instant,
 ) -> Result<Tally, JobError> {
     let jobs = &shared.jobs;
     let Some(push) = jobs.rules(queue).push else { return Ok(Tally::default()) };
@@ -60,7 +61,7 @@ pub async fn drain<E: Env>(
     let (mut more, mut failed) = (true, None);
     loop {
         let room = push.concurrency.get().saturating_sub(u16::try_from(under_way.len()).unwrap_or(u16::MAX));
-        if more && room > 0 && failed.is_none() && app.env.elapsed() < until {
+        if more && room > 0 && failed.is_none() && app.env.instant() < until {
             let claim = Claim::default().count(room).lease(push.timeout + MARGIN);
             match jobs.claim_or_next(queue, claim.in_flight(push.concurrency.get())).await {
                 Ok((claimed, again)) => {

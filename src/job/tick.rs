@@ -45,7 +45,7 @@ pub struct Ticked {
 /// # Errors
 /// The first [`JobError`]. What was not done is left to the next tick.
 pub async fn tick<E: Env>(app: &App<E>, shared: &Shared<E>, budget: Duration) -> Result<Ticked, JobError> {
-    let until = app.env.elapsed() + budget.min(MAX_BUDGET);
+    let until = app.env.instant().plus(budget.min(MAX_BUDGET));
     let fired = shared.jobs.fire_all().await;
     let swept = topic::fanout::sweep(shared, until).await;
     let drains = join_all(shared.jobs.pushed().map(|queue| drain(app, shared, queue, until))).await;
@@ -61,7 +61,7 @@ pub async fn tick<E: Env>(app: &App<E>, shared: &Shared<E>, budget: Duration) ->
 /// Pushes the jobs of one queue, as a message asks for.
 pub(crate) async fn wake<E: Env>(app: &App<E>, queue: &QueueName) -> Handled {
     let Some(shared) = &app.shared else { return Handled::Disabled };
-    match drain(app, shared, queue, app.env.elapsed() + WAKE).await {
+    match drain(app, shared, queue, app.env.instant().plus(WAKE)).await {
         Ok(_) => Handled::Done,
         Err(error) => {
             app.env.log(&format!("queue {queue}: its jobs were not pushed: {error}"));
@@ -73,8 +73,8 @@ pub(crate) async fn wake<E: Env>(app: &App<E>, queue: &QueueName) -> Handled {
 /// Ticks after a request, now and then, if the configuration names queues.
 pub(crate) fn opportunity<E: Env>(app: &Rc<App<E>>) {
     let Some(shared) = app.shared.as_ref().filter(|_| !app.config.queues.is_empty()) else { return };
-    let now = app.env.elapsed();
-    if shared.jobs.ticked.get().is_some_and(|ticked| now.saturating_sub(ticked) < EACH) {
+    let now = app.env.instant();
+    if shared.jobs.ticked.get().is_some_and(|ticked| now.since(ticked) < EACH) {
         return;
     }
     shared.jobs.ticked.set(Some(now));

@@ -200,7 +200,7 @@ impl<E: Env> Limiter<E> {
     /// Logs now and then what Redis refuses for good; the client itself logs that Redis is away.
     fn complain(&self, error: &RedisError) {
         let is_for_good = matches!(error, RedisError::Refused(_) | RedisError::Reply(_));
-        if is_for_good && self.complaints.is_due(self.env.elapsed()) {
+        if is_for_good && self.complaints.is_due(self.env.instant()) {
             self.env.log(&format!("limits are decided without Redis: {error}"));
         }
     }

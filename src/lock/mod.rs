@@ -150,7 +150,7 @@ impl<E: Env> Locks<E> {
             Arg::from(demand.permits.get()),
             Arg::from(millis(FENCE_LIFE)),
         ];
-        let started = self.env.elapsed();
+        let started = self.env.instant();
         let reply = self.redis.run(&ACQUIRE, &[&keys[0], &keys[1]], arguments).await?;
         let [code, fence, now, ends, in_force] = numbers(reply)?;
         let ends_in = Duration::from_millis(ends.saturating_sub(now).unsigned_abs());
@@ -158,7 +158,7 @@ impl<E: Env> Locks<E> {
             1 => {
                 let lease =
                     Lease { fence: Fence::from_reply(fence)?, expires_at: at(ends), valid_for: ends_in };
-                match lease.after(self.env.elapsed().saturating_sub(started)) {
+                match lease.after(self.env.instant().since(started)) {
                     Some(lease) => Ok(Acquired::Granted(lease)),
                     None => {
                         self.release(&demand.name, &demand.owner).await?;
@@ -180,7 +180,7 @@ impl<E: Env> Locks<E> {
         let keys = [self.keys.lock(name.as_str()), self.keys.lock_fence(name.as_str())];
         let arguments =
             vec![Arg::from(owner.as_str()), Arg::from(ttl.as_ttl()), Arg::from(millis(FENCE_LIFE))];
-        let started = self.env.elapsed();
+        let started = self.env.instant();
         let reply = self.redis.run(&RENEW, &[&keys[0], &keys[1]], arguments).await?;
         let [code, fence, now, ends] = numbers(reply)?;
         if code != 1 {
@@ -188,9 +188,7 @@ impl<E: Env> Locks<E> {
         }
         let valid_for = Duration::from_millis(ends.saturating_sub(now).unsigned_abs());
         let lease = Lease { fence: Fence::from_reply(fence)?, expires_at: at(ends), valid_for };
-        Ok(lease
-            .after(self.env.elapsed().saturating_sub(started))
-            .map_or(Renewed::TooLate, Renewed::Prolonged))
+        Ok(lease.after(self.env.instant().since(started)).map_or(Renewed::TooLate, Renewed::Prolonged))
     }
 
     /// Releases a lease. The leases of other owners are not touched.

@@ -18,12 +18,11 @@ use crate::env::{Env, UpstreamError};
 use crate::field::cache_status::{CacheStatus, Detail};
 use crate::metrics::{self, Series, Timed};
 use crate::problem::Problem;
-use crate::time::Timestamp;
+use crate::time::{Instant, Timestamp};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode};
 use std::fmt::Display;
 use std::rc::{Rc, Weak};
-use std::time::Duration;
 
 /// An answer, and what `Cache-Status` says of it.
 pub(super) struct Answer {
@@ -152,10 +151,10 @@ pub(super) fn unsatisfiable() -> Answer {
 }
 
 /// Counts a request in this instance; Redis gets the counts later.
-pub(super) fn count<E: Env>(app: &App<E>, route: usize, answer: &Answer, began: Duration) {
+pub(super) fn count<E: Env>(app: &App<E>, route: usize, answer: &Answer, began: Instant) {
     let outcome = metrics::outcome(answer.response.status(), &answer.status);
     app.metrics.count(Series::Requests(route, outcome));
-    app.metrics.time(Timed::Response(outcome), app.env.elapsed().saturating_sub(began));
+    app.metrics.time(Timed::Response(outcome), app.env.instant().since(began));
     if answer.status.stored {
         app.metrics.count(Series::Stored);
     }

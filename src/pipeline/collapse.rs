@@ -11,7 +11,7 @@ use crate::cache::reuse::{Demand, answers};
 use crate::cache::selecting::variant;
 use crate::env::Env;
 use crate::redis::RedisError;
-use crate::time::Timestamp;
+use crate::time::{Instant, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -51,8 +51,8 @@ pub(super) struct Follow {
 pub(super) struct Waiting {
     /// When the request arrived.
     arrived: Timestamp,
-    /// The same instant by [`Clock::elapsed`](crate::env::Clock::elapsed).
-    began: Duration,
+    /// The same instant by [`Clock::instant`](crate::env::Clock::instant).
+    began: Instant,
     /// The token of the last lead after whose end it has looked the request up again.
     after: String,
     /// The flight that it belongs to, as a response under way has shown.
@@ -62,7 +62,7 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// The state of a request that has not waited yet.
-    pub(super) const fn new(arrived: Timestamp, began: Duration) -> Self {
+    pub(super) const fn new(arrived: Timestamp, began: Instant) -> Self {
         Self { arrived, began, after: String::new(), flight: None, left: WAITS }
     }
 
@@ -72,8 +72,8 @@ impl Waiting {
     }
 
     /// Returns how long it may wait now, where `collapse` is the most for one fetch.
-    fn time(&self, collapse: Duration, now: Duration) -> Duration {
-        let all = collapse.saturating_mul(PATIENCE).saturating_sub(now.saturating_sub(self.began));
+    fn time(&self, collapse: Duration, now: Instant) -> Duration {
+        let all = collapse.saturating_mul(PATIENCE).saturating_sub(now.since(self.began));
         if self.left == 0 { Duration::ZERO } else { all.min(collapse) }
     }
 
@@ -103,7 +103,7 @@ pub(super) async fn turn<E: Env>(
     let (store, patience) = (&want.shared.store, want.policy.collapse);
     let may_wait = want.may_wait() && can_be_shared;
     let begun = store.begin(&want.key, &flight, mark, &waiting.after, patience).await?;
-    let time = waiting.time(patience, want.app.env.elapsed());
+    let time = waiting.time(patience, want.app.env.instant());
     let token = match begun.turn {
         Turn::LookAgain(token) if may_wait => {
             waiting.after = token;
@@ -177,7 +177,7 @@ async fn wait<E: Env>(
 ) -> Result<Outcome, RedisError> {
     let env = &want.app.env;
     let seat = want.shared.flights.join(token);
-    let (started, mut pause) = (env.elapsed(), PAUSE);
+    let (started, mut pause) = (env.instant(), PAUSE);
     loop {
         env.sleep(pause).await;
         if let Some(outcome) = seat.flight.seen.borrow().clone() {
@@ -190,7 +190,7 @@ async fn wait<E: Env>(
                 return Ok(outcome);
             }
         }
-        if env.elapsed().saturating_sub(started) >= time {
+        if env.instant().since(started) >= time {
             return Ok(Outcome::Leading);
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

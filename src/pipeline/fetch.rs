@@ -147,10 +147,10 @@ impl<E: Env> Fetch<'_, E> {
     /// Sends the request to the origin. A leader shows signs of life meanwhile.
     pub(super) async fn send(&self, request: Request<Body>) -> Result<Received, UpstreamError> {
         let app = self.want.app;
-        let (request_time, began) = (app.env.now(), app.env.elapsed());
+        let (request_time, began) = (app.env.now(), app.env.instant());
         let asking = app.env.send(request, timeouts(app));
         let mut response = self.want.shared.store.leading(self.lease.as_ref(), asking).await?;
-        app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
+        app.metrics.time(Timed::Origin, app.env.instant().since(began));
         let times = Times { request_time, response_time: app.env.now() };
         session::settle(app, self.want.incoming, response.headers_mut()).await;
         // What an unsafe request has changed is invalidated, however its response ends (RFC 9111 §4.4).

@@ -84,7 +84,7 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response
     if let Some(answer) = ends::here(app, &incoming) {
         return respond(app, answer, shown, None);
     }
-    let began = app.env.elapsed();
+    let began = app.env.instant();
     let (number, route) = app.config.route_number(incoming.authority(), incoming.uri.path());
     let (answer, looked_up) = visited(app, route, incoming).await;
     count(app, number, &answer, began);
@@ -188,7 +188,7 @@ impl From<RedisError> for Unfound {
 
 async fn find<E: Env>(want: &Want<'_, E>) -> Result<Found, Unfound> {
     let directives = want.directives();
-    let mut waiting = Waiting::new(want.app.env.now(), want.app.env.elapsed());
+    let mut waiting = Waiting::new(want.app.env.now(), want.app.env.instant());
     let mut lost = false;
     loop {
         let admitted = want.incoming.admission.request(want.app);

@@ -30,10 +30,10 @@ pub(super) async fn pass<E: Env>(app: &App<E>, mut incoming: Incoming, mut statu
     }
     let body = content::of_request(&app.env, std::mem::take(&mut incoming.body)).await;
     let request = incoming.outgoing(app, None, body);
-    let began = app.env.elapsed();
+    let began = app.env.instant();
     match app.env.send(request, fetch::timeouts(app)).await {
         Ok(mut response) => {
-            app.metrics.time(Timed::Origin, app.env.elapsed().saturating_sub(began));
+            app.metrics.time(Timed::Origin, app.env.instant().since(began));
             session::settle(app, &incoming, response.headers_mut()).await;
             if forget(app, &incoming, response.status(), response.headers(), None).await.is_none() {
                 status = status.because(Detail::InvalidationFailed);

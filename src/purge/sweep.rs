@@ -12,7 +12,7 @@ use crate::cache::store::Store;
 use crate::codec::PREAMBLE;
 use crate::env::Env;
 use crate::redis::{Arg, Key, RedisError, Scan, Script, exactly, together};
-use crate::time::millis;
+use crate::time::{Instant, millis};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -70,14 +70,14 @@ impl<E: Env> Store<E> {
             self.ask_for_sweep().await?;
             return Ok(None);
         }
-        let swept = self.sweep_while_asked(self.env.elapsed().saturating_add(budget), &key).await;
+        let swept = self.sweep_while_asked(self.env.instant().plus(budget), &key).await;
         // If this one was held up, another may have begun, which must keep its lock.
         self.redis.run(&DROP, &[&key], vec![Arg::from(token)]).await?;
         swept.map(Some)
     }
 
     /// Sweeps until no further sweep is requested: what is purged behind the position of a sweep needs another.
-    async fn sweep_while_asked(&self, until: Duration, held: &Key) -> Result<Swept, RedisError> {
+    async fn sweep_while_asked(&self, until: Instant, held: &Key) -> Result<Swept, RedisError> {
         self.was_asked().await?;
         let mut all = Swept::default();
         loop {
@@ -103,10 +103,10 @@ impl<E: Env> Store<E> {
         self.redis.set_new(&self.keys.sweep_asked(), &self.nonces.next(), ASKED).await
     }
 
-    async fn sweep_all(&self, until: Duration, held: &Key) -> Result<Swept, RedisError> {
+    async fn sweep_all(&self, until: Instant, held: &Key) -> Result<Swept, RedisError> {
         let mut swept = Swept::default();
         let mut scan = Scan::new(self.keys.pattern_of_resources(), STEP);
-        while self.env.elapsed() < until {
+        while self.env.instant() < until {
             let found = scan.next(&self.redis).await?;
             let keys = found.iter().filter_map(|key| self.keys.of_response(key)).collect();
             let mut heads = BTreeMap::new();

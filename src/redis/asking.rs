@@ -21,7 +21,7 @@ impl<E: Env> Node<E> {
         arguments: Vec<Arg>,
     ) -> Result<Vec<Value>, RedisError> {
         let connection = self.asking().await?;
-        let began = self.env.elapsed();
+        let began = self.env.instant();
         let result = self.within(self.limits.command, connection.execute(command, arguments)).await;
         self.counted(care, began, result.as_ref().err());
         match &result {
@@ -36,9 +36,9 @@ impl<E: Env> Node<E> {
     /// Returns a connection on which `ASKING` was sent.
     async fn asking(&self) -> Result<E::Connection, RedisError> {
         if let Link::Down(outage) = &*self.link.borrow()
-            && outage.lasts(self.env.elapsed())
+            && outage.lasts(self.env.instant())
         {
-            return Err(outage.error(self.env.elapsed()));
+            return Err(outage.error(self.env.instant()));
         }
         loop {
             let spare = self.spare.borrow_mut().pop();

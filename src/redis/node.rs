@@ -8,6 +8,7 @@ use super::{Arg, RedisError, Value};
 use crate::config::Secret;
 use crate::env::{Connection, Env};
 use crate::metrics::{Series, Timed};
+use crate::time::Instant;
 use futures_util::future::{Either, select};
 use std::cell::RefCell;
 use std::pin::pin;
@@ -40,7 +41,7 @@ pub(super) enum Link<C> {
     Open {
         connection: Rc<C>,
         failures: u32,
-        since: Duration,
+        since: Instant,
     },
     Down(Outage),
 }
@@ -131,7 +132,7 @@ impl<E: Env> Node<E> {
         command: &str,
         arguments: Vec<Arg>,
     ) -> Result<Vec<Value>, RedisError> {
-        let began = self.env.elapsed();
+        let began = self.env.instant();
         let result = self.within(self.limits.command, connection.execute(command, arguments)).await;
         match &result {
             Err(error) if error.breaks_connection() => self.drop_connection(connection, error),
@@ -149,7 +150,7 @@ impl<E: Env> Node<E> {
 
     /// Logs lasting problems for the operator, now and then.
     fn complain(&self, error: &RedisError) {
-        if error.is_for_the_operator() && self.complaints.is_due(self.env.elapsed()) {
+        if error.is_for_the_operator() && self.complaints.is_due(self.env.instant()) {
             self.say(&error.to_string());
         }
     }
@@ -162,12 +163,12 @@ impl<E: Env> Node<E> {
         }
     }
 
-    pub(super) fn counted(&self, care: Care, began: Duration, error: Option<&RedisError>) {
+    pub(super) fn counted(&self, care: Care, began: Instant, error: Option<&RedisError>) {
         if care == Care::Uncounted {
             return;
         }
         let Some(metrics) = self.observer.get().and_then(Weak::upgrade) else { return };
-        metrics.time(Timed::Redis, self.env.elapsed().saturating_sub(began));
+        metrics.time(Timed::Redis, self.env.instant().since(began));
         if let Some(error) = error.filter(|error| !error.is_expected()) {
             metrics.count(Series::RedisErrors(error.reason()));
         }
@@ -200,7 +201,7 @@ impl<E: Env> Node<E> {
         let mut link = self.link.borrow_mut();
         if let Link::Open { connection, since, .. } = &*link
             && Rc::ptr_eq(connection, deposed)
-            && self.env.elapsed().saturating_sub(*since) >= READ_ONLY_PAUSE
+            && self.env.instant().since(*since) >= READ_ONLY_PAUSE
         {
             *link = Link::Closed;
         }
@@ -216,9 +217,9 @@ impl<E: Env> Node<E> {
         if let Link::Open { connection, .. } = &*self.link.borrow() {
             return Ok((Rc::clone(connection), false));
         }
-        let started = self.env.elapsed();
+        let started = self.env.instant();
         loop {
-            let now = self.env.elapsed();
+            let now = self.env.instant();
             let after = match &*self.link.borrow() {
                 Link::Open { connection, .. } => return Ok((Rc::clone(connection), false)),
                 Link::Down(outage) if outage.lasts(now) => return Err(outage.error(now)),
@@ -229,7 +230,7 @@ impl<E: Env> Node<E> {
             };
             match after {
                 Some(after) => return self.open(after).await.map(|connection| (connection, true)),
-                None if now.saturating_sub(started) >= self.limits.connect => {
+                None if now.since(started) >= self.limits.connect => {
                     return Err(RedisError::TimedOut(self.limits.connect).before_sending());
                 }
                 None => self.env.sleep(OPENING_POLL).await,
@@ -244,14 +245,14 @@ impl<E: Env> Node<E> {
         match self.connect().await {
             Ok(connection) => {
                 let connection = Rc::new(connection);
-                let since = self.env.elapsed();
+                let since = self.env.instant();
                 let open = Link::Open { connection: Rc::clone(&connection), failures, since };
                 *self.link.borrow_mut() = open;
                 Ok(connection)
             }
             Err(error) => {
                 let outage = self.outage(failures, &error);
-                let pause = outage.left(self.env.elapsed()).as_millis();
+                let pause = outage.left(self.env.instant()).as_millis();
                 self.say(&format!("{error}; next try in {pause} ms"));
                 *self.link.borrow_mut() = Link::Down(outage);
                 Err(error)
@@ -270,7 +271,7 @@ impl<E: Env> Node<E> {
     fn outage(&self, failures: u32, error: &RedisError) -> Outage {
         let mut random = [0];
         self.env.fill(&mut random);
-        Outage::after(failures, error, self.env.elapsed(), random[0])
+        Outage::after(failures, error, self.env.instant(), random[0])
     }
 
     pub(super) async fn within<T>(

@@ -1,22 +1,23 @@
 //! The outage of a server: how long it is left alone, and which error is returned meanwhile.
 
 use super::RedisError;
+use crate::time::Instant;
 use std::time::Duration;
 
 /// A number of failures in a row, and when the next try may be.
 #[derive(Clone, Debug)]
 pub(super) struct Outage {
     failures: u32,
-    /// By [`Clock::elapsed`](crate::env::Clock::elapsed): the wall clock may be set back.
-    until: Duration,
+    /// By [`Clock::instant`](crate::env::Clock::instant): the wall clock may be set back.
+    until: Instant,
     last: String,
 }
 
 impl Outage {
     /// Makes the outage that `error` begins or prolongs, after `failures` in a row before it.
-    pub(super) fn after(failures: u32, error: &RedisError, now: Duration, random: u8) -> Self {
+    pub(super) fn after(failures: u32, error: &RedisError, now: Instant, random: u8) -> Self {
         let failures = failures.saturating_add(1);
-        let until = now.saturating_add(backoff(failures, random));
+        let until = now.plus(backoff(failures, random));
         Self { failures, until, last: error.reason().to_owned() }
     }
 
@@ -26,17 +27,17 @@ impl Outage {
     }
 
     /// Returns whether the server is still left alone.
-    pub(super) fn lasts(&self, now: Duration) -> bool {
+    pub(super) fn lasts(&self, now: Instant) -> bool {
         now < self.until
     }
 
     /// Returns for how much longer.
-    pub(super) fn left(&self, now: Duration) -> Duration {
-        self.until.saturating_sub(now)
+    pub(super) fn left(&self, now: Instant) -> Duration {
+        self.until.since(now)
     }
 
     /// Returns the error for a command meanwhile.
-    pub(super) fn error(&self, now: Duration) -> RedisError {
+    pub(super) fn error(&self, now: Instant) -> RedisError {
         RedisError::Down { last: self.last.clone(), retry_in: self.left(now) }
     }
 

@@ -16,7 +16,7 @@ use crate::config::WebhookConfig;
 use crate::env::Env;
 use crate::job::{JobError, QueueName};
 use crate::redis::{Arg, RedisError, Script, Value, exactly, readable};
-use crate::time::millis;
+use crate::time::{Instant, millis};
 use futures_util::future::join_all;
 use std::time::Duration;
 
@@ -129,14 +129,14 @@ fn maybe_id(value: Value) -> Result<Option<EventId>, RedisError> {
 }
 
 /// Makes jobs of all events of a topic that its webhooks did not get yet. Begins nothing after `until`, by
-/// [`Clock::elapsed`](crate::env::Clock::elapsed). Returns whether none is left.
+/// [`Clock::instant`](crate::env::Clock::instant). Returns whether none is left.
 ///
 /// # Errors
 /// The first [`JobError`]. What was not done is left to the next call.
 pub(crate) async fn fan_out<E: Env>(
     shared: &Shared<E>,
     topic: &TopicName,
-    until: Duration,
+    until: Instant,
 ) -> Result<bool, JobError> {
     let topics = &shared.topics;
     let (last, stand) = topics.lag(topic, &topics.consumers(topic)).await?;
@@ -166,10 +166,10 @@ struct Lagging<'a, E: Env> {
 
 impl<E: Env> Lagging<'_, E> {
     /// Enqueues the missing events; returns whether it got all of them.
-    async fn catch_up(mut self, until: Duration) -> Result<bool, JobError> {
+    async fn catch_up(mut self, until: Instant) -> Result<bool, JobError> {
         let topics = &self.shared.topics;
         while self.from < self.last {
-            if topics.env.elapsed() >= until {
+            if topics.env.instant() >= until {
                 return Ok(false);
             }
             let (events, _) = topics.range(self.topic, Position::After(self.from)).await?;
@@ -219,7 +219,7 @@ impl<E: Env> Lagging<'_, E> {
 ///
 /// # Errors
 /// The first [`JobError`]. What was not done is left to the next sweep.
-pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Duration) -> Result<(), JobError> {
+pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Instant) -> Result<(), JobError> {
     let topics = &shared.topics;
     if topics.config.webhooks.is_empty() {
         return Ok(());
@@ -239,7 +239,7 @@ pub(crate) async fn sweep<E: Env>(shared: &Shared<E>, until: Duration) -> Result
     noted.rotate_left(begin);
     let mut all = Ok(());
     for page in noted.chunks(PAGE) {
-        if topics.env.elapsed() >= until {
+        if topics.env.instant() >= until {
             break;
         }
         let looks = page.iter().map(async |(topic, when)| {

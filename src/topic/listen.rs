@@ -80,7 +80,7 @@ impl Message {
 /// Acts on a message.
 pub(crate) async fn act<E: Env>(shared: &Shared<E>, message: Message, id: Option<&str>) -> Handled {
     let topics = &shared.topics;
-    let until = topics.env.elapsed() + WHILE;
+    let until = topics.env.instant().plus(WHILE);
     let done = match &message {
         Message::Publish(topic, event) => {
             match topics.publish(topic, std::slice::from_ref(event), id).await {

@@ -45,9 +45,9 @@ impl<E: Env> Values<E> {
         if !self.redis.set_new(&held, &self.nonces.next(), REST).await? {
             return Ok(None);
         }
-        let until = self.env.elapsed().saturating_add(budget);
+        let until = self.env.instant().plus(budget);
         let (mut swept, mut scan) = (Swept::default(), Scan::new(self.keys.all_values(), STEP));
-        while !scan.is_finished() && self.env.elapsed() < until {
+        while !scan.is_finished() && self.env.instant() < until {
             let found = scan.next(&self.redis).await?;
             self.drop_from(&found, &mut swept).await?;
             swept.finished = scan.is_complete();

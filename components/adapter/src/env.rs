@@ -3,7 +3,7 @@
 use crate::upstream::Behind;
 use spin_sdk::wasip3;
 use spindrift::env::{Background, Clock, Entropy, Log};
-use spindrift::time::Timestamp;
+use spindrift::time::{Instant, Timestamp};
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,8 +19,8 @@ impl Clock for SpinEnv {
         Timestamp::from_millis(spindrift::time::millis(since))
     }
 
-    fn elapsed(&self) -> Duration {
-        Duration::from_nanos(wasip3::clocks::monotonic_clock::now())
+    fn instant(&self) -> Instant {
+        Instant::after(Duration::from_nanos(wasip3::clocks::monotonic_clock::now()))
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> {

@@ -9,6 +9,7 @@ use super::tee::{Left, Tee};
 use crate::body::{Body, BodyError};
 use crate::cache::pieces::Following;
 use crate::env::Env;
+use crate::time::Instant;
 use bytes::Bytes;
 use futures_util::future::{AbortHandle, abortable};
 use std::cell::{Cell, RefCell};
@@ -39,8 +40,8 @@ pub(super) struct Paced<E: Env> {
 /// The place of the tee while the client is not reading it.
 struct Resting<E: Env> {
     tee: RefCell<Option<Tee<E>>>,
-    /// Since when the client has not been reading, by [`Clock::elapsed`](crate::env::Clock::elapsed).
-    since: Cell<Duration>,
+    /// Since when the client has not been reading, by [`Clock::instant`](crate::env::Clock::instant).
+    since: Cell<Instant>,
 }
 
 struct Watch<E: Env> {
@@ -72,7 +73,7 @@ impl<E: Env> Paced<E> {
         }
         self.watch(&tee);
         if self.watch.is_some() {
-            self.resting.since.set(self.env.elapsed());
+            self.resting.since.set(self.env.instant());
         }
         self.resting.tee.replace(Some(tee));
         piece
@@ -118,7 +119,7 @@ async fn watch<E: Env>(env: E, resting: Weak<Resting<E>>) {
     loop {
         env.sleep(LOOK).await;
         let Some(resting) = resting.upgrade() else { return };
-        let is_idle = env.elapsed().saturating_sub(resting.since.get()) >= PATIENCE;
+        let is_idle = env.instant().since(resting.since.get()) >= PATIENCE;
         // No tee here means that it is being read, and the origin is awaited.
         let is_followed = resting.tee.borrow().as_ref().map(|tee| tee.followed().is_some());
         if is_followed == Some(true) && is_idle {

@@ -157,7 +157,7 @@ impl<E: Env> Cluster<E> {
         command: &str,
         arguments: Vec<Arg>,
     ) -> Result<Vec<Value>, RedisError> {
-        let began = self.env.elapsed();
+        let began = self.env.instant();
         let mut asked = None;
         loop {
             let asking = asked.is_some();
@@ -172,7 +172,7 @@ impl<E: Env> Cluster<E> {
                 node.send_noting(care, command, arguments.clone(), &mut course.broken).await
             };
             let Err(error) = result else { return result };
-            let in_time = self.env.elapsed().saturating_sub(began) < self.limits.command;
+            let in_time = self.env.instant().since(began) < self.limits.command;
             match course.after(&error, in_time) {
                 Next::Move(redirect) => {
                     self.count(care, "moved");
@@ -204,7 +204,7 @@ impl<E: Env> Cluster<E> {
     ) -> Result<Vec<Value>, RedisError> {
         let mut places = self.masters().await?;
         places.sort_by_key(|place| self.node(place).condition().rank());
-        let began = self.env.elapsed();
+        let began = self.env.instant();
         let mut last = None;
         for place in places.into_iter().take(ANYWHERE) {
             let node = self.node(&place);
@@ -217,7 +217,7 @@ impl<E: Env> Cluster<E> {
                 None => error,
             };
             let undone = error.was_not_carried_out() || care == Care::Repeatable;
-            let in_time = self.env.elapsed().saturating_sub(began) < self.limits.command;
+            let in_time = self.env.instant().since(began) < self.limits.command;
             let ends = !undone || !in_time || !error.is_of_node();
             // An error that leaves the outcome open takes precedence over one after which surely nothing was done.
             let open = last.take().filter(|last: &RedisError| !last.was_not_carried_out());

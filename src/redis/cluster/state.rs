@@ -54,9 +54,9 @@ impl<E: Env> Cluster<E> {
             }
         };
         let nodes = join_all(masters.into_iter().map(async |place| {
-            let began = self.env.elapsed();
+            let began = self.env.instant();
             let answer = self.serves(&place).await;
-            NodeState { answer: answer.map(|()| self.env.elapsed().saturating_sub(began)), place }
+            NodeState { answer: answer.map(|()| self.env.instant().since(began)), place }
         }));
         let nodes = nodes.await;
         ClusterState { nodes, unowned: self.view.borrow().map.as_ref().map_or(0, SlotMap::unowned) }

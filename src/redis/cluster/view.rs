@@ -7,6 +7,7 @@ use crate::env::Env;
 use crate::redis::care::Care;
 use crate::redis::node::OPENING_POLL;
 use crate::redis::{Arg, Condition, RedisError, exactly};
+use crate::time::Instant;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,8 +22,8 @@ const REFRESH_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct View {
     pub(super) map: Option<SlotMap>,
-    /// When it was last asked for, by [`Clock::elapsed`](crate::env::Clock::elapsed).
-    asked: Option<Duration>,
+    /// When it was last asked for, by [`Clock::instant`](crate::env::Clock::instant).
+    asked: Option<Instant>,
     /// Whether the map is being read.
     learning: bool,
     /// Rotates which node is asked first, so that one with an old view is not asked for ever.
@@ -35,12 +36,12 @@ impl<E: Env> Cluster<E> {
     /// Returns once there is a map. Tasks of a wasm instance cannot wake one another, so a task that waits for another's
     /// answer has to poll; that happens only at the start of an instance.
     pub(super) async fn known(self: &Rc<Self>) -> Result<(), RedisError> {
-        let (began, patience) = (self.env.elapsed(), self.limits.connect + self.limits.command);
+        let (began, patience) = (self.env.instant(), self.limits.connect + self.limits.command);
         loop {
-            let now = self.env.elapsed();
+            let now = self.env.instant();
             let (there, learning, old) = {
                 let view = self.view.borrow();
-                let old = view.asked.is_none_or(|asked| now.saturating_sub(asked) >= OLD);
+                let old = view.asked.is_none_or(|asked| now.since(asked) >= OLD);
                 (view.map.is_some(), view.learning, old)
             };
             match (there, learning) {
@@ -51,7 +52,7 @@ impl<E: Env> Cluster<E> {
                     return Ok(());
                 }
                 (false, false) => return self.learn().await,
-                (false, true) if now.saturating_sub(began) >= patience => {
+                (false, true) if now.since(began) >= patience => {
                     return Err(RedisError::TimedOut(patience));
                 }
                 (false, true) => self.env.sleep(OPENING_POLL).await,
@@ -61,8 +62,8 @@ impl<E: Env> Cluster<E> {
 
     /// Reads the map anew in the background, unless that is being done or was done a moment ago.
     pub(super) fn refresh_soon(self: &Rc<Self>) {
-        let now = self.env.elapsed();
-        let recent = |asked: Duration| now.saturating_sub(asked) < REFRESH_PAUSE;
+        let now = self.env.instant();
+        let recent = |asked: Instant| now.since(asked) < REFRESH_PAUSE;
         if self.view.borrow().learning || self.view.borrow().asked.is_some_and(recent) {
             return;
         }
@@ -78,7 +79,7 @@ impl<E: Env> Cluster<E> {
 
     /// Reads the map from the first node that returns one.
     async fn learn(&self) -> Result<(), RedisError> {
-        let began = self.env.elapsed();
+        let began = self.env.instant();
         let _learning = Learning::begin(&self.view, began);
         let mut problem = None;
         for place in self.to_ask() {
@@ -91,7 +92,7 @@ impl<E: Env> Cluster<E> {
                 Err(error @ RedisError::Down { .. }) => problem = problem.or(Some(error)),
                 Err(error) => problem = Some(error),
             }
-            if self.env.elapsed().saturating_sub(began) >= self.limits.connect + self.limits.command {
+            if self.env.instant().since(began) >= self.limits.connect + self.limits.command {
                 break;
             }
         }
@@ -166,7 +167,7 @@ impl<E: Env> Cluster<E> {
 struct Learning<'a>(&'a RefCell<View>);
 
 impl<'a> Learning<'a> {
-    fn begin(view: &'a RefCell<View>, now: Duration) -> Self {
+    fn begin(view: &'a RefCell<View>, now: Instant) -> Self {
         let mut state = view.borrow_mut();
         state.learning = true;
         state.asked = Some(now);

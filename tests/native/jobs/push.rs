@@ -35,9 +35,9 @@ async fn push(instance: &Instance) -> Tally {
     drain(&instance.app, instance.shared(), &orders(), soon(instance)).await.unwrap()
 }
 
-fn soon(instance: &Instance) -> Duration {
+fn soon(instance: &Instance) -> spindrift::time::Instant {
     use spindrift::env::Clock as _;
-    instance.env.elapsed() + Duration::from_secs(5)
+    instance.env.instant().plus(Duration::from_secs(5))
 }
 
 async fn view(instance: &Instance, id: &JobId) -> spindrift::job::View {

@@ -4,7 +4,7 @@ use super::origin::Origin;
 use super::wire::Wire;
 use spindrift::body::Body;
 use spindrift::env::{Background, Clock, Entropy, Log, Timeouts, Upstream, UpstreamError};
-use spindrift::time::Timestamp;
+use spindrift::time::{Instant, Timestamp};
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -149,8 +149,8 @@ impl Clock for TestEnv {
         self.0.clock.now()
     }
 
-    fn elapsed(&self) -> Duration {
-        self.0.clock.elapsed.get()
+    fn instant(&self) -> Instant {
+        Instant::after(self.0.clock.elapsed.get())
     }
 
     async fn sleep(&self, duration: Duration) {
