@@ -112,7 +112,7 @@ pub enum UpstreamError {
     /// The response is not valid HTTP.
     #[error("the origin did not answer with valid HTTP: {0}")]
     Invalid(String),
-    /// The host refuses to send fields this large. Only this request is to blame, not others for the same resource.
+    /// The host refuses to send fields this large. This concerns only this request, not others for the same resource.
     #[error("the fields of the request are too large: {0}")]
     TooLarge(String),
     /// The next component of the app returned an error instead of a response.

@@ -23,7 +23,7 @@ pub struct LeaseToken {
 
 /// The error for a text that is not a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected the token of a lease, as claiming gave it")]
+#[error("expected the token of a lease, as `claim` returned it")]
 pub struct BadToken;
 
 impl LeaseToken {

@@ -49,6 +49,7 @@ mod dead;
 mod empty;
 mod enqueue;
 mod error;
+mod fire;
 mod lease;
 mod name;
 mod new;

@@ -1,4 +1,4 @@
-//! The limiter: asks Redis, and decides without it when it has to.
+//! The limiter: asks Redis, and decides locally if Redis is unavailable.
 
 use super::decision::{Decision, Source, Standing, Verdict};
 use super::groups::{Asked, Group, groups, named};

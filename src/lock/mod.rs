@@ -15,7 +15,7 @@
 //!     let wait = Wait::new(Duration::from_secs(5))?;
 //!     let demand = Demand::new(name.clone(), owner.clone(), ttl).waiting(wait);
 //!     let Acquired::Granted(lease) = locks.acquire(&demand).await? else {
-//!         return Ok(()); // Somebody else is at it.
+//!         return Ok(()); // Another holder is doing it.
 //!     };
 //!     // Work for `lease.valid_for` at most, or `renew` before that. What is written carries the fence, and
 //!     // whoever keeps it refuses smaller fences than the greatest it has seen.

@@ -1,7 +1,7 @@
 //! Counting: in memory at first, and from there to Redis in the background.
 //!
 //! A request only adds to numbers in memory. Half a second after the first addition all are sent in one call, for which nobody
-//! waits. An instance lives on until then, so the first time it gathers for less: on a host that uses each instance once, half a
+//! waits. An instance lives on until then, so the first interval is shorter: on a host that uses each instance once, half a
 //! second would leave hundreds of them behind. Numbers that Redis refuses are kept for the next time; if it is unknown whether
 //! they were added, they are not sent again.
 

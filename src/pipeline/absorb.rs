@@ -158,7 +158,7 @@ impl<'a, E: Env> Fetch<'a, E> {
         too_large.then_some(Unstorable::TooLarge)
     }
 
-    /// For how long others should not wait for a response to the same, because this one could not be stored. Zero where
+    /// For how long other requests for this resource should not wait, because this one could not be stored. Zero where
     /// only this request is the reason.
     fn waiting_is_no_use(&self, why: Unstorable) -> Duration {
         if why.is_lasting() { self.want.policy.hit_for_miss } else { Duration::ZERO }

@@ -145,7 +145,7 @@ impl Admission {
             return Ok(());
         }
         state.held.clear();
-        // A refusal took nothing itself.
+        // A refused check takes no units.
         for (which, decision) in &state.decisions {
             let demands: Vec<Demand<'_>> = which.iter().map(|&at| self.demand(at)).collect();
             app.limiter.give_units_back(&demands, decision);

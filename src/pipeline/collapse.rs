@@ -127,7 +127,7 @@ pub(super) async fn turn<E: Env>(
                 waiting.flight = own;
                 Step::LookAgain
             }
-            // It may have been purged, or be too old: no use in waiting for its end.
+            // It may have been purged, or be too old: waiting for its end would not help.
             None => Step::Fetch(begun.lease),
         },
         Outcome::Done { .. } => {

@@ -41,7 +41,7 @@ impl<E: Env> Fetch<'_, E> {
         }
     }
 
-    /// What is stored is of no use: asks for the whole response, which replaces it.
+    /// The stored response cannot be used: asks for the whole response, which replaces it.
     pub(super) async fn anew(self, mut status: CacheStatus) -> Answer {
         status.forward_status = None;
         let request = self.want.incoming.unconditional(self.want.app, &self.want.policy.key);

@@ -96,7 +96,7 @@ impl Held {
         if for_all { Ending::Failed(FlightFailure::Origin(code)) } else { Ending::Unstored(Duration::ZERO) }
     }
 
-    /// Answers with it in place of what the origin failed to give; `None` where it may not or cannot.
+    /// Answers with the stored response, because the origin failed; `None` where it may not or cannot.
     pub(super) async fn instead<E: Env>(
         self,
         want: &Want<'_, E>,

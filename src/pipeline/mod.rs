@@ -92,7 +92,7 @@ pub async fn serve<E: Env>(app: &Rc<App<E>>, request: Request<Body>) -> Response
     respond(app, answer, shown, key.as_ref().map(ResourceKey::url))
 }
 
-/// Answers a request with its session, where the route has sessions. Returns the key it was looked up by, too.
+/// Answers a request with its session, where the route has sessions. Also returns the key of the lookup.
 async fn visited<E: Env>(
     app: &Rc<App<E>>,
     route: &Route,

@@ -27,7 +27,7 @@ const STEP: u64 = 200;
 /// How much of a stored response is read to judge it, in bytes: mostly enough for its whole head.
 const PEEK: usize = 2048;
 
-/// How long a sweep may show no sign of life before another may begin.
+/// How long a sweep may go without renewal before another may begin.
 const HELD: Duration = Duration::from_secs(10);
 
 /// How long a requested sweep may fail to begin before another may be requested.

@@ -114,7 +114,7 @@ impl<E: Env> Node<E> {
         }
     }
 
-    /// Counts it as down for a while.
+    /// Marks the server as down for a while.
     pub(super) fn rest(&self, error: &RedisError) {
         let failures = match &*self.link.borrow() {
             Link::Closed | Link::Opening { after: None } => 0,
@@ -136,7 +136,7 @@ impl<E: Env> Node<E> {
         let result = self.within(self.limits.command, connection.execute(command, arguments)).await;
         match &result {
             Err(error) if error.breaks_connection() => self.drop_connection(connection, error),
-            // It answers, but cannot do its job.
+            // It answers, but cannot serve requests.
             Err(error) if error.is_cluster_down() => {}
             Err(error) if error.is_deposed() => self.leave_deposed(connection),
             _ => self.answered(),

@@ -1,4 +1,4 @@
-//! The outage of a server: how long it is left alone, and which error is returned meanwhile.
+//! The outage of a server: how long it is not contacted, and which error is returned meanwhile.
 
 use super::RedisError;
 use crate::time::Instant;

@@ -114,7 +114,7 @@ impl<E: Env> Paced<E> {
     }
 }
 
-/// Leaves the client behind when it takes nothing, until nobody can follow any more.
+/// Stops waiting for a client that does not read, as long as others can follow.
 async fn watch<E: Env>(env: E, resting: Weak<Resting<E>>) {
     loop {
         env.sleep(LOOK).await;

@@ -18,7 +18,7 @@ pub enum Outcome {
     },
     /// It has failed.
     Failed(FlightFailure),
-    /// It showed no sign of life, or another has taken over.
+    /// It was not renewed in time, or another has taken over.
     Gone,
 }
 

@@ -27,7 +27,7 @@ pub struct Visit {
 pub(super) struct Outcome {
     /// Whether the origin changed the session, or tried to.
     changed: bool,
-    /// Whether there is no client to whom a session could be given.
+    /// Whether no client is waiting, so that no session can begin.
     unattended: bool,
     /// The cookie for the client.
     pub(super) set_cookie: Option<HeaderValue>,

@@ -1,6 +1,6 @@
 -- Begins a fetch: the first to ask leads, and the others may wait for its response.
 -- KEYS: generation, lead, marker that waiting is not worthwhile
--- ARGV: generation to create, how long it lasts (ms), token, how long a lead lasts without a sign of life (ms),
+-- ARGV: generation to create, how long it lasts (ms), token, time after which a lead that is not renewed ends (ms),
 --       how long it may go without progress (ms), token of an ended lead after which the caller has looked again, or ''
 -- Reply: 0 somebody else leads, 1 the caller leads, 2 somebody has just finished: look again, 3 waiting is not
 --        worthwhile; generation; token of the lead, or ''
