@@ -1,7 +1,8 @@
 //! Commands after `ASKING`, each on a connection of its own while it lasts.
 
 use super::care::Care;
-use super::node::{Link, Node};
+use super::link::Link;
+use super::node::Node;
 use super::{Arg, RedisError, Value};
 use crate::env::{Connection, Env};
 

@@ -10,6 +10,7 @@ mod client;
 mod cluster;
 mod error;
 mod key;
+mod link;
 mod nagging;
 mod node;
 mod outage;

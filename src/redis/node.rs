@@ -2,6 +2,7 @@
 
 use super::care::{Care, Observer};
 use super::client::Limits;
+use super::link::Link;
 use super::nagging::Nagging;
 use super::outage::{Condition, Outage};
 use super::{Arg, RedisError, Value};
@@ -28,22 +29,6 @@ pub(super) struct Node<E: Env> {
     /// Limits how often the log says that the server refuses something.
     complaints: Nagging,
     observer: Observer<E>,
-}
-
-pub(super) enum Link<C> {
-    Closed,
-    /// A task is opening it; `after` is the outage that this try may end.
-    Opening {
-        after: Option<Outage>,
-    },
-    /// It was opened at `since`, after `failures` in a row. These are forgotten only once a command is answered, so that a
-    /// server that accepts connections and never answers is left alone for longer and longer.
-    Open {
-        connection: Rc<C>,
-        failures: u32,
-        since: Instant,
-    },
-    Down(Outage),
 }
 
 /// How often a task checks whether the connection that another one opens is there. Tasks of a wasm instance cannot wake
@@ -103,15 +88,7 @@ impl<E: Env> Node<E> {
 
     /// Returns what is known about it now.
     pub(super) fn condition(&self) -> Condition {
-        match &*self.link.borrow() {
-            Link::Closed | Link::Opening { after: None } => Condition::Unused,
-            Link::Open { failures: 0, .. } => Condition::Connected,
-            // It is open, but nothing was answered on it yet.
-            Link::Open { failures, .. } => {
-                Condition::Down { last: "redis-timeout".to_owned(), failures: *failures }
-            }
-            Link::Down(outage) | Link::Opening { after: Some(outage) } => outage.condition(),
-        }
+        self.link.borrow().condition()
     }
 
     /// Marks the server as down for a while.

@@ -232,6 +232,9 @@ fn keys_that_are_missing_are_a_mistake_that_is_told() {
     let setup = pushing(Gateway::before_demo().redis(&redis).managed(), &target, "keys = \"billing\"");
     let problem = setup.start().get("/").problem(500);
     let errors = problem["errors"].to_string();
-    assert!(errors.contains("variable webhook_keys: expected billing=whsec_<base64>"), "{errors}");
+    assert!(
+        errors.contains("variable webhook_keys: expected <ring>=whsec_<base64> for the ring in `keys`"),
+        "{errors}"
+    );
     assert!(!errors.contains("MfKQ"), "{errors}");
 }
