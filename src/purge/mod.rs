@@ -183,12 +183,13 @@ fn pattern(text: &str) -> Result<Target, String> {
 /// Returns the beginning of a URL with the host as it is in keys: in lower case, and without the default port of its scheme.
 fn as_in_keys(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    // A wildcard may stand for the end of the host and for the path, where capitals count.
+    let (authority, rest) = rest.split_at(rest.find(['/', '*', '?']).unwrap_or(rest.len()));
     // What may be the beginning of a longer port is none.
-    let is_whole = !path.is_empty() && !authority.contains(['*', '?']);
+    let is_whole = rest.starts_with('/');
     let authority =
         if is_whole { key::authority(scheme, authority) } else { authority.to_ascii_lowercase().into() };
-    format!("{scheme}://{authority}{path}")
+    format!("{scheme}://{authority}{rest}")
 }
 
 /// Checks that the text could be part of a URL.
@@ -226,7 +227,9 @@ mod tests {
             assert_eq!(prefix(given), Ok(Target::Prefix(kept.to_owned())));
         }
         for (given, kept) in [
-            ("https://*.Example:443/A*", "https://*.example:443/A*"),
+            ("https://*.Example:443/A*", "https://*.Example:443/A*"),
+            ("https://Shop.Example*Img/", "https://shop.example*Img/"),
+            ("https://*Img/a", "https://*Img/a"),
             ("http://Shop.example:80/*", "http://shop.example/*"),
             ("*/Img/*", "*/Img/*"),
             ("http*://Shop.example/*", "http*://shop.example/*"),
